@@ -22,9 +22,9 @@ from bridge.config import load
 from bridge.log.port import TopicPartition
 from bridge.model.names import change_topic
 from bridge.observe import Handled, Notice
-from bridge.wiring import opened
+from bridge.wiring import open_bridge
 from bridge.wiring.bridge import Bridge
-from bridge.wiring.running import parts, run
+from bridge.wiring.run_parts import build_parts, run_parts
 
 POLL_S = 0.02
 
@@ -85,9 +85,11 @@ async def main(config: Path, task: str, events: int, name: str) -> None:
                 all_handled.set()
 
     agent, stop = build_agent(task, name), asyncio.Event()
-    async with opened(load(config), observe) as bridge:
+    async with open_bridge(load(config), observe) as bridge:
         ends = await record_ends(bridge, events)
-        running = asyncio.create_task(run(parts(bridge, [agent], ["agents"]), stop, observe))
+        running = asyncio.create_task(
+            run_parts(build_parts(bridge, [agent], ["agents"]), stop, observe)
+        )
         await asyncio.wait(
             {running, asyncio.ensure_future(all_handled.wait())},
             return_when=asyncio.FIRST_COMPLETED,

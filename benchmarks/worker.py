@@ -14,8 +14,8 @@ from pathlib import Path
 
 from bridge.config import load
 from bridge.observe import Captured, Notice, SnapshotProgress, SourceState
-from bridge.wiring import opened
-from bridge.wiring.running import parts, run
+from bridge.wiring import open_bridge
+from bridge.wiring.run_parts import build_parts, run_parts
 
 
 def told(notice: Notice) -> None:
@@ -30,8 +30,8 @@ async def main(config: Path) -> None:
     """Capture until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with opened(load(config), told) as bridge:
-        ended = await run(parts(bridge, (), ["capture"]), stop, told)
+    async with open_bridge(load(config), told) as bridge:
+        ended = await run_parts(build_parts(bridge, (), ["capture"]), stop, told)
     if ended.failed:
         sys.exit(str(ended.failed))
 

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from ruamel.yaml import YAML
 
 from bridge.cli.app import group
-from tests.cli.place import PROGRAM, made
+from tests.cli.bridge_folder import PROGRAM, made
 from tests.docker_files import ROOT, environment, instructions, stages
 from tests.locks import locked_versions
 from tests.services.ports import free_ports

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from bridge.cli.early import end_at_signals
-from bridge.cli.shown.safe_text import guard_streams
+from bridge.cli.output.safe_text import guard_streams
+from bridge.cli.startup_signals import end_at_signals
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from bridge import __version__
-from bridge.cli.shown.safe_text import safe_text
+from bridge.cli.output.safe_text import safe_text
 from bridge.model.errors import BridgeError, ConfigurationError
 from bridge.model.redaction import redact
 

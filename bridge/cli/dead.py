@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.given.letter import LetterName, parse_letter
-from bridge.cli.given.start import BEGINNING, Start
-from bridge.cli.given.times import TIME
-from bridge.cli.given.unreadable import SkippedRecords
-from bridge.cli.shared import NothingFound, agreed, as_json, listed, on_bridge
-from bridge.cli.shown.page import Page, after_option, limit_option
-from bridge.cli.shown.rows import print_json
-from bridge.cli.shown.safe_text import safe_text
+from bridge.cli.command_runner import NothingFound, as_json, confirm, print_listing, run_with_bridge
+from bridge.cli.output.page import NewestPage, after_option, limit_option
+from bridge.cli.output.rows import print_json
+from bridge.cli.output.safe_text import safe_text
+from bridge.cli.output.skipped_records import SkippedRecords
+from bridge.cli.params.dead_letter_id import DeadLetterId, parse_letter
+from bridge.cli.params.log_start import BEGINNING, LogStart
+from bridge.cli.params.times import TIME
 from bridge.model.system_records import RELEASED, DeadLetter
 
 if TYPE_CHECKING:
-    from bridge.cli.decoding import Decoded
+    from bridge.cli.decoding import DecodedRecord
     from bridge.model.specs import EntitySpec
     from bridge.wiring import Bridge
 
@@ -58,11 +58,11 @@ def command(
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
-        start = BEGINNING if since is None else Start("time", since)
+        start = BEGINNING if since is None else LogStart("time", since)
         # Read twice, because all letters at once may not fit the memory.
         gone = await _released_since(bridge, start)
         skipped = SkippedRecords()
-        page: Page[Decoded] = Page(limit, after)
+        page: NewestPage[DecodedRecord] = NewestPage(limit, after)
         async for found in _letters(bridge, start, skipped):
             letter = found.fixed
             if (
@@ -84,9 +84,9 @@ def command(
             rows.append(row if as_json else _told(row))
         skipped.tell()
         page.report("dead letters")
-        return listed(rows, COLUMNS, as_json=as_json, nothing="no dead letter fits")
+        return print_listing(rows, COLUMNS, as_json=as_json, nothing="no dead letter fits")
 
-    on_bridge(ctx, act)
+    run_with_bridge(ctx, act)
 
 
 @command.command(epilog="Example: bridgectl dead show 0-17")
@@ -111,7 +111,7 @@ def show(ctx: click.Context, *, letter: str, as_json: bool) -> None:
             _print(row)
         return 0
 
-    on_bridge(ctx, act)
+    run_with_bridge(ctx, act)
 
 
 @command.command(epilog="Example: bridgectl dead retry 0-17 0-18")
@@ -139,7 +139,7 @@ def retry(ctx: click.Context, *, letters: tuple[str, ...], yes: bool, as_json: b
         if not yes:
             agents = ", ".join(sorted({letter.source for letter in parked}))
             count = f"{len(parked)} event{'s' * (len(parked) != 1)}"
-            agreed(f"Hand {count} back to {agents}?")
+            confirm(f"Hand {count} back to {agents}?")
         back = await hand_back(bridge.log, bridge.codec, bridge.name, parked, datetime.now(UTC))
         if as_json:
             print_json({"handed_back": back, "letters": [_number(item) for item in found]})
@@ -147,13 +147,13 @@ def retry(ctx: click.Context, *, letters: tuple[str, ...], yes: bool, as_json: b
             click.echo(f"handed back: {back}")
         return 0
 
-    on_bridge(ctx, act)
+    run_with_bridge(ctx, act)
 
 
 Place = tuple[str | None, int | None, int | None, str]
 
 
-def released(letters: Iterable[Decoded]) -> set[Place]:
+def released(letters: Iterable[DecodedRecord]) -> set[Place]:
     """The places of events that were handed back after they were parked. Pure."""
     gone: set[Place] = set()
     for letter in letters:
@@ -161,14 +161,14 @@ def released(letters: Iterable[Decoded]) -> set[Place]:
     return gone
 
 
-async def _released_since(bridge: Bridge, start: Start) -> set[Place]:
+async def _released_since(bridge: Bridge, start: LogStart) -> set[Place]:
     gone: set[Place] = set()
     async for letter in _letters(bridge, start):
         _note_release(letter, gone)
     return gone
 
 
-def _note_release(letter: Decoded, gone: set[Place]) -> None:
+def _note_release(letter: DecodedRecord, gone: set[Place]) -> None:
     if _is_release(letter):
         gone.add(letter_place(letter))
     else:
@@ -176,11 +176,11 @@ def _note_release(letter: Decoded, gone: set[Place]) -> None:
         gone.discard(letter_place(letter))
 
 
-def _is_release(found: Decoded) -> bool:
+def _is_release(found: DecodedRecord) -> bool:
     return isinstance(found.fixed, DeadLetter) and found.fixed.error == RELEASED
 
 
-def letter_place(found: Decoded) -> tuple[str | None, int | None, int | None, str]:
+def letter_place(found: DecodedRecord) -> tuple[str | None, int | None, int | None, str]:
     """What a letter is about, the same for an event that was parked and its release. Pure."""
     letter = found.fixed
     assert isinstance(letter, DeadLetter), "only these are read"  # noqa: S101
@@ -192,11 +192,11 @@ def letter_place(found: Decoded) -> tuple[str | None, int | None, int | None, st
     return letter.topic, letter.partition, letter.offset, letter.source
 
 
-def _number(found: Decoded) -> str:
+def _number(found: DecodedRecord) -> str:
     return f"{found.record.partition}-{found.record.offset}"
 
 
-def _row(found: Decoded) -> dict[str, Any]:
+def _row(found: DecodedRecord) -> dict[str, Any]:
     row = found.row()
     # `topic`, `partition` and `offset` are those of what is meant, not of its letter.
     meant = {name: getattr(found.fixed, name) for name in ("topic", "partition", "offset")}
@@ -204,7 +204,7 @@ def _row(found: Decoded) -> dict[str, Any]:
 
 
 def _told(row: dict[str, Any]) -> dict[str, Any]:
-    from bridge.cli.shown.records import age_text, key_text
+    from bridge.cli.output.records import age_text, key_text
 
     back = "handed back: " if row["handed_back"] else ""
     return {
@@ -216,12 +216,12 @@ def _told(row: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _letters(
-    bridge: Bridge, start: Start, skipped: SkippedRecords | None = None
-) -> AsyncGenerator[Decoded]:
+    bridge: Bridge, start: LogStart, skipped: SkippedRecords | None = None
+) -> AsyncGenerator[DecodedRecord]:
     """Each dead letter in turn; never all of them, which may be more than the memory holds."""
-    from bridge.cli.decoding import fixed_history
+    from bridge.cli.decoding import system_topic_history
 
-    async with contextlib.aclosing(fixed_history(bridge, ["dead"], start)) as found:
+    async with contextlib.aclosing(system_topic_history(bridge, ["dead"], start)) as found:
         async for letter in found:
             if letter.fixed is not None:
                 yield letter
@@ -229,9 +229,9 @@ async def _letters(
                 skipped.note(letter.record, letter.unreadable)
 
 
-async def _letter(bridge: Bridge, wanted: LetterName) -> Decoded:
-    found: dict[tuple[str, str | None], list[Decoded]] = {}
-    start = BEGINNING if wanted.offset is None else Start("offset", wanted.offset)
+async def _letter(bridge: Bridge, wanted: DeadLetterId) -> DecodedRecord:
+    found: dict[tuple[str, str | None], list[DecodedRecord]] = {}
+    start = BEGINNING if wanted.offset is None else LogStart("offset", wanted.offset)
     async with contextlib.aclosing(_letters(bridge, start)) as letters:
         async for each in letters:
             letter = each.fixed
@@ -258,7 +258,7 @@ async def _letter(bridge: Bridge, wanted: LetterName) -> Decoded:
 
 
 async def _subject(
-    keys: KeyNames, found: Decoded, carried: dict[str, Any] | None
+    keys: KeyNames, found: DecodedRecord, carried: dict[str, Any] | None
 ) -> dict[str, Any]:
     """The row that a letter is about: its entity, and its key where that can be told."""
     letter = found.fixed
@@ -281,12 +281,12 @@ class KeyNames:
         """As declared; where the table's primary key is the key, as the log has it, and empty where
         it has none yet.
         """
-        from bridge.cli.entities import registered
+        from bridge.cli.entities import registered_subject
 
         if spec.key:
             return spec.key
         if spec.qualified not in self._names:
-            schema = await registered(self._bridge, spec.qualified, "key")
+            schema = await registered_subject(self._bridge, spec.qualified, "key")
             fields = [] if schema is None else json.loads(schema.schema.text)["fields"]
             self._names[spec.qualified] = [field["name"] for field in fields]
         return self._names[spec.qualified]
@@ -294,10 +294,10 @@ class KeyNames:
 
 async def _raw_key(keys: KeyNames, letter: DeadLetter) -> dict[str, Any] | None:
     """The key of a row that became no event, as the source has it."""
-    from bridge.cli.shown.records import opened
+    from bridge.cli.output.records import parse_json_text
 
     spec = keys.specs.get(letter.source)
-    raw = opened(letter.raw) if letter.raw else None
+    raw = parse_json_text(letter.raw) if letter.raw else None
     if spec is None or not isinstance(raw, dict):
         return None
     row = raw.get("new") or raw.get("old")
@@ -312,7 +312,7 @@ async def _raw_key(keys: KeyNames, letter: DeadLetter) -> dict[str, Any] | None:
     } or None
 
 
-async def _carried(bridge: Bridge, found: Decoded) -> dict[str, Any] | None:
+async def _carried(bridge: Bridge, found: DecodedRecord) -> dict[str, Any] | None:
     """The event or command that a letter carries, decoded."""
     from bridge.cli.decoding import Decoding
     from bridge.log.port import Record

@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.cli.given.start import Start, offsets
-from bridge.cli.reading import partitions_of, read_by_time
-from bridge.cli.shown import records
+from bridge.cli.follow_topics import partitions_of, read_by_time
+from bridge.cli.output import records
+from bridge.cli.params.log_start import LogStart, resolve_offsets
 from bridge.log.port import Record
 from bridge.model import framing
 from bridge.model.canonical import plain
@@ -21,7 +21,7 @@ from bridge.wiring import Bridge
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
+class DecodedRecord:
     """A record and what stands in it: exactly one of `event` and `fixed`, or neither, and then why
     where something was expected to. Whatever the record holds, it is shown, as bytes if need be.
     """
@@ -52,7 +52,7 @@ class Decoded:
         if self.event is not None:
             return records.event_row(self.record, self.event)
         if self.kind is not None and self.fixed is not None:
-            return records.fixed_row(self.record, self.kind, self.key, self.fixed)
+            return records.system_record_row(self.record, self.kind, self.key, self.fixed)
         if self.unreadable:
             return records.unreadable_row(self.record, self.unreadable)
         return records.raw_row(self.record)
@@ -63,7 +63,7 @@ class Decoded:
             if self.event is not None:
                 return records.event_line(self.event)
             if self.kind is not None and self.fixed is not None:
-                return records.fixed_line(self.record, self.kind, self.key, self.fixed)
+                return records.system_record_line(self.record, self.kind, self.key, self.fixed)
         except Exception as error:  # noqa: BLE001 - as of `row`
             return records.raw_line(self.record, describe_error(error))
         return records.raw_line(self.record, self.unreadable)
@@ -78,36 +78,36 @@ class Decoding:
             system_topic(bridge.name, fixed.topic): kind for kind, fixed in SYSTEM_TOPICS.items()
         }
 
-    async def decode(self, record: Record) -> Decoded:
+    async def decode(self, record: Record) -> DecodedRecord:
         """What stands in `record`. Raises RetryLater while the registry is away."""
         if record.value is None or not _framed(record.value):
-            return Decoded(record)
+            return DecodedRecord(record)
         kind = self._kinds.get(record.topic)
         try:
             if kind is not None:
                 value = await self._bridge.codec.decode(kind, record.value)
                 key = self._bridge.codec.decode_key(kind, record.key or b"")
-                return Decoded(record, kind=kind, key=key, fixed=value)
+                return DecodedRecord(record, kind=kind, key=key, fixed=value)
             event = await self._bridge.events.decode(record)
         except ValueError as error:
             # Somebody else's record: shown as it is.
-            return Decoded(record, unreadable=error_message(error))
-        return Decoded(record, event=event)
+            return DecodedRecord(record, unreadable=error_message(error))
+        return DecodedRecord(record, event=event)
 
 
 def _framed(value: bytes) -> bool:
     return len(value) >= framing.HEADER_SIZE and value[0] == framing.MAGIC
 
 
-async def fixed_history(
-    bridge: Bridge, names: Sequence[str], start: Start
-) -> AsyncGenerator[Decoded, None]:
+async def system_topic_history(
+    bridge: Bridge, names: Sequence[str], start: LogStart
+) -> AsyncGenerator[DecodedRecord, None]:
     """Every record of these fixed topics from `start` up to what is the end now; a topic that
     isn't there yet has none.
     """
     there = await bridge.log.topics()
     topics = [topic for name in names if (topic := system_topic(bridge.name, name)) in there]
-    places = await offsets(bridge.log, await partitions_of(bridge.log, topics), start)
+    places = await resolve_offsets(bridge.log, await partitions_of(bridge.log, topics), start)
     decoding = Decoding(bridge)
     async with contextlib.aclosing(read_by_time(bridge.log, places)) as batches:
         async for batch in batches:

@@ -20,11 +20,11 @@ from bridge.model.types import Entity
 from bridge.plan.make_plan import entity_type, make_plan
 from bridge.plan.steps import Plan
 from bridge.wiring import Bridge
-from bridge.wiring.connectors import as_system, load_connector
+from bridge.wiring.connectors import build_system, load_connector
 
 
 @dataclass(frozen=True, slots=True)
-class Registered:
+class RegisteredSubject:
     """A schema and the subject that it stands under."""
 
     subject: str
@@ -32,7 +32,7 @@ class Registered:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class CatalogueEntity:
     """An entity over its table as both are now."""
 
     spec: EntitySpec
@@ -40,7 +40,7 @@ class Made:
     shape: Shape
 
 
-def qualified(entities: Collection[str], name: str) -> str:
+def qualify_entity(entities: Collection[str], name: str) -> str:
     """`name` as `system.entity`; the entity alone will do where one system has it.
 
     Raises UsageError that lists what there is.
@@ -55,18 +55,18 @@ def qualified(entities: Collection[str], name: str) -> str:
     raise click.UsageError(f"there is no entity {name!r}; entities are {', '.join(entities)}")
 
 
-async def registered(
+async def registered_subject(
     bridge: Bridge, name: str, part: Literal["key", "value"] = "value"
-) -> Registered | None:
+) -> RegisteredSubject | None:
     """The registry's newest schema of an entity's change topic."""
     subject = f"{change_topic(bridge.name, *split_entity(name))}-{part}"
     found = await bridge.registry.latest(subject)
-    return None if found is None else Registered(subject, found)
+    return None if found is None else RegisteredSubject(subject, found)
 
 
-async def entity_known(bridge: Bridge, name: str) -> Entity:
+async def resolve_entity(bridge: Bridge, name: str) -> Entity:
     """The entity as its events have it, else as its table and declaration would make it."""
-    found = await registered(bridge, name)
+    found = await registered_subject(bridge, name)
     if found is None:
         return (await from_catalogue(bridge, name)).entity
     entity, key = entity_of(json.loads(found.schema.text)), bridge.entities[name].key
@@ -75,7 +75,7 @@ async def entity_known(bridge: Bridge, name: str) -> Entity:
     return Entity(entity.system, entity.name, key, entity.fields, bridge.entities[name].relations)
 
 
-async def from_catalogue(bridge: Bridge, name: str) -> Made:
+async def from_catalogue(bridge: Bridge, name: str) -> CatalogueEntity:
     """The entity that the table and its declaration make now.
 
     Raises ConfigurationError for what doesn't fit, RetryLater while the system is away.
@@ -83,19 +83,19 @@ async def from_catalogue(bridge: Bridge, name: str) -> Made:
     return await _made(bridge.config, name)
 
 
-async def planned(config: Config, name: str) -> Plan:
+async def plan_entity(config: Config, name: str) -> Plan:
     """The plan of an entity over its table as it is now. Needs the system, not the log."""
     made = await _made(config, name)
     return make_plan(made.spec, made.entity, made.shape)
 
 
-async def _made(config: Config, name: str) -> Made:
+async def _made(config: Config, name: str) -> CatalogueEntity:
     system_name, entity_name = split_entity(name)
     config_of = {item.spec.name: item for item in config.systems}[system_name]
     spec = config_of.spec.entity(entity_name)
     connector = load_connector(config_of)
-    system = as_system(config.bridge, config_of, connector)
+    system = build_system(config.bridge, config_of, connector)
     shape = (await connector.describe(system)).get(spec.table)
     if shape is None:
         raise ConfigurationError(f"{name}: system {system_name!r} has no table {spec.table!r}")
-    return Made(spec, entity_type(spec, shape), shape)
+    return CatalogueEntity(spec, entity_type(spec, shape), shape)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge.cli.app import FAILED
-from bridge.cli.given.numbers import COUNT
-from bridge.cli.given.values import condition, key_of
-from bridge.cli.shared import NOTHING_FOUND, as_json, on_bridge
-from bridge.cli.shown.rows import print_json, print_rows
+from bridge.cli.command_runner import NOTHING_FOUND, as_json, run_with_bridge
+from bridge.cli.output.rows import print_json, print_rows
+from bridge.cli.params.field_values import parse_condition, parse_key
+from bridge.cli.params.numbers import COUNT
 from bridge.model.errors import RowError
 
 if TYPE_CHECKING:
@@ -65,16 +65,16 @@ def command(
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
-        from bridge.cli.entities import qualified
+        from bridge.cli.entities import qualify_entity
         from bridge.model.names import split_entity
 
-        name = qualified(bridge.entities, entity)
+        name = qualify_entity(bridge.entities, entity)
         system, bare = split_entity(name)
         kind = (await bridge.tables(system))[bare].entity
         reads = await bridge.reads(system)
         try:
-            wanted = [key_of(kind, key) for key in keys]
-            where = condition(kind, texts)
+            wanted = [parse_key(kind, key) for key in keys]
+            where = parse_condition(kind, texts)
         except ValueError as error:
             raise click.UsageError(str(error)) from None
         bad: dict[str, RowError] = {}
@@ -118,7 +118,7 @@ def command(
             return FAILED
         return NOTHING_FOUND if missing or not rows else 0
 
-    on_bridge(ctx, act)
+    run_with_bridge(ctx, act)
 
 
 def _flat(answers: list[Any]) -> list[Any]:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from bridge.cli.given.numbers import OFFSET, PER_SECOND
-from bridge.cli.given.times import TIME, now_ms
-from bridge.cli.given.topics import topic_of
-from bridge.cli.given.values import condition, key_of, pairs
-from bridge.cli.shared import NOTHING_FOUND, as_json, on_bridge, progress
-from bridge.cli.shown.rows import print_json
+from bridge.cli.command_runner import NOTHING_FOUND, as_json, progress, run_with_bridge
+from bridge.cli.output.rows import print_json
+from bridge.cli.params.field_values import parse_condition, parse_key, parse_pairs
+from bridge.cli.params.numbers import OFFSET, PER_SECOND
+from bridge.cli.params.times import TIME, now_ms
+from bridge.cli.params.topics import resolve_topics
 
 if TYPE_CHECKING:
     from bridge.replay import ReplayProgress, Selection
@@ -122,7 +122,7 @@ def command(
     if not _NAME.fullmatch(called):
         raise click.UsageError(f"--name {called!r}: use letters, digits, dots, dashes, underscores")
     try:
-        pairs(texts)
+        parse_pairs(texts)
     except ValueError as error:
         raise click.UsageError(f"--where: {error}") from None
 
@@ -160,12 +160,12 @@ def command(
         _report(done, selection, goal, called, dry_run=dry_run, as_json=as_json)
         return 0 if done.picked else NOTHING_FOUND
 
-    on_bridge(ctx, act)
+    run_with_bridge(ctx, act)
 
 
 async def _topic(bridge: Bridge, name: str) -> str:
     """The one topic that `name` means."""
-    found = topic_of(bridge.name, name, list(bridge.entities), await bridge.log.topics())
+    found = resolve_topics(bridge.name, name, list(bridge.entities), await bridge.log.topics())
     if len(found) > 1:
         raise click.UsageError(
             f"{name!r} is a system; replay its entities one by one: {', '.join(found)}"
@@ -175,27 +175,27 @@ async def _topic(bridge: Bridge, name: str) -> str:
 
 async def _key(bridge: Bridge, topic: str, text: str) -> str:
     """A key as selections compare it: canonical JSON of the key fields, for an entity's topic."""
-    from bridge.cli.entities import entity_known
+    from bridge.cli.entities import resolve_entity
     from bridge.model.canonical import canonical_json
 
     name = topic.removeprefix(f"{bridge.name}.")
     if name not in bridge.entities:
         return text
     try:
-        return canonical_json(key_of(await entity_known(bridge, name), text))
+        return canonical_json(parse_key(await resolve_entity(bridge, name), text))
     except ValueError as error:
         raise click.UsageError(f"--key: {error}") from None
 
 
 async def _where(bridge: Bridge, topic: str, texts: tuple[str, ...]) -> Mapping[str, Any]:
     """The condition as values of an entity's fields; as texts for a topic of something else."""
-    from bridge.cli.entities import entity_known
+    from bridge.cli.entities import resolve_entity
 
     name = topic.removeprefix(f"{bridge.name}.")
     if name not in bridge.entities or not texts:
-        return pairs(texts)
+        return parse_pairs(texts)
     try:
-        return condition(await entity_known(bridge, name), texts)
+        return parse_condition(await resolve_entity(bridge, name), texts)
     except ValueError as error:
         raise click.UsageError(f"--where: {error}") from None
 

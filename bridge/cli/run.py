@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge.cli.app import exit_code
-from bridge.cli.shared import configuration, finish, leave, run_async
+from bridge.cli.command_runner import finish, leave, load_configuration, run_async
 from bridge.model.errors import BridgeError
 from bridge.observe import Observer, PartState, both, unfailing
 
@@ -67,7 +67,7 @@ def command(
     A part that fails for good leaves the others running, unless --exit-on-failure is given.
     """
     with _refusals(as_json=as_json):
-        config = configuration(ctx, whole=True)
+        config = load_configuration(ctx, whole=True)
         kinds = only or KINDS
         observers: list[Observer] = []
         ends: list[Callable[[], None]] = []
@@ -87,15 +87,15 @@ def command(
                     end()
 
         async def work(stop: asyncio.Event) -> int:
-            from bridge.cli.printed_lines import printing_into
-            from bridge.cli.python_logging import logging_into
-            from bridge.cli.told import line_logger, log_lines
+            from bridge.cli.log_output.notice_lines import line_logger, notice_logger
+            from bridge.cli.log_output.printed_lines import printing_into
+            from bridge.cli.log_output.python_logging import logging_into
             from bridge.wiring.agents import load_agents
-            from bridge.wiring.running import parts, run, waited_for
+            from bridge.wiring.run_parts import build_parts, open_when_available, run_parts
 
             with ExitStack() as stack:
                 lines = line_logger(as_json=as_json, level=level)
-                observer = unfailing(log_lines(as_json=as_json, level=level))
+                observer = unfailing(notice_logger(as_json=as_json, level=level))
                 stack.enter_context(logging_into(lines, level))
                 if as_json:
                     stack.enter_context(printing_into(lines))
@@ -107,16 +107,16 @@ def command(
                     observer = both(observer, unfailing(telemetry))
                 observers.append(observer)
                 async with (
-                    waited_for(config, stop, observer) as bridge,
+                    open_when_available(config, stop, observer) as bridge,
                     AsyncExitStack() as watching,
                 ):
                     if bridge is None:
                         return 0
                     if telemetry is not None:
                         await watching.enter_async_context(telemetry.watching(bridge))
-                    running = parts(bridge, agents, kinds)
+                    running = build_parts(bridge, agents, kinds)
                     reporting = both(observer, bridge.group_reports)
-                    ended = await run(running, stop, reporting, on_failure)
+                    ended = await run_parts(running, stop, reporting, on_failure)
             # Each told its reason when it happened; where others went on, that may be long ago.
             if len(ended.failed) < len(running):
                 _remind(observer, config.bridge, ended.failed)
@@ -143,9 +143,9 @@ def _refusals(*, as_json: bool) -> Iterator[None]:
     except BridgeError as error:
         if not as_json:
             raise
-        from bridge.cli.told import refused
+        from bridge.cli.log_output.notice_lines import log_refusal
 
-        refused(error)
+        log_refusal(error)
         finish(exit_code(error))
 
 

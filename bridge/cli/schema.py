@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.shared import NothingFound, as_json, configuration, finish, on_bridge, run_async
-from bridge.cli.shown.rows import print_json, print_rows
+from bridge.cli.command_runner import (
+    NothingFound,
+    as_json,
+    finish,
+    load_configuration,
+    run_async,
+    run_with_bridge,
+)
+from bridge.cli.output.rows import print_json, print_rows
 
 if TYPE_CHECKING:
     from bridge.wiring import Bridge
@@ -81,27 +88,27 @@ def import_(  # noqa: PLR0917
     and must be set; relative paths start at the file's folder. It can be used as it is: look
     through it, leave out what agents need not see, then `bridgectl check`.
     """
-    from bridge.cli.given.login import login_of
+    from bridge.cli.params.nested_pairs import parse_nested_pairs
     from bridge.config.absolute_path import absolute_path
-    from bridge.config.draft import Asked
-    from bridge.wiring.drafting import drafted
+    from bridge.config.draft_request import DraftRequest
+    from bridge.wiring.draft_system import draft_system
 
     path = Path(output) if output else None
     if path is not None and path.exists() and not force:
         raise click.UsageError(f"{path} is there already; --force writes over it")
-    asked = Asked(
+    asked = DraftRequest(
         name=name or (path.stem if path else "erp"),
         connector=connector,
         url=url,
         folder=absolute_path(path.parent if path else Path()),
         tables=[part.strip() for part in (entities or "").split(",") if part.strip()],
-        login=login_of(logins),
-        tls=login_of(tls, "--tls"),
+        login=parse_nested_pairs(logins),
+        tls=parse_nested_pairs(tls, "--tls"),
     )
 
     async def act(stop: asyncio.Event) -> int:
         del stop
-        text, count = await drafted(asked, str(path or "stdout"))
+        text, count = await draft_system(asked, str(path or "stdout"))
         if path is None:
             click.echo(text, nl=False)
         else:
@@ -130,13 +137,15 @@ def show(ctx: click.Context, *, entity: str, key: bool, catalogue: bool, as_json
 
     Where the registry has none yet, the one that the table and its declaration would make.
     """
-    from bridge.cli.entities import from_catalogue, qualified, registered
+    from bridge.cli.entities import from_catalogue, qualify_entity, registered_subject
     from bridge.model.avro import change_schema, key_schema
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
-        name = qualified(bridge.entities, entity)
-        found = None if catalogue else await registered(bridge, name, "key" if key else "value")
+        name = qualify_entity(bridge.entities, entity)
+        found = (
+            None if catalogue else await registered_subject(bridge, name, "key" if key else "value")
+        )
         if found is not None:
             click.echo(f"subject {found.subject}, schema id {found.schema.id}", err=True)
             _print_schema(json.loads(found.schema.text), compact=as_json)
@@ -146,7 +155,7 @@ def show(ctx: click.Context, *, entity: str, key: bool, catalogue: bool, as_json
         _print_schema((key_schema if key else change_schema)(made.entity), compact=as_json)
         return 0
 
-    on_bridge(ctx, act)
+    run_with_bridge(ctx, act)
 
 
 @command.command(epilog="Example: bridgectl schema plan erp.sales_order")
@@ -158,15 +167,15 @@ def plan(ctx: click.Context, *, entity: str, as_json: bool) -> None:
 
     Left the field; then the columns with the form of their bytes, the transforms, the type.
     """
-    from bridge.cli.entities import planned, qualified
+    from bridge.cli.entities import plan_entity, qualify_entity
 
-    loaded = configuration(ctx)
+    loaded = load_configuration(ctx)
     specs = {item.qualified: item for system in loaded.systems for item in system.spec.entities}
-    name = qualified(specs, entity)
+    name = qualify_entity(specs, entity)
 
     async def act(stop: asyncio.Event) -> int:
         del stop
-        made = await planned(loaded, name)
+        made = await plan_entity(loaded, name)
         if as_json:
             for step in made.steps:
                 print_json(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bridge.cli.shared import agreed, as_json, configuration, finish, run_async
-from bridge.cli.shown.rows import print_json
+from bridge.cli.command_runner import as_json, confirm, finish, load_configuration, run_async
+from bridge.cli.output.rows import print_json
 from bridge.model.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -29,15 +29,15 @@ def command(ctx: click.Context, *, system: str, show: bool, yes: bool, as_json: 
     also prints roles and rights, and which login runs which line.
     """
     from bridge.connector import PlansSetup
-    from bridge.wiring.connectors import as_system, load_connector
+    from bridge.wiring.connectors import build_system, load_connector
 
-    config = configuration(ctx)
+    config = load_configuration(ctx)
     found = next((item for item in config.systems if item.spec.name == system), None)
     if found is None:
         known = ", ".join(item.spec.name for item in config.systems)
         raise ConfigurationError(f"there is no system {system!r}; systems are {known}")
     connector = load_connector(found)
-    asked = as_system(config.bridge, found, connector)
+    asked = build_system(config.bridge, found, connector)
     if show and isinstance(connector, PlansSetup):
         _print_plan(asked, asyncio.run(connector.setup_plan(asked, found.spec.commands)), as_json)
         return
@@ -53,7 +53,7 @@ def command(ctx: click.Context, *, system: str, show: bool, yes: bool, as_json: 
     if not as_json:
         _print(system, statements, as_json=False)
     if not yes:
-        agreed(f"Run this on {asked.shown_url}?")
+        confirm(f"Run this on {asked.shown_url}?")
 
     async def act(stop: asyncio.Event) -> int:
         del stop

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.given.values import condition
-from bridge.cli.shared import as_json, on_bridge, progress
-from bridge.cli.shown.rows import print_json
+from bridge.cli.command_runner import as_json, progress, run_with_bridge
+from bridge.cli.output.rows import print_json
+from bridge.cli.params.field_values import parse_condition
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -125,7 +125,7 @@ def command(
         expected = 1 if entity else len(bridge.systems[system].spec.entities)
         return await _follow(bridge, system, asked.id, expected, begin, as_json=as_json)
 
-    on_bridge(ctx, act)
+    run_with_bridge(ctx, act)
 
 
 async def _refuse_without_loss(bridge: Bridge, system: str) -> None:
@@ -156,10 +156,10 @@ async def _meant(bridge: Bridge, name: str) -> tuple[str, str]:
     """System and entity; the entity is empty for a whole system."""
     if name in bridge.systems:
         return name, ""
-    from bridge.cli.entities import qualified
+    from bridge.cli.entities import qualify_entity
     from bridge.model.names import split_entity
 
-    return split_entity(qualified(bridge.entities, name))
+    return split_entity(qualify_entity(bridge.entities, name))
 
 
 async def _where(bridge: Bridge, name: str, texts: tuple[str, ...]) -> Mapping[str, Any]:
@@ -170,7 +170,7 @@ async def _where(bridge: Bridge, name: str, texts: tuple[str, ...]) -> Mapping[s
     system, bare = split_entity(name)
     table = (await bridge.tables(system))[bare]
     try:
-        where = condition(table.entity, texts)
+        where = parse_condition(table.entity, texts)
     except ValueError as error:
         raise click.UsageError(f"--where: {error}") from None
     fields = tuple(where)

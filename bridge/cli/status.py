@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.shared import as_json, configuration, on_bridge
-from bridge.cli.shown.rows import print_json, print_rows
-from bridge.cli.shown.spans import seconds_text as _seconds
+from bridge.cli.command_runner import as_json, load_configuration, run_with_bridge
+from bridge.cli.output.durations import seconds_text as _seconds
+from bridge.cli.output.rows import print_json, print_rows
 from bridge.model.errors import ConfigurationError
 from bridge.model.redaction import redact_messages
 
@@ -109,7 +109,7 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         return 1 if problems or stalls or waits_long or unhealthy else 0
 
     _check_file(ctx)
-    on_bridge(ctx, act)
+    run_with_bridge(ctx, act)
 
 
 async def _waits(bridge: Bridge, now: int) -> list[dict[str, Any]]:
@@ -133,7 +133,7 @@ async def _waits(bridge: Bridge, now: int) -> list[dict[str, Any]]:
 
 
 def _print_wait(row: Mapping[str, Any]) -> None:
-    from bridge.cli.shown.records import local_time
+    from bridge.cli.output.records import local_time
 
     part = f"agent {row['name']}, handler {row['handler']}" if row["handler"] else ""
     part = part or f"{row['part']} {row['name']}"
@@ -146,10 +146,10 @@ def _print_wait(row: Mapping[str, Any]) -> None:
 
 def _check_file(ctx: click.Context) -> None:
     """Opening a log makes the file that is missing: then nobody would know that it was removed."""
-    from bridge.wiring.log_files import file_problem
+    from bridge.wiring.log_file_problem import log_file_problem
 
-    path = configuration(ctx).log.path
-    problem = "" if path is None else file_problem(path)
+    path = load_configuration(ctx).log.path
+    problem = "" if path is None else log_file_problem(path)
     if problem:
         raise click.ClickException(problem)
 
@@ -182,7 +182,7 @@ async def _groups(bridge: Bridge, now: int) -> tuple[list[dict[str, Any]], int]:
 
 def system_row(bridge: Bridge, name: str, status: SourceStatus | None, now: int) -> dict[str, Any]:
     """A system with its connector and what its capture reported last; `now` in microseconds."""
-    from bridge.cli.shown.capable import words
+    from bridge.cli.output.capability_phrases import capability_phrases
     from bridge.wiring import load_connector
 
     config = bridge.systems[name]
@@ -192,7 +192,7 @@ def system_row(bridge: Bridge, name: str, status: SourceStatus | None, now: int)
         "connector": connector.name,
         "url": config.shown_url,
         "capabilities": dataclasses.asdict(connector.capabilities()),
-        "capability_phrases": words(connector.capabilities()),
+        "capability_phrases": capability_phrases(connector.capabilities()),
         "entities": len(bridge.systems[name].spec.entities),
         "state": "never captured",
         "healthy": None,
@@ -318,7 +318,7 @@ def _print_abilities(row: Mapping[str, Any]) -> None:
 
 
 def _print_trouble(row: Mapping[str, Any]) -> None:
-    from bridge.cli.shown.records import local_time
+    from bridge.cli.output.records import local_time
 
     name = row["system"]
     stalls = {(stall["name"], stall["reason"]): stall for stall in row.get("stalls", [])}
@@ -355,6 +355,6 @@ def _print_stall(stall: Mapping[str, Any]) -> None:
 
 
 def _since(stall: Mapping[str, Any]) -> str:
-    from bridge.cli.shown.records import local_time
+    from bridge.cli.output.records import local_time
 
     return f"{local_time(stall['since'])} ({_seconds(stall['seconds'])})"

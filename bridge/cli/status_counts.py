@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from bridge.cli.shown.rows import print_rows
+from bridge.cli.output.rows import print_rows
 from bridge.commands.codes import HELD_BACK
 from bridge.log.port import TopicPartition
 from bridge.model.command import CommandRecord
@@ -26,8 +26,8 @@ from bridge.model.redaction import redact
 from bridge.model.system_records import RELEASED, DeadLetter
 
 if TYPE_CHECKING:
-    from bridge.cli.commands.story import Story
-    from bridge.cli.decoding import Decoded
+    from bridge.cli.commands.history import CommandHistory
+    from bridge.cli.decoding import DecodedRecord
     from bridge.wiring import Bridge
 
 MAX_RECORDS: Final = 10_000
@@ -45,7 +45,7 @@ UNDECLARED: Final = "(not declared)"
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class BoundedCounts:
     """Rows of counts. `since`: only what came from then on was counted; None: everything.
     `timed_out`: nothing was counted.
     """
@@ -63,7 +63,7 @@ class Counted:
 
     def bound(self) -> str:
         """For people: what the counts leave out; empty where nothing."""
-        from bridge.cli.shown.records import local_time
+        from bridge.cli.output.records import local_time
 
         if self.timed_out:
             return TIMED_OUT
@@ -77,12 +77,12 @@ TIMED_OUT: Final = f"not counted: reading took longer than {READ_TIMEOUT_S:g} s"
 
 async def _recent_records(
     bridge: Bridge, names: Sequence[str], now_ms: int, max_records: int
-) -> tuple[list[Decoded], datetime | None]:
+) -> tuple[list[DecodedRecord], datetime | None]:
     """The recent records of these fixed topics, less what may be large in them, and since when they
     are all there (None: from the beginning). Raises TimeoutError.
     """
     from bridge.cli.decoding import Decoding
-    from bridge.cli.reading import partitions_of, read_by_time
+    from bridge.cli.follow_topics import partitions_of, read_by_time
     from bridge.log.recent_offsets import recent_starts
 
     log = bridge.log
@@ -92,7 +92,7 @@ async def _recent_records(
         places = await partitions_of(log, [topic for topic in topics if topic in there])
         recent = await recent_starts(log, places, max_records, now_ms)
         decoding = Decoding(bridge)
-        decoded: list[Decoded] = []
+        decoded: list[DecodedRecord] = []
         async with contextlib.aclosing(read_by_time(log, recent.starts)) as batches:
             async for batch in batches:
                 decoded += [_slim(await decoding.decode(record)) for record in batch]
@@ -100,7 +100,7 @@ async def _recent_records(
     return decoded, since
 
 
-def _slim(decoded: Decoded) -> Decoded:
+def _slim(decoded: DecodedRecord) -> DecodedRecord:
     """Without what may be large: thousands of them are kept."""
     record, fixed = decoded.record, decoded.fixed
     if isinstance(fixed, CommandRecord):
@@ -114,7 +114,7 @@ def _slim(decoded: Decoded) -> Decoded:
 
 async def dead_letter_counts(
     bridge: Bridge, now_ms: int, max_records: int = MAX_RECORDS
-) -> Counted:
+) -> BoundedCounts:
     """How many letters were not handed back: a row for all of them, then one for each source and
     kind.
     """
@@ -123,7 +123,7 @@ async def dead_letter_counts(
     try:
         records, since = await _recent_records(bridge, [DEAD], now_ms, max_records)
     except TimeoutError:
-        return Counted((), timed_out=True)
+        return BoundedCounts((), timed_out=True)
     letters: list[tuple[str, str, Any]] = []
     released: set[Any] = set()
     for record in records:
@@ -147,31 +147,35 @@ async def dead_letter_counts(
     if others := counts.total() - sum(most.values()):
         rows.append({"topic": topic, "source": OTHERS, "letter_kind": None, "dead_letters": others})
     total = {"topic": topic, "source": None, "letter_kind": None, "dead_letters": counts.total()}
-    return Counted((total, *rows), since)
+    return BoundedCounts((total, *rows), since)
 
 
-async def command_counts(bridge: Bridge, now_ms: int, max_records: int = MAX_RECORDS) -> Counted:
+async def command_counts(
+    bridge: Bridge, now_ms: int, max_records: int = MAX_RECORDS
+) -> BoundedCounts:
     """A row for each declared command, and one for all others where there are some."""
-    from bridge.cli.commands.story import stories
+    from bridge.cli.commands.history import command_histories
 
     try:
         names = [COMMANDS, AUDIT, RECEIPTS]
         records, since = await _recent_records(bridge, names, now_ms, max_records)
     except TimeoutError:
-        return Counted((), timed_out=True)
-    by_name: dict[str, list[Story]] = {name: [] for name in sorted(bridge.declared)}
+        return BoundedCounts((), timed_out=True)
+    by_name: dict[str, list[CommandHistory]] = {name: [] for name in sorted(bridge.declared)}
     answered = set() if since is None else await _answered_before(bridge, records)
-    for story in stories(each.fixed for each in records if each.fixed is not None).values():
+    for story in command_histories(
+        each.fixed for each in records if each.fixed is not None
+    ).values():
         if story.id in answered and not story.steps and story.receipt is None:
             continue
         name = story.name if story.name in by_name else UNDECLARED
         by_name.setdefault(name, []).append(story)
     now = datetime.fromtimestamp(now_ms / 1000, UTC)
     rows = ({"command": name, **_counts(told, now)} for name, told in by_name.items())
-    return Counted(tuple(rows), since)
+    return BoundedCounts(tuple(rows), since)
 
 
-async def _answered_before(bridge: Bridge, records: Iterable[Decoded]) -> set[str]:
+async def _answered_before(bridge: Bridge, records: Iterable[DecodedRecord]) -> set[str]:
     """Ids of commands whose executor is past their newest record. Where nothing else of such a command
     was read it was sent again, and its first receipt is older than what was read: it waits for nothing.
     """
@@ -191,13 +195,13 @@ async def _answered_before(bridge: Bridge, records: Iterable[Decoded]) -> set[st
     return ids
 
 
-def _counts(stories: Iterable[Story], now: datetime) -> dict[str, Any]:
+def _counts(histories: Iterable[CommandHistory], now: datetime) -> dict[str, Any]:
     """How many failed, are unknown and wait, and for how long the oldest of those does. Pure."""
     states: Counter[str] = Counter()
     oldest: datetime | None = None
     held_since: datetime | None = None
     held_reason: str | None = None
-    for story in stories:
+    for story in histories:
         if story.state in ENDED:
             continue
         receipt = story.receipt
@@ -224,15 +228,15 @@ def _seconds_since(at: datetime | None, now: datetime) -> float | None:
     return None if at is None else max(0.0, (now - at).total_seconds())
 
 
-def waits_for_a_person(commands: Counted, longer_than_s: float) -> bool:
+def waits_for_a_person(commands: BoundedCounts, longer_than_s: float) -> bool:
     """Whether commands of a declaration have been held back for so long: for a right or a table."""
     held = [row["held_back_seconds"] for row in commands.rows]
     return any(seconds is not None and seconds > longer_than_s for seconds in held)
 
 
-def print_counts(commands: Counted, letters: Counted) -> None:
+def print_counts(commands: BoundedCounts, letters: BoundedCounts) -> None:
     """For people: what there is, and a word where there is nothing."""
-    from bridge.cli.shown.spans import seconds_text
+    from bridge.cli.output.durations import seconds_text
 
     busy = [
         {**row, "oldest_waits": seconds_text(row["oldest_waiting_seconds"])}
@@ -250,7 +254,7 @@ def print_counts(commands: Counted, letters: Counted) -> None:
 
 
 def _print(
-    title: str, counted: Counted, rows: Sequence[dict[str, Any]], columns: Sequence[str]
+    title: str, counted: BoundedCounts, rows: Sequence[dict[str, Any]], columns: Sequence[str]
 ) -> None:
     bound = counted.bound()
     if not rows:

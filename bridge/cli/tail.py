@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.given.numbers import COUNT
-from bridge.cli.given.start import BEGINNING, END, PLACE, Start, offsets
-from bridge.cli.given.topics import chosen
-from bridge.cli.given.values import key_parts
-from bridge.cli.shared import NOTHING_FOUND, as_json, on_bridge, print_json
-from bridge.cli.shown.safe_text import safe_text
+from bridge.cli.command_runner import NOTHING_FOUND, as_json, print_json, run_with_bridge
+from bridge.cli.output.safe_text import safe_text
+from bridge.cli.params.field_values import parse_key_parts
+from bridge.cli.params.log_start import BEGINNING, END, LOG_POSITION, LogStart, resolve_offsets
+from bridge.cli.params.numbers import COUNT
+from bridge.cli.params.topics import existing_topics
 from bridge.model.canonical import plain
 
 if TYPE_CHECKING:
-    from bridge.cli.decoding import Decoded
+    from bridge.cli.decoding import DecodedRecord
     from bridge.log.port import Record
     from bridge.wiring import Bridge
 
@@ -29,14 +29,14 @@ _COLOURS = {"create": "green", "update": "yellow", "delete": "red", "read": "blu
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RecordFilter:
     """Which records are shown; an empty field wants all."""
 
     ops: Collection[str] = ()
     key: str = ""
     raw: bool = False
 
-    def takes(self, found: Decoded) -> bool:
+    def takes(self, found: DecodedRecord) -> bool:
         """Whether this one is wanted. A tombstone only repeats the delete before it."""
         if found.tombstone and not self.raw:
             return False
@@ -59,7 +59,7 @@ class Wanted:
 
 def _is_key(key: Mapping[str, Any], text: str) -> bool:
     try:
-        asked = key_parts(tuple(key), text)
+        asked = parse_key_parts(tuple(key), text)
     except ValueError:
         return False
     return all(_same(key[name], value) for name, value in asked.items())
@@ -75,7 +75,7 @@ def _same(held: Any, asked: Any) -> bool:
 @click.option(
     "--from",
     "start",
-    type=PLACE,
+    type=LOG_POSITION,
     metavar="PLACE",
     help="beginning, end, a time ('10m ago', 2026-01-31T10:00) or an offset. "
     "Default: end, or beginning with --no-follow.",
@@ -93,7 +93,7 @@ def command(
     ctx: click.Context,
     *,
     names: tuple[str, ...],
-    start: Start | None,
+    start: LogStart | None,
     follow: bool,
     limit: int | None,
     key: str,
@@ -106,7 +106,7 @@ def command(
     Names are entities (erp.sales_order), systems (erp), or topics (commands, receipts, audit,
     dead, or in full as `bridgectl log topics` lists them).
     """
-    wanted = Wanted(ops, key, raw=raw)
+    wanted = RecordFilter(ops, key, raw=raw)
     begin = start or (END if follow else BEGINNING)
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
@@ -124,33 +124,33 @@ def command(
                 sys.stdout.flush()
         return 0 if shown else NOTHING_FOUND
 
-    on_bridge(ctx, act, while_read=True)
+    run_with_bridge(ctx, act, while_read=True)
 
 
 async def _records(
-    bridge: Bridge, names: tuple[str, ...], begin: Start, *, follow: bool
+    bridge: Bridge, names: tuple[str, ...], begin: LogStart, *, follow: bool
 ) -> AsyncGenerator[list[Record]]:
-    from bridge.cli.reading import following, partitions_of, read_by_time
+    from bridge.cli.follow_topics import follow_topics, partitions_of, read_by_time
 
     there = await bridge.log.topics()
-    topics = chosen(bridge.name, names, list(bridge.entities), there)
-    places = await offsets(bridge.log, await partitions_of(bridge.log, topics), begin)
-    source = following(bridge.log, places) if follow else read_by_time(bridge.log, places)
+    topics = existing_topics(bridge.name, names, list(bridge.entities), there)
+    places = await resolve_offsets(bridge.log, await partitions_of(bridge.log, topics), begin)
+    source = follow_topics(bridge.log, places) if follow else read_by_time(bridge.log, places)
     async with contextlib.aclosing(source) as batches:
         async for batch in batches:
             yield batch
 
 
-async def _decoded(bridge: Bridge, batch: list[Record], *, raw: bool) -> list[Decoded]:
-    from bridge.cli.decoding import Decoded, Decoding
+async def _decoded(bridge: Bridge, batch: list[Record], *, raw: bool) -> list[DecodedRecord]:
+    from bridge.cli.decoding import DecodedRecord, Decoding
 
     if raw:
-        return [Decoded(record) for record in batch]
+        return [DecodedRecord(record) for record in batch]
     decoding = Decoding(bridge)
     return [await decoding.decode(record) for record in batch]
 
 
-def _show(found: Decoded, *, as_json: bool) -> None:
+def _show(found: DecodedRecord, *, as_json: bool) -> None:
     if as_json:
         print_json(found.row(), flush=False)
         return

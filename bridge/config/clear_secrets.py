@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
-from bridge.config.document import Document, Path_
+from bridge.config.document import Document, KeyPath
 from bridge.config.problems import Problem
 
 REFERENCE: Final = re.compile(r"\$\{(env|file):([^}]+)\}")
@@ -85,7 +85,7 @@ def hide_secrets(text: str) -> str:
     return plain
 
 
-def clear_secret_problems(document: Document, data: Any, where: Path_ = ()) -> Iterator[Problem]:
+def clear_secret_problems(document: Document, data: Any, where: KeyPath = ()) -> Iterator[Problem]:
     """Every secret in clear below `where`, whatever the key: by the key's name, or in an address."""
     if isinstance(data, Mapping):
         for name, item in data.items():

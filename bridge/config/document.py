@@ -17,7 +17,7 @@ from bridge.config.composer import MAX_DEPTH, StrictComposer, StrictConstructor
 from bridge.config.problems import ConfigProblems, Problem
 from bridge.model.error_text import error_message
 
-Path_ = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 
 @dataclass(slots=True)
@@ -26,16 +26,16 @@ class Document:
 
     file: str
     data: Any
-    lines: dict[Path_, int] = field(default_factory=dict)
+    lines: dict[KeyPath, int] = field(default_factory=dict)
 
-    def line(self, where: Path_) -> int:
+    def line(self, where: KeyPath) -> int:
         """The line of `where`, or of the nearest thing around it that is in the file."""
         for end in range(len(where), -1, -1):
             if (line := self.lines.get(where[:end])) is not None:
                 return line
         return 0
 
-    def value(self, where: Path_) -> Any:
+    def value(self, where: KeyPath) -> Any:
         """What stands at `where`; None where nothing does."""
         value = self.data
         for part in where:
@@ -45,12 +45,12 @@ class Document:
                 return None
         return value
 
-    def problem(self, where: Path_, what: str, hint: str = "") -> Problem:
+    def problem(self, where: KeyPath, what: str, hint: str = "") -> Problem:
         """A Problem at `where`."""
         return Problem(self.file, self.line(where), ".".join(map(str, where)), what, hint)
 
 
-def _plain(node: Any, where: Path_, lines: dict[Path_, int]) -> Any:
+def _plain(node: Any, where: KeyPath, lines: dict[KeyPath, int]) -> Any:
     if isinstance(node, CommentedMap):
         positions = node.lc.data or {}  # None of a mapping that has nothing but `<<:`
         for name in node:
@@ -112,5 +112,5 @@ def parse(text: str, shown: str) -> Document:
     except ValueError as error:  # of an escape for a character that there is not
         what = f"not valid YAML: {error_message(error, 100)}"
         raise ConfigProblems([Problem(shown, 0, "", what)]) from None
-    lines: dict[Path_, int] = {(): 1}
+    lines: dict[KeyPath, int] = {(): 1}
     return Document(shown, _plain(node, (), lines), lines)

@@ -8,10 +8,10 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, RootModel
 
-from bridge.config.document import Path_
+from bridge.config.document import KeyPath
 
 
-def nearest_key(annotation: Any, where: Path_) -> str | None:
+def nearest_key(annotation: Any, where: KeyPath) -> str | None:
     """The key that was perhaps meant by the last one of `where`; `annotation`: the whole file's.
 
     Pure. None where none resembles it.
@@ -21,7 +21,7 @@ def nearest_key(annotation: Any, where: Path_) -> str | None:
     return near[0] if near else None
 
 
-def has_key(annotation: Any, where: Path_) -> bool:
+def has_key(annotation: Any, where: KeyPath) -> bool:
     """Whether a file may have the key at `where`; `annotation`: the whole file's. Pure."""
     return str(where[-1]) in _keys(_inside(list(_parts(annotation)), where[:-1]))
 
@@ -38,7 +38,7 @@ def _parts(annotation: Any) -> Iterator[Any]:
             yield from _parts(part)
 
 
-def _inside(parts: list[Any], where: Path_) -> list[Any]:
+def _inside(parts: list[Any], where: KeyPath) -> list[Any]:
     for name in where:
         inner: list[Any] = []
         for part in parts:

@@ -14,13 +14,13 @@ from bridge.config.clear_secrets import (
     clear_secret_problems,
     hide_secrets,
 )
-from bridge.config.collect import Collector
-from bridge.config.convert import duration_ms, system_problems, system_spec
+from bridge.config.collector import Collector
 from bridge.config.document import Document, read
+from bridge.config.log_target import LogTarget, log_of
 from bridge.config.models import BridgeModel, SystemModel
 from bridge.config.problems import ConfigProblems, Problem
 from bridge.config.secrets import Secret
-from bridge.config.target import LogTarget, log_of
+from bridge.config.specs import duration_ms, system_problems, system_spec
 from bridge.config.tls_section import tls_files
 from bridge.config.weak_secrets import weak_secrets
 from bridge.model.error_text import error_message

@@ -51,13 +51,13 @@ def _type(value: Any) -> Any:
 TypeText = Annotated[str, BeforeValidator(_type)]
 
 
-class Strict(BaseModel):
+class StrictModel(BaseModel):
     """What every model of the files has in common: no unknown key, no input in errors."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, populate_by_name=True)
 
 
-class FieldModel(Strict):
+class FieldModel(StrictModel):
     """One field of an entity: from which columns and through which transforms."""
 
     from_: Texts = Field(
@@ -79,7 +79,7 @@ class FieldModel(Strict):
     call: str = Field(default="", description="package.module:function, called with the value")
 
 
-class RelationModel(Strict):
+class RelationModel(StrictModel):
     """A relation: to many (`by`) or to one (`from`)."""
 
     entity: Name
@@ -107,7 +107,7 @@ DeleteLimitText = (
 )
 
 
-class EntityModel(Strict):
+class EntityModel(StrictModel):
     """An entity on top of a table."""
 
     from_: Text = Field(alias="from", description="Source table")
@@ -126,7 +126,7 @@ class EntityModel(Strict):
     )
 
 
-class ArgModel(Strict):
+class ArgModel(StrictModel):
     """An argument of a command."""
 
     type: TypeText
@@ -139,7 +139,7 @@ class ArgModel(Strict):
     choices: list[Any] = Field(default_factory=list)
 
 
-class CommandModel(Strict):
+class CommandModel(StrictModel):
     """A command that agents may send."""
 
     entity: Name
@@ -156,14 +156,14 @@ class CommandModel(Strict):
     rows: Literal["one", "many"] = "one"
 
 
-class LimitsModel(Strict):
+class LimitsModel(StrictModel):
     """Ceilings under which a system is read."""
 
     connections: int = Field(default=4, ge=1, le=1000)
     queries_per_second: float = Field(default=0, ge=0, le=1_000_000, description="0: any")
 
 
-class TlsModel(Strict):
+class TlsModel(StrictModel):
     """TLS of what speaks HTTP: an OData service, Tryton, a registry. Files are PEM."""
 
     ca: str = Field(default="", description="File with the authorities to trust")
@@ -180,7 +180,7 @@ class TlsModel(Strict):
         return self
 
 
-class SystemModel(Strict):
+class SystemModel(StrictModel):
     """systems/NAME.yaml: one legacy system."""
 
     system: Name
@@ -197,7 +197,7 @@ class SystemModel(Strict):
     commands: dict[Name, CommandModel] = Field(default_factory=dict)
 
 
-class SecurityModel(Strict):
+class SecurityModel(StrictModel):
     """How to log in to Kafka."""
 
     protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
@@ -219,7 +219,7 @@ def _web(value: str) -> str:
     return value
 
 
-class RegistryModel(Strict):
+class RegistryModel(StrictModel):
     """A Confluent-compatible schema registry. Without one the embedded registry serves."""
 
     url: Annotated[str, AfterValidator(_web)]
@@ -239,7 +239,7 @@ def _server(value: str) -> str:
 Servers = Annotated[list[Annotated[str, AfterValidator(_server)]], BeforeValidator(_listed)]
 
 
-class KafkaModel(Strict):
+class KafkaModel(StrictModel):
     """Apache Kafka as the log."""
 
     servers: Servers = Field(min_length=1)
@@ -250,7 +250,7 @@ class KafkaModel(Strict):
     min_insync: int | None = Field(default=None, ge=1, le=32767)
 
 
-class LogModel(Strict):
+class LogModel(StrictModel):
     """The log in long form."""
 
     kafka: KafkaModel | None = None
@@ -267,7 +267,7 @@ def _history(value: str) -> str:
     return value
 
 
-class BridgeModel(Strict):
+class BridgeModel(StrictModel):
     """bridge.yaml: the bridge itself."""
 
     bridge: Name

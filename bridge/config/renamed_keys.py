@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from bridge.config.document import Path_
+from bridge.config.document import KeyPath
 
 
 class RenamedKey(NamedTuple):
@@ -41,7 +41,7 @@ RENAMED_KEYS: Final = (
 )
 
 
-def renamed_key(path: Path_, is_key: Callable[[Path_], bool]) -> str | None:
+def renamed_key(path: KeyPath, is_key: Callable[[KeyPath], bool]) -> str | None:
     """What to write in place of the unknown key at `path`, as a hint; None where it was never one.
     Pure.
 

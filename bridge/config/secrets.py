@@ -80,7 +80,7 @@ def _look_up(kind: str, name: str, environ: Mapping[str, str], folder: Path) -> 
         raise ConfigurationError(message) from None
 
 
-def resolve(text: str, environ: Mapping[str, str], folder: Path) -> Secret:
+def resolve_references(text: str, environ: Mapping[str, str], folder: Path) -> Secret:
     """`text` with its references looked up: percent-encoded where it is a URL, escaped where it is
     a list of settings (`host=erp-db password=${env:PW}`, which libpq takes).
 

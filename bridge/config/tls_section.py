@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bridge.config.collect import Collector
-from bridge.config.document import Document, Path_
+from bridge.config.collector import Collector
+from bridge.config.document import Document, KeyPath
 from bridge.config.models import TlsModel
 from bridge.tls import TlsFiles
 
 
 def tls_files(
-    collector: Collector, document: Document, model: TlsModel | None, where: Path_, folder: Path
+    collector: Collector, document: Document, model: TlsModel | None, where: KeyPath, folder: Path
 ) -> TlsFiles | None:
     """The section as clients take it; problems are the collector's."""
     if model is None:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from bridge.config.clear_secrets import REFERENCE, clear_secrets, names_secret
-from bridge.config.document import Document, Path_
+from bridge.config.document import Document, KeyPath
 from bridge.config.problems import Problem
-from bridge.config.secrets import resolve
+from bridge.config.secrets import resolve_references
 from bridge.model.errors import ConfigurationError
 
 MIN_SECRET_CHARACTERS: Final = 8
@@ -20,7 +20,7 @@ addresses and telephone numbers tell what they were as soon as the key is guesse
 
 
 def weak_secrets(
-    document: Document, data: Any, environ: Mapping[str, str], folder: Path, where: Path_ = ()
+    document: Document, data: Any, environ: Mapping[str, str], folder: Path, where: KeyPath = ()
 ) -> Iterator[Problem]:
     """Every reference below `where` whose secret is short, by its name. One that can't be looked up
     is told elsewhere.
@@ -37,7 +37,7 @@ def weak_secrets(
             if not names_secret(str(where[-1])) and not any(clear_secrets(written_out)):
                 continue
             try:
-                value = resolve(match[0], environ, folder).reveal()
+                value = resolve_references(match[0], environ, folder).reveal()
             except ConfigurationError:
                 continue
             if what := _weakness(str(where[-1]), value):

@@ -6,7 +6,7 @@ parts of capture, gateway, agents and commands, each built when it is asked for.
 
 from __future__ import annotations
 
-from bridge.wiring.bridge import Bridge, opened
+from bridge.wiring.bridge import Bridge, open_bridge
 from bridge.wiring.connectors import connector_names, load_connector
 
-__all__ = ["Bridge", "connector_names", "load_connector", "opened"]
+__all__ = ["Bridge", "connector_names", "load_connector", "open_bridge"]

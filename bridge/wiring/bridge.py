@@ -27,13 +27,13 @@ from bridge.model.names import SYSTEM_TOPICS, change_topic, split_entity, system
 from bridge.model.specs import CommandSpec, EntitySpec
 from bridge.observe import Observer, both, ignore
 from bridge.single_flight import SingleFlight
-from bridge.wiring.connectors import as_system, load_connector
-from bridge.wiring.declared import DeclaredCommands
-from bridge.wiring.events import RegistryEventDecoder
+from bridge.wiring.connectors import build_system, load_connector
+from bridge.wiring.declared_commands import DeclaredCommands
+from bridge.wiring.entity_tables import EntityTables, entity_tables
 from bridge.wiring.group_reports import GroupReports
 from bridge.wiring.logs import make_log, make_registry
+from bridge.wiring.registry_events import RegistryEventDecoder
 from bridge.wiring.system_access import SystemAccess
-from bridge.wiring.tables import EntityTables, tables_of
 
 
 class Bridge:
@@ -95,7 +95,7 @@ class Bridge:
             connector = load_connector(config)
             known = self._connectors[name] = (
                 connector,
-                as_system(self.name, config, connector),
+                build_system(self.name, config, connector),
             )
         return known
 
@@ -128,7 +128,7 @@ class Bridge:
 
     async def _read_tables(self, name: str) -> EntityTables:
         connector, system = self.system(name)
-        tables = self._tables[name] = await tables_of(
+        tables = self._tables[name] = await entity_tables(
             connector, system, self.systems[name], self.registry
         )
         return tables
@@ -271,7 +271,7 @@ def instance_name() -> str:
 
 
 @asynccontextmanager
-async def opened(config: Config, observer: Observer = ignore) -> AsyncIterator[Bridge]:
+async def open_bridge(config: Config, observer: Observer = ignore) -> AsyncIterator[Bridge]:
     """The bridge of `config` with its log, registry and codec open; all closed at the end.
 
     Raises RetryLater when the log or the registry is away.

@@ -9,9 +9,9 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
 from bridge.config import ConfigProblems, SystemConfig
-from bridge.config.options import login, options
+from bridge.config.connector_sections import capture_options, login_options
 from bridge.config.problems import Problem
-from bridge.config.secrets import resolve
+from bridge.config.secrets import resolve_references
 from bridge.connector import Connector, System, TableUse
 from bridge.connector.current_login import Credentials, CurrentLogin
 from bridge.model.specs import EntitySpec
@@ -47,7 +47,7 @@ def load_connector(system: SystemConfig) -> Connector:
         raise ConfigProblems([problem]) from error
 
 
-def as_system(bridge: str, config: SystemConfig, connector: Connector) -> System:
+def build_system(bridge: str, config: SystemConfig, connector: Connector) -> System:
     """The system as its connector sees it. Raises ConfigProblems for wrong `capture:` or `login:`."""
     if config.unresolved:
         raise ConfigProblems(list(config.unresolved))
@@ -55,11 +55,11 @@ def as_system(bridge: str, config: SystemConfig, connector: Connector) -> System
     problems: list[Problem] = []
     made_of, logs_in = None, None
     try:
-        made_of = options(config, connector.options)
+        made_of = capture_options(config, connector.options)
     except ConfigProblems as error:
         problems += error.problems
     try:
-        logs_in = login(config, getattr(connector, "login", None))
+        logs_in = login_options(config, getattr(connector, "login", None))
     except ConfigProblems as error:
         problems += error.problems
     if config.tls is not None and not getattr(connector, "speaks_http", False):
@@ -98,9 +98,9 @@ def _reader_of(config: SystemConfig, connector: Connector) -> Callable[[], Crede
         return None
 
     def read() -> Credentials:
-        url = resolve(config.url_text, os.environ, config.folder).reveal()
+        url = resolve_references(config.url_text, os.environ, config.folder).reveal()
         return Credentials(
-            _from_folder(url, config), login(config, getattr(connector, "login", None))
+            _from_folder(url, config), login_options(config, getattr(connector, "login", None))
         )
 
     return read

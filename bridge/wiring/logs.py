@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from bridge.config import Config, LogTarget
-from bridge.config.secrets import resolve
+from bridge.config.secrets import resolve_references
 from bridge.log.port import Log
 from bridge.model.errors import ConfigurationError
 
@@ -52,7 +52,7 @@ def make_log(config: Config, target: LogTarget | None = None) -> Log:
             replication=model.replication,
             min_insync=model.min_insync,
         ),
-        lambda: resolve(security.password, os.environ, folder).reveal(),
+        lambda: resolve_references(security.password, os.environ, folder).reveal(),
     )
 
 
@@ -90,5 +90,7 @@ def make_bare_registry(
         username=model.username,
         password=password.reveal() if password else "",
         tls=target.registry_tls,
-        read_password=lambda: resolve(model.password, os.environ, config.folder).reveal(),
+        read_password=lambda: resolve_references(
+            model.password, os.environ, config.folder
+        ).reveal(),
     )

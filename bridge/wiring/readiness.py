@@ -32,7 +32,7 @@ CheckLog = Callable[[], Awaitable[None]]
 """Returns when the log answers, in the bridge's loop; raises what is wrong with it."""
 
 
-class Liveness:
+class EventLoopLiveness:
     """Whether the bridge's event loop turns; made in it, asked from any other."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, timeout_s: float = LOOP_TIMEOUT_S) -> None:

@@ -22,7 +22,7 @@ from bridge.wiring.group_lag_gauges import GroupLagGauges
 from bridge.wiring.metrics import Metrics
 from bridge.wiring.metrics_server import serving
 from bridge.wiring.progress_gauges import ProgressGauges
-from bridge.wiring.readiness import Liveness, Readiness
+from bridge.wiring.readiness import EventLoopLiveness, Readiness
 from bridge.wiring.run_scope import RunScope
 
 
@@ -42,7 +42,7 @@ class Telemetry:
         self._progress = ProgressGauges(self.metrics.registry, _now, stalled_after_s)
         self._progress.declare(scope)
         self.group_lags = GroupLagGauges(self.metrics.registry, scope.groups)
-        self.liveness = Liveness(loop)
+        self.liveness = EventLoopLiveness(loop)
         self.readiness = Readiness(loop, scope.parts, scope.members)
 
     def __call__(self, notice: Notice) -> None:

@@ -12,7 +12,7 @@ from bridge.agent import Context
 from bridge.agent.runner import AgentRunner
 from bridge.gateway import Gateway, Gateways
 from bridge.model.specs import SystemLimits
-from bridge.wiring.events import RegistryEventDecoder
+from bridge.wiring.registry_events import RegistryEventDecoder
 from connectors.journal import connector
 from tests.agent.sqlite_erp import BRIDGE, FakeCommandTargets, open_erp
 

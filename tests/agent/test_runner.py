@@ -25,7 +25,7 @@ from bridge.model.errors import BridgeError, Fenced, OutcomeUnknown, RetryLater
 from bridge.model.specs import SystemLimits
 from bridge.model.system_records import DeadLetter
 from bridge.observe import GroupMoved, Handled, HandlerBlocks, Notice, PartState, RowsRead
-from bridge.wiring.events import RegistryEventDecoder
+from bridge.wiring.registry_events import RegistryEventDecoder
 from connectors.journal import connector
 from tests.agent.sqlite_erp import BRIDGE, ErpHarness, FakeCommandTargets, open_erp
 from tests.capture.test_failures import BreakingLog

@@ -14,7 +14,7 @@ from bridge.model.errors import UNAVAILABLE, Rejected
 from bridge.model.specs import CommandSpec
 from bridge.observe import DeadLetterWritten, Handled, HandlerWaits, Notice
 from bridge.plan.entity_table import EntityTable
-from bridge.wiring.declared import DeclaredCommands
+from bridge.wiring.declared_commands import DeclaredCommands
 from tests.agent.sqlite_erp import ErpHarness, open_erp
 from tests.agent.test_runner import running
 from tests.waiting import until

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bad_input.place import Place
-from tests.cli.place import create_erp
+from tests.cli.bridge_folder import create_erp
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo"
 

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from bridge.config import ConfigProblems, models
-from bridge.config.target import log_target
+from bridge.config.log_target import log_target
 from bridge.connector import System
 from bridge.log.embedded import EmbeddedLog
 from bridge.model.errors import ConfigurationError

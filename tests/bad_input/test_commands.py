@@ -12,7 +12,7 @@ from bridge.config import load
 from bridge.log.port import Entry, TopicSpec
 from bridge.model.command import Command, seal
 from bridge.model.system_records import target
-from bridge.wiring import opened
+from bridge.wiring import open_bridge
 from tests.bad_input.erp import Erp, erp
 from tests.bad_input.place import until
 
@@ -136,7 +136,7 @@ def receipts(made: Erp, count: int) -> list[dict[str, Any]]:
 
 async def write(made: Erp, commands: list[tuple[str, dict[str, Any], dict[str, Any]]]) -> None:
     """Commands and something that is none, as any program may append them."""
-    async with opened(load(made.place.config, os.environ)) as bridge:
+    async with open_bridge(load(made.place.config, os.environ)) as bridge:
         topic = bridge.codec.topic("command")
         await bridge.log.create_topics([TopicSpec(topic)])
         records = [

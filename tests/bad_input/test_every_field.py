@@ -14,7 +14,7 @@ import pytest
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
-from bridge.cli.check.declared import connector_of
+from bridge.cli.check.declarations import connector_of
 from bridge.config import ConfigProblems, load, models
 from tests.secret_scan import secret
 
@@ -355,7 +355,7 @@ def test_no_model_and_no_field_is_left_out() -> None:
     declared = {
         item
         for item in known.values()
-        if issubclass(item, models.Strict) and item is not models.Strict
+        if issubclass(item, models.StrictModel) and item is not models.StrictModel
     }
     assert declared == set(INSTANCES)
     for model in declared:

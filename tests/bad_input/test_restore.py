@@ -10,14 +10,14 @@ import pytest
 
 from tests.bad_input.place import PROGRAM, Place
 from tests.bad_input.shop import Shop
-from tests.docs.pages import ROOT, Page
+from tests.docs.pages import ROOT, DocsPage
 
 PAGE = "docs/restore.md"
 
 
 def block(holds: str) -> str:
     """The first block of commands of the page that holds these words."""
-    page = Page(PAGE, (ROOT / PAGE).read_text())
+    page = DocsPage(PAGE, (ROOT / PAGE).read_text())
     return next(each.text for each in page.blocks() if each.language == "sh" and holds in each.text)
 
 

@@ -5,18 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.place import Place, live, made
+from tests.cli.bridge_folder import BridgeFolder, live, made
 from tests.waiting import PATIENCE
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def place(tmp_path: Path) -> BridgeFolder:
     """A configuration whose bridge has never run."""
     return made(tmp_path / "demo")
 
 
 @pytest.fixture(scope="session")
-def lived_once(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Place:
+def lived_once(processes: None, tmp_path_factory: pytest.TempPathFactory) -> BridgeFolder:
     """A bridge that ran and was ended in order; for tests that only read."""
     place = made(tmp_path_factory.mktemp("lived") / "demo")
     live(place)
@@ -24,14 +24,14 @@ def lived_once(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Pla
 
 
 @pytest.fixture
-def lived(lived_once: Place, tmp_path: Path) -> Place:
+def lived(lived_once: BridgeFolder, tmp_path: Path) -> BridgeFolder:
     """A copy of it for tests that write."""
     shutil.copytree(lived_once.folder, tmp_path / "demo")
-    return Place(tmp_path / "demo")
+    return BridgeFolder(tmp_path / "demo")
 
 
 @pytest.fixture
-def bridge_runs(processes: None, lived: Place) -> Iterator[Place]:
+def bridge_runs(processes: None, lived: BridgeFolder) -> Iterator[BridgeFolder]:
     """The copy with `bridgectl run` on it, once it captures."""
     with lived.running():
         end = time.monotonic() + PATIENCE

@@ -20,7 +20,7 @@ WAY_OUT = re.compile(r"; |correct |check |needs one of|HOST:PORT|setup | by now"
 
 
 @dataclass(frozen=True)
-class Mistake:
+class ConfigMistake:
     """`seed` makes it on the ground; `check` then ends with `code` and says each of `says`."""
 
     name: str
@@ -30,7 +30,7 @@ class Mistake:
     offline: bool = False
 
 
-def mistakes(*every: Mistake) -> pytest.MarkDecorator:
+def mistakes(*every: ConfigMistake) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("mistake", every, ids=lambda one: one.name)
 
 
@@ -44,7 +44,7 @@ def change(file: Path, edit: Callable[[Data], object]) -> object:
     return data
 
 
-def finds(place: Place, mistake: Mistake) -> None:
+def finds(place: Place, mistake: ConfigMistake) -> None:
     """`check` says it with its place and its exit code; `offline` mistakes need no server."""
     words = ("check", "--json", "--offline") if mistake.offline else ("check", "--json")
     answer = place.inside(*words)

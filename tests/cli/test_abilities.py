@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge.cli.shown.capable import words
+from bridge.cli.output.capability_phrases import capability_phrases
 from bridge.connector import Capabilities, System
 from bridge.model.errors import RetryLater
-from tests.cli.place import Place
+from tests.cli.bridge_folder import BridgeFolder
 from tests.connectors.polled import fake
 from tests.connectors.polled.store import Store, Table
 
@@ -29,7 +29,7 @@ away = AwayConnector()
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BridgeFolder:
     """A system of the polling fake, registered as another package would."""
     store = Store(tmp_path / "erp.json")
     with store.transaction() as tables:
@@ -44,10 +44,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     )
     monkeypatch.syspath_prepend(str(package.parent))
     monkeypatch.setenv("KEY", "s3cr3t")
-    return Place(tmp_path)
+    return BridgeFolder(tmp_path)
 
 
-def declare(place: Place, connector: str = "polled") -> None:
+def declare(place: BridgeFolder, connector: str = "polled") -> None:
     answer = place.call(
         *("schema", "import", connector, f"polled://{place.folder}/erp.json"),
         *("--login", "key=${env:KEY}", "-o", str(place.folder / "systems" / "erp.yaml")),
@@ -56,7 +56,7 @@ def declare(place: Place, connector: str = "polled") -> None:
 
 
 def test_check_and_status_say_what_a_weak_source_promises_and_how_it_is_captured(
-    place: Place,
+    place: BridgeFolder,
 ) -> None:
     declare(place)
     assert "s3cr3t" not in (place.folder / "systems" / "erp.yaml").read_text()
@@ -76,11 +76,13 @@ def test_check_and_status_say_what_a_weak_source_promises_and_how_it_is_captured
         assert "no commands" in told
     (row,) = [one for one in place.call("status", "--json").rows if one["kind"] == "system"]
     assert row["change_detection"] == {"orders": phrase}
-    assert row["capability_phrases"] == words(fake.connector.capabilities())
+    assert row["capability_phrases"] == capability_phrases(fake.connector.capabilities())
     assert row["capabilities"]["deletes"] == "reconciled"
 
 
-def test_a_system_that_is_away_keeps_nobody_from_the_status_of_the_rest(place: Place) -> None:
+def test_a_system_that_is_away_keeps_nobody_from_the_status_of_the_rest(
+    place: BridgeFolder,
+) -> None:
     declare(place, "away")
     status = place.call("status")
     assert status.code == 0
@@ -88,11 +90,11 @@ def test_a_system_that_is_away_keeps_nobody_from_the_status_of_the_rest(place: P
 
 
 def test_each_capability_has_words() -> None:
-    strong, weak = words(STRONG), words(fake.connector.capabilities())
+    strong, weak = capability_phrases(STRONG), capability_phrases(fake.connector.capabilities())
     assert "every change is emitted, in order (every_change: yes)" in strong
     assert "changes name the command that caused them" in strong
     assert not set(strong) & set(weak) - {"deletes are streamed as they happen"}
-    assert words(Capabilities(capture=False)) == [
+    assert capability_phrases(Capabilities(capture=False)) == [
         "changes aren't captured",
         "no reads",
         "no commands",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.place import Place
+from tests.cli.bridge_folder import BridgeFolder
 
 LOG_ALONE = [
     ["tail", "customer", "--no-follow", "--json", "--limit", "1"],
@@ -22,7 +22,7 @@ CONNECTING = [["get", "customer", "1"], ["setup", "erp", "--yes"], ["check"], ["
 
 
 @pytest.fixture
-def locked(lived: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
+def locked(lived: BridgeFolder, monkeypatch: pytest.MonkeyPatch) -> BridgeFolder:
     """A bridge whose system's address is somebody else's secret."""
     monkeypatch.delenv("ERP_URL", raising=False)
     path = Path(lived.folder, "systems", "erp.yaml")
@@ -37,7 +37,7 @@ def locked(lived: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
 
 @pytest.mark.parametrize("words", LOG_ALONE, ids=" ".join)
 def test_commands_that_read_the_log_alone_need_no_secret_of_a_system(
-    locked: Place, words: list[str]
+    locked: BridgeFolder, words: list[str]
 ) -> None:
     answer = locked.call(*words)
     assert answer.code == 0, answer
@@ -47,7 +47,7 @@ def test_commands_that_read_the_log_alone_need_no_secret_of_a_system(
 
 @pytest.mark.parametrize("words", CONNECTING, ids=" ".join)
 def test_commands_that_connect_are_refused_with_all_that_is_missing(
-    locked: Place, words: list[str]
+    locked: BridgeFolder, words: list[str]
 ) -> None:
     answer = locked.call(*words)
     assert answer.code in {1, 2}, answer

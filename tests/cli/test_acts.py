@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from bridge.model.position import parse_position
-from tests.cli.place import Place, order
+from tests.cli.bridge_folder import BridgeFolder, order
 
 
-def test_a_person_sends_a_command_and_sees_what_became_of_it(bridge_runs: Place) -> None:
+def test_a_person_sends_a_command_and_sees_what_became_of_it(bridge_runs: BridgeFolder) -> None:
     words = ("commands", "send", "erp.block_order", "--key", "4711", "--arg", "reason=by hand")
     sent, ended = bridge_runs.call(*words, "--by", "Ann O'Neil", "--wait", "60", "--json").rows
     assert ended["outcome"] == "succeeded"
@@ -20,7 +20,7 @@ def test_a_person_sends_a_command_and_sees_what_became_of_it(bridge_runs: Place)
     assert (row["block"], row["note"]) == ("credit", "by hand")
 
 
-def test_the_same_idempotency_key_is_the_same_command(bridge_runs: Place) -> None:
+def test_the_same_idempotency_key_is_the_same_command(bridge_runs: BridgeFolder) -> None:
     words = ("commands", "send", "block_order", "--key", "4711", "--idempotency-key", "ticket-7")
     first = bridge_runs.call(*words, "--arg", "reason=once", "--wait", "60", "--json")
     second = bridge_runs.call(*words, "--arg", "reason=once", "--wait", "60", "--json")
@@ -35,7 +35,7 @@ def test_the_same_idempotency_key_is_the_same_command(bridge_runs: Place) -> Non
     assert (shown["state"], shown["args"]) == ("succeeded", {"reason": "once"})
 
 
-def test_a_command_whose_version_is_old_fails_with_exit_code_1(bridge_runs: Place) -> None:
+def test_a_command_whose_version_is_old_fails_with_exit_code_1(bridge_runs: BridgeFolder) -> None:
     words = ("commands", "send", "block_order", "--key", "4711", "--arg", "reason=x")
     answer = bridge_runs.call(*words, "--expect", "0" * 64, "--wait", "60", "--json")
     assert answer.code == 1
@@ -47,7 +47,7 @@ def test_a_command_whose_version_is_old_fails_with_exit_code_1(bridge_runs: Plac
 
 
 @pytest.mark.usefixtures("processes")
-def test_a_command_that_waits_for_approval_says_so(lived: Place) -> None:
+def test_a_command_that_waits_for_approval_says_so(lived: BridgeFolder) -> None:
     file = lived.folder / "systems" / "erp.yaml"
     file.write_text(file.read_text().replace("tier: outside_the_loop", "tier: in_the_loop"))
     with lived.running():
@@ -60,7 +60,7 @@ def test_a_command_that_waits_for_approval_says_so(lived: Place) -> None:
     assert "awaiting_approval" in answer.err
 
 
-def test_wrong_commands_are_refused_before_anything_is_sent(lived: Place) -> None:
+def test_wrong_commands_are_refused_before_anything_is_sent(lived: BridgeFolder) -> None:
     before = lived.call("commands", "--json").out
     send = ("commands", "send")
     for words in (
@@ -77,7 +77,9 @@ def test_wrong_commands_are_refused_before_anything_is_sent(lived: Place) -> Non
     assert lived.call("commands", "--json").out == before
 
 
-def test_a_snapshot_of_an_entity_a_row_and_a_system_is_waited_for(bridge_runs: Place) -> None:
+def test_a_snapshot_of_an_entity_a_row_and_a_system_is_waited_for(
+    bridge_runs: BridgeFolder,
+) -> None:
     (whole,) = bridge_runs.call("snapshot", "customer", "--json").rows
     assert (whole["entity"], whole["rows"], whole["failed"]) == ("customer", 40, "")
     (one,) = bridge_runs.call("snapshot", "erp.customer", "--where", "customer_id=7", "--json").rows
@@ -90,7 +92,7 @@ def test_a_snapshot_of_an_entity_a_row_and_a_system_is_waited_for(bridge_runs: P
     assert len(read.rows) == 4
 
 
-def test_snapshots_that_contradict_themselves_are_refused(lived: Place) -> None:
+def test_snapshots_that_contradict_themselves_are_refused(lived: BridgeFolder) -> None:
     assert lived.call("snapshot", "customer", "--where", "customer_id=7", "--reconcile").code == 2
     assert lived.call("snapshot", "erp", "--where", "customer_id=7").code == 2
     assert lived.call("snapshot", "nothing").code == 2
@@ -101,7 +103,7 @@ def test_snapshots_that_contradict_themselves_are_refused(lived: Place) -> None:
 
 
 def test_a_replay_into_a_file_is_gone_on_with_and_repeats_nothing(
-    lived: Place, tmp_path: Path
+    lived: BridgeFolder, tmp_path: Path
 ) -> None:
     file = tmp_path / "orders.jsonl"
     words = ("replay", "sales_order", "--offset", "0", "--to", str(file), "--json")
@@ -117,7 +119,7 @@ def test_a_replay_into_a_file_is_gone_on_with_and_repeats_nothing(
     assert file.read_text().splitlines() == lines
 
 
-def test_a_replay_into_an_agent_repeats_no_effect(bridge_runs: Place) -> None:
+def test_a_replay_into_an_agent_repeats_no_effect(bridge_runs: BridgeFolder) -> None:
     dry = bridge_runs.call(
         "replay", "sales_order", "--key", "4712", "--to", "credit-watch", "--dry-run", "--json"
     ).rows[0]
@@ -132,14 +134,14 @@ def test_a_replay_into_an_agent_repeats_no_effect(bridge_runs: Place) -> None:
     assert [row["op"] for row in events] == ["create", "update"]
 
 
-def test_a_replay_into_a_topic_is_marked(lived: Place) -> None:
+def test_a_replay_into_a_topic_is_marked(lived: BridgeFolder) -> None:
     words = ("replay", "sales_order", "--since", "2001-01-01", "--op", "delete")
     lived.call(*words, "--to", "topic:demo.again")
     (copy,) = lived.call("tail", "demo.again", "--no-follow", "--json").rows
     assert (copy["op"], copy["replayed"]) == ("delete", True)
 
 
-def test_a_replay_says_what_it_wants(lived: Place) -> None:
+def test_a_replay_says_what_it_wants(lived: BridgeFolder) -> None:
     assert lived.call("replay", "sales_order", "--to", "credit-watch").code == 2
     nobody = lived.call("replay", "sales_order", "--offset", "0", "--to", "nobody")
     assert nobody.code == 2
@@ -152,7 +154,7 @@ def test_a_replay_says_what_it_wants(lived: Place) -> None:
     assert lived.call(*dry, "total=much").code == 2
 
 
-def test_offsets_are_shown_before_they_are_reset(lived: Place) -> None:
+def test_offsets_are_shown_before_they_are_reset(lived: BridgeFolder) -> None:
     group = "demo.agent.credit-watch"
     reset = ("log", "offsets", "reset", group, "--to", "beginning", "--json")
     dry = lived.call(*reset, "--dry-run").rows
@@ -165,7 +167,7 @@ def test_offsets_are_shown_before_they_are_reset(lived: Place) -> None:
     assert lived.call("log", "offsets", "reset", "nobody", "--to", "end").code == 3
 
 
-def test_offsets_of_a_group_that_lives_stay(bridge_runs: Place) -> None:
+def test_offsets_of_a_group_that_lives_stay(bridge_runs: BridgeFolder) -> None:
     group = "demo.agent.credit-watch"
     members = 0
     while not members:  # the test's own time limit ends this
@@ -177,7 +179,7 @@ def test_offsets_of_a_group_that_lives_stay(bridge_runs: Place) -> None:
 
 
 @pytest.mark.usefixtures("processes")
-def test_a_parked_event_is_handed_back_and_handled(lived: Place) -> None:
+def test_a_parked_event_is_handed_back_and_handled(lived: BridgeFolder) -> None:
     (letter,) = lived.call("dead", "--kind", "event", "--json").rows
     mended = (
         (lived.folder / "agents" / "stumbler.py")
@@ -204,7 +206,7 @@ def test_a_parked_event_is_handed_back_and_handled(lived: Place) -> None:
     assert len(lived.call("dead", "--kind", "event", "--all", "--json").rows) == 1
 
 
-def test_setup_shows_asks_and_runs_once(place: Place) -> None:
+def test_setup_shows_asks_and_runs_once(place: BridgeFolder) -> None:
     shown = place.call("setup", "erp", "--show")
     assert "CREATE TRIGGER" in shown.out
     assert place.call("setup", "erp", given="n\n").code == 1
@@ -216,14 +218,14 @@ def test_setup_shows_asks_and_runs_once(place: Place) -> None:
     assert place.call("setup", "crm").code == 2
 
 
-def test_get_sees_at_once_what_users_enter(place: Place) -> None:
+def test_get_sees_at_once_what_users_enter(place: BridgeFolder) -> None:
     place.call("setup", "erp", "--yes")
     assert place.call("get", "sales_order").code == 3
     place.sql(order(1, 1, 5))
     assert place.call("get", "sales_order", "1", "--json").rows[0]["total"] == "0.05"
 
 
-def test_no_loss_is_accepted_where_capture_goes_on(bridge_runs: Place) -> None:
+def test_no_loss_is_accepted_where_capture_goes_on(bridge_runs: BridgeFolder) -> None:
     """The request would be used up, and nothing done."""
     answer = bridge_runs.call("snapshot", "erp", "--accept-loss")
     assert answer.code == 1

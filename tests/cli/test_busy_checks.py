@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from tests.cli.place import Place, made, order
+from tests.cli.bridge_folder import BridgeFolder, made, order
 from tests.cli.test_copy import move
 from tests.waiting import PATIENCE
 
@@ -51,12 +51,12 @@ def writing(write: Callable[[int], None]) -> Iterator[None]:
     assert not failures
 
 
-def findings(place: Place) -> set[str]:
+def findings(place: BridgeFolder) -> set[str]:
     """What of a check isn't ok."""
     return {row["message"] for row in place.call("check", "--json").rows if row["severity"] != "ok"}
 
 
-def look(place: Place, expected: set[str]) -> None:
+def look(place: BridgeFolder, expected: set[str]) -> None:
     """As often as is asked for; each time the capture has come further in between."""
     seen = 0
     for _ in range(CHECKS):
@@ -79,7 +79,7 @@ def test_postgres(tmp_path: Path, database: str) -> None:
         "system: shop\nconnector: postgres\nurl: ${env:SHOP_URL}\n"
         "entities:\n  article:\n    from: article\n"
     )
-    place = Place(tmp_path)
+    place = BridgeFolder(tmp_path)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SHOP_URL", database)
         with psycopg.connect(database, autocommit=True) as shop:

@@ -6,12 +6,12 @@ from typing import Any, cast
 
 import pytest
 
-from bridge.cli.check.declared import probe_problems, statement_problems
+from bridge.cli.check.checkpoints import resuming_findings
+from bridge.cli.check.declarations import probe_problems, statement_problems
 from bridge.cli.check.log import collisions, differences, expected, topic_findings
-from bridge.cli.check.resuming import resuming_findings
 from bridge.cli.check.snapshots import snapshot_findings
 from bridge.config import load
-from bridge.config.target import log_target
+from bridge.config.log_target import log_target
 from bridge.connector import (
     Capabilities,
     Chunk,
@@ -26,23 +26,23 @@ from bridge.model.errors import BridgeError, ConfigurationError, Rejected, Retry
 from bridge.model.specs import ArgSpec, CommandSpec
 from bridge.model.types import FieldType
 from bridge.plan.steps import Wire
-from tests.cli.place import Place
+from tests.cli.bridge_folder import BridgeFolder
 from tests.waiting import PATIENCE
 
 
-def edit(place: Place, file: str, old: str, new: str) -> None:
+def edit(place: BridgeFolder, file: str, old: str, new: str) -> None:
     path = place.folder / file
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
 
 
-def wrong(place: Place, *words: str) -> list[dict[str, str]]:
+def wrong(place: BridgeFolder, *words: str) -> list[dict[str, str]]:
     rows = place.call("check", "--json", *words).rows
     return [row for row in rows if row["severity"] != "ok"]
 
 
-def test_all_is_well_after_setup(place: Place) -> None:
+def test_all_is_well_after_setup(place: BridgeFolder) -> None:
     place.call("setup", "erp", "--yes")
     checked = place.call("check", "--json")
     assert checked.code == 0
@@ -50,7 +50,7 @@ def test_all_is_well_after_setup(place: Place) -> None:
     assert not (place.folder / "var" / "bridge.db").exists()
 
 
-def test_what_a_system_lacks_comes_with_the_statements_that_make_it(place: Place) -> None:
+def test_what_a_system_lacks_comes_with_the_statements_that_make_it(place: BridgeFolder) -> None:
     checked = place.call("check", "--json")
     assert checked.code == 1
     missing = [row for row in checked.rows if row["setup_can_fix"]]
@@ -59,7 +59,7 @@ def test_what_a_system_lacks_comes_with_the_statements_that_make_it(place: Place
     assert place.call("check", "--offline").code == 0
 
 
-def test_every_problem_of_the_files_is_told_at_once(place: Place) -> None:
+def test_every_problem_of_the_files_is_told_at_once(place: BridgeFolder) -> None:
     edit(place, "systems/erp.yaml", "key: order_no\n", "key: order_nr\n")
     edit(place, "systems/erp.yaml", "entity: sales_order\n    args", "entity: salesorder\n    args")
     edit(place, "systems/erp.yaml", "queries_per_second: 200", "queries_per_second: many")
@@ -73,7 +73,7 @@ def test_every_problem_of_the_files_is_told_at_once(place: Place) -> None:
     assert all(row["location"].startswith("systems/erp.yaml:") for row in problems)
 
 
-def test_a_key_that_the_catalogue_tells_must_lead_back_to_its_column(place: Place) -> None:
+def test_a_key_that_the_catalogue_tells_must_lead_back_to_its_column(place: BridgeFolder) -> None:
     place.call("setup", "erp", "--yes")
     edit(place, "systems/erp.yaml", "    key: order_no\n", "")
     assert wrong(place) == []
@@ -85,7 +85,7 @@ def test_a_key_that_the_catalogue_tells_must_lead_back_to_its_column(place: Plac
     assert place.call("check").code == 2
 
 
-def test_statements_that_name_what_is_not_declared(place: Place) -> None:
+def test_statements_that_name_what_is_not_declared(place: BridgeFolder) -> None:
     edit(place, "systems/erp.yaml", "ztext = :reason", "ztext = :raeson")
     problems = wrong(place, "--offline")
     assert place.call("check", "--offline").code == 2
@@ -98,7 +98,7 @@ def test_statements_that_name_what_is_not_declared(place: Place) -> None:
     assert any("'reason' isn't used" in row["message"] for row in problems)
 
 
-def test_agents_that_cannot_be_loaded_or_want_what_is_not_there(place: Place) -> None:
+def test_agents_that_cannot_be_loaded_or_want_what_is_not_there(place: BridgeFolder) -> None:
     agents = place.folder / "agents"
     (agents / "broken.py").write_text("from bridge import Agent\n\nagent = Agent('b'\n")
     (agents / "other.py").write_text("from nowhere import nothing\n")
@@ -126,7 +126,9 @@ def more(event{parameters}): ...
 """
 
 
-def with_agent(place: Place, text: str = "", *, parameters: str = ", ctx", more: str = "") -> None:
+def with_agent(
+    place: BridgeFolder, text: str = "", *, parameters: str = ", ctx", more: str = ""
+) -> None:
     agent = text or AGENT.format(parameters=parameters, more=more)
     (place.folder / "agents" / "more.py").write_text(agent)
 
@@ -150,7 +152,7 @@ def with_agent(place: Place, text: str = "", *, parameters: str = ", ctx", more:
     ],
 )
 def test_what_can_never_work_in_an_agent_is_found_in_its_declaration(
-    place: Place, text: str, says: str
+    place: BridgeFolder, text: str, says: str
 ) -> None:
     with_agent(place, text)
     (problem,) = wrong(place, "--offline")
@@ -158,7 +160,9 @@ def test_what_can_never_work_in_an_agent_is_found_in_its_declaration(
     assert place.call("check", "--offline").code == 2
 
 
-def test_where_is_compared_with_the_catalogue_where_fields_are_not_declared(place: Place) -> None:
+def test_where_is_compared_with_the_catalogue_where_fields_are_not_declared(
+    place: BridgeFolder,
+) -> None:
     place.call("setup", "erp", "--yes")
     path = place.folder / "systems" / "erp.yaml"
     before, customer = path.read_text().split("  customer:\n    from: kna1\n", 1)
@@ -173,7 +177,7 @@ def test_where_is_compared_with_the_catalogue_where_fields_are_not_declared(plac
 
 @pytest.mark.parametrize("package", [False, True])
 def test_agents_of_a_folder_share_code_and_tests_beside_them_are_no_agents(
-    place: Place, package: bool
+    place: BridgeFolder, package: bool
 ) -> None:
     agents = place.folder / "agents"
     if package:
@@ -195,7 +199,7 @@ def test_agents_of_a_folder_share_code_and_tests_beside_them_are_no_agents(
     assert found["message"] == "agents: credit-watch, more"
 
 
-def test_two_folders_of_agents_have_helpers_of_one_name(place: Place) -> None:
+def test_two_folders_of_agents_have_helpers_of_one_name(place: BridgeFolder) -> None:
     other = place.folder / "others"
     other.mkdir()
     edit(place, "bridge.yaml", "agents: agents/*.py", "agents: [agents/*.py, others/*.py]")
@@ -208,7 +212,7 @@ def test_two_folders_of_agents_have_helpers_of_one_name(place: Place) -> None:
     assert wrong(place, "--offline") == []
 
 
-def test_agents_packages_side_by_side_run_no_module_twice(place: Place) -> None:
+def test_agents_packages_side_by_side_run_no_module_twice(place: BridgeFolder) -> None:
     edit(place, "bridge.yaml", "agents: agents/*.py", "agents: [agents/*.py, others/*.py]")
     other = place.folder / "others"
     other.mkdir()
@@ -224,14 +228,16 @@ def test_agents_packages_side_by_side_run_no_module_twice(place: Place) -> None:
         (place.folder / f"{file}.count").unlink()
 
 
-def test_a_file_that_nobody_imports_and_that_has_no_agent_is_a_mistake(place: Place) -> None:
+def test_a_file_that_nobody_imports_and_that_has_no_agent_is_a_mistake(place: BridgeFolder) -> None:
     (place.folder / "agents" / "odd.py").write_text("x = 1\n")
     (problem,) = wrong(place, "--offline")
     assert "odd.py: defines no Agent, and no file beside it imports it" in problem["message"]
 
 
 @pytest.mark.usefixtures("processes")
-def test_check_runs_each_file_once_and_what_agents_print_is_not_in_its_json(place: Place) -> None:
+def test_check_runs_each_file_once_and_what_agents_print_is_not_in_its_json(
+    place: BridgeFolder,
+) -> None:
     """Not even what a program that they run prints."""
     text = "import os, subprocess\nprint('hello')\nos.write(1, b'here')\nsubprocess.run(['echo', 'there'])\n"
     count = "with open(__file__ + '.count', 'a') as file:\n    file.write('x')\n"
@@ -246,7 +252,7 @@ def test_check_runs_each_file_once_and_what_agents_print_is_not_in_its_json(plac
 
 @pytest.mark.parametrize("command", [("check", "--offline"), ("run",)])
 def test_an_agents_file_that_ends_the_program_is_named(
-    place: Place, command: tuple[str, ...]
+    place: BridgeFolder, command: tuple[str, ...]
 ) -> None:
     (place.folder / "agents" / "scripted.py").write_text("import sys\n\nsys.exit(0)\n")
     answer = place.call(*command)
@@ -254,7 +260,7 @@ def test_an_agents_file_that_ends_the_program_is_named(
     assert "scripted.py:3: SystemExit: 0" in answer.out + answer.err
 
 
-def test_connectors_and_their_options(place: Place) -> None:
+def test_connectors_and_their_options(place: BridgeFolder) -> None:
     edit(
         place,
         "systems/erp.yaml",
@@ -268,7 +274,7 @@ def test_connectors_and_their_options(place: Place) -> None:
     assert "journal" in only["hint"]
 
 
-def test_entities_that_do_not_fit_their_tables(place: Place) -> None:
+def test_entities_that_do_not_fit_their_tables(place: BridgeFolder) -> None:
     place.call("setup", "erp", "--yes")
     edit(place, "systems/erp.yaml", "from: ztext", "from: ztxet")
     checked = place.call("check", "--json")
@@ -279,7 +285,7 @@ def test_entities_that_do_not_fit_their_tables(place: Place) -> None:
     )
 
 
-def test_keys_whose_values_do_not_lead_back_to_the_source(place: Place) -> None:
+def test_keys_whose_values_do_not_lead_back_to_the_source(place: BridgeFolder) -> None:
     edit(
         place,
         "systems/erp.yaml",
@@ -289,14 +295,14 @@ def test_keys_whose_values_do_not_lead_back_to_the_source(place: Place) -> None:
     assert any("customer_id" in row["message"] for row in wrong(place, "--offline"))
 
 
-def test_a_system_that_is_away_is_a_sentence(place: Place) -> None:
+def test_a_system_that_is_away_is_a_sentence(place: BridgeFolder) -> None:
     (place.folder / "var" / "erp.db").unlink()
     checked = place.call("check")
     assert checked.code == 1
     assert "erp.db" in checked.out
 
 
-def test_the_log_of_a_bridge_that_ran_is_as_it_should_be(lived_once: Place) -> None:
+def test_the_log_of_a_bridge_that_ran_is_as_it_should_be(lived_once: BridgeFolder) -> None:
     checked = lived_once.call("check", "--json")
     assert checked.code == 0
     (log,) = (row for row in checked.rows if row["area"] == "log")
@@ -304,7 +310,7 @@ def test_the_log_of_a_bridge_that_ran_is_as_it_should_be(lived_once: Place) -> N
 
 
 def test_a_field_of_another_type_than_its_topic_has_is_found_before_capture_pauses(
-    lived: Place,
+    lived: BridgeFolder,
 ) -> None:
     """Capture pauses such an entity, and status says so; check said that it fits its table."""
     system = lived.folder / "systems" / "erp.yaml"
@@ -324,7 +330,7 @@ def test_a_field_of_another_type_than_its_topic_has_is_found_before_capture_paus
     assert lived.call("check").code == 0, "a field more is no conflict"
 
 
-def test_topics_that_are_otherwise_than_configured(place: Place) -> None:
+def test_topics_that_are_otherwise_than_configured(place: BridgeFolder) -> None:
     config = load(place.config)
     there = {spec.name: TopicInfo(spec, 4) for spec in expected(config) if spec.partitions is None}
     assert topic_findings(config, there) == []
@@ -346,7 +352,7 @@ def test_another_number_of_partitions_is_no_mere_warning() -> None:
 
 @pytest.mark.parametrize(("said", "told"), [("", 0), ("?partitions=4", 0), ("?partitions=6", 1)])
 def test_partitions_are_compared_where_the_configuration_says_how_many(
-    place: Place, said: str, told: int
+    place: BridgeFolder, said: str, told: int
 ) -> None:
     """A log that was copied from the embedded one has four, and the line that moves it says none."""
     config = replace(load(place.config), log=log_target(f"kafka://k1:9092{said}", place.folder))
@@ -400,7 +406,9 @@ def test_parameters_of_probes(probe: str, told: list[str]) -> None:
     assert all(part in what for part, what in zip(told, problems, strict=True))
 
 
-def test_topics_of_the_bridges_own_that_lose_records_are_no_mere_warning(place: Place) -> None:
+def test_topics_of_the_bridges_own_that_lose_records_are_no_mere_warning(
+    place: BridgeFolder,
+) -> None:
     """Made beforehand with another cleanup, all schemas and replayed events vanish."""
     config = load(place.config)
     schemas, replays = "_demo.schemas", "_demo.replay.credit-watch"
@@ -461,7 +469,9 @@ class Trial:
     async def close(self) -> None: ...
 
 
-async def test_what_would_keep_a_first_snapshot_from_being_taken_is_an_error(place: Place) -> None:
+async def test_what_would_keep_a_first_snapshot_from_being_taken_is_an_error(
+    place: BridgeFolder,
+) -> None:
     """Changes would stream, all would look well, and the rows that are there would never come."""
     [config] = load(place.config).systems
     away = RetryLater("the service answers 500")

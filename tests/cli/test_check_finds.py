@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from tests.bad_input.shop import Shop, shop
-from tests.cli.mistakes import Data, Mistake, change, closed_port, finds, mistakes
+from tests.cli.mistakes import ConfigMistake, Data, change, closed_port, finds, mistakes
 from tests.services.postgres import Postgres
 
 AGENT = """
@@ -110,80 +110,84 @@ def test_the_ground_is_well(ground: Shop) -> None:
 
 
 @mistakes(
-    Mistake("wrong password", secret("wr0ng-p@ss"), 1, ["authentication failed", "check the user"]),
-    Mistake(
+    ConfigMistake(
+        "wrong password", secret("wr0ng-p@ss"), 1, ["authentication failed", "check the user"]
+    ),
+    ConfigMistake(
         "unknown user",
         edit(lambda data: data.update(url=data["url"].replace("_bridge:", "_bridg:"))),
         1,
         ["system 'shop'", "authentication failed"],
     ),
-    Mistake("wrong port", url(":{port}/", ":{closed}/"), 1, ["system 'shop'", "cannot connect"]),
-    Mistake(
+    ConfigMistake(
+        "wrong port", url(":{port}/", ":{closed}/"), 1, ["system 'shop'", "cannot connect"]
+    ),
+    ConfigMistake(
         "wrong database",
         url("{port}/{name}", "{port}/nosuch"),
         1,
         ["nosuch", "check the database in `url`"],
     ),
-    Mistake(
+    ConfigMistake(
         "server without TLS",
         url("{port}/{name}", "{port}/x?sslmode=require"),
         1,
         ["does not support SSL", "ssl = on"],
     ),
-    Mistake(
+    ConfigMistake(
         "no SELECT", sql("revoke select on article from {user}"), 1, ["GRANT SELECT", "article"]
     ),
-    Mistake(
+    ConfigMistake(
         "no UPDATE for a command",
         sql("revoke update on article from {user}"),
         1,
         ["rename", "article", "UPDATE"],
     ),
-    Mistake(
+    ConfigMistake(
         "no EXECUTE for a procedure",
         sql("revoke execute on procedure reprice from public"),
         1,
         ["reprice", "EXECUTE"],
     ),
-    Mistake(
+    ConfigMistake(
         "no REPLICATION",
         sql('alter role "{user}" noreplication'),
         1,
         ["may not replicate", "REPLICATION"],
     ),
-    Mistake(
+    ConfigMistake(
         "no publication", sql("drop publication {user}"), 1, ["publication", "CREATE PUBLICATION"]
     ),
-    Mistake(
+    ConfigMistake(
         "table not published",
         sql("alter publication {user} drop table article"),
         1,
         ["article", "ADD TABLE"],
     ),
-    Mistake(
+    ConfigMistake(
         "publication without deletes",
         sql("alter publication {user} set (publish = 'insert, update')"),
         1,
         ["leaves out operations", "ALTER PUBLICATION"],
     ),
-    Mistake(
+    ConfigMistake(
         "no replica identity",
         sql("alter table article replica identity nothing"),
         2,
         ["article", "REPLICA IDENTITY"],
     ),
-    Mistake(
+    ConfigMistake(
         "no key", sql("alter table article drop constraint article_pkey"), 2, ["article", "key"]
     ),
-    Mistake("table gone", sql("drop table article cascade"), 2, ["article", "search path"]),
-    Mistake("table misspelled", article(**{"from": "artcle"}), 1, ["artcle", "search path"]),
-    Mistake(
+    ConfigMistake("table gone", sql("drop table article cascade"), 2, ["article", "search path"]),
+    ConfigMistake("table misspelled", article(**{"from": "artcle"}), 1, ["artcle", "search path"]),
+    ConfigMistake(
         "column misspelled",
         article(fields={"id": "id", "name": "nam"}),
         2,
         ["systems/shop.yaml:", "nam", "name"],
     ),
-    Mistake(
+    ConfigMistake(
         "zone that there isn't",
         article(
             fields={"id": "id", "name": {"from": "name", "format": "%Y", "zone": "Europe/Berln"}}
@@ -192,8 +196,8 @@ def test_the_ground_is_well(ground: Shop) -> None:
         ["systems/shop.yaml:", "entities.article.fields.name.zone", "Europe/Berln"],
         offline=True,
     ),
-    Mistake("key that isn't unique", article(key=["name"]), 1, ["name", "unique"]),
-    Mistake(
+    ConfigMistake("key that isn't unique", article(key=["name"]), 1, ["name", "unique"]),
+    ConfigMistake(
         "slot of another plugin",
         sql(
             "select pg_drop_replication_slot('{user}')",
@@ -202,13 +206,13 @@ def test_the_ground_is_well(ground: Shop) -> None:
         1,
         ["test_decoding", "another name"],
     ),
-    Mistake(
+    ConfigMistake(
         "ledger gone",
         sql("drop table bridge_ledger"),
         1,
         ["command ledger", "bridge_ledger", "CREATE TABLE"],
     ),
-    Mistake(
+    ConfigMistake(
         "ledger without rights",
         sql(
             "alter table bridge_ledger owner to postgres",
@@ -217,35 +221,35 @@ def test_the_ground_is_well(ground: Shop) -> None:
         1,
         ["may not read and write the command ledger", "GRANT"],
     ),
-    Mistake(
+    ConfigMistake(
         "rows hidden by row security",
         sql("alter table article enable row level security"),
         1,
         ["article", "row"],
     ),
     # -- of the files alone, over the same ground --
-    Mistake(
+    ConfigMistake(
         "literal password",
         url("${{env:SHOP_PASSWORD}}", "gEh3im"),
         2,
         ["systems/shop.yaml:3", "holds a password in clear", "${env:NAME}"],
         offline=True,
     ),
-    Mistake(
+    ConfigMistake(
         "secret that isn't set",
         url("SHOP_PASSWORD", "SHOP_PASWORD"),
         2,
         ["systems/shop.yaml:3", "SHOP_PASWORD is not set"],
         offline=True,
     ),
-    Mistake(
+    ConfigMistake(
         "secret file that isn't there",
         url("env:SHOP_PASSWORD", "file:/run/secrets/nosuch"),
         2,
         ["systems/shop.yaml:3", "/run/secrets/nosuch can't be read"],
         offline=True,
     ),
-    Mistake(
+    ConfigMistake(
         "short mask key",
         lambda made: (
             (
@@ -257,56 +261,56 @@ def test_the_ground_is_well(ground: Shop) -> None:
         ["systems/shop.yaml:", "warning", "mask_key", "fewer than 16 bytes", "longer one"],
         offline=True,
     ),
-    Mistake(
+    ConfigMistake(
         "database elsewhere that nobody verifies",
         edit(lambda data: data.update(url="postgresql://me:${env:SHOP_PASSWORD}@db.example/x")),
         0,
         ["systems/shop.yaml:", "warning", "sslmode=prefer, the default", "verify-full"],
         offline=True,
     ),
-    Mistake(
+    ConfigMistake(
         "mask: hash without a key",
         article(fields={"id": "id", "name": {"from": "name", "mask": "hash"}}),
         2,
         ["systems/shop.yaml:", "no mask_key", "add mask_key"],
         offline=True,
     ),
-    Mistake(
+    ConfigMistake(
         "tls: where the driver has its own",
         edit(lambda data: data.update(tls={"ca": "ca.pem"})),
         2,
         ["systems/shop.yaml:", "has no tls: of its own", "sslrootcert"],
         offline=True,
     ),
-    Mistake(
+    ConfigMistake(
         "unknown connector",
         edit(lambda data: data.update(connector="postgers")),
         2,
         ["systems/shop.yaml:", "'postgers' is not installed", "installed are"],
         offline=True,
     ),
-    Mistake(
+    ConfigMistake(
         "unknown option",
         edit(lambda data: data["capture"].update(slott="x")),
         2,
         ["systems/shop.yaml:", "'slott' is not known here"],
         offline=True,
     ),
-    Mistake(
+    ConfigMistake(
         "two entities on one table",
         edit(lambda data: data["entities"].update(again={"from": "article"})),
         2,
         ["systems/shop.yaml:", "both stand on 'article'"],
         offline=True,
     ),
-    Mistake(
+    ConfigMistake(
         "relation to nothing",
         article(relations={"lines": {"entity": "line", "by": "article_id"}}),
         2,
         ["systems/shop.yaml:", "leads to 'line', which is not declared", "entities are article"],
         offline=True,
     ),
-    Mistake(
+    ConfigMistake(
         "two systems of one name",
         lambda made: (
             system_file(made).with_name("shop2.yaml").write_text(system_file(made).read_text())
@@ -315,28 +319,28 @@ def test_the_ground_is_well(ground: Shop) -> None:
         ["systems/shop2.yaml:", "system 'shop' is declared in systems/shop.yaml already"],
         offline=True,
     ),
-    Mistake(
+    ConfigMistake(
         "parameter that is no argument",
         edit(lambda data: data["commands"]["rename"].update(run="update article set name = :nam")),
         2,
         ["systems/shop.yaml:", ":nam, which is no argument", "known are"],
         offline=True,
     ),
-    Mistake(
+    ConfigMistake(
         "agent's file that isn't there",
         lambda made: change(made.place.config, lambda data: data.update(agents=["agent.py"])),
         2,
         ["bridge.yaml:", "no file matches 'agent.py'"],
         offline=True,
     ),
-    Mistake(
+    ConfigMistake(
         "agents' module that isn't there",
         lambda made: change(made.place.config, lambda data: data.update(agents=["no.such:agent"])),
         2,
         ["no.such"],
         offline=True,
     ),
-    Mistake(
+    ConfigMistake(
         "agent that wants an entity that isn't there",
         lambda made: (made.place.folder / "agents.py").write_text(
             AGENT.replace("article", "artcle")
@@ -345,7 +349,7 @@ def test_the_ground_is_well(ground: Shop) -> None:
         ["'watch' wants 'shop.artcle'", "entities are shop.article"],
         offline=True,
     ),
-    Mistake(
+    ConfigMistake(
         "log in a folder that can't be made",
         lambda made: change(
             made.place.config, lambda data: data.update(log="sqlite:///bridge.yaml/bridge.db")
@@ -353,13 +357,13 @@ def test_the_ground_is_well(ground: Shop) -> None:
         1,
         ["bridge.yaml/bridge.db", "can't be made"],
     ),
-    Mistake(
+    ConfigMistake(
         "log that is no log",
         lambda made: change(made.place.config, lambda data: data.update(log="sqlite:///agents.py")),
         1,
         ["agents.py", "log"],
     ),
 )
-def test_a_mistake_with_a_database_is_found(ground: Shop, mistake: Mistake) -> None:
+def test_a_mistake_with_a_database_is_found(ground: Shop, mistake: ConfigMistake) -> None:
     mistake.seed(ground)
     finds(ground.place, mistake)

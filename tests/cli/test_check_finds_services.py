@@ -20,7 +20,7 @@ from tests.bad_input.erp import erp
 from tests.bad_input.place import Place
 from tests.bad_input.service import Service, service
 from tests.between import Between, Rule, Say, alone, standing
-from tests.cli.mistakes import Data, Mistake, change, closed_port, finds, mistakes
+from tests.cli.mistakes import ConfigMistake, Data, change, closed_port, finds, mistakes
 from tests.services.cap import Cap
 from tests.services.kafka import Kafka
 from tests.services.tryton import Tryton
@@ -77,19 +77,19 @@ def test_the_ground_on_kafka_is_well(logged: Logged) -> None:
 
 
 @mistakes(
-    Mistake(
+    ConfigMistake(
         "broker away",
         lambda made: made.log(servers=[f"127.0.0.1:{closed_port()}"]),
         1,
         ["no Kafka server answers", "127.0.0.1"],
     ),
-    Mistake(
+    ConfigMistake(
         "TLS against a listener without it",
         lambda made: made.log(security={"protocol": "SSL"}),
         1,
         ["does it speak TLS, as SSL asks for?"],
     ),
-    Mistake(
+    ConfigMistake(
         "login without a mechanism",
         lambda made: made.log(
             security={
@@ -101,31 +101,31 @@ def test_the_ground_on_kafka_is_well(logged: Logged) -> None:
         2,
         ["security.mechanism", "needs one of PLAIN"],
     ),
-    Mistake(
+    ConfigMistake(
         "more replicas than brokers",
         lambda made: made.log(replication=3),
         1,
         ["eplication", "3"],
     ),
-    Mistake(
+    ConfigMistake(
         "registry away",
         lambda made: made.log(registry={"url": f"http://127.0.0.1:{closed_port()}/apis"}),
         1,
         ["registry", "is away"],
     ),
-    Mistake(
+    ConfigMistake(
         "registry refuses the login",
         lambda made: made.answers(lambda _: Say(401)),
         1,
         ["401", "check registry.username and registry.password"],
     ),
-    Mistake(
+    ConfigMistake(
         "no registry at that path",
         lambda made: made.answers(lambda _: Say(404, b"no such page")),
         1,
         ["404", "/apis/ccompat/v7"],
     ),
-    Mistake(
+    ConfigMistake(
         "login in the registry's address",
         lambda made: made.log(
             registry={"url": "https://me:${env:REGISTRY_PASSWORD}@registry/apis"}
@@ -134,14 +134,14 @@ def test_the_ground_on_kafka_is_well(logged: Logged) -> None:
         ["bridge.yaml:", "takes no login", "write username: and password:"],
         offline=True,
     ),
-    Mistake(
+    ConfigMistake(
         "old key of the registry",
         lambda made: made.log(registry={"url": "https://registry/apis", "ca": "ca.pem"}),
         2,
         ["bridge.yaml:", "it is 'ca' of `tls:` under `registry:` now"],
         offline=True,
     ),
-    Mistake(
+    ConfigMistake(
         "authority's file that isn't there",
         lambda made: made.log(registry={"url": "https://registry/apis", "tls": {"ca": "ca.pem"}}),
         2,
@@ -149,38 +149,38 @@ def test_the_ground_on_kafka_is_well(logged: Logged) -> None:
         offline=True,
     ),
 )
-def test_a_mistake_with_the_log_is_found(logged: Logged, mistake: Mistake) -> None:
+def test_a_mistake_with_the_log_is_found(logged: Logged, mistake: ConfigMistake) -> None:
     mistake.seed(logged)
     finds(logged.place, mistake)
 
 
 @mistakes(
-    Mistake(
+    ConfigMistake(
         "positions that are deleted",
         lambda made: TopicSpec(f"_{made.name}.positions", "delete", partitions=1),
         1,
         ["cleanup is delete instead of compact", "topic _finds", ".positions"],
     ),
-    Mistake(
+    ConfigMistake(
         "other partitions than configured",
         lambda made: TopicSpec(f"{made.name}.commands", "delete", partitions=3),
         1,
         ["3 partitions instead of 2", "order of a key would be lost"],
     ),
-    Mistake(
+    ConfigMistake(
         "commands that are forgotten after an hour",
         lambda made: TopicSpec(f"{made.name}.commands", "delete", retention_ms=3_600_000),
         0,
         ["warning", "keeps records for 1h instead of ever", "change the topic's retention"],
     ),
-    Mistake(
+    ConfigMistake(
         "changes that are compacted at once",
         lambda made: TopicSpec(f"{made.name}.erp.customer", "compact", history_ms=60_000),
         0,
         ["warning", "keeps every event for 1m instead of 30d", "min.compaction.lag.ms"],
     ),
 )
-def test_a_topic_that_is_otherwise_is_found(logged: Logged, mistake: Mistake) -> None:
+def test_a_topic_that_is_otherwise_is_found(logged: Logged, mistake: ConfigMistake) -> None:
     spec: Any = mistake.seed(logged)
     asyncio.run(logged.create(spec))
     finds(logged.place, mistake)
@@ -206,13 +206,13 @@ def edit(of: Callable[[Data], object]) -> Callable[[Service], object]:
 
 
 @mistakes(
-    Mistake(
+    ConfigMistake(
         "wrong password",
         lambda made: made.place.secret("ERP_PASSWORD", "wr0ng-p@ss"),
         1,
         ["system 'erp'", "the login was refused (401)", "check the user and the password"],
     ),
-    Mistake(
+    ConfigMistake(
         "service away",
         edit(
             lambda data: data.update(
@@ -222,25 +222,25 @@ def edit(of: Callable[[Data], object]) -> Callable[[Service], object]:
         1,
         ["system 'erp'", "can't be reached"],
     ),
-    Mistake(
+    ConfigMistake(
         "no service at that path",
         edit(lambda data: data.update(url=data["url"].rstrip("/") + "nosuch/")),
         1,
         ["system 'erp'", "404"],
     ),
-    Mistake(
+    ConfigMistake(
         "entity set misspelled",
         edit(lambda data: data["entities"]["customer"].update({"from": "Custmers"})),
         1,
         ["Custmers", "Customers"],
     ),
-    Mistake(
+    ConfigMistake(
         "property misspelled",
         edit(lambda data: data["entities"]["customer"]["fields"].update(name={"from": "nme"})),
         2,
         ["systems/erp.yaml:", "nme", "name"],
     ),
-    Mistake(
+    ConfigMistake(
         "command on a set that isn't there",
         edit(
             lambda data: data["commands"]["rename_customer"].update(
@@ -250,27 +250,27 @@ def edit(of: Callable[[Data], object]) -> Callable[[Service], object]:
         2,
         ["systems/erp.yaml:", "Custmers"],
     ),
-    Mistake(
+    ConfigMistake(
         "key of the API in clear",
         edit(lambda data: data.update(url="https://erp/odata/?api_key=gEh3im")),
         2,
         ["systems/erp.yaml:", "holds a secret (api_key) in clear", "${env:NAME}"],
         offline=True,
     ),
-    Mistake(
+    ConfigMistake(
         "login over plain http",
         edit(lambda data: data.update(url="http://me:${env:ERP_PASSWORD}@erp.example/odata/")),
         0,
         ["systems/erp.yaml:", "warning", "over plain http", "use https://"],
         offline=True,
     ),
-    Mistake(
+    ConfigMistake(
         "two ways to log in",
         edit(lambda data: data.update(login={"user": "me", "password": "${env:ERP_PASSWORD}"})),
         1,
         ["system 'erp'", "are two ways: give one"],
     ),
-    Mistake(
+    ConfigMistake(
         "old place of certificates",
         edit(lambda data: data.update(login={"ca": "ca.pem"})),
         2,
@@ -278,7 +278,7 @@ def edit(of: Callable[[Data], object]) -> Callable[[Service], object]:
         offline=True,
     ),
 )
-def test_a_mistake_with_an_odata_service_is_found(odata: Service, mistake: Mistake) -> None:
+def test_a_mistake_with_an_odata_service_is_found(odata: Service, mistake: ConfigMistake) -> None:
     mistake.seed(odata)
     finds(odata.place, mistake)
 
@@ -286,7 +286,7 @@ def test_a_mistake_with_an_odata_service_is_found(odata: Service, mistake: Mista
 # -- Tryton --------------------------------------------------------------------------------------
 
 
-class Ground:
+class ServiceSetup:
     """A bridge over Tryton's ERP."""
 
     def __init__(self, folder: Path, tryton: Tryton) -> None:
@@ -306,48 +306,48 @@ class Ground:
 
 
 @pytest.fixture
-def on_tryton(tmp_path: Path, tryton: Tryton) -> Ground:
-    return Ground(tmp_path / "bridge", tryton)
+def on_tryton(tmp_path: Path, tryton: Tryton) -> ServiceSetup:
+    return ServiceSetup(tmp_path / "bridge", tryton)
 
 
-def test_the_ground_on_tryton_is_well(on_tryton: Ground) -> None:
+def test_the_ground_on_tryton_is_well(on_tryton: ServiceSetup) -> None:
     answer = on_tryton.place.inside("check")
     assert answer.code == 0, answer
 
 
 @mistakes(
-    Mistake(
+    ConfigMistake(
         "unknown user",
         edit(lambda data: data["login"].update(user="nobody")),
         1,
         ["Tryton refuses user 'nobody' of database 'erp'"],
     ),
-    Mistake(
+    ConfigMistake(
         "wrong database",
         edit(lambda data: data.update(url=data["url"].replace("/erp", "/nosuch"))),
         1,
         ["system 'erp'", "there is no such database", "https://HOST:PORT/DATABASE"],
     ),
-    Mistake(
+    ConfigMistake(
         "model misspelled",
         edit(lambda data: data["entities"]["party"].update({"from": "party.prty"})),
         1,
         ["party.prty"],
     ),
-    Mistake(
+    ConfigMistake(
         "field misspelled",
         edit(lambda data: data["entities"]["party"]["fields"].update(name="nme")),
         2,
         ["erp.yaml:", "nme"],
     ),
-    Mistake(
+    ConfigMistake(
         "address without a database",
         edit(lambda data: data.update(url=data["url"].replace("/erp", ""))),
         1,
         ["`url` is not https://HOST:PORT/DATABASE"],
     ),
 )
-def test_a_mistake_with_tryton_is_found(on_tryton: Ground, mistake: Mistake) -> None:
+def test_a_mistake_with_tryton_is_found(on_tryton: ServiceSetup, mistake: ConfigMistake) -> None:
     mistake.seed(on_tryton)
     finds(on_tryton.place, mistake)
 
@@ -357,17 +357,19 @@ def test_a_mistake_with_tryton_is_found(on_tryton: Ground, mistake: Mistake) -> 
 
 def test_a_journal_that_is_not_set_up_is_found(tmp_path: Path) -> None:
     made = erp(tmp_path / "bridge", set_up=False)
-    finds(made.place, Mistake("no set-up", lambda _: None, 1, ["erp", "CREATE TABLE"]))
+    finds(made.place, ConfigMistake("no set-up", lambda _: None, 1, ["erp", "CREATE TABLE"]))
 
 
 @pytest.mark.usefixtures("processes")
 @mistakes(
-    Mistake(
+    ConfigMistake(
         "database gone", lambda made: made.database.unlink(), 1, ["there is no SQLite database"]
     ),
-    Mistake("table gone", lambda made: made.sql("drop table kna1"), 1, ["kna1"]),
-    Mistake("ledger gone", lambda made: made.sql("drop table bridge_ledger"), 1, ["bridge_ledger"]),
-    Mistake(
+    ConfigMistake("table gone", lambda made: made.sql("drop table kna1"), 1, ["kna1"]),
+    ConfigMistake(
+        "ledger gone", lambda made: made.sql("drop table bridge_ledger"), 1, ["bridge_ledger"]
+    ),
+    ConfigMistake(
         "trigger gone",
         lambda made: [
             made.sql(f"drop trigger {name}")
@@ -379,7 +381,7 @@ def test_a_journal_that_is_not_set_up_is_found(tmp_path: Path) -> None:
         ["kna1", "trigger"],
     ),
 )
-def test_a_mistake_with_a_journal_is_found(tmp_path: Path, mistake: Mistake) -> None:
+def test_a_mistake_with_a_journal_is_found(tmp_path: Path, mistake: ConfigMistake) -> None:
     made = erp(tmp_path / "bridge")
     mistake.seed(made)
     finds(made.place, mistake)

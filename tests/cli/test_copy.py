@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from bridge.wiring.copying import next_request
-from tests.cli.place import Place, order
+from bridge.wiring.copy_log import next_request
+from tests.cli.bridge_folder import BridgeFolder, order
 
 
-def move(place: Place, url: str) -> None:
+def move(place: BridgeFolder, url: str) -> None:
     """One line of configuration."""
     text = place.config.read_text()
     line = next(line for line in text.splitlines() if line.startswith("log:"))
@@ -16,7 +16,7 @@ def move(place: Place, url: str) -> None:
 
 
 @pytest.mark.usefixtures("processes")
-def test_a_copied_log_goes_on_without_gap_or_repeat(lived: Place) -> None:
+def test_a_copied_log_goes_on_without_gap_or_repeat(lived: BridgeFolder) -> None:
     before = lived.call("tail", "sales_order", "--no-follow", "--json").rows
     (copied,) = lived.call("log", "copy", "--to", f"sqlite:///{lived.folder}/new.db", "--json").rows
     assert copied["remaining"] == 0
@@ -34,14 +34,14 @@ def test_a_copied_log_goes_on_without_gap_or_repeat(lived: Place) -> None:
     assert len(lived.call("commands", "--json").rows) == 1
 
 
-def test_a_second_copy_carries_only_what_came_since(lived: Place) -> None:
+def test_a_second_copy_carries_only_what_came_since(lived: BridgeFolder) -> None:
     to = ("log", "copy", "--to", f"sqlite:///{lived.folder}/new.db", "--json")
     lived.call(*to)
     again = lived.call(*to)
     assert (again.code, again.rows[0]["records"]) == (0, 0)
 
 
-def test_a_bridge_that_runs_is_not_copied(bridge_runs: Place) -> None:
+def test_a_bridge_that_runs_is_not_copied(bridge_runs: BridgeFolder) -> None:
     members = 0
     while not members:  # the test's own time limit ends this
         rows = bridge_runs.call("log", "groups", "--json").rows
@@ -51,7 +51,7 @@ def test_a_bridge_that_runs_is_not_copied(bridge_runs: Place) -> None:
     assert "stop the bridge" in answer.err
 
 
-def test_a_copy_to_nowhere_sensible_is_refused(lived: Place, tmp_path: Path) -> None:
+def test_a_copy_to_nowhere_sensible_is_refused(lived: BridgeFolder, tmp_path: Path) -> None:
     assert lived.call("log", "copy", "--to", "ftp://somewhere").code == 2
     assert lived.call("log", "copy", "--to", str(tmp_path / "none.yaml")).code == 2
     assert lived.call("log", "copy", "--to", str(lived.config)).code == 2

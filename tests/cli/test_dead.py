@@ -14,15 +14,15 @@ import pytest
 from bridge.cli.app import group
 from bridge.config import load
 from bridge.model.system_records import DeadLetter
-from bridge.wiring import opened
-from tests.cli.place import Place
+from bridge.wiring import open_bridge
+from tests.cli.bridge_folder import BridgeFolder
 
 MANY = 126
 
 
-def put_letters(place: Place, letters: Sequence[DeadLetter]) -> None:
+def put_letters(place: BridgeFolder, letters: Sequence[DeadLetter]) -> None:
     async def act() -> None:
-        async with opened(load(place.config, os.environ)) as bridge:
+        async with open_bridge(load(place.config, os.environ)) as bridge:
             entries = [bridge.codec.letter(letter, 10_000) for letter in letters]
             await bridge.log.append("demo.dead", entries)
 
@@ -33,7 +33,7 @@ def letter(number: int, source: str = "loud") -> DeadLetter:
     return DeadLetter("event", source, f"no {number}", datetime.now(UTC), "t", 0, number)
 
 
-def test_more_letters_than_are_shown_are_said_and_can_be_paged_through(lived: Place) -> None:
+def test_more_letters_than_are_shown_are_said_and_can_be_paged_through(lived: BridgeFolder) -> None:
     put_letters(lived, [letter(number) for number in range(MANY)])
     newest = lived.call("dead", "--source", "loud", "--json")
     assert [row["reason"] for row in newest.rows] == [f"no {n}" for n in range(MANY - 50, MANY)]
@@ -57,7 +57,7 @@ def test_more_letters_than_are_shown_are_said_and_can_be_paged_through(lived: Pl
     assert "--after 0-99999" in wrong.err
 
 
-def test_commands_say_that_there_are_more_too(lived: Place) -> None:
+def test_commands_say_that_there_are_more_too(lived: BridgeFolder) -> None:
     total = len(lived.call("commands", "--limit", "0", "--json").rows)
     if total < 2:
         key = ("--key", "4711", "--arg", "reason=x")
@@ -70,14 +70,14 @@ def test_commands_say_that_there_are_more_too(lived: Place) -> None:
     assert len(lived.call("commands", "--after", first, "--json").rows) == total - 1
 
 
-def test_rows_that_are_left_out_of_a_read_are_said(lived_once: Place) -> None:
+def test_rows_that_are_left_out_of_a_read_are_said(lived_once: BridgeFolder) -> None:
     few = lived_once.call("get", "erp.customer", "--limit", "2", "--json")
     assert len(few.rows) == 2
     assert "only the first 2 rows" in few.err
     assert "only the first" not in lived_once.call("get", "customer", "--limit", "40").err
 
 
-def test_a_letter_names_its_row_handler_and_age(lived_once: Place) -> None:
+def test_a_letter_names_its_row_handler_and_age(lived_once: BridgeFolder) -> None:
     (event,) = lived_once.call("dead", "--kind", "event", "--json").rows
     assert (event["entity"], event["row_key"]) == ("erp.customer", {"customer_id": "3"})
     assert event["handler"] == "stumble"
@@ -91,7 +91,9 @@ def test_a_letter_names_its_row_handler_and_age(lived_once: Place) -> None:
     assert not any(event["event_id"] in line for line in lines)
 
 
-def test_a_row_without_a_declared_key_is_named_by_the_key_that_the_log_has(lived: Place) -> None:
+def test_a_row_without_a_declared_key_is_named_by_the_key_that_the_log_has(
+    lived: BridgeFolder,
+) -> None:
     system = lived.folder / "systems" / "erp.yaml"
     text = system.read_text()
     undeclared = text.replace("    key: order_no\n", "")
@@ -101,7 +103,9 @@ def test_a_row_without_a_declared_key_is_named_by_the_key_that_the_log_has(lived
     assert row["row_key"] == {"order_no": "0000004713"}
 
 
-def test_a_row_that_became_no_event_is_shown_by_what_its_log_line_says(lived_once: Place) -> None:
+def test_a_row_that_became_no_event_is_shown_by_what_its_log_line_says(
+    lived_once: BridgeFolder,
+) -> None:
     (row,) = lived_once.call("dead", "--kind", "row", "--json").rows
     (line,) = [
         line
@@ -115,7 +119,7 @@ def test_a_row_that_became_no_event_is_shown_by_what_its_log_line_says(lived_onc
     assert "entity=erp.sales_order" in line
 
 
-def test_a_letter_is_found_by_what_the_log_line_says_of_it(lived: Place) -> None:
+def test_a_letter_is_found_by_what_the_log_line_says_of_it(lived: BridgeFolder) -> None:
     (event,) = lived.call("dead", "--kind", "event", "--json").rows
     place = f"{event['topic']}:{event['partition']}:{event['offset']}"
     for name in (event["letter"], event["event_id"], place):
@@ -126,7 +130,7 @@ def test_a_letter_is_found_by_what_the_log_line_says_of_it(lived: Place) -> None
     assert "handed back already" in lived.call("dead", "retry", event["letter"], "--yes").err
 
 
-def test_an_event_that_two_agents_parked_is_named_by_their_numbers(lived: Place) -> None:
+def test_an_event_that_two_agents_parked_is_named_by_their_numbers(lived: BridgeFolder) -> None:
     put_letters(lived, [letter(7, "one"), letter(7, "two"), letter(7, "two")])
     shown = lived.call("dead", "show", "t:0:7")
     assert shown.code == 2
@@ -134,7 +138,7 @@ def test_an_event_that_two_agents_parked_is_named_by_their_numbers(lived: Place)
     assert shown.err.count("-") >= 2
 
 
-def test_where_a_handler_failed_is_shown_and_printed_in_the_log(lived_once: Place) -> None:
+def test_where_a_handler_failed_is_shown_and_printed_in_the_log(lived_once: BridgeFolder) -> None:
     (event,) = lived_once.call("dead", "--kind", "event", "--json").rows
     assert "stumbler.py" in event["traceback"]
     shown = lived_once.call("dead", "show", event["letter"]).out
@@ -145,7 +149,7 @@ def test_where_a_handler_failed_is_shown_and_printed_in_the_log(lived_once: Plac
 
 
 @pytest.mark.parametrize("name", ["first", "0_17", "--"])
-def test_what_names_no_letter_is_refused(lived_once: Place, name: str) -> None:
+def test_what_names_no_letter_is_refused(lived_once: BridgeFolder, name: str) -> None:
     assert lived_once.call("dead", "show", name).code == 2
 
 
@@ -161,7 +165,7 @@ def commands_of(command: click.Command, name: str = "") -> Iterator[tuple[str, c
 
 
 def test_no_listing_ends_in_silence_by_a_limit_that_nobody_asked_for() -> None:
-    """A new one takes its options from `bridge.cli.shown.page`, and says what it leaves out."""
+    """A new one takes its options from `bridge.cli.output.page`, and says what it leaves out."""
     limited = {
         name: {param.name for param in command.params}
         for name, command in commands_of(group)

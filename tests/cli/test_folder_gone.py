@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.place import PROGRAM
+from tests.cli.bridge_folder import PROGRAM
 
 START = "import os, sys; os.rmdir(os.getcwd()); os.execv(sys.argv[1], sys.argv[1:])"
 

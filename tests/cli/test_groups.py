@@ -15,7 +15,7 @@ from bridge.cli.log.group_state import (
     group_state,
 )
 from bridge.log.port import GroupInfo, TopicPartition
-from tests.cli.place import Place
+from tests.cli.bridge_folder import BridgeFolder
 
 STUMBLER = "demo.agent.stumbler"
 
@@ -43,13 +43,13 @@ def test_a_group_is_what_the_configuration_says(
     assert group_state("demo", info, agents, ["erp"], {"demo.replay.one"}) == state
 
 
-def status(place: Place) -> tuple[int, dict[str, dict[str, object]]]:
+def status(place: BridgeFolder) -> tuple[int, dict[str, dict[str, object]]]:
     """Exit code, and a row for each group (one of its topics)."""
     answer = place.call("status", "--json")
     return answer.code, {row["group"]: row for row in answer.rows if row["kind"] == "group"}
 
 
-def test_a_retired_agent_is_told_as_such_and_deleted_by_a_command(lived: Place) -> None:
+def test_a_retired_agent_is_told_as_such_and_deleted_by_a_command(lived: BridgeFolder) -> None:
     """It stayed in `status` with a lag that grew for ever."""
     (lived.folder / "agents" / "stumbler.py").unlink()
     assert lived.call("log", "offsets", "reset", STUMBLER, "--to", "beginning", "--yes").code == 0
@@ -73,7 +73,7 @@ def test_a_retired_agent_is_told_as_such_and_deleted_by_a_command(lived: Place) 
 
 
 def test_a_group_with_members_or_of_this_configuration_is_not_deleted_by_mistake(
-    bridge_runs: Place,
+    bridge_runs: BridgeFolder,
 ) -> None:
     group = "demo.agent.credit-watch"
     bridge_runs.until("log", "groups", group, "--json")
@@ -84,7 +84,7 @@ def test_a_group_with_members_or_of_this_configuration_is_not_deleted_by_mistake
     assert "live members" in refused.err
 
 
-def test_a_group_of_this_configuration_is_deleted_with_a_warning(lived: Place) -> None:
+def test_a_group_of_this_configuration_is_deleted_with_a_warning(lived: BridgeFolder) -> None:
     group = "demo.agent.credit-watch"
     answer = lived.call("log", "offsets", "delete", group, given="n\n")
     assert answer.code == 1
@@ -92,19 +92,19 @@ def test_a_group_of_this_configuration_is_deleted_with_a_warning(lived: Place) -
     assert group in status(lived)[1]
 
 
-def test_a_file_that_cannot_be_read_makes_no_agent_retired(lived: Place) -> None:
+def test_a_file_that_cannot_be_read_makes_no_agent_retired(lived: BridgeFolder) -> None:
     (lived.folder / "agents" / "stumbler.py").write_text("raise RuntimeError\n")
     assert status(lived)[1][STUMBLER]["state"] == UNKNOWN
 
 
-def test_what_an_agents_file_prints_is_no_row(lived: Place) -> None:
+def test_what_an_agents_file_prints_is_no_row(lived: BridgeFolder) -> None:
     (lived.folder / "agents" / "stumbler.py").write_text(
         "print('hello')\nfrom bridge import Agent\n"
     )
     assert status(lived)[1][STUMBLER]["state"] in {RETIRED, UNKNOWN}
 
 
-def test_finished_replays_are_no_groups_that_lag(lived: Place) -> None:
+def test_finished_replays_are_no_groups_that_lag(lived: BridgeFolder) -> None:
     """Each stayed in `status`, with all that came since as its lag."""
     replay = ("replay", "sales_order", "--offset", "0", "--to", "credit-watch")
     assert lived.call(*replay).code == 0
@@ -124,7 +124,7 @@ def test_finished_replays_are_no_groups_that_lag(lived: Place) -> None:
 
 @pytest.mark.usefixtures("processes")
 def test_a_replay_whose_group_is_deleted_ends_instead_of_going_on_without_its_past(
-    lived: Place,
+    lived: BridgeFolder,
 ) -> None:
     """It has no member, so that nothing kept its offsets from being deleted under it."""
     words = ("replay", "sales_order", "--offset", "0", "--to", "topic:copies", "--name", "slow")

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from bridge.cli.app import COMMANDS, group
-from tests.cli.place import Place
+from tests.cli.bridge_folder import BridgeFolder
 
 
 def every(command: click.Command, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -45,7 +45,7 @@ def test_a_misspelt_command_is_told_with_what_is_like_it() -> None:
     assert "No such command 'statu'. Did you mean 'status'" in told.stderr
 
 
-def test_no_color_is_heeded(lived_once: Place) -> None:
+def test_no_color_is_heeded(lived_once: BridgeFolder) -> None:
     words = ["-c", str(lived_once.config), "check", "--offline"]
     painted = CliRunner().invoke(group, words, color=True)
     assert "\x1b[" in painted.stdout

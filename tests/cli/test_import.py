@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from bridge.model.names import NAME, as_name
-from tests.cli.place import Place
+from tests.cli.bridge_folder import BridgeFolder
 
 TABLES = (
     'CREATE TABLE "Customers" ("CustomerID" integer primary key, "Full Name" varchar(40) not null)',
@@ -20,17 +20,17 @@ TABLES = (
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Place:
+def shop(tmp_path: Path) -> BridgeFolder:
     """A legacy database, a bridge.yaml, and no systems file."""
     (tmp_path / "bridge.yaml").write_text("bridge: shop\nlog: sqlite:///bridge.db\n")
     with sqlite3.connect(tmp_path / "shop.db") as database:
         database.execute("PRAGMA journal_mode = WAL")
         for statement in TABLES:
             database.execute(statement)
-    return Place(tmp_path)
+    return BridgeFolder(tmp_path)
 
 
-def imported(shop: Place, connector: str, url: str, *more: str) -> str:
+def imported(shop: BridgeFolder, connector: str, url: str, *more: str) -> str:
     """The text of systems/shop.yaml, made by the command."""
     file = shop.folder / "systems" / "shop.yaml"
     answer = shop.call("schema", "import", connector, url, "-o", str(file), *more)
@@ -42,7 +42,7 @@ def related(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if "{entity:" in line]
 
 
-def test_a_file_of_every_table_with_a_key_passes_check_untouched(shop: Place) -> None:
+def test_a_file_of_every_table_with_a_key_passes_check_untouched(shop: BridgeFolder) -> None:
     text = imported(shop, "journal", "sqlite:///../shop.db")
     assert "  # no_key: left out, because it has no primary key" in text
     assert '      full_name: "Full Name"    # VARCHAR(40)\n' in text
@@ -59,7 +59,7 @@ def test_a_file_of_every_table_with_a_key_passes_check_untouched(shop: Place) ->
 
 
 def test_postgresql_is_imported_with_its_secret_by_reference(
-    shop: Place, database: str, monkeypatch: pytest.MonkeyPatch
+    shop: BridgeFolder, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SHOP_URL", database)
     with psycopg.connect(database, autocommit=True) as legacy:
@@ -89,7 +89,7 @@ def test_postgresql_is_imported_with_its_secret_by_reference(
     ],
 )
 def test_relations_are_found_whether_tables_are_named_with_their_schema_or_without(
-    shop: Place, database: str, monkeypatch: pytest.MonkeyPatch, asked: str, path: str
+    shop: BridgeFolder, database: str, monkeypatch: pytest.MonkeyPatch, asked: str, path: str
 ) -> None:
     monkeypatch.setenv(
         "SHOP_URL", f"{database}?options=-csearch_path%3D{path.replace(', ', '%2C')}"
@@ -108,7 +108,7 @@ def test_relations_are_found_whether_tables_are_named_with_their_schema_or_witho
 
 
 def test_relations_lead_into_other_schemas_and_never_to_a_namesake(
-    shop: Place, database: str, monkeypatch: pytest.MonkeyPatch
+    shop: BridgeFolder, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SHOP_URL", database)
     with psycopg.connect(database, autocommit=True) as legacy:
@@ -135,7 +135,7 @@ def test_relations_lead_into_other_schemas_and_never_to_a_namesake(
     ]
 
 
-def test_only_what_was_asked_for_is_imported(shop: Place) -> None:
+def test_only_what_was_asked_for_is_imported(shop: BridgeFolder) -> None:
     text = imported(shop, "journal", "sqlite:///../shop.db", "--entities", "sales, line")
     assert "Customers" not in text
     answer = shop.call("schema", "import", "journal", f"sqlite:///{shop.folder}/shop.db",
@@ -144,7 +144,7 @@ def test_only_what_was_asked_for_is_imported(shop: Place) -> None:
     assert "table 'saels' is not in the database; did you mean 'sales'?" in answer.err
 
 
-def test_a_file_that_is_there_is_written_over_only_by_force(shop: Place) -> None:
+def test_a_file_that_is_there_is_written_over_only_by_force(shop: BridgeFolder) -> None:
     imported(shop, "journal", "sqlite:///../shop.db")
     file = str(shop.folder / "systems" / "shop.yaml")
     words = ("schema", "import", "journal", "sqlite:///../shop.db", "-o", file)
@@ -168,7 +168,7 @@ def test_a_file_that_is_there_is_written_over_only_by_force(shop: Place) -> None
     ],
 )
 def test_what_was_asked_for_wrongly_is_a_sentence(
-    shop: Place, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], told: str
+    shop: BridgeFolder, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], told: str
 ) -> None:
     monkeypatch.chdir(shop.folder)
     answer = shop.call("schema", "import", *words)

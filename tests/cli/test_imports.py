@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from bridge.cli.app import COMMANDS
-from tests.cli.place import Place
+from tests.cli.bridge_folder import BridgeFolder
 
 #: Clients of other logs, systems and watchers, none of which an embedded bridge on SQLite has.
 ELSEWHERE = (
@@ -71,7 +71,7 @@ for words in json.loads(sys.argv[2]):
 """
 
 
-def loaded(place: Place, *calls: str) -> dict[str, set[str]]:
+def loaded(place: BridgeFolder, *calls: str) -> dict[str, set[str]]:
     """Modules that are loaded after each call, all of which end well."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(place.config), json.dumps(calls)],
@@ -99,7 +99,7 @@ def among(modules: set[str], unwanted: tuple[str, ...]) -> list[str]:
 
 
 def test_an_embedded_bridge_loads_no_client_of_anything_else_and_each_command_what_it_needs(
-    lived: Place,
+    lived: BridgeFolder,
 ) -> None:
     for words, modules in loaded(lived, *CALLS).items():
         assert among(modules, ELSEWHERE + CALLS[words]) == [], words

@@ -5,7 +5,7 @@ import time
 
 import httpx
 
-from tests.cli.place import Place, live, order
+from tests.cli.bridge_folder import BridgeFolder, live, order
 from tests.cli.test_copy import move
 from tests.services.kafka import Kafka
 from tests.services.ports import free_ports
@@ -14,7 +14,7 @@ from tests.waiting import PATIENCE
 
 
 def test_a_bridge_that_moved_to_kafka_goes_on_and_everything_can_be_asked_there(
-    place: Place, kafka: Kafka, registry: Registry
+    place: BridgeFolder, kafka: Kafka, registry: Registry
 ) -> None:
     # A name of its own, because all tests share one broker.
     text = place.config.read_text()
@@ -85,7 +85,7 @@ def lags_of_metrics(address: str) -> set[float]:
     return {float(value) for value in found}
 
 
-def test_a_broker_that_is_away_is_a_sentence_and_exit_code_1(place: Place) -> None:
+def test_a_broker_that_is_away_is_a_sentence_and_exit_code_1(place: BridgeFolder) -> None:
     move(place, "kafka://127.0.0.1:9?partitions=4")
     for words in (("status",), ("tail", "--no-follow"), ("check",)):
         answer = place.call(*words)

@@ -5,10 +5,10 @@ import importlib
 import pytest
 
 from bridge.cli.status import COMPILED, compiled
-from tests.cli.place import Place
+from tests.cli.bridge_folder import BridgeFolder
 
 
-def test_tail_shows_every_event_in_the_order_of_each_key(lived_once: Place) -> None:
+def test_tail_shows_every_event_in_the_order_of_each_key(lived_once: BridgeFolder) -> None:
     rows = lived_once.call("tail", "sales_order", "--no-follow", "--json").rows
     ops = [row["op"] for row in rows if row["key"] == {"order_no": "4711"}]
     assert ops == ["create", "update"]
@@ -20,7 +20,7 @@ def test_tail_shows_every_event_in_the_order_of_each_key(lived_once: Place) -> N
     assert changed["after"]["ordered_at"] == "2026-01-31T09:15:00.000000Z"
 
 
-def test_tail_of_one_key_and_operation(lived_once: Place) -> None:
+def test_tail_of_one_key_and_operation(lived_once: BridgeFolder) -> None:
     found = lived_once.call(
         "tail", "erp.sales_order", "--key", "4714", "--op", "delete", "--no-follow", "--json"
     )
@@ -28,7 +28,7 @@ def test_tail_of_one_key_and_operation(lived_once: Place) -> None:
     assert found.rows[0]["after"] is None
 
 
-def test_the_change_that_a_command_caused_names_it(lived_once: Place) -> None:
+def test_the_change_that_a_command_caused_names_it(lived_once: BridgeFolder) -> None:
     (caused,) = (
         row
         for row in lived_once.call(
@@ -47,7 +47,7 @@ def test_the_change_that_a_command_caused_names_it(lived_once: Place) -> None:
     ]
 
 
-def test_lines_for_people_tell_what_changed(lived_once: Place) -> None:
+def test_lines_for_people_tell_what_changed(lived_once: BridgeFolder) -> None:
     out = lived_once.call("tail", "sales_order", "--no-follow").out
     assert "status: open → partial" in out
     assert "block: none → credit" in out
@@ -57,13 +57,13 @@ def test_lines_for_people_tell_what_changed(lived_once: Place) -> None:
     "topic", ["commands", "receipts", "audit", "dead", "_demo.status", "_demo.schemas"]
 )
 def test_every_kind_of_topic_can_be_read_by_people_and_programs(
-    lived_once: Place, topic: str
+    lived_once: BridgeFolder, topic: str
 ) -> None:
     assert lived_once.call("tail", topic, "--no-follow", "--json").rows
     assert lived_once.call("tail", topic, "--no-follow").out.strip()
 
 
-def test_tail_ends_at_its_limit_and_begins_where_it_is_told(lived_once: Place) -> None:
+def test_tail_ends_at_its_limit_and_begins_where_it_is_told(lived_once: BridgeFolder) -> None:
     assert (
         len(
             lived_once.call(
@@ -80,7 +80,7 @@ def test_tail_ends_at_its_limit_and_begins_where_it_is_told(lived_once: Place) -
     assert lived_once.call("tail", "customer", "--from", "end", "--no-follow").code == 3
 
 
-def test_tombstones_are_shown_only_when_nothing_is_decoded(lived_once: Place) -> None:
+def test_tombstones_are_shown_only_when_nothing_is_decoded(lived_once: BridgeFolder) -> None:
     raw = lived_once.call("tail", "sales_order", "--no-follow", "--raw", "--json").rows
     assert [row["value"] for row in raw if row["kind"] == "tombstone"] == [None]
     assert all("ce_id" in row["headers"] for row in raw if row["kind"] == "record")
@@ -89,14 +89,14 @@ def test_tombstones_are_shown_only_when_nothing_is_decoded(lived_once: Place) ->
 
 
 def test_names_that_mean_nothing_are_a_usage_error_that_lists_what_there_is(
-    lived_once: Place,
+    lived_once: BridgeFolder,
 ) -> None:
     wrong = lived_once.call("tail", "sales_ordr", "--no-follow")
     assert wrong.code == 2
     assert "erp.sales_order" in wrong.err
 
 
-def test_dead_letters_tell_what_is_wrong_and_where(lived_once: Place) -> None:
+def test_dead_letters_tell_what_is_wrong_and_where(lived_once: BridgeFolder) -> None:
     rows = {row["kind"]: row for row in lived_once.call("dead", "--json").rows}
     assert rows["row"]["source"] == "erp.sales_order"
     assert "status" in rows["row"]["reason"]
@@ -108,7 +108,7 @@ def test_dead_letters_tell_what_is_wrong_and_where(lived_once: Place) -> None:
     assert lived_once.call("dead", "--since", "now", "--json").code == 3
 
 
-def test_a_row_is_not_handed_back_and_it_is_said_how_it_comes(lived_once: Place) -> None:
+def test_a_row_is_not_handed_back_and_it_is_said_how_it_comes(lived_once: BridgeFolder) -> None:
     (row,) = lived_once.call("dead", "--kind", "row", "--json").rows
     refused = lived_once.call("dead", "retry", row["letter"])
     assert refused.code == 1
@@ -116,7 +116,7 @@ def test_a_row_is_not_handed_back_and_it_is_said_how_it_comes(lived_once: Place)
     assert "Hand" not in refused.err, "nobody is asked about what can't be done"
 
 
-def test_a_dead_letter_shows_the_event_that_it_carries(lived_once: Place) -> None:
+def test_a_dead_letter_shows_the_event_that_it_carries(lived_once: BridgeFolder) -> None:
     (row,) = lived_once.call("dead", "--kind", "event", "--json").rows
     shown = lived_once.call("dead", "show", row["letter"], "--json").rows[0]
     assert shown["payload"]["key"] == {"customer_id": "3"}
@@ -126,7 +126,7 @@ def test_a_dead_letter_shows_the_event_that_it_carries(lived_once: Place) -> Non
     assert lived_once.call("dead", "show", "first").code == 2
 
 
-def test_commands_by_state_name_and_id(lived_once: Place) -> None:
+def test_commands_by_state_name_and_id(lived_once: BridgeFolder) -> None:
     (row,) = lived_once.call("commands", "--name", "block_order", "--json").rows
     assert row["key"] == {"order_no": "4712"}
     assert lived_once.call("commands", "--id", row["id"], "--json").rows == [row]
@@ -137,7 +137,7 @@ def test_commands_by_state_name_and_id(lived_once: Place) -> None:
     assert lived_once.call("commands", "show", "nobody:x").code == 3
 
 
-def test_a_command_is_shown_with_the_change_that_confirmed_it(lived_once: Place) -> None:
+def test_a_command_is_shown_with_the_change_that_confirmed_it(lived_once: BridgeFolder) -> None:
     (command,) = lived_once.call("commands", "--json").rows
     (shown,) = lived_once.call("commands", "show", command["id"], "--json").rows
     (caused,) = (
@@ -155,7 +155,7 @@ def test_a_command_is_shown_with_the_change_that_confirmed_it(lived_once: Place)
     assert caused["position"][:4] == command["position"][:4]
 
 
-def test_topics_and_groups(lived_once: Place) -> None:
+def test_topics_and_groups(lived_once: BridgeFolder) -> None:
     topics = {row["topic"]: row for row in lived_once.call("log", "topics", "--json").rows}
     assert topics["demo.erp.sales_order"]["content"] == "changes"
     assert topics["demo.erp.sales_order"]["cleanup"] == "compact"
@@ -167,7 +167,7 @@ def test_topics_and_groups(lived_once: Place) -> None:
     assert lived_once.call("log", "groups", "nobody").code == 3
 
 
-def test_status_tells_each_system_and_in_which_form_plans_run(lived_once: Place) -> None:
+def test_status_tells_each_system_and_in_which_form_plans_run(lived_once: BridgeFolder) -> None:
     rows = lived_once.call("status", "--json").rows
     forms = next(row for row in rows if row["kind"] == "bridge")["implementations"]
     for what, (module, _) in COMPILED.items():
@@ -184,14 +184,18 @@ def test_status_tells_each_system_and_in_which_form_plans_run(lived_once: Place)
     assert "erp" in lived_once.call("status").out
 
 
-def test_status_of_a_bridge_that_ended_says_as_of_when_its_figures_are(lived_once: Place) -> None:
+def test_status_of_a_bridge_that_ended_says_as_of_when_its_figures_are(
+    lived_once: BridgeFolder,
+) -> None:
     (system,) = (row for row in lived_once.call("status", "--json").rows if row["kind"] == "system")
     assert system["state"] in ("stopped", "not running")
     assert (system["changes"], system["dead_letters"], system["snapshots"]) == (47, 1, [])
     assert "erp: as of " in lived_once.call("status").out
 
 
-def test_a_row_that_cannot_be_normalised_is_named_and_spoils_no_other(lived_once: Place) -> None:
+def test_a_row_that_cannot_be_normalised_is_named_and_spoils_no_other(
+    lived_once: BridgeFolder,
+) -> None:
     answer = lived_once.call("get", "sales_order", "4711", "4713", "--json")
     assert [row["order_no"] for row in answer.rows] == ["4711"]
     assert answer.code == 1
@@ -204,7 +208,7 @@ def test_a_row_that_cannot_be_normalised_is_named_and_spoils_no_other(lived_once
     assert (nothing.code, nothing.err) == (3, "no row of erp.sales_order fits\n")
 
 
-def test_get_reads_rows_by_key_and_by_condition(lived_once: Place) -> None:
+def test_get_reads_rows_by_key_and_by_condition(lived_once: BridgeFolder) -> None:
     (row,) = lived_once.call("get", "sales_order", "4711", "--json").rows
     assert (row["order_no"], row["total"], row["status"]) == ("4711", "10.00", "partial")
     missing = lived_once.call("get", "erp.sales_order", "4711", "4799", "--json")
@@ -222,14 +226,16 @@ def test_get_reads_rows_by_key_and_by_condition(lived_once: Place) -> None:
     assert customer["customer_id"] == "1"
 
 
-def test_a_row_that_was_read_has_the_version_that_its_last_event_has(lived_once: Place) -> None:
+def test_a_row_that_was_read_has_the_version_that_its_last_event_has(
+    lived_once: BridgeFolder,
+) -> None:
     (read,) = lived_once.call("get", "sales_order", "4711", "--meta", "--json").rows
     last = lived_once.call("tail", "sales_order", "--key", "4711", "--no-follow", "--json").rows[-1]
     assert read["row"] == last["after"]
     assert read["source"] == "legacy"
 
 
-def test_schemas_of_entities_topics_and_files(lived_once: Place) -> None:
+def test_schemas_of_entities_topics_and_files(lived_once: BridgeFolder) -> None:
     (avro,) = lived_once.call("schema", "show", "customer", "--json").rows
     assert (avro["namespace"], avro["name"]) == ("erp.customer", "Change")
     assert lived_once.call("schema", "show", "customer", "--catalogue", "--json").rows == [avro]
@@ -247,12 +253,12 @@ def test_schemas_of_entities_topics_and_files(lived_once: Place) -> None:
     ]
 
 
-def test_schema_config_needs_no_configuration(place: Place) -> None:
+def test_schema_config_needs_no_configuration(place: BridgeFolder) -> None:
     place.config.unlink()
     assert place.call("schema", "config").code == 0
 
 
-def test_before_the_first_run_listings_find_nothing_and_say_so(place: Place) -> None:
+def test_before_the_first_run_listings_find_nothing_and_say_so(place: BridgeFolder) -> None:
     found = place.call("tail", "--no-follow")
     assert found.code == 3
     assert "bridgectl run" in found.err

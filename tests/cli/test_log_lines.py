@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from bridge.cli.printed_lines import printing_into
-from bridge.cli.python_logging import LineHandler, logging_into
-from bridge.cli.retry_lines import RetryLines
-from bridge.cli.told import line_logger, log_lines
+from bridge.cli.log_output.notice_lines import line_logger, notice_logger
+from bridge.cli.log_output.printed_lines import printing_into
+from bridge.cli.log_output.python_logging import LineHandler, logging_into
+from bridge.cli.log_output.retry_lines import RetryLines
 from bridge.model.redaction import register_secret
 from bridge.observe import (
     CommandMoved,
@@ -35,7 +35,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
 
 
 def test_an_outage_is_a_few_lines_whatever_retries(lines: Lines) -> None:
-    observe = log_lines(as_json=True)
+    observe = notice_logger(as_json=True)
     for _ in range(21):
         observe(SourceState("erp", "starting"))
         observe(SourceState("erp", "retrying", "no server answers"))
@@ -53,7 +53,7 @@ def test_an_outage_is_a_few_lines_whatever_retries(lines: Lines) -> None:
 
 
 def test_every_try_is_a_line_for_those_who_ask(lines: Lines) -> None:
-    observe = log_lines(as_json=True, level=logging.DEBUG)
+    observe = notice_logger(as_json=True, level=logging.DEBUG)
     for _ in range(5):
         observe(PartState("agent", "watch", "retrying", "away"))
     assert len(lines()) == 5
@@ -68,7 +68,7 @@ def test_a_part_that_gives_up_while_it_retries_says_so() -> None:
 
 
 def test_a_command_is_one_line_with_what_became_of_it(lines: Lines) -> None:
-    observe = log_lines(as_json=True)
+    observe = notice_logger(as_json=True)
     for state in ("received", "validated", "approved", "executing"):
         observe(CommandMoved("w:1", "erp.block", state))
     reason = "there is no row"
@@ -89,13 +89,13 @@ def test_a_dead_letter_line_has_row_handler_and_what_to_type_next(lines: Lines) 
     letter = DeadLetterWritten(
         "event", "watch", "ValueError: no", "check", "erp.order", "4711", "erp:1"
     )
-    log_lines(as_json=True)(letter)
+    notice_logger(as_json=True)(letter)
     [line] = lines()
     assert (line["handler"], line["entity"], line["key"]) == ("check", "erp.order", "4711")
 
 
 def test_a_handler_that_fails_is_told_at_once_and_not_for_each_event(lines: Lines) -> None:
-    observe = log_lines(as_json=True)
+    observe = notice_logger(as_json=True)
     for number in range(100):
         reason = f"ValueError: order {number}"
         observe(HandlerFailed("w", "h", "erp.o", "1", f"erp:{number}", 1, 8, 1.0, reason, "trace"))
@@ -109,7 +109,7 @@ def test_a_traceback_is_on_lines_of_its_own_for_people(capsys: pytest.CaptureFix
     notice = HandlerFailed(
         "w", "h", "erp.o", "1", "erp:1", 8, 8, None, "E: x", "  File a\n    b\nE"
     )
-    log_lines(as_json=False)(notice)
+    notice_logger(as_json=False)(notice)
     err = capsys.readouterr().err
     assert "  File a\n    b\nE" in err
     assert "\\n" not in err

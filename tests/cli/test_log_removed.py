@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.place import made
+from tests.cli.bridge_folder import made
 from tests.waiting import PATIENCE
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.cli.place import Place
+from tests.cli.bridge_folder import BridgeFolder
 
 GROUP = "demo.agent.newcomer"
 NEWCOMER = """
@@ -17,7 +17,7 @@ async def handle(event, ctx):
 """
 
 
-def test_check_says_how_many_old_events_a_new_agent_will_handle(lived: Place) -> None:
+def test_check_says_how_many_old_events_a_new_agent_will_handle(lived: BridgeFolder) -> None:
     assert not new(lived)
     (lived.folder / "agents" / "newcomer.py").write_text(NEWCOMER)
     [finding] = new(lived)
@@ -31,12 +31,12 @@ def test_check_says_how_many_old_events_a_new_agent_will_handle(lived: Place) ->
     assert lived.call("log", "groups", GROUP, "--json").rows[0]["lag"] == 0
 
 
-def test_a_group_that_nobody_declares_is_not_made(lived: Place) -> None:
+def test_a_group_that_nobody_declares_is_not_made(lived: BridgeFolder) -> None:
     told = lived.call("log", "offsets", "reset", "demo.agent.newcmer", "--to", "end", "--yes")
     assert told.code == 3
     assert "no agent or system declares it" in told.err
 
 
-def new(place: Place) -> list[str]:
+def new(place: BridgeFolder) -> list[str]:
     rows = place.call("check", "--json").rows
     return [row["message"] for row in rows if row["location"] == "agent newcomer"]

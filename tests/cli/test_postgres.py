@@ -5,18 +5,18 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.cli.place import Place
+from tests.cli.bridge_folder import BridgeFolder
 from tests.secret_scan import secret
 
 
-def configured(folder: Path, url: str) -> Place:
+def configured(folder: Path, url: str) -> BridgeFolder:
     """Ten lines of configuration."""
     (folder / "systems").mkdir()
     (folder / "bridge.yaml").write_text("bridge: shop\nlog: sqlite:///bridge.db\n")
     (folder / "systems" / "shop.yaml").write_text(
         f"system: shop\nconnector: postgres\nurl: {url}\nentities:\n  article:\n    from: article\n"
     )
-    return Place(folder)
+    return BridgeFolder(folder)
 
 
 def test_a_table_of_ones_own_is_in_the_log_after_check_setup_and_run(

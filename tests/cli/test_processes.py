@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.place import PROGRAM, Place, live, made, order
+from tests.cli.bridge_folder import PROGRAM, BridgeFolder, live, made, order
 from tests.waiting import PATIENCE, SOON
 
 
@@ -20,7 +20,9 @@ def test_a_bridge_that_is_told_to_stop_ends_within_five_seconds(tmp_path: Path) 
 
 @pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_following_ends_quietly_with_code_0_at_a_signal(bridge_runs: Place, number: int) -> None:
+def test_following_ends_quietly_with_code_0_at_a_signal(
+    bridge_runs: BridgeFolder, number: int
+) -> None:
     with bridge_runs.start("tail", "sales_order", "--json") as tail:
         assert tail.stdout is not None
         # It begins at the end of the log, which may be behind the first orders.
@@ -39,7 +41,7 @@ def test_following_ends_quietly_with_code_0_at_a_signal(bridge_runs: Place, numb
 
 
 @pytest.mark.usefixtures("processes")
-def test_a_reader_that_has_enough_ends_a_listing_quietly(lived_once: Place) -> None:
+def test_a_reader_that_has_enough_ends_a_listing_quietly(lived_once: BridgeFolder) -> None:
     command = (
         f"'{PROGRAM}' -c '{lived_once.config}' tail --no-follow --from beginning --json | head -1"
     )
@@ -54,7 +56,9 @@ def test_a_reader_that_has_enough_ends_a_listing_quietly(lived_once: Place) -> N
 
 
 @pytest.mark.usefixtures("processes")
-def test_a_reader_that_leaves_ends_following_although_nothing_comes(lived_once: Place) -> None:
+def test_a_reader_that_leaves_ends_following_although_nothing_comes(
+    lived_once: BridgeFolder,
+) -> None:
     command = f"'{PROGRAM}' -c '{lived_once.config}' tail customer --from beginning | head -1"
     done = subprocess.run(
         ["bash", "-c", command], capture_output=True, text=True, check=True, timeout=PATIENCE
@@ -64,7 +68,7 @@ def test_a_reader_that_leaves_ends_following_although_nothing_comes(lived_once: 
 
 
 @pytest.mark.usefixtures("processes")
-def test_exit_codes_reach_the_shell(lived_once: Place, tmp_path: Path) -> None:
+def test_exit_codes_reach_the_shell(lived_once: BridgeFolder, tmp_path: Path) -> None:
     def code(*words: str) -> int:
         return subprocess.run([str(PROGRAM), *words], capture_output=True, check=False).returncode
 
@@ -90,7 +94,7 @@ def test_a_missing_configuration_is_told_with_the_folder_and_how_to_name_another
 
 
 @pytest.mark.usefixtures("processes")
-def test_errors_are_sentences_without_tracebacks(lived: Place) -> None:
+def test_errors_are_sentences_without_tracebacks(lived: BridgeFolder) -> None:
     (lived.folder / "var" / "bridge.db").write_bytes(b"this is no database" * 100)
     done = subprocess.run(
         [str(PROGRAM), "-c", str(lived.config), "status"],

@@ -14,15 +14,15 @@ from bridge.config import load
 from bridge.model.command import Command, CommandRecord, command_id, seal
 from bridge.model.receipt import Outcome
 from bridge.model.system_records import AuditRecord, target
-from bridge.wiring import opened
-from tests.cli.place import Place
+from bridge.wiring import open_bridge
+from tests.cli.bridge_folder import BridgeFolder
 
 NOW = datetime.now(UTC)
 THEN = NOW - timedelta(minutes=1)
 
 
 def asked_for(
-    place: Place, ends: Sequence[tuple[str, Outcome, str]], deadline: datetime | None = None
+    place: BridgeFolder, ends: Sequence[tuple[str, Outcome, str]], deadline: datetime | None = None
 ) -> list[CommandRecord]:
     """Commands of these orders, and how each ended."""
     records = [
@@ -39,7 +39,7 @@ def asked_for(
     ]
 
     async def write() -> None:
-        async with opened(load(place.config)) as bridge:
+        async with open_bridge(load(place.config)) as bridge:
             codec = bridge.codec
             for record, (order, outcome, code) in zip(records, ends, strict=True):
                 about = target("erp", "sales_order", {"order_no": order})
@@ -57,7 +57,9 @@ def asked_for(
 
 
 @pytest.mark.usefixtures("processes")
-def test_commands_of_a_code_are_sent_again_once_and_the_old_receipts_stay(lived: Place) -> None:
+def test_commands_of_a_code_are_sent_again_once_and_the_old_receipts_stay(
+    lived: BridgeFolder,
+) -> None:
     one, other, _ = asked_for(
         lived,
         [
@@ -97,7 +99,7 @@ def test_commands_of_a_code_are_sent_again_once_and_the_old_receipts_stay(lived:
     assert len([row for row in rows.values() if (row["reason"] or "").startswith("retry")]) == 2
 
 
-def test_what_cannot_be_sent_again_says_why(lived: Place) -> None:
+def test_what_cannot_be_sent_again_says_why(lived: BridgeFolder) -> None:
     late, forged = asked_for(
         lived,
         [("4711", Outcome.EXPIRED, "deadline"), ("4712", Outcome.REJECTED, "bad_agent")],
@@ -116,7 +118,7 @@ def test_what_cannot_be_sent_again_says_why(lived: Place) -> None:
     assert lived.call(*none).code == 3
 
 
-def test_what_is_unknown_waits_or_took_effect_is_never_sent_again(lived: Place) -> None:
+def test_what_is_unknown_waits_or_took_effect_is_never_sent_again(lived: BridgeFolder) -> None:
     records = asked_for(
         lived,
         [
@@ -136,7 +138,7 @@ def test_what_is_unknown_waits_or_took_effect_is_never_sent_again(lived: Place) 
     assert len(lived.call("commands", "--limit", "0", "--json").rows) == before
 
 
-def test_who_waits_for_a_held_command_is_told_what_it_waits_for(lived: Place) -> None:
+def test_who_waits_for_a_held_command_is_told_what_it_waits_for(lived: BridgeFolder) -> None:
     held = AuditRecord(
         command_id("person-bot", "ticket"),
         "erp.block_order",
@@ -148,7 +150,7 @@ def test_who_waits_for_a_held_command_is_told_what_it_waits_for(lived: Place) ->
     )
 
     async def write() -> None:
-        async with opened(load(lived.config)) as bridge:
+        async with open_bridge(load(lived.config)) as bridge:
             entry = bridge.codec.entry("audit", held.command_id, held)
             await bridge.log.append(bridge.codec.topic("audit"), [entry])
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.cli.place import Place
+from tests.cli.bridge_folder import BridgeFolder
 
 JOURNAL = "journal of 'erp': its tables and triggers are not there; make them with"
 
 
-def run(place: Place, *words: str) -> tuple[int, str]:
+def run(place: BridgeFolder, *words: str) -> tuple[int, str]:
     """Exit code and stderr of a run that ends by itself; stdout stays empty."""
     with place.start("run", *words) as bridge:
         out, err = bridge.communicate(timeout=30)
@@ -27,7 +27,7 @@ def lines(err: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.usefixtures("processes")
-def test_a_part_that_is_refused_at_the_start_is_told_once(place: Place) -> None:
+def test_a_part_that_is_refused_at_the_start_is_told_once(place: BridgeFolder) -> None:
     code, err = run(place, "--only", "capture")
     assert code == 1
     assert err.count(JOURNAL) == 1
@@ -38,7 +38,7 @@ def test_a_part_that_is_refused_at_the_start_is_told_once(place: Place) -> None:
 
 
 @pytest.mark.usefixtures("processes")
-def test_a_part_that_is_refused_at_the_start_is_told_once_as_json(place: Place) -> None:
+def test_a_part_that_is_refused_at_the_start_is_told_once_as_json(place: BridgeFolder) -> None:
     code, err = run(place, "--only", "capture", "--json")
     assert code == 1
     (told,) = [line for line in lines(err) if JOURNAL in line.get("reason", "")]
@@ -47,7 +47,7 @@ def test_a_part_that_is_refused_at_the_start_is_told_once_as_json(place: Place) 
 
 
 @contextlib.contextmanager
-def with_a_broken_file(place: Place) -> Iterator[None]:
+def with_a_broken_file(place: BridgeFolder) -> Iterator[None]:
     before = place.config.read_text()
     place.config.write_text(before.replace("\nlog:", "\nlogs:") + "surprise: 1\n")
     yield
@@ -55,7 +55,7 @@ def with_a_broken_file(place: Place) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("processes")
-def test_a_file_that_is_refused_is_told_once_a_problem_a_line(place: Place) -> None:
+def test_a_file_that_is_refused_is_told_once_a_problem_a_line(place: BridgeFolder) -> None:
     with with_a_broken_file(place):
         code, err = run(place)
         assert code == 2
@@ -72,7 +72,7 @@ def test_a_file_that_is_refused_is_told_once_a_problem_a_line(place: Place) -> N
 
 
 @pytest.mark.usefixtures("processes")
-def test_a_missing_file_and_a_missing_agent_are_told_once_as_json(place: Place) -> None:
+def test_a_missing_file_and_a_missing_agent_are_told_once_as_json(place: BridgeFolder) -> None:
     (place.folder / "agents" / "odd.py").write_text("x = 1\n")
     code, err = run(place, "--json")
     assert code == 2
@@ -88,7 +88,7 @@ def test_a_missing_file_and_a_missing_agent_are_told_once_as_json(place: Place) 
 @pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("form", [(), ("--json",)])
 def test_a_bridge_that_ends_in_order_says_which_parts_had_given_up(
-    place: Place, form: tuple[str, ...]
+    place: BridgeFolder, form: tuple[str, ...]
 ) -> None:
     """Its exit code is 1, and what was said when it happened may be weeks away."""
     assert place.call("setup", "erp", "--yes").code == 0
@@ -111,7 +111,9 @@ def test_a_bridge_that_ends_in_order_says_which_parts_had_given_up(
 
 
 @pytest.mark.usefixtures("processes")
-def test_a_part_that_fails_for_good_ends_the_process_where_that_is_asked_for(place: Place) -> None:
+def test_a_part_that_fails_for_good_ends_the_process_where_that_is_asked_for(
+    place: BridgeFolder,
+) -> None:
     """With exit code 1, the others in order: a supervisor starts it again, and tries the part."""
     assert place.call("setup", "erp", "--yes").code == 0
     place.sql("drop table bridge_ledger")

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.cli.shown.rows import cell
-from bridge.cli.shown.safe_text import SafeWriter, guard_streams, safe_text
-from tests.cli.place import FAILING, Place, made
+from bridge.cli.output.rows import cell
+from bridge.cli.output.safe_text import SafeWriter, guard_streams, safe_text
+from tests.cli.bridge_folder import FAILING, BridgeFolder, made
 
 EVIL = "Ärger\x1b[2J\x1b[8m\x9b31m\x07\r\u202eevil\U0001f600\u2028x\x7f"
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -47,7 +47,7 @@ for words in json.loads(sys.argv[1]):
 
 
 @pytest.fixture(scope="module")
-def evil(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Place:
+def evil(processes: None, tmp_path_factory: pytest.TempPathFactory) -> BridgeFolder:
     """A log whose rows, letters and errors hold what would steer a terminal."""
     place = made(tmp_path_factory.mktemp("evil") / "demo")
     failing = FAILING.replace('f"no idea', f'{EVIL!r} + f"no idea')
@@ -62,7 +62,7 @@ def evil(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "cp437", "ascii"])
-def test_data_steers_no_terminal_in_any_encoding(evil: Place, encoding: str) -> None:
+def test_data_steers_no_terminal_in_any_encoding(evil: BridgeFolder, encoding: str) -> None:
     words = json.dumps([["-c", str(evil.config), *command] for command in COMMANDS])
     ran = subprocess.run(
         [sys.executable, "-c", DRIVER, words],

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.place import Place, made, order
+from tests.cli.bridge_folder import BridgeFolder, made, order
 from tests.docs.pages import page
 from tests.waiting import PATIENCE
 
@@ -18,7 +18,9 @@ def commands_of_the_page() -> list[list[str]]:
     return [line.split()[1:] for line in block.text.splitlines()]
 
 
-def started(place: Place, stack: ExitStack, words: list[str], name: str) -> subprocess.Popen[str]:
+def started(
+    place: BridgeFolder, stack: ExitStack, words: list[str], name: str
+) -> subprocess.Popen[str]:
     output = stack.enter_context((place.folder / name).open("w"))
     process = place.start(*words, stdout=output, stderr=output)
     stack.callback(process.wait)

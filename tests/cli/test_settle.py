@@ -11,14 +11,14 @@ from bridge.config import load
 from bridge.model import headers
 from bridge.model.command import Command, CommandRecord, seal
 from bridge.model.system_records import target
-from bridge.wiring import opened
-from tests.cli.place import Place
+from bridge.wiring import open_bridge
+from tests.cli.bridge_folder import BridgeFolder
 
 THEN = datetime.now(UTC) - timedelta(minutes=1)
 KEY = {"order_no": "4711"}
 
 
-def asked_for(place: Place, *, given_up: bool) -> CommandRecord:
+def asked_for(place: BridgeFolder, *, given_up: bool) -> CommandRecord:
     """A command that an executor announced, and (given up) of which nobody could tell."""
     record = seal(
         Command("erp.block_order", KEY, {"reason": "x"}),
@@ -35,7 +35,7 @@ def asked_for(place: Place, *, given_up: bool) -> CommandRecord:
         words.append((nobody, outcome_headers(nobody, record.digest)))
 
     async def write() -> None:
-        async with opened(load(place.config)) as bridge:
+        async with open_bridge(load(place.config)) as bridge:
             codec = bridge.codec
             await bridge.log.append(codec.topic("command"), [codec.entry("command", about, record)])
             await bridge.log.append(
@@ -47,7 +47,9 @@ def asked_for(place: Place, *, given_up: bool) -> CommandRecord:
     return record
 
 
-def test_a_command_of_unknown_outcome_is_listed_and_settled_by_a_person(lived: Place) -> None:
+def test_a_command_of_unknown_outcome_is_listed_and_settled_by_a_person(
+    lived: BridgeFolder,
+) -> None:
     record = asked_for(lived, given_up=True)
     (row,) = lived.call("commands", "--state", "unknown", "--json").rows
     assert (row["id"], row["state"], row["code"]) == (record.id, "unknown", "unknown")
@@ -63,7 +65,7 @@ def test_a_command_of_unknown_outcome_is_listed_and_settled_by_a_person(lived: P
     assert "is not of unknown outcome: its receipt says failed settled" in again.err
 
 
-def test_a_command_in_progress_is_left_to_its_executor(lived: Place) -> None:
+def test_a_command_in_progress_is_left_to_its_executor(lived: BridgeFolder) -> None:
     record = asked_for(lived, given_up=False)
     words = ("commands", "settle", record.id, "--as", "failed", "--reason", "x")
     answer = lived.call(*words)
@@ -75,7 +77,7 @@ def test_a_command_in_progress_is_left_to_its_executor(lived: Place) -> None:
 
 
 @pytest.mark.usefixtures("processes")
-def test_who_waits_for_a_receipt_waits_past_an_intent(lived: Place) -> None:
+def test_who_waits_for_a_receipt_waits_past_an_intent(lived: BridgeFolder) -> None:
     record = asked_for(lived, given_up=False)
     with lived.running():
         words = ("commands", "send", "block_order", "--key", "4711", "--arg", "reason=x")

@@ -7,7 +7,7 @@ import pytest
 
 from bridge.model.specs import CommandSpec
 from connectors.postgres.setup.plan import command_rights
-from tests.cli.place import Place
+from tests.cli.bridge_folder import BridgeFolder
 from tests.cli.test_postgres import configured
 from tests.secret_scan import secret
 
@@ -56,7 +56,7 @@ PROCEDURE = (
 
 def by_a_login_of_its_own(
     tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
-) -> tuple[Place, str]:
+) -> tuple[BridgeFolder, str]:
     """A place whose `url` has a role that nobody has made yet."""
     address = database.rpartition("@")[2]
     role = f"bridge_{address.rpartition('/')[2]}"

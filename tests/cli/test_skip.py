@@ -1,11 +1,11 @@
 """`bridgectl log offsets skip`: a person gives up records that were removed before they were read."""
 
 from bridge.log.port import TopicPartition
-from tests.cli.place import Place
+from tests.cli.bridge_folder import BridgeFolder
 from tests.log.removal import remove_embedded
 
 
-def test_what_was_removed_is_shown_before_it_is_given_up(lived: Place) -> None:
+def test_what_was_removed_is_shown_before_it_is_given_up(lived: BridgeFolder) -> None:
     group = "demo.executor.erp"
     reset = ("log", "offsets", "reset", group, "--to", "beginning", "--yes", "--json")
     assert lived.call(*reset).rows

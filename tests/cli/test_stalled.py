@@ -11,20 +11,20 @@ from bridge.capture.report import status_record
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.port import Entry
 from bridge.wiring.group_reports import KEY_PREFIX
-from tests.cli.place import Place, made
+from tests.cli.bridge_folder import BridgeFolder, made
 
 MINUTE = 60_000_000
 WHY = "its snapshot can't go on: 403: the login may not read customers"
 
 
-def report(place: Place, *, waits_since: int, lasting: bool) -> None:
+def report(place: BridgeFolder, *, waits_since: int, lasting: bool) -> None:
     """The newest report of a capture that runs, and of which one entity waits."""
     now = time.time_ns() // 1000
     owed = {"customer": {"since": now - waits_since, "reason": WHY, "lasting": lasting}}
     write(place, status_record.SourceStatus("erp", "streaming", now, now, owed=owed))
 
 
-def write(place: Place, status: status_record.SourceStatus) -> None:
+def write(place: BridgeFolder, status: status_record.SourceStatus) -> None:
     async def act() -> None:
         log = EmbeddedLog(place.folder / "var" / "bridge.db", compact_every=None)
         await log.open()

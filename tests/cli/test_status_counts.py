@@ -14,7 +14,7 @@ from bridge.cli.status_counts import (
     MAX_SOURCES,
     OTHERS,
     UNDECLARED,
-    Counted,
+    BoundedCounts,
     command_counts,
     dead_letter_counts,
     print_counts,
@@ -34,8 +34,8 @@ from bridge.model.system_records import (
     TopicKind,
     target,
 )
-from bridge.wiring import Bridge, opened
-from tests.cli.place import Place
+from bridge.wiring import Bridge, open_bridge
+from tests.cli.bridge_folder import BridgeFolder
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
@@ -60,7 +60,7 @@ commands:
 async def bridge(tmp_path: Path) -> AsyncIterator[Bridge]:
     (tmp_path / "bridge.yaml").write_text(CONFIG)
     (tmp_path / "erp.yaml").write_text(SYSTEM)
-    async with opened(load(tmp_path / "bridge.yaml")) as bridge:
+    async with open_bridge(load(tmp_path / "bridge.yaml")) as bridge:
         await bridge.create_topics()
         yield bridge
 
@@ -111,7 +111,7 @@ async def send(
         await write(bridge, "receipt", [receipt], at)
 
 
-def by_command(counted: Counted) -> dict[str, tuple[int, int, int]]:
+def by_command(counted: BoundedCounts) -> dict[str, tuple[int, int, int]]:
     return {row["command"]: (row["failed"], row["unknown"], row["waiting"]) for row in counted.rows}
 
 
@@ -137,7 +137,7 @@ def letter(offset: int, source: str = "stumbler", error: str = "ValueError") -> 
     return DeadLetter("event", source, "why", NOW, "acme.erp.thing", 0, offset, error=error)
 
 
-def by_source(counted: Counted) -> dict[str | None, int]:
+def by_source(counted: BoundedCounts) -> dict[str | None, int]:
     """None: all of them."""
     return {row["source"]: row["dead_letters"] for row in counted.rows}
 
@@ -174,7 +174,7 @@ async def test_where_nothing_recent_is_there_it_is_said_that_older_ones_may_be(
 async def test_nothing_is_counted_of_topics_that_are_not_there(tmp_path: Path) -> None:
     (tmp_path / "bridge.yaml").write_text(CONFIG)
     (tmp_path / "erp.yaml").write_text(SYSTEM)
-    async with opened(load(tmp_path / "bridge.yaml")) as bridge:
+    async with open_bridge(load(tmp_path / "bridge.yaml")) as bridge:
         assert by_source(await dead_letter_counts(bridge, NOW_MS)) == {None: 0}
         assert by_command(await command_counts(bridge, NOW_MS)) == {
             "erp.touch": (0, 0, 0),
@@ -270,12 +270,12 @@ async def test_the_recent_part_is_the_longest_span_that_fits(
 
 
 async def places_of(bridge: Bridge, topic: str) -> list[Any]:
-    from bridge.cli.reading import partitions_of
+    from bridge.cli.follow_topics import partitions_of
 
     return await partitions_of(bridge.log, [topic])
 
 
-def test_status_shows_what_a_bridge_that_lived_has_left(lived: Place) -> None:
+def test_status_shows_what_a_bridge_that_lived_has_left(lived: BridgeFolder) -> None:
     """It said `dead 0` beside 126 letters, and nothing of commands."""
     rows = lived.call("status", "--json").rows
     letters = {row["source"]: row["dead_letters"] for row in rows if row["kind"] == "dead_letters"}

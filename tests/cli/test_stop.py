@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.place import Place
+from tests.cli.bridge_folder import BridgeFolder
 from tests.waiting import PATIENCE, SOON
 
 FOR_AN_HOUR = 3600
@@ -45,7 +45,7 @@ def wait_for(path: Path) -> None:
 @pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("form", HANDLERS)
 def test_a_bridge_ends_within_five_seconds_of_a_signal_with_busy_handlers(
-    place: Place, form: str
+    place: BridgeFolder, form: str
 ) -> None:
     handler = HANDLERS[form].format(seconds=FOR_AN_HOUR)
     (place.folder / "agents" / "busy.py").write_text(AGENT.format(handler=handler))
@@ -76,7 +76,7 @@ def leave(*values):
 """
 
 
-def with_a_call(place: Place, function: str) -> None:
+def with_a_call(place: BridgeFolder, function: str) -> None:
     """A field of customers goes through a function of the module `blocking`."""
     (place.folder / "blocking.py").write_text(BLOCKING)
     path = place.folder / "systems" / "erp.yaml"
@@ -90,7 +90,7 @@ def with_a_call(place: Place, function: str) -> None:
 @pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("signals", [1, 2])
 def test_a_process_whose_event_loop_is_blocked_is_cut_off(
-    place: Place, signals: int, monkeypatch: pytest.MonkeyPatch
+    place: BridgeFolder, signals: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By a function of a field here; a second signal ends it at once."""
     monkeypatch.setenv("PYTHONPATH", str(place.folder))

@@ -12,8 +12,8 @@ import pytest
 from bridge.config import load
 from bridge.log.port import Entry
 from bridge.model.system_records import DeadLetter, Target
-from bridge.wiring import opened
-from tests.cli.place import Place
+from bridge.wiring import open_bridge
+from tests.cli.bridge_folder import BridgeFolder
 from tests.hostile_values import HALF_EMOJI
 from tests.model.test_system_records import COMMAND
 
@@ -21,19 +21,19 @@ FOREIGN = '{"type":"record","name":"Node","fields":[{"name":"next","type":["null
 FIXED = ("commands", "receipts", "audit", "approvals", "dead")
 
 
-def append(place: Place, topic: str, entries: Sequence[Entry]) -> None:
+def append(place: BridgeFolder, topic: str, entries: Sequence[Entry]) -> None:
     async def act() -> None:
-        async with opened(load(place.config, os.environ)) as bridge:
+        async with open_bridge(load(place.config, os.environ)) as bridge:
             await bridge.log.append(topic, entries)
 
     asyncio.run(act())
 
 
-def poison(place: Place, topic: str) -> int:
+def poison(place: BridgeFolder, topic: str) -> int:
     """What other programs may write anywhere; how many records."""
 
     async def act() -> int:
-        async with opened(load(place.config, os.environ)) as bridge:
+        async with open_bridge(load(place.config, os.environ)) as bridge:
             ids = [
                 await bridge.registry.register(f"x{n}-value", text)
                 for n, text in enumerate(('"string"', FOREIGN))
@@ -59,14 +59,14 @@ def poison(place: Place, topic: str) -> int:
 
 
 @pytest.fixture
-def poisoned(lived: Place) -> Place:
+def poisoned(lived: BridgeFolder) -> BridgeFolder:
     for which in FIXED:
         poison(lived, f"demo.{which}")
     poison(lived, "demo.erp.sales_order")
     return lived
 
 
-def test_every_listing_shows_or_skips_what_it_cant_read(poisoned: Place) -> None:
+def test_every_listing_shows_or_skips_what_it_cant_read(poisoned: BridgeFolder) -> None:
     for which in (*FIXED, "sales_order"):
         for words in (("--json",), (), ("--raw", "--json")):
             shown = poisoned.call("tail", which, "--no-follow", *words)
@@ -94,7 +94,7 @@ def test_every_listing_shows_or_skips_what_it_cant_read(poisoned: Place) -> None
     assert poisoned.call("dead", "show", letter["letter"], "--json").code == 0
 
 
-def test_a_replay_counts_what_it_cant_read_and_copies_the_rest(poisoned: Place) -> None:
+def test_a_replay_counts_what_it_cant_read_and_copies_the_rest(poisoned: BridgeFolder) -> None:
     file = poisoned.folder / "replayed.jsonl"
     words = ("replay", "sales_order", "--offset", "0", "--to", str(file), "--json")
     (told,) = poisoned.call(*words).rows
@@ -113,7 +113,9 @@ def test_a_replay_counts_what_it_cant_read_and_copies_the_rest(poisoned: Place) 
         "_demo.replay.credit-watch",
     ],
 )
-def test_topics_of_the_bridges_own_are_no_target_of_a_replay(lived_once: Place, topic: str) -> None:
+def test_topics_of_the_bridges_own_are_no_target_of_a_replay(
+    lived_once: BridgeFolder, topic: str
+) -> None:
     words = ("replay", "sales_order", "--offset", "0", "--to", f"topic:{topic}")
     for more in ((), ("--dry-run",)):
         refused = lived_once.call(*words, *more)
@@ -121,7 +123,7 @@ def test_topics_of_the_bridges_own_are_no_target_of_a_replay(lived_once: Place, 
         assert "a topic of the bridge's own" in refused.err
 
 
-def test_a_record_is_skipped_once_it_was_shown_and_stays_as_a_letter(lived: Place) -> None:
+def test_a_record_is_skipped_once_it_was_shown_and_stays_as_a_letter(lived: BridgeFolder) -> None:
     group, topic = "demo.executor.erp", "demo.commands"
     append(
         lived, topic, [Entry(b"k", b"poison 1", partition=0), Entry(b"k", b"poison 2", partition=0)]
@@ -149,7 +151,7 @@ def test_a_record_is_skipped_once_it_was_shown_and_stays_as_a_letter(lived: Plac
     )
 
 
-def test_a_skipped_event_can_be_handed_back(lived: Place) -> None:
+def test_a_skipped_event_can_be_handed_back(lived: BridgeFolder) -> None:
     group = "demo.agent.credit-watch"
     assert lived.call("log", "offsets", "reset", group, "--to", "beginning", "--yes").code == 0
     rows = lived.call("log", "groups", group, "--partitions", "--json").rows
@@ -161,11 +163,11 @@ def test_a_skipped_event_can_be_handed_back(lived: Place) -> None:
     assert lived.call("dead", "retry", letters[0]["letter"], "--yes").code == 0
 
 
-def test_only_as_many_letters_are_held_as_are_listed(lived: Place) -> None:
+def test_only_as_many_letters_are_held_as_are_listed(lived: BridgeFolder) -> None:
     """A topic of them may be larger than the memory."""
 
     async def act() -> None:
-        async with opened(load(lived.config, os.environ)) as bridge:
+        async with open_bridge(load(lived.config, os.environ)) as bridge:
             await bridge.log.append(
                 "demo.dead",
                 [

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.cli.place import Place
+from tests.cli.bridge_folder import BridgeFolder
 
 READER = """
 from bridge import Agent
@@ -23,7 +23,9 @@ async def look(event, ctx):
 
 
 @pytest.mark.usefixtures("processes")
-def test_a_system_that_is_not_readable_is_said_by_handler_and_since_when(lived: Place) -> None:
+def test_a_system_that_is_not_readable_is_said_by_handler_and_since_when(
+    lived: BridgeFolder,
+) -> None:
     """The file of the ERP can no longer be opened by those who read it."""
     (lived.folder / "agents" / "reader.py").write_text(READER)
     systems = lived.folder / "systems" / "erp.yaml"
@@ -62,7 +64,7 @@ def test_a_system_that_is_not_readable_is_said_by_handler_and_since_when(lived: 
     erp.write_bytes(kept)
 
 
-def waiting(place: Place) -> list[dict[str, object]]:
+def waiting(place: BridgeFolder) -> list[dict[str, object]]:
     def handlers() -> list[dict[str, object]]:
         rows = place.call("status", "--json").rows
         return [row for row in rows if row["kind"] == "wait"]

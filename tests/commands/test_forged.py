@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bridge.cli.commands.story import stories
+from bridge.cli.commands.history import command_histories
 from bridge.commands.codes import outcome_headers
 from bridge.commands.contract import AFTER_RECEIPTS, BEFORE_RECEIPTS
 from bridge.commands.manual.conclude import Verdict, conclude, write_conclusion
@@ -87,7 +87,7 @@ async def test_it_waits_for_a_person_whatever_comes_and_ends_as_they_say(here: E
     course = conclude(command, last, found, datetime.now(UTC))
     await write_conclusion(here.log, here.codec, here.bridge, place, course)
     records = [*await here.records("command"), *await here.records("receipt")]
-    assert stories(records)[command.id].state == "failed"
+    assert command_histories(records)[command.id].state == "failed"
     await send(here, command)
     await send(here, final := sealed("note_order", args=REASON, key="final"))
     async with executing(here):
@@ -105,7 +105,7 @@ async def test_a_story_ends_as_unknown_once_its_success_is_disputed(here: ErpHar
         await until(lambda: unproven(here))
     await forge(here, command, Outcome.SUCCEEDED)
     records = [*await here.records("command"), *await here.records("receipt")]
-    assert stories(records)[command.id].state == "unknown"
+    assert command_histories(records)[command.id].state == "unknown"
 
 
 async def unproven(here: ErpHarness) -> bool:
@@ -129,7 +129,7 @@ async def test_killed_while_it_disputes_a_receipt_the_command_is_not_carried_out
         await send(here, later := sealed("note_order", args=REASON))
         await receipts_of(here, later)
         assert orders(here)["1"] == (5, None, "late")
-        assert stories(await here.records("receipt"))[command.id].state == "unknown"
+        assert command_histories(await here.records("receipt"))[command.id].state == "unknown"
 
 
 async def test_a_success_that_the_ledger_knows_is_answered_by_its_receipt(here: ErpHarness) -> None:
@@ -206,7 +206,7 @@ async def test_a_receipt_that_was_forged_afterwards_changes_nothing(here: ErpHar
         await receipts(here, 1)
     await forge(here, command, Outcome.SUCCEEDED)
     records = [*await here.records("command"), *await here.records("receipt")]
-    assert stories(records)[command.id].state == "failed"
+    assert command_histories(records)[command.id].state == "failed"
     assert [a.state for a in await here.records("audit") if isinstance(a, AuditRecord)][-1] == (
         "failed"
     )

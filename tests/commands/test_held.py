@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bridge.cli.commands.story import stories
+from bridge.cli.commands.history import command_histories
 from bridge.commands.codes import HELD_BACK, outcome_headers
 from bridge.commands.contract import AFTER_LEGACY, AFTER_RECEIPTS, BEFORE_RECEIPTS
 from bridge.commands.group import executor_group
@@ -52,7 +52,7 @@ async def states(here: ErpHarness) -> dict[str, str]:
         command_id: story.state
         if story.state != "waiting"
         else (story.receipt.code or "" if story.receipt is not None else "unseen")
-        for command_id, story in stories(records).items()
+        for command_id, story in command_histories(records).items()
     }
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, SecretStr
 from bridge.config import ConfigProblems, load
 from bridge.config.clear_secrets import clear_secrets, hide_secrets
 from bridge.config.models import BridgeModel, SystemModel
-from bridge.wiring.connectors import as_system, connector_names
+from bridge.wiring.connectors import build_system, connector_names
 from tests.config.files import BRIDGE, ENVIRON, SYSTEM, write
 
 CLEAR = "gEh3im-lit3ral"
@@ -117,7 +117,7 @@ def read(path: Path) -> None:
     """The files as `check --offline` reads them."""
     config = load(path, ENVIRON)
     connector = connector_names()[config.systems[0].spec.connector].load()
-    as_system(config.bridge, config.systems[0], connector)
+    build_system(config.bridge, config.systems[0], connector)
 
 
 def test_every_place_that_takes_a_text_refuses_a_secret_in_clear(tmp_path: Path) -> None:

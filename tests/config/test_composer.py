@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.config.convert import system_spec
 from bridge.config.document import parse
 from bridge.config.models import SystemModel
 from bridge.config.problems import ConfigProblems
+from bridge.config.specs import system_spec
 from bridge.plan.steps import Transform
 from bridge.plan.transform import function
 

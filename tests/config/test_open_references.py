@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.config.secrets import resolve
+from bridge.config.secrets import resolve_references
 from bridge.model.errors import ConfigurationError
 from bridge.model.redaction import Redactor
 
@@ -17,7 +17,7 @@ VALUE = "ordersdesk7"
 def _redacted(text: str, monkeypatch: pytest.MonkeyPatch, value: str = VALUE) -> str:
     redactor = Redactor()
     monkeypatch.setattr("bridge.config.secrets.register_secret", redactor.register)
-    resolve(text, {"X": value, "PW": "another-secret-of-it"}, Path())
+    resolve_references(text, {"X": value, "PW": "another-secret-of-it"}, Path())
     return redactor.redact(f"table {value}.orders, another-secret-of-it")
 
 
@@ -68,7 +68,7 @@ def test_a_name_that_nothing_can_have_is_said_to_be_missing(text: str) -> None:
     with pytest.raises(
         ConfigurationError, match=r"is not set|can't be read: no file has such a name"
     ):
-        resolve(text, os.environ, Path())
+        resolve_references(text, os.environ, Path())
 
 
 def test_what_stands_for_a_server_and_holds_a_login_is_hidden(

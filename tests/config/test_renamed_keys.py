@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bridge.config import ConfigProblems, load
-from bridge.config.options import login, options
+from bridge.config.connector_sections import capture_options, login_options
 from bridge.config.renamed_keys import RENAMED_KEYS, RenamedKey
 from bridge.wiring.connectors import connector_names, load_connector
 from tests.config.files import BRIDGE, ENVIRON, SYSTEM, write
@@ -33,8 +33,8 @@ def problems_of(folder: Path, path: tuple[str, ...], value: Any, connector: str)
     try:
         config = load(write(folder, bridge, system), ENVIRON).systems[0]
         loaded = load_connector(config)
-        options(config, loaded.options, ENVIRON)
-        login(config, getattr(loaded, "login", None), ENVIRON)
+        capture_options(config, loaded.options, ENVIRON)
+        login_options(config, getattr(loaded, "login", None), ENVIRON)
     except ConfigProblems as error:
         return str(error)
     return ""

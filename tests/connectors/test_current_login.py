@@ -21,7 +21,7 @@ from bridge.connector.current_login import (
     CurrentLogin,
 )
 from bridge.model.errors import BridgeError, ConfigurationError, LoginRefused, RetryLater
-from bridge.wiring.connectors import as_system, load_connector
+from bridge.wiring.connectors import build_system, load_connector
 from tests.config.files import ENVIRON, SYSTEM, write
 
 
@@ -119,7 +119,7 @@ def test_a_secret_in_a_variable_is_said_to_need_a_restart(tmp_path: Path, kind: 
     reference = "${env:ERP_PASSWORD}" if kind == "env" else f"${{file:{tmp_path}/password}}"
     url = f"postgresql://bridge:{reference}@erp-db:5432/erp"
     config = load(write(tmp_path, system={**SYSTEM, "url": url}), ENVIRON)
-    system = as_system("acme", config.systems[0], load_connector(config.systems[0]))
+    system = build_system("acme", config.systems[0], load_connector(config.systems[0]))
     attempt = system.shared_login.attempt()
     system.shared_login.accepted(attempt)
     # Not that there is a new one: the variable isn't set in this process.

@@ -13,12 +13,12 @@ import psycopg
 import pytest
 
 from bridge.config import load
-from bridge.config.secrets import resolve
+from bridge.config.secrets import resolve_references
 from bridge.connector import System
 from bridge.log.registry.http import HttpRegistry
 from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.model.redaction import redact
-from bridge.wiring.connectors import as_system, load_connector
+from bridge.wiring.connectors import build_system, load_connector
 from connectors.odata.http.client import ODataClient
 from connectors.postgres.transport.copy_connection import connect
 from connectors.sql.engine import make_engine
@@ -54,7 +54,7 @@ class Rotation:
             json.dumps({"bridge": "acme", "log": "sqlite:///b.db", "systems": "erp.yaml"})
         )
         config = load(self.folder / "bridge.yaml")
-        return as_system("acme", config.systems[0], load_connector(config.systems[0]))
+        return build_system("acme", config.systems[0], load_connector(config.systems[0]))
 
 
 @pytest.fixture
@@ -221,7 +221,9 @@ async def test_a_registry_s_secret_that_is_replaced_is_taken(rotation: Rotation)
             f"{between.address}/apis",
             username="me",
             password=OLD,
-            read_password=lambda: resolve("${file:secret}", {}, rotation.folder).reveal(),
+            read_password=lambda: resolve_references(
+                "${file:secret}", {}, rotation.folder
+            ).reveal(),
             patience=0.01,
         )
 

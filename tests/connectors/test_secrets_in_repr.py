@@ -8,8 +8,8 @@ import httpx
 import pytest
 from pydantic import BaseModel, SecretStr
 
+from bridge.config.log_target import LogTarget
 from bridge.config.secrets import Secret
-from bridge.config.target import LogTarget
 from bridge.connector import System
 from bridge.connector.current_login import Attempt, Credentials
 from bridge.log.kafka.settings import KafkaSettings, Security

@@ -31,7 +31,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class DocsPage:
     """A page by its path in the repository; `prose` is all of it but the blocks of code."""
 
     name: str
@@ -65,16 +65,16 @@ class Page:
 
 
 @cache
-def pages() -> tuple[Page, ...]:
+def pages() -> tuple[DocsPage, ...]:
     """Every page: README, CHANGELOG, docs with their decisions, the examples' READMEs."""
     found = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")]
     return tuple(
-        Page(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8"))
+        DocsPage(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8"))
         for path in sorted(found)
     )
 
 
-def page(name: str) -> Page:
+def page(name: str) -> DocsPage:
     return next(one for one in pages() if one.name == name)
 
 

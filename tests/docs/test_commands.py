@@ -11,7 +11,7 @@ import click
 import pytest
 
 from bridge.cli.app import COMMANDS, group
-from tests.docs.pages import ROOT, Block, Page, blocks, page, pages
+from tests.docs.pages import ROOT, Block, DocsPage, blocks, page, pages
 
 #: Ends of a command within a line of a shell.
 _ENDS = re.compile(r" (?:\||&&|>|;) ")
@@ -64,7 +64,7 @@ def test_every_command_line_is_taken_as_it_stands(block: Block) -> None:
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
-def test_every_command_in_the_text_exists_with_its_options(page: Page) -> None:
+def test_every_command_in_the_text_exists_with_its_options(page: DocsPage) -> None:
     for said in page.inline():
         if said.startswith("bridgectl ") and said != "bridgectl COMMAND --help":
             named(said.removeprefix("bridgectl "))

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import NAMES
-from tests.docs.pages import ROOT, Page, blocks, pages
+from tests.docs.pages import ROOT, DocsPage, blocks, pages
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
-def test_every_link_leads_to_a_file_and_its_heading(page: Page) -> None:
+def test_every_link_leads_to_a_file_and_its_heading(page: DocsPage) -> None:
     anchors = {one.name: one.anchors() for one in pages()}
     for link in page.links():
         if "://" in link:
@@ -24,7 +24,7 @@ def test_every_link_leads_to_a_file_and_its_heading(page: Page) -> None:
 @pytest.mark.parametrize(
     "page", [one for one in pages() if "/decisions/" not in one.name], ids=lambda page: page.name
 )
-def test_every_source_file_that_is_named_is_there(page: Page) -> None:
+def test_every_source_file_that_is_named_is_there(page: DocsPage) -> None:
     ours = ("bridge/", "connectors/", "docs/", "docker/", "tests/", "benchmarks/", "schemas/")
     for said in page.inline():
         if said.startswith(ours) and " " not in said and "results/" not in said:

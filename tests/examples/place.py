@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cli.place import Place
+from tests.cli.bridge_folder import BridgeFolder
 from tests.services.ports import free_ports
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @dataclass(frozen=True)
-class Example(Place):
+class Example(BridgeFolder):
     """What a user has: the folder, and two commands."""
 
     port: int

@@ -13,7 +13,7 @@ from bridge.model.event import row_version
 from bridge.model.provenance import version
 from bridge.model.specs import SystemLimits
 from bridge.observe import Notice
-from bridge.wiring.events import RegistryEventDecoder
+from bridge.wiring.registry_events import RegistryEventDecoder
 from connectors.journal import connector
 from tests.agent.sqlite_erp import ErpHarness, open_erp
 

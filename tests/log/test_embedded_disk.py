@@ -8,7 +8,7 @@ import pytest
 
 from bridge.log.embedded import filesystem
 from bridge.log.embedded.filesystem import FULL_BYTES, SCARCE_BYTES, disk_problem
-from tests.cli.place import made
+from tests.cli.bridge_folder import made
 
 
 def leave_free(monkeypatch: pytest.MonkeyPatch, count: int) -> None:

@@ -21,7 +21,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from bridge.agent.runner import agent_group
 from bridge.cli.check.access import access_findings, access_rules
-from bridge.cli.check.found import Found
+from bridge.cli.check.result import CheckResult
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.kafka import KafkaLog, KafkaSettings, Security
 from bridge.log.kafka.check import rights_findings, settings_findings
@@ -342,7 +342,7 @@ async def test_the_access_lists_that_check_prints_let_agents_send_commands_and_n
 async def test_check_says_whether_anybody_decides_who_may_write(
     strict: Strict, kafka: "Kafka"
 ) -> None:
-    async def found(log: KafkaLog) -> Found:
+    async def found(log: KafkaLog) -> CheckResult:
         async with opened(log):
             [only] = [each async for each in access_findings("acme", log, "log")]
             return only

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from bridge.capture.checkpoint.store import between
+from bridge.cli.command_runner import NothingFound
 from bridge.cli.log.skip_record import _next_records
-from bridge.cli.shared import NothingFound
 from bridge.log import read_to_end as module
 from bridge.log.port import GroupInfo, Record, TopicPartition
 from bridge.log.read_to_end import read_to_end

@@ -18,7 +18,7 @@ from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.model.types import Entity, Field, FieldType
 from bridge.plan.lazy_record import Decoder
 from bridge.tls import TlsFiles
-from bridge.wiring.events import RegistryEventDecoder
+from bridge.wiring.registry_events import RegistryEventDecoder
 from tests.log.certificates import Authority
 from tests.services.ports import free_ports
 
@@ -214,7 +214,7 @@ async def test_500_concurrent_reads_of_an_id_are_one_request_and_one_decoder(
             made += 1
             super().__init__(text, entity)
 
-    monkeypatch.setattr("bridge.wiring.events.Decoder", Counting)
+    monkeypatch.setattr("bridge.wiring.registry_events.Decoder", Counting)
     events = RegistryEventDecoder(registry, {})
     record = Record("t.erp.o", 0, 0, 0, b"", framing.header(7) + b"\xff", ())
     results = await asyncio.gather(

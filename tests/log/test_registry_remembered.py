@@ -19,7 +19,7 @@ from bridge.log.registry.http import HttpRegistry
 from bridge.log.registry.remembered import FRESH_S, OtherRegistry, RememberedRegistry
 from bridge.model.errors import ConfigurationError, Rejected
 from bridge.observe import Notice, PartState
-from bridge.wiring.running import Part, _verify, run
+from bridge.wiring.run_parts import BridgePart, _verify, run_parts
 from tests.log.conftest import OpenEmbedded
 from tests.waiting import until
 
@@ -255,10 +255,10 @@ async def test_a_running_bridge_tells_of_another_registry_and_of_its_end(
         return [n.state for n in notices if isinstance(n, PartState) and n.kind == "registry"]
 
     running = asyncio.create_task(
-        run(
+        run_parts(
             [
-                Part("capture", "erp", wait),
-                Part("registry", registry.name, _verify(registry), watches=True),
+                BridgePart("capture", "erp", wait),
+                BridgePart("registry", registry.name, _verify(registry), watches=True),
             ],
             stop,
             notices.append,

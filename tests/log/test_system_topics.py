@@ -19,7 +19,7 @@ from bridge.log.system_topics import SystemTopicCodec, UnreadableRecord, entry_s
 from bridge.model import framing, system_records
 from bridge.model.names import SCHEMAS, internal_topic
 from bridge.model.system_records import TOPIC_KINDS, DeadLetter, Target, TopicKind
-from bridge.wiring.events import RegistryEventDecoder, UnreadableChange
+from bridge.wiring.registry_events import RegistryEventDecoder, UnreadableChange
 from tests.agent.sqlite_erp import MemoryRegistry
 from tests.hostile_values import HALF_EMOJI, SCHEMA_TEXTS, VALUES, quick
 from tests.model.test_system_records import SAMPLES

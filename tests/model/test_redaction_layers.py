@@ -19,10 +19,10 @@ import pytest
 from bridge.agent.error_trace import error_trace
 from bridge.capture.report.status_record import SourceStatus, dump
 from bridge.cli.app import _fail
-from bridge.cli.check.found import Found, show
-from bridge.cli.shown.safe_text import SafeWriter
-from bridge.cli.told import line_logger
-from bridge.config.secrets import resolve
+from bridge.cli.check.result import CheckResult, show
+from bridge.cli.log_output.notice_lines import line_logger
+from bridge.cli.output.safe_text import SafeWriter
+from bridge.config.secrets import resolve_references
 from bridge.model import errors
 from bridge.model.error_text import clean_text, describe_error
 from bridge.model.errors import BridgeError, ConfigurationError, RowError
@@ -111,7 +111,7 @@ def test_how_a_command_fails_is_redacted_once_more(
 def test_what_check_found_is_redacted(
     known: str, capsys: pytest.CaptureFixture[str], as_json: bool
 ) -> None:
-    show(Found("error", "system", known, known, known, known), as_json=as_json)
+    show(CheckResult("error", "system", known, known, known, known), as_json=as_json)
     printed = capsys.readouterr().out
     assert known not in printed
     assert printed.count("***") >= 3
@@ -158,7 +158,7 @@ def test_an_address_that_a_reference_stands_for_is_hidden_with_its_password_alon
     late: str,
 ) -> None:
     url = f"postgresql://bridge:{late}@db/erp"
-    resolve("${env:URL}", {"URL": url}, Path())
+    resolve_references("${env:URL}", {"URL": url}, Path())
     assert redact(f"a {late} b {url}") == "a *** b ***"
 
 

@@ -16,7 +16,7 @@ import pytest
 from bridge import Agent, Command, Event
 from bridge.agent import Context
 from bridge.cli.dead import letter_place, released
-from bridge.cli.decoding import Decoded
+from bridge.cli.decoding import DecodedRecord
 from bridge.log.copying.dead_letters import dead_letter
 from bridge.log.copying.schema_ids import SchemaIds
 from bridge.log.port import Entry, TopicPartition, TopicSpec
@@ -39,7 +39,7 @@ from bridge.replay import (
 from bridge.replay.contract import SelectedRecord
 from bridge.replay.notes import finished_replays, replay_group
 from bridge.replay.select import incomplete_reason
-from bridge.wiring.events import RegistryEventDecoder
+from bridge.wiring.registry_events import RegistryEventDecoder
 from tests.agent.sqlite_erp import BRIDGE, ErpHarness, open_erp
 from tests.agent.test_runner import running
 from tests.waiting import until
@@ -411,7 +411,7 @@ async def test_letters_that_were_handed_back_stay_so_in_a_copy_of_the_log(here: 
         entry = await dead_letter(record, ids)
         fixed = await here.codec.decode("dead", entry.value or b"")
         moved = record._replace(offset=100 + number, key=entry.key, value=entry.value)
-        copied.append(Decoded(moved, kind="dead", fixed=fixed))
+        copied.append(DecodedRecord(moved, kind="dead", fixed=fixed))
     listed = [letter.fixed for letter in copied if letter_place(letter) not in released(copied)]
     assert [letter.event_id for letter in listed if isinstance(letter, DeadLetter)] == [
         letters[1].event_id

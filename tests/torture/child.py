@@ -17,7 +17,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_fixed
 
 from bridge.config import load
 from bridge.model.errors import RetryLater
-from bridge.wiring import Bridge, opened
+from bridge.wiring import Bridge, open_bridge
 
 READY = "SIGTERM ends this process in order from now on"
 
@@ -41,7 +41,7 @@ async def run(folder: Path, steps: Callable[[str], None] | None) -> None:
     async with AsyncExitStack() as stack:
 
         async def enter() -> Bridge:
-            return await stack.enter_async_context(opened(load(folder / "bridge.yaml")))
+            return await stack.enter_async_context(open_bridge(load(folder / "bridge.yaml")))
 
         # The broker may have been killed just now.
         patient = AsyncRetrying(retry=retry_if_exception_type(RetryLater), wait=wait_fixed(0.2))

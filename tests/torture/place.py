@@ -18,7 +18,7 @@ from sqlalchemy.engine import make_url
 
 from bridge.capture import control
 from bridge.config import load
-from bridge.wiring import opened
+from bridge.wiring import open_bridge
 from tests.services.kafka import Kafka
 from tests.services.postgres import Postgres
 from tests.torture import found, truth
@@ -101,7 +101,7 @@ class Place(ABC):
         """The oracle's word, once the load has ended."""
 
     async def _set_up(self) -> None:
-        async with opened(load(self.folder / "bridge.yaml")) as bridge:
+        async with open_bridge(load(self.folder / "bridge.yaml")) as bridge:
             connector, system = bridge.system("erp")
             await connector.setup(system)
 
@@ -109,7 +109,7 @@ class Place(ABC):
         """Ask the running capture for a snapshot of the table."""
 
         async def ask() -> None:
-            async with opened(load(self.folder / "bridge.yaml")) as bridge:
+            async with open_bridge(load(self.folder / "bridge.yaml")) as bridge:
                 asked = control.request("erp", "snapshot", "items", reconcile=reconcile)
                 await control.send(bridge.log, self.bridge, asked)
 

@@ -19,7 +19,7 @@ from bridge.config import load
 from bridge.log.port import Entry
 from bridge.model.command import CommandRecord
 from bridge.model.system_records import Target
-from bridge.wiring import opened
+from bridge.wiring import open_bridge
 from tests.torture_input.bridge import TorturedBridge
 from tests.torture_input.hostile import Hostile
 
@@ -115,7 +115,7 @@ def feed_tasks(bridge: TorturedBridge, hostile: Hostile, count: int, fed: Fed) -
 
 async def feed_records(bridge: TorturedBridge, hostile: Hostile, count: int, fed: Fed) -> None:
     """Records of other programs in every topic that people read, and commands by another program."""
-    async with opened(load(bridge.place.config, bridge.place.environment)) as writing:
+    async with open_bridge(load(bridge.place.config, bridge.place.environment)) as writing:
         codec = writing.codec
         topics = [name for name in await writing.log.topics() if not name.startswith("_")]
         foreign = [

@@ -31,8 +31,8 @@ from bridge.model.types import FieldType
 from bridge.plan.entity_table import EntityTable
 from bridge.plan.make_plan import entity_type
 from bridge.plan.steps import Wire
-from bridge.wiring import Bridge, opened
-from bridge.wiring.tables import DESCRIBE_INTERVAL_S, Described, EntityTables
+from bridge.wiring import Bridge, open_bridge
+from bridge.wiring.entity_tables import DESCRIBE_INTERVAL_S, Described, EntityTables
 from tests.waiting import ended, until
 
 SYSTEM = """
@@ -52,7 +52,7 @@ TABLE = "CREATE TABLE stock (id integer PRIMARY KEY, qty integer, note varchar(4
 Run = Callable[[str], Any]
 
 
-class Running:
+class RunningBridge:
     """A bridge whose capture and executor run, and what a program does to its table."""
 
     def __init__(self, bridge: Bridge, run: Run) -> None:
@@ -122,8 +122,8 @@ class Running:
 
 
 @asynccontextmanager
-async def running(folder: Path, run: Run) -> AsyncIterator[Running]:
-    async with opened(load(folder / "bridge.yaml")) as bridge:
+async def running(folder: Path, run: Run) -> AsyncIterator[RunningBridge]:
+    async with open_bridge(load(folder / "bridge.yaml")) as bridge:
         connector, system = bridge.system("erp")
         await connector.setup(system)
         await bridge.create_topics()
@@ -131,7 +131,7 @@ async def running(folder: Path, run: Run) -> AsyncIterator[Running]:
         capture = asyncio.create_task(bridge.capture("erp").run())
         executor = asyncio.create_task((await bridge.executor("erp")).run(stop))
         try:
-            yield Running(bridge, run)
+            yield RunningBridge(bridge, run)
         finally:
             await ended(executor, stop)
             capture.cancel()
@@ -162,7 +162,7 @@ def erp(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
         yield tmp_path, db.execute
 
 
-async def agree(here: Running, event: Event) -> None:
+async def agree(here: RunningBridge, event: Event) -> None:
     """A row that was read and `after` of the same state are equal, field by field."""
     row = await here.get()
     assert {name: row[name] for name in row.keys()} == dict(event.after)  # noqa: SIM118

@@ -15,9 +15,9 @@ from bridge.connector import Connector, System
 from bridge.gateway import Gateways
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
 from bridge.observe import CommandMoved, Notice, PartState, SourceState
-from bridge.wiring import Bridge, opened
+from bridge.wiring import Bridge, open_bridge
 from bridge.wiring.agents import load_agents
-from bridge.wiring.running import parts, run
+from bridge.wiring.run_parts import build_parts, run_parts
 from tests.waiting import until
 
 SYSTEM = """
@@ -99,34 +99,34 @@ def counted(bridge: Bridge) -> dict[str, Counting]:
 
 async def test_agents_that_begin_at_once_share_the_gateways(folder: Path) -> None:
     """Each gateway keeps its system's limits: two would let twice as much through."""
-    async with opened(load(folder / "bridge.yaml")) as bridge:
+    async with open_bridge(load(folder / "bridge.yaml")) as bridge:
         await create(bridge, "a")
         await create(bridge, "b")
-        parts = counted(bridge)
+        build_parts = counted(bridge)
         await asyncio.gather(*(bridge.reads() for _ in range(5)))
         await asyncio.gather(*(bridge.agent_access() for _ in range(5)))
-        assert [part.open for part in parts.values()] == [1, 1]
-    assert [part.open for part in parts.values()] == [0, 0]
+        assert [part.open for part in build_parts.values()] == [1, 1]
+    assert [part.open for part in build_parts.values()] == [0, 0]
 
 
 async def test_what_is_tried_again_while_a_system_is_away_leaves_nothing_behind(
     folder: Path,
 ) -> None:
-    async with opened(load(folder / "bridge.yaml")) as bridge:
+    async with open_bridge(load(folder / "bridge.yaml")) as bridge:
         await create(bridge, "a")
-        parts = counted(bridge)
+        build_parts = counted(bridge)
         for _ in range(3):
             with pytest.raises(BridgeError):
                 await bridge.reads()
             with pytest.raises(BridgeError):
                 await bridge.executor("b")
-        assert [part.open for part in parts.values()] == [1, 0]
+        assert [part.open for part in build_parts.values()] == [1, 0]
         await create(bridge, "b")
         for _ in range(3):
             assert await (await bridge.reads()).get("b.thing", 1) is None
             await bridge.executor("b")
-        assert [part.open for part in parts.values()] == [1, 2]
-    assert [part.open for part in parts.values()] == [0, 0]
+        assert [part.open for part in build_parts.values()] == [1, 2]
+    assert [part.open for part in build_parts.values()] == [0, 0]
 
 
 class Unparsable(Counting):
@@ -163,13 +163,15 @@ async def test_an_address_that_no_driver_can_read_keeps_nobody_else_waiting(fold
     (folder / "toucher.py").write_text(AGENT)
     notices: list[Notice] = []
     agents = load_agents([str(folder / "toucher.py")])
-    async with opened(load(folder / "bridge.yaml"), notices.append) as bridge:
+    async with open_bridge(load(folder / "bridge.yaml"), notices.append) as bridge:
         await create(bridge, "a")
         connector, system = bridge.system("b")
         bridge._connectors["b"] = (Unparsable(connector), system)
         stop = asyncio.Event()
         running = asyncio.create_task(
-            run(parts(bridge, agents, ["capture", "agents", "commands"]), stop, notices.append)
+            run_parts(
+                build_parts(bridge, agents, ["capture", "agents", "commands"]), stop, notices.append
+            )
         )
         failed = {"capture b", "commands b"}
         await until(lambda: failed <= states(notices, "failed") or running.done())
@@ -198,7 +200,7 @@ def moved(notices: list[Notice]) -> list[str]:
 
 
 async def test_who_asks_for_a_system_that_is_away_waits_until_it_is_there(folder: Path) -> None:
-    async with opened(load(folder / "bridge.yaml")) as bridge:
+    async with open_bridge(load(folder / "bridge.yaml")) as bridge:
         await create(bridge, "a")
         reads, commands = await bridge.agent_access()
         assert await reads.get("a.thing", 1) is None

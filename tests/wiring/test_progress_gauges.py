@@ -23,7 +23,7 @@ NAMES = {
 }
 
 
-class Progress:
+class ReportedProgress:
     """The gauges, and a clock that is moved by hand."""
 
     def __init__(self) -> None:
@@ -49,18 +49,20 @@ class Progress:
 
 
 @pytest.fixture
-def progress() -> Progress:
-    return Progress()
+def progress() -> ReportedProgress:
+    return ReportedProgress()
 
 
 @pytest.mark.parametrize(("kind", "name"), sorted(NAMES))
-def test_what_never_began_ages_from_the_start(progress: Progress, kind: str, name: str) -> None:
+def test_what_never_began_ages_from_the_start(
+    progress: ReportedProgress, kind: str, name: str
+) -> None:
     assert progress.figures(kind, name) == (0, 0)
     progress.pass_seconds(STALLED_AFTER_S + 1)
     assert progress.figures(kind, name) == (STALLED_AFTER_S + 1, 1)
 
 
-def test_what_has_nothing_to_do_is_well_as_long_as_it_says_so(progress: Progress) -> None:
+def test_what_has_nothing_to_do_is_well_as_long_as_it_says_so(progress: ReportedProgress) -> None:
     idle = WorkProgress("group", GROUP, progress.now)
     for _ in range(200):
         progress.report(idle)
@@ -74,7 +76,7 @@ def test_what_has_nothing_to_do_is_well_as_long_as_it_says_so(progress: Progress
 
 
 def test_work_that_waits_ages_while_it_is_reported_and_stops_when_it_gets_on(
-    progress: Progress,
+    progress: ReportedProgress,
 ) -> None:
     owing = WorkProgress("group", GROUP, progress.now, owed_since=progress.now)
     for _ in range(100):
@@ -85,7 +87,7 @@ def test_work_that_waits_ages_while_it_is_reported_and_stops_when_it_gets_on(
     assert progress.figures("group", GROUP) == (0, 0)
 
 
-def test_an_entity_that_was_refused_is_stalled_at_once(progress: Progress) -> None:
+def test_an_entity_that_was_refused_is_stalled_at_once(progress: ReportedProgress) -> None:
     """As in `status`: waiting alone would change nothing."""
     now = progress.now
     progress.report(WorkProgress("entity", "erp.thing", 0, now, "refused", lasting=True))
@@ -93,7 +95,7 @@ def test_an_entity_that_was_refused_is_stalled_at_once(progress: Progress) -> No
     assert progress.figures("entity", "erp.other") == (0, 0)
 
 
-def test_a_capture_is_stalled_sooner(progress: Progress) -> None:
+def test_a_capture_is_stalled_sooner(progress: ReportedProgress) -> None:
     progress.report(WorkProgress("capture", "erp", progress.now, progress.now))
     progress.pass_seconds(CAPTURE_SILENT_AFTER_S + 1)
     assert progress.figures("capture", "erp")[1] == 1

@@ -13,7 +13,7 @@ import pytest
 from bridge.model.errors import RetryLater
 from bridge.observe import GroupJoined, Notice, PartState, SourceState
 from bridge.wiring.metrics_server import HttpRequest
-from bridge.wiring.readiness import LOG_CHECK_EVERY_S, Liveness, Readiness
+from bridge.wiring.readiness import LOG_CHECK_EVERY_S, EventLoopLiveness, Readiness
 from tests.waiting import PATIENCE
 
 SECRET = "pa55word"
@@ -163,7 +163,7 @@ async def other_loop() -> AsyncIterator[asyncio.AbstractEventLoop]:
 async def test_a_process_lives_while_its_loop_turns(
     other_loop: asyncio.AbstractEventLoop,
 ) -> None:
-    response = await Liveness(other_loop, PATIENCE).respond(HttpRequest("GET", "/healthz"))
+    response = await EventLoopLiveness(other_loop, PATIENCE).respond(HttpRequest("GET", "/healthz"))
     assert (response.status, response.body) == (200, b"ok\n")
 
 
@@ -172,8 +172,8 @@ async def test_a_process_whose_loop_is_stuck_does_not(
 ) -> None:
     free = threading.Event()
     other_loop.call_soon_threadsafe(free.wait)
-    response = await Liveness(other_loop, 0.05).respond(HttpRequest("GET", "/healthz"))
+    response = await EventLoopLiveness(other_loop, 0.05).respond(HttpRequest("GET", "/healthz"))
     assert response.status == 503
     free.set()
     # What was asked of it is done before its fixture stops it.
-    assert await Liveness(other_loop, PATIENCE).turns()
+    assert await EventLoopLiveness(other_loop, PATIENCE).turns()

@@ -14,10 +14,10 @@ import pytest
 from bridge.config.load import load
 from bridge.model.errors import ConfigurationError
 from bridge.observe import both, ignore
-from bridge.wiring import opened
+from bridge.wiring import open_bridge
 from bridge.wiring.agents import load_agents
+from bridge.wiring.run_parts import build_parts, run_parts
 from bridge.wiring.run_scope import RunScope, run_scope
-from bridge.wiring.running import parts, run
 from bridge.wiring.telemetry import Telemetry
 from tests.waiting import until
 from tests.wiring.test_metrics import Series, series
@@ -73,13 +73,15 @@ async def test_all_that_a_run_tells_is_there_from_the_start_under_the_names_of_i
     with telemetry.served("127.0.0.1:0") as port:
         async with (
             httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
-            opened(config, both(telemetry, ignore)) as bridge,
+            open_bridge(config, both(telemetry, ignore)) as bridge,
             telemetry.watching(bridge),
         ):
             assert await readiness(client) == 503
             connector, system = bridge.system("shop")
             await connector.setup(system)
-            running = asyncio.create_task(run(parts(bridge, agents, KINDS), stop, telemetry))
+            running = asyncio.create_task(
+                run_parts(build_parts(bridge, agents, KINDS), stop, telemetry)
+            )
             await until(lambda: is_ready(client))
             assert (await client.get("/healthz")).text == "ok\n"
             with closing(sqlite3.connect(folder / "shop.db")) as db:

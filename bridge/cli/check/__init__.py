@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bridge.cli.shared import as_json, configuration, finish, run_async
+from bridge.cli.command_runner import as_json, finish, load_configuration, run_async
 
 if TYPE_CHECKING:
     from bridge.agent import Agent
-    from bridge.cli.check.found import Found
+    from bridge.cli.check.result import CheckResult
     from bridge.config import Config
     from bridge.connector import Connector, System
     from bridge.model.types import Entity
@@ -29,19 +29,19 @@ def command(ctx: click.Context, *, offline: bool, as_json: bool) -> None:
     Exit code 2 when a file is wrong, 1 when a system or the log is, 0 when all is well (warnings
     included).
     """
-    from bridge.cli.check.found import exit_code, of_problem, show
+    from bridge.cli.check.result import exit_code, result_of_problem, show
     from bridge.config import ConfigProblems
 
     try:
-        config = configuration(ctx, whole=True)
+        config = load_configuration(ctx, whole=True)
     except ConfigProblems as error:
         for problem in error.problems:
-            show(of_problem(problem), as_json=as_json)
+            show(result_of_problem(problem), as_json=as_json)
         sys.exit(2)
 
     async def act(stop: asyncio.Event) -> int:
         del stop
-        found: list[Found] = []
+        found: list[CheckResult] = []
         async for item in _all(config, offline=offline):
             if item not in found:
                 found.append(item)
@@ -51,16 +51,16 @@ def command(ctx: click.Context, *, offline: bool, as_json: bool) -> None:
     finish(run_async(act))
 
 
-async def _all(config: Config, *, offline: bool) -> AsyncGenerator[Found, None]:
+async def _all(config: Config, *, offline: bool) -> AsyncGenerator[CheckResult, None]:
     connected: list[tuple[Connector, System] | None] = []
     agents: list[Agent] = []
     for item in _files(config, connected, agents):
         yield item
     if offline:
         return
+    from bridge.cli.check.checkpoints import checkpoint_reader, resuming_findings
     from bridge.cli.check.log import log_findings
     from bridge.cli.check.new_agents import new_agent_findings
-    from bridge.cli.check.resuming import checkpoint_reader, resuming_findings
     from bridge.cli.check.system import system_findings
 
     recorded: dict[str, Entity] = {}
@@ -79,26 +79,26 @@ async def _all(config: Config, *, offline: bool) -> AsyncGenerator[Found, None]:
 
 def _files(
     config: Config, connected: list[tuple[Connector, System] | None], agents: list[Agent]
-) -> Iterator[Found]:
+) -> Iterator[CheckResult]:
     """What the files tell; the systems as their connectors see them go into `connected`, the agents
     that could be loaded into `agents`.
     """
     from bridge.cli.check.agents import agent_findings
-    from bridge.cli.check.declared import (
+    from bridge.cli.check.declarations import (
         command_findings,
         connector_of,
         lookup_findings,
         tls_findings,
         transport_findings,
     )
-    from bridge.cli.check.found import Found, of_problem
+    from bridge.cli.check.result import CheckResult, result_of_problem
 
     entities = sum(len(system.spec.entities) for system in config.systems)
     commands = sum(len(system.spec.commands) for system in config.systems)
     what = f"systems: {len(config.systems)}, entities: {entities}, commands: {commands}"
-    yield Found("ok", "configuration", what, config.file)
+    yield CheckResult("ok", "configuration", what, config.file)
     for warning in config.warnings:
-        yield of_problem(warning, "warning")
+        yield result_of_problem(warning, "warning")
     for system in config.systems:
         pair, problems = connector_of(config, system)
         connected.append(pair)

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from bridge.capture.contract import STATUS
-from bridge.cli.check.found import Found
+from bridge.cli.check.result import CheckResult
 from bridge.log.port import Log, SupportsAccessLists
 from bridge.model.errors import BridgeError
 from bridge.model.names import (
@@ -75,7 +75,7 @@ def access_rules(bridge: str) -> list[AccessRule]:
     ]
 
 
-async def access_findings(bridge: str, log: Log, place: str) -> AsyncGenerator[Found, None]:
+async def access_findings(bridge: str, log: Log, place: str) -> AsyncGenerator[CheckResult, None]:
     """What the cluster says about access, and the commands that set it."""
     if not isinstance(log, SupportsAccessLists):
         return
@@ -84,7 +84,7 @@ async def access_findings(bridge: str, log: Log, place: str) -> AsyncGenerator[F
     try:
         answers = {topic: await log.authorizer(topic) for topic in topics}
     except BridgeError as error:
-        yield Found(
+        yield CheckResult(
             "ok",
             "log",
             f"whether the cluster keeps access lists could not be asked ({error}); those to set:",
@@ -93,7 +93,7 @@ async def access_findings(bridge: str, log: Log, place: str) -> AsyncGenerator[F
         )
         return
     if not all(answer.present for answer in answers.values()):
-        yield Found(
+        yield CheckResult(
             "warning",
             "log",
             "the cluster has no authorizer: whoever reaches it may write every topic, send "
@@ -114,4 +114,4 @@ async def access_findings(bridge: str, log: Log, place: str) -> AsyncGenerator[F
         what = (
             f"the cluster has an authorizer; who may write, beside super users: {writers}; to set:"
         )
-    yield Found("ok", "log", what, place, fix=commands)
+    yield CheckResult("ok", "log", what, place, fix=commands)

@@ -8,14 +8,14 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 
 from bridge.agent import Agent
-from bridge.cli.check.found import Found
+from bridge.cli.check.result import CheckResult
 from bridge.config import Config
 from bridge.wiring.agents import read_agents
 
 PLACE = "agents"
 
 
-def agent_findings(config: Config, agents: list[Agent]) -> Iterator[Found]:
+def agent_findings(config: Config, agents: list[Agent]) -> Iterator[CheckResult]:
     """What is wrong with agents' files, and the entities that they ask for. Those that could be
     loaded go into `agents`; each file is run once.
     """
@@ -24,7 +24,7 @@ def agent_findings(config: Config, agents: list[Agent]) -> Iterator[Found]:
     agents.extend(loaded)
     for problem in problems:
         hint = "correct that file, or `agents:` in the bridge's file"
-        yield Found("configuration", PLACE, problem, config.file, hint)
+        yield CheckResult("configuration", PLACE, problem, config.file, hint)
     declared = {
         entity.qualified: entity for system in config.systems for entity in system.spec.entities
     }
@@ -34,19 +34,19 @@ def agent_findings(config: Config, agents: list[Agent]) -> Iterator[Found]:
             wrong = True
             what = f"agent {agent.name!r} wants {entity!r}, which no system declares"
             hint = f"entities are {', '.join(sorted(declared))}"
-            yield Found("configuration", PLACE, what, config.file, hint=hint)
+            yield CheckResult("configuration", PLACE, what, config.file, hint=hint)
     for name, spec in declared.items():
         if spec.fields:
             for found in where_findings(loaded, name, [field.name for field in spec.fields]):
                 wrong = True
                 yield found
     if loaded and not wrong:
-        yield Found("ok", PLACE, f"agents: {', '.join(agent.name for agent in loaded)}")
+        yield CheckResult("ok", PLACE, f"agents: {', '.join(agent.name for agent in loaded)}")
 
 
 def where_findings(
     agents: Sequence[Agent], entity: str, fields: Collection[str]
-) -> Iterator[Found]:
+) -> Iterator[CheckResult]:
     """Handlers of `entity` whose `where` names a field that it doesn't have."""
     for agent in agents:
         for handler in agent.handlers:
@@ -58,7 +58,7 @@ def where_findings(
                     f"is no field of {entity}"
                 )
                 hint = f"fields are {', '.join(fields)}"
-                yield Found("configuration", PLACE, what, hint=hint)
+                yield CheckResult("configuration", PLACE, what, hint=hint)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
 
-from bridge.cli.check.found import Found, of_problem
+from bridge.cli.check.result import CheckResult, result_of_problem
 from bridge.config import SystemConfig
 from bridge.connector import ChecksCommands, ChecksRights, CommandRight, Connector, System
 from bridge.model.errors import ConfigurationError, RetryLater
@@ -12,7 +12,7 @@ from bridge.model.errors import ConfigurationError, RetryLater
 
 async def fitting_findings(
     config: SystemConfig, connector: Connector, system: System
-) -> AsyncGenerator[Found, None]:
+) -> AsyncGenerator[CheckResult, None]:
     """What is wrong with their statements, at the lines where they stand."""
     if not config.spec.commands:
         return
@@ -21,16 +21,16 @@ async def fitting_findings(
         if isinstance(connector, ChecksCommands):
             for one in await connector.check_commands(system, config.spec.commands):
                 where = ("commands", one.command, one.where)
-                yield of_problem(config.document.problem(where, one.what))
+                yield result_of_problem(config.document.problem(where, one.what))
         if isinstance(connector, ChecksRights):
             rights = await connector.check_rights(system, config.spec.commands)
             for found in rights_findings(config, rights):
                 yield found
     except (RetryLater, ConfigurationError) as error:
-        yield Found("error", "system", str(error), place)
+        yield CheckResult("error", "system", str(error), place)
 
 
-def rights_findings(config: SystemConfig, rights: Sequence[CommandRight]) -> Iterator[Found]:
+def rights_findings(config: SystemConfig, rights: Sequence[CommandRight]) -> Iterator[CheckResult]:
     """What commands lack, what is wrong with their statements, and what could not be asked."""
     system = config.spec.name
     unasked: dict[str, list[str]] = {}
@@ -40,11 +40,11 @@ def rights_findings(config: SystemConfig, rights: Sequence[CommandRight]) -> Ite
             unasked.setdefault(right.what, []).append(name)
         elif right.verdict == "missing":
             what = f"the login lacks a right that {name} needs: {right.what}"
-            yield Found("error", "system", what, f"system {system}", fix=right.fix)
+            yield CheckResult("error", "system", what, f"system {system}", fix=right.fix)
         else:
-            yield of_problem(
+            yield result_of_problem(
                 config.document.problem(("commands", right.command, "run"), right.what)
             )
     for why, names in unasked.items():
         what = f"not asked whether the login may run {', '.join(names)}: {why}"
-        yield Found("ok", "system", what, f"system {system}")
+        yield CheckResult("ok", "system", what, f"system {system}")

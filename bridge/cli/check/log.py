@@ -12,7 +12,7 @@ from bridge.capture.control import topic as control_topic
 from bridge.capture.entity import stored_type
 from bridge.capture.report.status_record import topic as status_topic
 from bridge.cli.check.access import access_findings
-from bridge.cli.check.found import Found, Weight
+from bridge.cli.check.result import CheckResult, Severity
 from bridge.config import Config
 from bridge.log.port import Log, LogFinding, Registry, SupportsLogCheck, TopicInfo, TopicSpec
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
@@ -27,7 +27,7 @@ from bridge.model.names import (
 )
 from bridge.model.types import Entity
 from bridge.private_files import exposed_files
-from bridge.wiring.log_files import file_problem
+from bridge.wiring.log_file_problem import log_file_problem
 from bridge.wiring.logs import make_bare_registry, make_log, make_registry
 from bridge.wiring.missing_topics import missing_topics
 
@@ -110,9 +110,9 @@ def _span(milliseconds: int | None, none: str) -> str:
     return f"{milliseconds}ms"
 
 
-def topic_findings(config: Config, topics: Mapping[str, TopicInfo]) -> list[Found]:
+def topic_findings(config: Config, topics: Mapping[str, TopicInfo]) -> list[CheckResult]:
     """Every difference between the topics and the configuration. Pure."""
-    found: list[Found] = []
+    found: list[CheckResult] = []
     target = config.log
     # A default is for topics to come: those that `log copy` made have as many as before.
     said = target.kafka is None or "partitions" in target.kafka.model_fields_set
@@ -125,22 +125,22 @@ def topic_findings(config: Config, topics: Mapping[str, TopicInfo]) -> list[Foun
         for what, hint in differences(wanted, there, partitions):
             # What the bridge keeps for itself is lost, and running doesn't get over it.
             internal = wanted.name.startswith("_") and "cleanup" in what
-            weight: Weight = "error" if internal or "partitions" in what else "warning"
-            found.append(Found(weight, "log", what, f"topic {wanted.name}", hint))
+            weight: Severity = "error" if internal or "partitions" in what else "warning"
+            found.append(CheckResult(weight, "log", what, f"topic {wanted.name}", hint))
     return found
 
 
 async def log_findings(
     config: Config, recorded: dict[str, Entity] | None = None
-) -> AsyncGenerator[Found, None]:
+) -> AsyncGenerator[CheckResult, None]:
     """Opens the log without writing to it; an embedded one that isn't there yet is not made. The
     entities as their newest schemas have them go into `recorded`.
     """
     recorded = {} if recorded is None else recorded
     if config.log.path is not None:
-        problem = await asyncio.to_thread(file_problem, config.log.path)
+        problem = await asyncio.to_thread(log_file_problem, config.log.path)
         if problem:
-            yield Found("error", "log", problem, str(config.log.path))
+            yield CheckResult("error", "log", problem, str(config.log.path))
             return
         if not config.log.path.exists():
             yield _new_file(config.log.path)
@@ -153,7 +153,7 @@ async def log_findings(
     try:
         log = make_log(config)
     except BridgeError as error:
-        yield Found("configuration", "log", str(error), config.file)
+        yield CheckResult("configuration", "log", str(error), config.file)
         return
     place = f"log {log.name}"
     specs = expected(config)
@@ -170,34 +170,34 @@ async def log_findings(
     except BridgeError as error:
         away = isinstance(error, RetryLater) and config.log.kafka is not None
         hint = "start it, or correct `servers` and `security` under log.kafka" if away else ""
-        yield Found("error", "log", str(error), place, hint)
+        yield CheckResult("error", "log", str(error), place, hint)
     finally:
         await log.close()
 
 
-def _new_file(path: Path) -> Found:
+def _new_file(path: Path) -> CheckResult:
     """What an embedded log that isn't there yet will meet."""
     from bridge.log.embedded.filesystem import location_problem
 
     if problem := location_problem(path):
         hint = "let `log:` name a file in a folder of this machine that this user may write into"
-        return Found("error", "log", problem, str(path), hint)
-    return Found("ok", "log", "is made at the first `bridgectl run`", str(path))
+        return CheckResult("error", "log", problem, str(path), hint)
+    return CheckResult("ok", "log", "is made at the first `bridgectl run`", str(path))
 
 
-def _scarce(path: Path) -> Iterator[Found]:
+def _scarce(path: Path) -> Iterator[CheckResult]:
     from bridge.log.embedded.filesystem import SCARCE_BYTES, disk_problem
 
     hint = (
         "free some space: what can't be written waits, and the systems keep their own logs for it"
     )
     if problem := disk_problem(path):
-        yield Found("error", "log", problem, str(path), hint)
+        yield CheckResult("error", "log", problem, str(path), hint)
     elif problem := disk_problem(path, SCARCE_BYTES):
-        yield Found("warning", "log", problem, str(path), hint)
+        yield CheckResult("warning", "log", problem, str(path), hint)
 
 
-def _exposed(path: Path) -> Iterator[Found]:
+def _exposed(path: Path) -> Iterator[CheckResult]:
     for file in exposed_files(path):
         is_folder = file.is_dir()
         what = (
@@ -206,22 +206,24 @@ def _exposed(path: Path) -> Iterator[Found]:
             else "others than its owner may read the log, which holds business data"
         )
         mode = "go-w" if is_folder else "600"
-        yield Found("warning", "log", what, str(file), fix=f"chmod {mode} {shlex.quote(str(file))}")
+        yield CheckResult(
+            "warning", "log", what, str(file), fix=f"chmod {mode} {shlex.quote(str(file))}"
+        )
 
 
 async def _opened(
     config: Config, log: Log, place: str, recorded: dict[str, Entity]
-) -> AsyncGenerator[Found, None]:
+) -> AsyncGenerator[CheckResult, None]:
     topics = await log.topics()
     wrong = topic_findings(config, topics)
     wrong += [
-        Found("error", "log", each.text, f"topic {each.topic}", each.hint)
+        CheckResult("error", "log", each.text, f"topic {each.topic}", each.hint)
         for each in await missing_topics(log, config, topics.keys())
     ]
     if isinstance(log, SupportsLogCheck):
         colliding = collisions([spec.name for spec in expected(config)], topics)
         wrong += [
-            Found(
+            CheckResult(
                 "error",
                 "log",
                 f"collides with topic {other}: Kafka takes `.` and `_` for the same and refuses "
@@ -238,20 +240,22 @@ async def _opened(
         yield found
     if not wrong:
         ours = sum(wanted.name in topics for wanted in expected(config))
-        yield Found("ok", "log", f"reachable; topics of this bridge: {ours}", place)
+        yield CheckResult("ok", "log", f"reachable; topics of this bridge: {ours}", place)
     async for found in access_findings(config.bridge, log, place):
         yield found
     async for found in _registry(config, log, topics, recorded):
         yield found
 
 
-def _of(finding: LogFinding, place: str) -> Found:
-    return Found("error" if finding.fatal else "warning", "log", finding.text, place, finding.hint)
+def _of(finding: LogFinding, place: str) -> CheckResult:
+    return CheckResult(
+        "error" if finding.fatal else "warning", "log", finding.text, place, finding.hint
+    )
 
 
 async def _registry(
     config: Config, log: Log, topics: Mapping[str, TopicInfo], recorded: dict[str, Entity]
-) -> AsyncGenerator[Found, None]:
+) -> AsyncGenerator[CheckResult, None]:
     """Whether it is there, the one that the log was written with, and holds what it should. What
     opening would create isn't made: where nothing was written yet there is nothing to compare.
     """
@@ -269,21 +273,23 @@ async def _registry(
             await registry.verify_all()
         strange = await _foreign(config, registry, recorded)
     except BridgeError as error:
-        yield Found("error", "registry", str(error), "registry")
+        yield CheckResult("error", "registry", str(error), "registry")
         return
     finally:
         await registry.close()
     for found in strange:
         yield found
     if not strange and (over_http or remembers):
-        yield Found("ok", "registry", "reachable", place)
+        yield CheckResult("ok", "registry", "reachable", place)
 
 
-async def _foreign(config: Config, registry: Registry, recorded: dict[str, Entity]) -> list[Found]:
+async def _foreign(
+    config: Config, registry: Registry, recorded: dict[str, Entity]
+) -> list[CheckResult]:
     """Entities under whose subjects something else stands as the newest; the others go into
     `recorded`.
     """
-    found: list[Found] = []
+    found: list[CheckResult] = []
     await registry.latest(f"{system_topic(config.bridge, 'commands')}-value")
     for system in config.systems:
         for entity in system.spec.entities:
@@ -295,7 +301,7 @@ async def _foreign(config: Config, registry: Registry, recorded: dict[str, Entit
             try:
                 stored = stored_type(entity.qualified, topic, key, value)
             except ConfigurationError as error:
-                found.append(Found("error", "registry", str(error), f"topic {topic}"))
+                found.append(CheckResult("error", "registry", str(error), f"topic {topic}"))
             else:
                 recorded[entity.qualified] = stored
     return found

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from bridge.agent import Agent
 from bridge.agent.first_start import start_text, unread_topics
 from bridge.agent.runner import agent_group
-from bridge.cli.check.found import Found
+from bridge.cli.check.result import CheckResult
 from bridge.config import Config
 from bridge.model.errors import BridgeError
 from bridge.model.names import change_topic, split_entity
@@ -16,7 +16,7 @@ from bridge.wiring.logs import make_log
 
 async def new_agent_findings(
     config: Config, agents: Sequence[Agent]
-) -> AsyncGenerator[Found, None]:
+) -> AsyncGenerator[CheckResult, None]:
     """Reads the log where it can be opened; otherwise `log_findings` has said why it can't."""
     if not agents or (config.log.path is not None and not config.log.path.exists()):
         return
@@ -31,8 +31,8 @@ async def new_agent_findings(
             topics = [change_topic(config.bridge, *split_entity(each)) for each in agent.entities]
             for unread in await unread_topics(log, group, topics):
                 text = start_text(agent.name, group, unread, agent.start)
-                yield Found("ok", "agents", text, f"agent {agent.name}")
+                yield CheckResult("ok", "agents", text, f"agent {agent.name}")
     except BridgeError as error:
-        yield Found("error", "log", str(error), f"log {log.name}")
+        yield CheckResult("error", "log", str(error), f"log {log.name}")
     finally:
         await log.close()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Collection
 from typing import Final
 
-from bridge.cli.check.found import Found
+from bridge.cli.check.result import CheckResult
 from bridge.config import SystemConfig
 from bridge.connector import Connector, Snapshot, System
 from bridge.model.error_text import error_message
@@ -21,7 +21,7 @@ TRIES: Final = 2
 
 async def snapshot_findings(
     config: SystemConfig, connector: Connector, system: System, left_out: Collection[str]
-) -> AsyncGenerator[Found, None]:
+) -> AsyncGenerator[CheckResult, None]:
     """What would keep a snapshot from being taken, by entity. `left_out`: tables of which something
     else is wrong already.
     """
@@ -34,7 +34,7 @@ async def snapshot_findings(
         snapshot = await connector.snapshot(system)
     except BridgeError as error:
         what = f"no snapshot can be taken: {error_message(error)}"
-        yield Found("error", "system", what, place)
+        yield CheckResult("error", "system", what, place)
         return
     try:
         for table in chosen:
@@ -42,7 +42,7 @@ async def snapshot_findings(
             names = [each.qualified for each in config.spec.entities if each.table == table]
             if reason:
                 what = f"the first snapshot of {', '.join(names)} can't be taken: {reason}"
-                yield Found("error", "system", what, place)
+                yield CheckResult("error", "system", what, place)
     finally:
         await snapshot.close()
 

@@ -10,10 +10,10 @@ from bridge.capture.entity import shape_conflict
 from bridge.capture.table_shapes import describe_tables
 from bridge.cli.check.agents import where_findings
 from bridge.cli.check.commands import fitting_findings
-from bridge.cli.check.declared import command_findings, lookup_findings
-from bridge.cli.check.found import Found, Weight, of_problem
+from bridge.cli.check.declarations import command_findings, lookup_findings
+from bridge.cli.check.result import CheckResult, Severity, result_of_problem
 from bridge.cli.check.snapshots import snapshot_findings
-from bridge.cli.shown.capable import words
+from bridge.cli.output.capability_phrases import capability_phrases
 from bridge.config import SystemConfig
 from bridge.connector import Connector, Shape, System
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
@@ -31,7 +31,7 @@ async def system_findings(
     system: System,
     agents: Sequence[Agent] = (),
     recorded: Mapping[str, Entity] = MappingProxyType({}),
-) -> AsyncGenerator[Found, None]:
+) -> AsyncGenerator[CheckResult, None]:
     """The connector's own findings, then every entity against the catalogue and as its topic has it
     (`recorded`); and what `agents` want of entities whose fields only the catalogue has.
     """
@@ -40,17 +40,21 @@ async def system_findings(
         findings = await connector.check(system)
         shapes, lacking = await describe_tables(connector, system)
     except (RetryLater, ConfigurationError) as error:
-        yield Found("error", "system", str(error), place)
+        yield CheckResult("error", "system", str(error), place)
         return
-    yield Found("ok", "system", "; ".join(words(connector.capabilities())), place)
+    yield CheckResult(
+        "ok", "system", "; ".join(capability_phrases(connector.capabilities())), place
+    )
     change_detection, why = await describe_change_detection(connector, system, config.spec.entities)
     for name, phrase in change_detection.items():
-        yield Found("ok", "system", f"{name} is captured by {phrase}", place)
+        yield CheckResult("ok", "system", f"{name} is captured by {phrase}", place)
     if why:
-        yield Found("warning", "system", f"how each entity is captured isn't known: {why}", place)
+        yield CheckResult(
+            "warning", "system", f"how each entity is captured isn't known: {why}", place
+        )
     for item in findings:
-        weight: Weight = "error" if item.fatal else "warning"
-        yield Found(weight, "system", item.what, place, fix=item.fix, setup=item.create)
+        weight: Severity = "error" if item.fatal else "warning"
+        yield CheckResult(weight, "system", item.what, place, fix=item.fix, setup=item.create)
     keys: dict[str, tuple[str, ...]] = {}
     wrong = any(item.fatal for item in findings)
     told_already = " ".join(item.what for item in findings)
@@ -58,7 +62,9 @@ async def system_findings(
         if (reason := lacking.get(entity.table)) is not None:
             wrong = True
             if reason not in told_already:
-                yield of_problem(config.document.problem(("entities", entity.name, "from"), reason))
+                yield result_of_problem(
+                    config.document.problem(("entities", entity.name, "from"), reason)
+                )
             continue
         fields: list[str] = []
         problems = list(_fit(config, system, entity, shapes, keys, fields=fields))
@@ -86,12 +92,14 @@ async def system_findings(
         yield found
     if not wrong:
         count = len(config.spec.entities)
-        yield Found("ok", "system", f"reachable; entities that fit their tables: {count}", place)
+        yield CheckResult(
+            "ok", "system", f"reachable; entities that fit their tables: {count}", place
+        )
 
 
 def _topic_fit(
     config: SystemConfig, bridge: str, spec: EntitySpec, shape: Shape, stored: Entity
-) -> Iterator[Found]:
+) -> Iterator[CheckResult]:
     """Whether rows of the table as it is now can go into the topic, as capture will find."""
     topic = change_topic(bridge, spec.system, spec.name)
     try:
@@ -100,7 +108,7 @@ def _topic_fit(
     except ConfigurationError as error:
         conflicts = [str(error)]
     for conflict in dict.fromkeys(filter(None, conflicts)):
-        yield of_problem(config.document.problem(("entities", spec.name), conflict))
+        yield result_of_problem(config.document.problem(("entities", spec.name), conflict))
 
 
 def _fit(
@@ -111,7 +119,7 @@ def _fit(
     keys: dict[str, tuple[str, ...]],
     *,
     fields: list[str],
-) -> Iterator[Found]:
+) -> Iterator[CheckResult]:
     """Whether the entity can be made of its table; its key goes into `keys`, its fields into
     `fields`.
     """
@@ -119,7 +127,7 @@ def _fit(
     where = ("entities", spec.name)
     if shape is None:
         problem = config.document.problem((*where, "from"), f"there is no table {spec.table!r}")
-        yield of_problem(problem)
+        yield result_of_problem(problem)
         return
     try:
         entity = entity_type(spec, shape)
@@ -129,4 +137,4 @@ def _fit(
         # Made only to see that it can be: the schema ids don't matter.
         RowEncoder(make_plan(spec, entity, shape), system.bridge, 0, 0, 1, mask_key=mask_key)
     except BridgeError as error:
-        yield of_problem(config.document.problem(where, str(error)))
+        yield result_of_problem(config.document.problem(where, str(error)))

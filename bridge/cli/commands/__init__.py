@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.commands.histories import read_stories
+from bridge.cli.command_runner import NothingFound, as_json, print_listing, run_with_bridge
+from bridge.cli.commands.read_histories import read_histories
 from bridge.cli.commands.retry import retry
 from bridge.cli.commands.send import send
 from bridge.cli.commands.settle import settle
-from bridge.cli.given.times import TIME
-from bridge.cli.shared import NothingFound, as_json, listed, on_bridge
-from bridge.cli.shown.page import Page, after_option, limit_option
-from bridge.cli.shown.rows import print_json
+from bridge.cli.output.page import NewestPage, after_option, limit_option
+from bridge.cli.output.rows import print_json
+from bridge.cli.params.times import TIME
 from bridge.model.receipt import State
 
 if TYPE_CHECKING:
-    from bridge.cli.commands.story import Story
+    from bridge.cli.commands.history import CommandHistory
     from bridge.wiring import Bridge
 
 COLUMNS = ("requested", "name", "row", "state", "by", "why", "id")
@@ -63,8 +63,8 @@ def command(
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
-        page: Page[Story] = Page(limit, after)
-        for story in (await read_stories(bridge, since)).values():
+        page: NewestPage[CommandHistory] = NewestPage(limit, after)
+        for story in (await read_histories(bridge, since)).values():
             if (
                 (not states or story.state in states)
                 and name in ("", story.name, story.name.partition(".")[2])
@@ -73,9 +73,9 @@ def command(
                 page.add(story.id, story)
         rows = [story.row() if as_json else _line(story) for story in page.items]
         page.report("commands")
-        return listed(rows, COLUMNS, as_json=as_json, nothing="no command fits")
+        return print_listing(rows, COLUMNS, as_json=as_json, nothing="no command fits")
 
-    on_bridge(ctx, act)
+    run_with_bridge(ctx, act)
 
 
 @command.command(epilog="Example: bridgectl commands show credit-watch:mfrggzdfmztwq2lknnwg23tp")
@@ -86,22 +86,22 @@ def show(ctx: click.Context, *, command_id: str, as_json: bool) -> None:
     """Show one command: its request, its steps, its receipt and the change that confirmed it."""
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
-        from bridge.cli.commands.confirming import confirming_change
+        from bridge.cli.commands.confirming_change import find_confirming_change
 
         del stop
-        found = (await read_stories(bridge, None)).get(command_id)
+        found = (await read_histories(bridge, None)).get(command_id)
         if found is None:
             raise NothingFound(
                 f"there is no command {command_id!r}; `bridgectl commands` lists them"
             )
-        change = await confirming_change(bridge, found)
+        change = await find_confirming_change(bridge, found)
         if as_json:
             print_json({**found.row(), "confirmed": change})
         else:
             _print(found, change)
         return 0
 
-    on_bridge(ctx, act)
+    run_with_bridge(ctx, act)
 
 
 command.add_command(send)
@@ -109,8 +109,8 @@ command.add_command(settle)
 command.add_command(retry)
 
 
-def _line(story: Story) -> dict[str, Any]:
-    from bridge.cli.shown.records import key_text, local_time
+def _line(story: CommandHistory) -> dict[str, Any]:
+    from bridge.cli.output.records import key_text, local_time
 
     row = story.row()
     return {
@@ -124,9 +124,9 @@ def _line(story: Story) -> dict[str, Any]:
     }
 
 
-def _print(story: Story, change: dict[str, Any] | None) -> None:
-    from bridge.cli.shown.records import key_text, local_time
-    from bridge.cli.shown.rows import cell
+def _print(story: CommandHistory, change: dict[str, Any] | None) -> None:
+    from bridge.cli.output.records import key_text, local_time
+    from bridge.cli.output.rows import cell
 
     row = story.row()
     click.echo(f"{click.style(story.name, bold=True)} {key_text(row['key'])}: {story.state}")

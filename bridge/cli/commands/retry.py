@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.commands.histories import read_stories
+from bridge.cli.command_runner import as_json, confirm, print_listing, progress, run_with_bridge
+from bridge.cli.commands.read_histories import read_histories
 from bridge.cli.commands.send import person
-from bridge.cli.given.times import TIME
-from bridge.cli.shared import agreed, as_json, listed, on_bridge, progress
+from bridge.cli.params.times import TIME
 from bridge.model.errors import Fenced
 
 if TYPE_CHECKING:
-    from bridge.cli.commands.story import Story
+    from bridge.cli.commands.history import CommandHistory
     from bridge.commands.manual.retry import RetriedCommand, RetryRequest
     from bridge.model.specs import CommandSpec
     from bridge.wiring import Bridge
@@ -76,7 +76,7 @@ def retry(
         del stop
         from bridge.commands.manual.retry import RetryRequest, send_retries
 
-        stories = await read_stories(bridge, None)
+        stories = await read_histories(bridge, None)
         wanted = [
             story
             for story in stories.values()
@@ -96,7 +96,7 @@ def retry(
         rows, retries = _plan(wanted, stories, bridge.declared, request)
         if retries and not dry_run:
             if not yes:
-                agreed(f"Send {len(retries)} of {len(wanted)} commands again?")
+                confirm(f"Send {len(retries)} of {len(wanted)} commands again?")
             with progress("sending again", len(retries)) as advance:
                 try:
                     await send_retries(
@@ -114,19 +114,19 @@ def retry(
                     ) from None
             for row in rows:
                 row["sent"] = row["new"] is not None and row["why"] is None
-        return listed(rows, COLUMNS, as_json=as_json, nothing="no command fits")
+        return print_listing(rows, COLUMNS, as_json=as_json, nothing="no command fits")
 
-    on_bridge(ctx, act)
+    run_with_bridge(ctx, act)
 
 
 def _plan(
-    wanted: list[Story],
-    stories: Mapping[str, Story],
+    wanted: list[CommandHistory],
+    stories: Mapping[str, CommandHistory],
     declared: Mapping[str, CommandSpec],
     request: RetryRequest,
 ) -> tuple[list[dict[str, Any]], list[RetriedCommand]]:
     """What is shown of each, and what is to be sent. Pure."""
-    from bridge.cli.shown.records import key_text, opened
+    from bridge.cli.output.records import key_text, parse_json_text
     from bridge.commands.manual.retry import RetriedCommand, retry_id, retry_of
     from bridge.model.system_records import Target
 
@@ -141,7 +141,7 @@ def _plan(
         rows.append(
             {
                 "command": story.name,
-                "row": key_text(opened(old.key)) if old is not None else None,
+                "row": key_text(parse_json_text(old.key)) if old is not None else None,
                 "state": story.state,
                 "code": story.receipt.code if story.receipt is not None else None,
                 "old": story.id,
@@ -154,8 +154,8 @@ def _plan(
 
 
 def _obstacle(
-    story: Story,
-    stories: Mapping[str, Story],
+    story: CommandHistory,
+    stories: Mapping[str, CommandHistory],
     spec: CommandSpec | None,
     request: RetryRequest,
 ) -> str:

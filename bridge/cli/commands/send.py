@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.given.numbers import SECONDS
-from bridge.cli.given.times import TIME
-from bridge.cli.given.values import key_of, pairs
-from bridge.cli.shared import as_json, on_bridge
-from bridge.cli.shown.rows import print_json
+from bridge.cli.command_runner import as_json, run_with_bridge
+from bridge.cli.output.rows import print_json
+from bridge.cli.params.field_values import parse_key, parse_pairs
+from bridge.cli.params.numbers import SECONDS
+from bridge.cli.params.times import TIME
 from bridge.model.agent_name import OPERATOR_HANDLER, PERSON_PREFIX
 from bridge.model.errors import Rejected, RetryLater
 from bridge.model.receipt import Outcome
@@ -86,7 +86,7 @@ def send(
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
-        from bridge.cli.entities import entity_known
+        from bridge.cli.entities import resolve_entity
         from bridge.commands.decision.arguments import check_args, find_command
         from bridge.model.command import Command, seal
 
@@ -96,7 +96,7 @@ def send(
             check_args(spec, given)
         except Rejected as error:
             raise click.UsageError(str(error)) from None
-        entity = await entity_known(bridge, f"{spec.system}.{spec.entity}")
+        entity = await resolve_entity(bridge, f"{spec.system}.{spec.entity}")
         target = _key(entity, key)
         asked_at = datetime.now(UTC)
         record = seal(
@@ -121,7 +121,7 @@ def send(
             return 0
         return await _wait(bridge, record, wait, as_json=as_json)
 
-    on_bridge(ctx, act)
+    run_with_bridge(ctx, act)
 
 
 def full_name(declared: Collection[str], name: str) -> str:
@@ -140,7 +140,7 @@ def arguments(spec: CommandSpec, texts: tuple[str, ...]) -> dict[str, Any]:
     """`name=value` as the record's JSON has it, by the declared types. Raises UsageError."""
     kinds = {arg.name: arg.type.name for arg in spec.args}
     try:
-        given = pairs(texts)
+        given = parse_pairs(texts)
     except ValueError as error:
         raise click.UsageError(f"--arg: {error}") from None
     found: dict[str, Any] = {}
@@ -154,7 +154,7 @@ def arguments(spec: CommandSpec, texts: tuple[str, ...]) -> dict[str, Any]:
 
 def _key(entity: Entity, text: str) -> Mapping[str, Any]:
     try:
-        return key_of(entity, text)
+        return parse_key(entity, text)
     except ValueError as error:
         raise click.UsageError(f"--key: {error}") from None
 
@@ -173,9 +173,9 @@ async def _append(
 
 def _show(record: CommandRecord, *, sent: bool, as_json: bool) -> None:
     if as_json:
-        from bridge.cli.commands.story import Story
+        from bridge.cli.commands.history import CommandHistory
 
-        print_json({"sent": sent, **Story(record.id, record).row()})
+        print_json({"sent": sent, **CommandHistory(record.id, record).row()})
         return
     click.echo(f"{'sent' if sent else 'would be sent'}: {record.name} {record.key} {record.args}")
     click.echo(f"id: {record.id}")
@@ -210,22 +210,22 @@ async def _wait(bridge: Bridge, record: CommandRecord, seconds: float, *, as_jso
 
 async def _state(bridge: Bridge, record: CommandRecord) -> str:
     """How far a command without a receipt is."""
-    from bridge.cli.commands.story import stories
-    from bridge.cli.decoding import fixed_history
-    from bridge.cli.given.start import Start
+    from bridge.cli.commands.history import command_histories
+    from bridge.cli.decoding import system_topic_history
+    from bridge.cli.params.log_start import LogStart
     from bridge.commands.codes import HELD_BACK
 
-    since = Start("time", int(record.requested_at.timestamp() * 1000) - 60_000)
-    async with contextlib.aclosing(fixed_history(bridge, ["audit"], since)) as found:
+    since = LogStart("time", int(record.requested_at.timestamp() * 1000) - 60_000)
+    async with contextlib.aclosing(system_topic_history(bridge, ["audit"], since)) as found:
         steps = [item.fixed async for item in found if item.fixed is not None]
-    story = stories([record, *steps])[record.id]
+    story = command_histories([record, *steps])[record.id]
     last = story.steps[-1] if story.steps else None
     return f"held back ({last.message})" if last and last.code == HELD_BACK else story.state
 
 
 async def _receipt(bridge: Bridge, record: CommandRecord) -> Receipt:
-    from bridge.cli.given.start import BEGINNING, Start, offsets
-    from bridge.cli.reading import following, partitions_of
+    from bridge.cli.follow_topics import follow_topics, partitions_of
+    from bridge.cli.params.log_start import BEGINNING, LogStart, resolve_offsets
     from bridge.log.port import TopicSpec
     from bridge.model.receipt import Receipt
 
@@ -234,9 +234,9 @@ async def _receipt(bridge: Bridge, record: CommandRecord) -> Receipt:
     places = await partitions_of(bridge.log, [topic])
     # A repeated command has its receipt already, maybe for long.
     repeated = not record.idempotency_key.startswith("bridgectl/")
-    since = Start("time", int(record.requested_at.timestamp() * 1000) - 60_000)
-    begin = await offsets(bridge.log, places, BEGINNING if repeated else since)
-    async with contextlib.aclosing(following(bridge.log, begin)) as batches:
+    since = LogStart("time", int(record.requested_at.timestamp() * 1000) - 60_000)
+    begin = await resolve_offsets(bridge.log, places, BEGINNING if repeated else since)
+    async with contextlib.aclosing(follow_topics(bridge.log, begin)) as batches:
         async for batch in batches:
             for item in batch:
                 if item.value is None or not _answers(item, record):

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bridge.cli.command_runner import NothingFound, as_json, run_with_bridge
 from bridge.cli.commands.send import person
-from bridge.cli.given.start import BEGINNING
-from bridge.cli.shared import NothingFound, as_json, on_bridge
-from bridge.cli.shown.rows import print_json
+from bridge.cli.output.rows import print_json
+from bridge.cli.params.log_start import BEGINNING
 from bridge.model.errors import Fenced, Rejected
 
 if TYPE_CHECKING:
-    from bridge.cli.commands.story import Story
+    from bridge.cli.commands.history import CommandHistory
     from bridge.model.system_records import Target
     from bridge.wiring import Bridge
 
@@ -76,19 +76,19 @@ def settle(
             click.echo(f"{command_id} is settled: {outcome}")
         return 0
 
-    on_bridge(ctx, act)
+    run_with_bridge(ctx, act)
 
 
-async def _found(bridge: Bridge, command_id: str) -> tuple[Story | None, Target | None]:
+async def _found(bridge: Bridge, command_id: str) -> tuple[CommandHistory | None, Target | None]:
     """The command's story, and what it is about as its own record says."""
-    from bridge.cli.commands.story import stories
-    from bridge.cli.decoding import fixed_history
+    from bridge.cli.commands.history import command_histories
+    from bridge.cli.decoding import system_topic_history
     from bridge.model.command import CommandRecord
     from bridge.model.system_records import Target
 
     target, records = None, []
     names = ["commands", "audit", "receipts"]
-    async with contextlib.aclosing(fixed_history(bridge, names, BEGINNING)) as history:
+    async with contextlib.aclosing(system_topic_history(bridge, names, BEGINNING)) as history:
         async for item in history:
             if item.fixed is None:
                 continue
@@ -99,4 +99,4 @@ async def _found(bridge: Bridge, command_id: str) -> tuple[Story | None, Target 
             fits = isinstance(item.key, Target) and item.key.key == item.fixed.key
             if fits and target is None and isinstance(item.key, Target):
                 target = item.key
-    return stories(records).get(command_id), target
+    return command_histories(records).get(command_id), target

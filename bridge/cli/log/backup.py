@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from bridge.cli.shared import as_json, configuration
-from bridge.cli.shown.rows import print_json
+from bridge.cli.command_runner import as_json, load_configuration
+from bridge.cli.output.rows import print_json
 from bridge.model.errors import ConfigurationError
 
 
@@ -23,7 +23,7 @@ def backup(ctx: click.Context, *, file: Path, as_json: bool) -> None:
 
     FILE must not be there yet. How it is put back: docs/restore.md. Kafka has backups of its own.
     """
-    log = configuration(ctx).log.path
+    log = load_configuration(ctx).log.path
     if log is None:
         raise ConfigurationError(
             "the log is Kafka, which keeps its own copies (`replication`); `bridgectl log copy` "

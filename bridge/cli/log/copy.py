@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bridge.cli.shared import as_json, configuration, finish, progress, run_async
-from bridge.cli.shown.rows import print_json
+from bridge.cli.command_runner import as_json, finish, load_configuration, progress, run_async
+from bridge.cli.output.rows import print_json
 from bridge.model.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -33,15 +33,17 @@ def copy(ctx: click.Context, *, to: str, as_json: bool) -> None:
     it was interrupted, and carries what came since. Exit code 1 when something was written to the
     source meanwhile: stop the bridge and copy once more.
     """
-    config = configuration(ctx)
+    config = load_configuration(ctx)
     target = goal(config, to)
 
     async def act(stop: asyncio.Event) -> int:
         del stop
-        from bridge.wiring.copying import copy as carry
+        from bridge.wiring.copy_log import copy_bridge_log
 
         with progress("copying", None) as advance:
-            done = await carry(config, target, lambda told: advance(told.done, told.total))
+            done = await copy_bridge_log(
+                config, target, lambda told: advance(told.done, told.total)
+            )
         if as_json:
             print_json(
                 {
@@ -68,7 +70,7 @@ def copy(ctx: click.Context, *, to: str, as_json: bool) -> None:
 def goal(config: Config, to: str) -> Config:
     """The configuration whose log is copied into. Raises ConfigurationError."""
     from bridge.config import load
-    from bridge.config.target import log_target
+    from bridge.config.log_target import log_target
 
     if "://" in to:
         target = replace(config, log=log_target(to, Path.cwd()), folder=Path.cwd())

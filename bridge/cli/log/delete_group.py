@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.shared import NothingFound, agreed, as_json, on_bridge
-from bridge.cli.shown.rows import print_rows
+from bridge.cli.command_runner import NothingFound, as_json, confirm, run_with_bridge
+from bridge.cli.output.rows import print_rows
 
 if TYPE_CHECKING:
     from bridge.wiring import Bridge
@@ -67,7 +67,7 @@ def delete(ctx: click.Context, *, group: str, dry_run: bool, yes: bool, as_json:
                     err=True,
                 )
             if not yes:
-                agreed(f"Delete group {group!r} ({state}) and its offsets?")
+                confirm(f"Delete group {group!r} ({state}) and its offsets?")
             if state == UNFINISHED:
                 # A replay is no member. Its producer is taken away, so that it commits no more: what it
                 # did after the deletion would look like all that it ever did.
@@ -76,4 +76,4 @@ def delete(ctx: click.Context, *, group: str, dry_run: bool, yes: bool, as_json:
         print_rows(rows, ("group", "state", "topic", "partition", "committed"), as_json=as_json)
         return 0
 
-    on_bridge(ctx, act)
+    run_with_bridge(ctx, act)

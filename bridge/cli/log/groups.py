@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.given.start import PLACE, Start
-from bridge.cli.given.start import offsets as offsets_of
-from bridge.cli.given.topics import topic_of
-from bridge.cli.shared import NothingFound, agreed, as_json, listed, on_bridge
-from bridge.cli.shown.rows import print_rows
+from bridge.cli.command_runner import NothingFound, as_json, confirm, print_listing, run_with_bridge
+from bridge.cli.output.rows import print_rows
+from bridge.cli.params.log_start import LOG_POSITION, LogStart
+from bridge.cli.params.log_start import resolve_offsets as offsets_of
+from bridge.cli.params.topics import resolve_topics
 from bridge.log.group_lag import partition_lags
 from bridge.log.port import GroupInfo, Log, TopicInfo, TopicPartition
 
@@ -59,9 +59,11 @@ def groups(ctx: click.Context, *, group: str | None, partitions: bool, as_json: 
                 [{**row, "state": states[row["group"]]} for row in summed(rows)],
                 ("group", "state", "topic", "members", "partitions", "lag", "missing"),
             )
-        return listed(rows, columns, as_json=as_json, nothing="no such group committed anything")
+        return print_listing(
+            rows, columns, as_json=as_json, nothing="no such group committed anything"
+        )
 
-    on_bridge(ctx, act)
+    run_with_bridge(ctx, act)
 
 
 async def group_rows(log: Log, groups: Mapping[str, GroupInfo]) -> list[dict[str, Any]]:
@@ -126,7 +128,7 @@ def summed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @click.option(
     "--to",
     "start",
-    type=PLACE,
+    type=LOG_POSITION,
     required=True,
     metavar="PLACE",
     help=("beginning, end, a time ('1h ago', 2026-01-31T10:00) or an offset."),
@@ -140,7 +142,7 @@ def reset(
     ctx: click.Context,
     *,
     group: str,
-    start: Start,
+    start: LogStart,
     names: tuple[str, ...],
     dry_run: bool,
     yes: bool,
@@ -166,7 +168,7 @@ def reset(
         wanted = {
             topic
             for name in names
-            for topic in topic_of(bridge.name, name, list(bridge.entities), there)
+            for topic in resolve_topics(bridge.name, name, list(bridge.entities), there)
         }
         committed = {} if info is None else dict(info.committed)
         known = GroupInfo(group, (), committed, declared or frozenset())
@@ -194,7 +196,7 @@ def reset(
         print_rows(rows, ("topic", "partition", "committed", "new"), as_json=as_json)
         return 0
 
-    on_bridge(ctx, act)
+    run_with_bridge(ctx, act)
 
 
 def _declared_topics(bridge: Bridge, group: str) -> frozenset[str] | None:
@@ -254,7 +256,7 @@ def skip(ctx: click.Context, *, group: str, dry_run: bool, yes: bool, as_json: b
         print_rows(rows, ("topic", "partition", "committed", "new", "missing"), as_json=as_json)
         return 0
 
-    on_bridge(ctx, act)
+    run_with_bridge(ctx, act)
 
 
 async def _apply(
@@ -265,5 +267,5 @@ async def _apply(
         return
     question = f"Set {len(new)} partitions of group {group!r}?"
     if not yes:
-        agreed(question)
+        confirm(question)
     await log.reset_offsets(group, new)

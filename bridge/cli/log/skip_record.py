@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.given.numbers import PARTITION
-from bridge.cli.given.topics import topic_of
-from bridge.cli.shared import NothingFound, agreed, as_json, on_bridge
-from bridge.cli.shown.rows import print_json
+from bridge.cli.command_runner import NothingFound, as_json, confirm, run_with_bridge
+from bridge.cli.output.rows import print_json
+from bridge.cli.params.numbers import PARTITION
+from bridge.cli.params.topics import resolve_topics
 from bridge.log.port import Entry, Log, Record, TopicPartition, TopicSpec
 from bridge.log.read_to_end import read_to_end
 from bridge.log.system_topics import ENTRY_OVERHEAD
@@ -70,18 +70,18 @@ def skip_record(
             return 0
         if not yes:
             what = "this record" if len(records) == 1 else f"these {len(records)} records"
-            agreed(f"Skip {what} for group {group!r}?")
+            confirm(f"Skip {what} for group {group!r}?")
         await _refuse_live(bridge.log, group)
         await _bury(bridge, group, records)
         await bridge.log.reset_offsets(group, {place: records[-1].offset + 1})
         return 0
 
-    on_bridge(ctx, act)
+    run_with_bridge(ctx, act)
 
 
 async def _place(bridge: Bridge, name: str, partition: int) -> TopicPartition:
     there = await bridge.log.topics()
-    topics = topic_of(bridge.name, name, list(bridge.entities), there)
+    topics = resolve_topics(bridge.name, name, list(bridge.entities), there)
     if len(topics) != 1:
         raise click.UsageError(f"--topic {name} means several: {', '.join(topics)}")
     if topics[0] not in there or partition >= there[topics[0]].partitions:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.shared import as_json, listed, on_bridge
+from bridge.cli.command_runner import as_json, print_listing, run_with_bridge
 from bridge.log.port import TopicInfo, TopicPartition
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ def topics(ctx: click.Context, *, everything: bool, as_json: bool) -> None:
         last = await bridge.log.end_offsets(places)
         rows = [_row(bridge, name, info, first, last) for name, info in there.items()]
         columns = ("topic", "content", "partitions", "offsets", "cleanup", "retention")
-        return listed(rows, columns, as_json=as_json, nothing="the log has no topics")
+        return print_listing(rows, columns, as_json=as_json, nothing="the log has no topics")
 
-    on_bridge(ctx, act)
+    run_with_bridge(ctx, act)
 
 
 def of_bridge(bridge: str, topic: str) -> bool:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge.config.draft import Asked, checked
+from bridge.config.draft_request import DraftRequest, check_draft
 from bridge.config.models import SystemModel
 from bridge.model.errors import ConfigurationError
-from bridge.wiring.drafting import drafted
+from bridge.wiring.draft_system import draft_system
 from connectors.erp.yaml_text import comment_lines, yaml_scalar
 from connectors.odata.commands.binding import statement_problems
 from connectors.odata.draft import draft
@@ -24,7 +24,7 @@ HEAD = "system: erp\nconnector: odata\nurl: https://erp/service/\n"
 def read(metadata: bytes, *wanted: str) -> tuple[str, SystemModel]:
     """A draft and what it means."""
     written = draft(parse_metadata(metadata), wanted)
-    return written, checked(HEAD + written, "erp.yaml")
+    return written, check_draft(HEAD + written, "erp.yaml")
 
 
 @pytest.mark.parametrize("metadata", [V2, V4, JSON])
@@ -34,7 +34,7 @@ def test_a_draft_is_right_as_it_is_and_with_its_commands_uncommented(metadata: b
     head, mark, commands = written.partition("# commands:\n")
     if mark:
         lines = ["commands:", *(line[2:] for line in commands.splitlines())]
-        declared = checked(f"{HEAD}{head}{chr(10).join(lines)}\n", "erp.yaml").commands
+        declared = check_draft(f"{HEAD}{head}{chr(10).join(lines)}\n", "erp.yaml").commands
         assert declared
         service = parse_metadata(metadata)
         for command in declared.values():
@@ -132,10 +132,10 @@ async def test_cap_s_erp_is_drafted_by_the_connector(
 ) -> None:
     url = cap.url.replace(PASSWORD, "${env:ERP_PASSWORD}")
     url = url if version == "v4" else url.replace("/v4/", "/v2/")
-    draft_request = Asked("erp", "odata", url, tmp_path)
+    draft_request = DraftRequest("erp", "odata", url, tmp_path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ERP_PASSWORD", PASSWORD)
-        written, count = await drafted(draft_request, "erp.yaml")
+        written, count = await draft_system(draft_request, "erp.yaml")
     assert count == 8
     assert PASSWORD not in written
     assert "lines: {entity: lines, by: order_id}" in written
@@ -146,12 +146,14 @@ async def test_cap_s_erp_is_drafted_by_the_connector(
 async def test_odatapy_s_service_is_drafted_by_the_connector(
     odatapy: Odatapy, tmp_path: Path
 ) -> None:
-    written, count = await drafted(Asked("erp", "odata", odatapy.url, tmp_path), "erp.yaml")
+    written, count = await draft_system(
+        DraftRequest("erp", "odata", odatapy.url, tmp_path), "erp.yaml"
+    )
     assert count == 5
     assert "customer: {entity: customers, from: customer_id}" in written
 
 
 async def test_a_set_that_is_not_there_is_named(odatapy: Odatapy, tmp_path: Path) -> None:
-    draft_request = Asked("erp", "odata", odatapy.url, tmp_path, ("Ordes",))
+    draft_request = DraftRequest("erp", "odata", odatapy.url, tmp_path, ("Ordes",))
     with pytest.raises(ConfigurationError, match=r"'Ordes' is not.*did you mean 'Orders'"):
-        await drafted(draft_request, "erp.yaml")
+        await draft_system(draft_request, "erp.yaml")

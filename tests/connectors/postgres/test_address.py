@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from bridge.config.secrets import resolve
+from bridge.config.secrets import resolve_references
 from bridge.model.errors import ConfigurationError, RetryLater
 from connectors.postgres import connector
 from tests.connectors.postgres.postgres_erp import PostgresErp, open_source
@@ -79,5 +79,5 @@ def test_a_password_by_reference_is_one_setting_whatever_is_in_it(
     password: str, quoted: str
 ) -> None:
     text = "host=erp-db password=" + quoted.format("${env:PW}") + " dbname=erp"
-    url = resolve(text, {"PW": password}, Path()).reveal()
+    url = resolve_references(text, {"PW": password}, Path()).reveal()
     assert conninfo_to_dict(url) == {"host": "erp-db", "password": password, "dbname": "erp"}

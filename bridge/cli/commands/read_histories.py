@@ -1,0 +1,34 @@
+"""Reads what became of commands out of the log."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from bridge.cli.output.skipped_records import SkippedRecords
+from bridge.cli.params.log_start import BEGINNING, LogStart
+
+if TYPE_CHECKING:
+    from bridge.cli.commands.history import CommandHistory
+    from bridge.wiring import Bridge
+
+
+async def read_histories(bridge: Bridge, since: int | None) -> dict[str, CommandHistory]:
+    """Every command that was requested since then, by id, in order of their requests."""
+    from bridge.cli.commands.history import command_histories
+    from bridge.cli.decoding import system_topic_history
+
+    start = BEGINNING if since is None else LogStart("time", since)
+    skipped = SkippedRecords()
+    names = ["commands", "audit", "receipts"]
+    async with contextlib.aclosing(system_topic_history(bridge, names, start)) as found:
+        records = []
+        async for item in found:
+            if item.fixed is not None:
+                records.append(item.fixed)
+            else:
+                skipped.note(item.record, item.unreadable)
+    skipped.tell()
+    told = command_histories(records)
+    # Steps and receipts of older commands came along: those aren't "since".
+    return {id_: story for id_, story in told.items() if since is None or story.request is not None}

@@ -1,0 +1,1 @@
+"""Notices, Python logging and prints as lines of the log."""

@@ -1,0 +1,1 @@
+"""Option and argument types, and the texts that they parse."""

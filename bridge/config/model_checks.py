@@ -1,0 +1,93 @@
+"""Values of the right shape that mean nothing: zones, code pages, factors, arguments' bounds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from bridge.config.models import ArgModel, FieldModel
+from bridge.model.argument_values import value_of
+from bridge.model.conversion_error import ConversionError
+from bridge.model.errors import ConfigurationError
+from bridge.model.types import FieldType, parse_type
+from bridge.plan.default_type import unit_factor
+from bridge.plan.steps import Transform
+from bridge.plan.transform import function
+
+KeyProblem = tuple[str, str]
+"""The key under which it stands, and what is wrong with it."""
+
+
+def field_problems(field: FieldModel) -> Iterator[KeyProblem]:
+    """Transforms that could not be made, whatever the table's columns are."""
+    made = {
+        "code_page": (field.code_page,),
+        "format": (field.format, ""),  # its zone is looked at by itself
+        "zone": (field.zone,),
+    }
+    for name, args in made.items():
+        if args[0] and (why := _refused(name, args)):
+            yield name, why
+    if field.unit:
+        try:
+            unit_factor(field.unit)
+        except ConfigurationError as error:
+            yield "unit", str(error)
+
+
+def _refused(name: str, args: tuple[str, ...]) -> str:
+    try:
+        function(Transform(name, args), None)
+    except (ConfigurationError, ValueError) as error:
+        return str(error)
+    return ""
+
+
+def arg_problems(arg: ArgModel) -> Iterator[KeyProblem]:
+    """Bounds and defaults that no value can meet."""
+    kind = parse_type(arg.type)
+    text = kind.name == "string"
+    if arg.max_length is not None and not text:
+        yield "max_length", f"max_length is for strings, not for {kind}"
+    if arg.pattern and not text:
+        yield "pattern", f"pattern is for strings, not for {kind}"
+    elif arg.pattern:
+        try:
+            re.compile(arg.pattern)
+        except re.error as error:
+            yield "pattern", f"pattern is no regular expression: {error}"
+    wrong = False
+    for name, given in (("minimum", arg.minimum), ("maximum", arg.maximum)):
+        if given is not None and (why := _unfit(kind, given)):
+            wrong = True
+            yield name, f"{name} {why}"
+    for choice in arg.choices:
+        if why := _unfit(kind, choice):
+            wrong = True
+            yield "choices", f"one of choices {why}"
+    if arg.default is None:
+        return
+    if why := _unfit(kind, arg.default):
+        yield "default", f"default {why}"
+    elif not wrong and (why := _outside(arg, lambda given: value_of(kind, given))):
+        yield "default", f"default {arg.default} {why}"
+
+
+def _unfit(kind: FieldType, given: Any) -> str:
+    try:
+        value_of(kind, given)
+    except ConversionError as error:
+        return str(error)
+    return ""
+
+
+def _outside(arg: ArgModel, value: Callable[[Any], Any]) -> str:
+    default = value(arg.default)
+    if arg.minimum is not None and default < value(arg.minimum):
+        return f"is below minimum {arg.minimum}"
+    if arg.maximum is not None and default > value(arg.maximum):
+        return f"is above maximum {arg.maximum}"
+    if arg.choices and default not in [value(choice) for choice in arg.choices]:
+        return "is not one of choices"
+    return ""

@@ -1,0 +1,273 @@
+"""Runs the parts of a bridge side by side until they are told to stop.
+
+A part that gives up does not take the others with it: what it said is kept, and the others go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+
+from bridge.agent import Agent
+from bridge.agent.runner import agent_group
+from bridge.commands.group import executor_group
+from bridge.config import Config
+from bridge.log.registry.remembered import RememberedRegistry
+from bridge.model.error_text import describe_error, error_message
+from bridge.model.errors import BridgeError, OutcomeUnknown, RetryLater
+from bridge.observe import Observer, PartState
+from bridge.wiring import garbage_collection
+from bridge.wiring.bridge import Bridge, open_bridge
+from bridge.wiring.log_watch import LogWatch
+
+T = TypeVar("T")
+Work = Callable[[asyncio.Event], Awaitable[None]]
+SHORTEST, LONGEST = 0.2, 30.0
+TRACE_FRAMES = 5
+#: One attempt to open the log costs next to nothing, and nothing runs until it is there.
+LONGEST_OPENING = 5.0
+#: Seconds that a part which was begun again has to last until it counts as running.
+SETTLED_S = 5.0
+#: Seconds after which the registry's ids are compared with what the log remembers again.
+VERIFY_EVERY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class BridgePart:
+    """One thing that runs: `kind` is capture, agent, commands or registry, `name` whose. `watches`:
+    it only looks after the others, and ends with them.
+    """
+
+    kind: str
+    name: str
+    work: Work
+    watches: bool = False
+
+
+@dataclass(slots=True)
+class PartsEnded:
+    """What became of the parts: those that gave up, with what they said."""
+
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def build_parts(bridge: Bridge, agents: Sequence[Agent], kinds: Iterable[str]) -> list[BridgePart]:
+    """The parts of these kinds, in the order in which data flows; and what looks after them."""
+    wanted = set(kinds)
+    found: list[BridgePart] = []
+    if "capture" in wanted:
+        found += [
+            BridgePart("capture", name, _capture(bridge, name))
+            for name in bridge.systems
+            if bridge.system(name)[0].capabilities().capture
+        ]
+    if "agents" in wanted:
+        found += [BridgePart("agent", agent.name, _agent(bridge, agent)) for agent in agents]
+    if "commands" in wanted:
+        found += [
+            BridgePart("commands", name, _commands(bridge, name))
+            for name, config in bridge.systems.items()
+            if config.spec.commands
+        ]
+    if isinstance(bridge.registry, RememberedRegistry):
+        work = _verify(bridge.registry)
+        found.append(BridgePart("registry", bridge.registry.name, work, watches=True))
+    return found
+
+
+@asynccontextmanager
+async def open_when_available(
+    config: Config, stop: asyncio.Event, observer: Observer
+) -> AsyncIterator[Bridge | None]:
+    """The bridge of `config`, open; its log and registry are waited for, and each time that one
+    is away is told. None when `stop` was set first.
+    """
+    async with AsyncExitStack() as stack:
+
+        async def begin() -> Bridge:
+            return await stack.enter_async_context(open_bridge(config, observer))
+
+        bridge = await _patiently(
+            begin, stop, lambda why: _say(observer, config.bridge, why), LONGEST_OPENING
+        )
+        if bridge is not None:
+            await stack.enter_async_context(bridge.group_reports.written(stop))
+            watch = LogWatch(bridge.log, config, observer)
+            await stack.enter_async_context(watch.watching(stop))
+        yield bridge
+
+
+def _say(observer: Observer, bridge: str, reason: str) -> None:
+    observer(PartState("bridge", bridge, "retrying", reason))
+
+
+async def _patiently(
+    work: Callable[[], Awaitable[T]],
+    stop: asyncio.Event,
+    told: Callable[[str], None],
+    longest: float = LONGEST,
+) -> T | None:
+    """What `work` returns, begun again while what it needs is away; None once `stop` is set."""
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception_type((RetryLater, OutcomeUnknown)),
+        wait=wait_random_exponential(SHORTEST, longest),
+        before_sleep=lambda state: told(_reason(state)),
+        sleep=lambda seconds: _sleep(seconds, stop),
+        reraise=True,
+    ):
+        with attempt:
+            if stop.is_set():
+                return None
+            return await work()
+    return None
+
+
+def _reason(state: RetryCallState) -> str:
+    error = state.outcome.exception() if state.outcome else None
+    return error_message(error) if error else ""
+
+
+async def run_parts(
+    running: Sequence[BridgePart],
+    stop: asyncio.Event,
+    observer: Observer,
+    on_failure: Callable[[], None] = lambda: None,
+) -> PartsEnded:
+    """Run all until `stop` is set or every part has given up. `on_failure` is called each time that
+    one does, once its reason is told.
+
+    A defect (any error that the bridge does not raise on purpose) ends the part that it is in, like
+    an error that is raised on purpose; its notice says where it is from.
+    """
+    ended = PartsEnded()
+    with garbage_collection.collect_garbage_rarely():
+        async with asyncio.TaskGroup() as group:
+            tasks = {
+                part: group.create_task(_supervised(part, stop, observer, ended, on_failure))
+                for part in running
+            }
+            working = [task for part, task in tasks.items() if not part.watches]
+            if working:
+                await asyncio.wait(working)
+            for part, task in tasks.items():
+                if part.watches:
+                    task.cancel()
+    return ended
+
+
+async def _supervised(
+    part: BridgePart,
+    stop: asyncio.Event,
+    observer: Observer,
+    ended: PartsEnded,
+    on_failure: Callable[[], None],
+) -> None:
+    """A part whose log or system is away is begun again; other errors end it, and it alone."""
+
+    def say(state: str, reason: str = "") -> None:
+        observer(PartState(part.kind, part.name, state, reason))
+
+    is_retry = False
+
+    async def work() -> None:
+        if not is_retry:
+            say("running")
+            await part.work(stop)
+            return
+        # What fails again at once was not running.
+        settling = asyncio.get_running_loop().call_later(SETTLED_S, say, "running")
+        try:
+            await part.work(stop)
+        finally:
+            settling.cancel()
+
+    def retrying(reason: str) -> None:
+        nonlocal is_retry
+        is_retry = True
+        say("retrying", reason)
+
+    def give_up(reason: str) -> None:
+        ended.failed[f"{part.kind} {part.name}"] = reason
+        say("failed", reason)
+        on_failure()
+
+    try:
+        await _patiently(work, stop, retrying)
+        say("stopped")
+    except BridgeError as error:
+        give_up(error_message(error))
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Nobody wants it to end: something that it waited for was cancelled.
+        give_up(_defect(error))
+    except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - it ends this part, and is told
+        give_up(_defect(error))
+
+
+def _defect(error: BaseException) -> str:
+    """What to tell of an error that nobody raised on purpose: what it says, and where it is from."""
+    frames = traceback.extract_tb(error.__traceback__)[-TRACE_FRAMES:]
+    trace = ", ".join(f"{Path(at.filename).name}:{at.lineno} {at.name}" for at in reversed(frames))
+    return f"a defect, please report it: {describe_error(error)} (in {trace or 'an unknown place'})"
+
+
+async def _sleep(seconds: float, stop: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return
+
+
+def _capture(bridge: Bridge, name: str) -> Work:
+    async def work(stop: asyncio.Event) -> None:
+        capturing = asyncio.ensure_future(bridge.capture(name).run())
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait({capturing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if capturing.done():
+                capturing.result()
+        finally:
+            for task in (capturing, stopping):
+                task.cancel()
+            await asyncio.gather(capturing, stopping, return_exceptions=True)
+
+    return work
+
+
+def _verify(registry: RememberedRegistry) -> Work:
+    async def work(stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await registry.verify()
+            await _sleep(VERIFY_EVERY_S, stop)
+
+    return work
+
+
+def _agent(bridge: Bridge, agent: Agent) -> Work:
+    async def work(stop: asyncio.Event) -> None:
+        await bridge.create_topics()
+        reads, commands = await bridge.agent_access()
+        with bridge.group_reports.of(agent_group(bridge.name, agent.name)):
+            await bridge.agent(agent, reads, commands).run(stop)
+
+    return work
+
+
+def _commands(bridge: Bridge, name: str) -> Work:
+    async def work(stop: asyncio.Event) -> None:
+        await bridge.create_topics()
+        executor = await bridge.executor(name)
+        with bridge.group_reports.of(executor_group(bridge.name, name)):
+            await executor.run(stop)
+
+    return work

@@ -1,0 +1,165 @@
+"""A folder with the demo's configuration, and `bridgectl` on it, inside of the test and outside."""
+
+import contextlib
+import json
+import os
+import runpy
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner
+
+from bridge.cli.app import group
+from tests.waiting import PATIENCE
+
+DEMO = Path(__file__).parents[2] / "examples" / "demo"
+PROGRAM = Path(sys.executable).with_name("bridgectl")
+FAILING = """
+from bridge import Agent
+
+agent = Agent("stumbler", attempts=1)
+
+
+@agent.on("erp.customer", ops={"update"})
+async def stumble(event, ctx):
+    raise RuntimeError(f"no idea what to do with {event.key['customer_id']}")
+"""
+
+
+@dataclass(frozen=True)
+class CliResult:
+    """What a call left: exit code, stdout, stderr."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """Stdout as one JSON object a line."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@dataclass(frozen=True)
+class BridgeFolder:
+    """A folder that holds bridge.yaml and all that it names."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "bridge.yaml"
+
+    def call(self, *words: str, given: str = "") -> CliResult:
+        """`bridgectl` inside of this process."""
+        runner = CliRunner(env={"COLUMNS": "200"})
+        result = runner.invoke(
+            group, ["-c", str(self.config), *words], input=given, prog_name="bridgectl"
+        )
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return CliResult(result.exit_code, result.stdout, result.stderr)
+
+    def start(self, *words: str, **options: Any) -> "subprocess.Popen[str]":
+        """`bridgectl` as a process of its own."""
+        return subprocess.Popen(
+            [str(PROGRAM), "-c", str(self.config), *words],
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
+        )
+
+    def sql(self, *statements: str) -> None:
+        """What users of the ERP do, each a transaction."""
+        with contextlib.closing(
+            sqlite3.connect(self.folder / "var" / "erp.db", timeout=PATIENCE)
+        ) as erp:
+            for statement in statements:
+                with erp:
+                    erp.execute(statement)
+
+    @contextlib.contextmanager
+    def running(self, *words: str) -> Iterator["subprocess.Popen[str]"]:
+        """`bridgectl run` with these options, ended by SIGTERM."""
+        with (self.folder / "run.log").open("w") as told:
+            bridge = subprocess.Popen(
+                [str(PROGRAM), "-c", str(self.config), "run", *words],
+                stdout=told,
+                stderr=told,
+                text=True,
+            )
+            try:
+                yield bridge
+            finally:
+                bridge.terminate()
+                bridge.wait(timeout=PATIENCE)
+
+    def until(self, *words: str, count: int = 1, seconds: float = PATIENCE) -> CliResult:
+        """The answer of a listing once it has `count` rows."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            answer = self.call(*words)
+            if answer.code == 0 and len(answer.out.splitlines()) >= count:
+                return answer
+            time.sleep(0.1)
+        told = self.folder / "run.log"
+        raise AssertionError(f"{words}: {answer}\n{told.read_text() if told.exists() else ''}")
+
+
+def made(folder: Path) -> BridgeFolder:
+    """The demo's configuration in `folder`, with a legacy system that has customers."""
+    shutil.copytree(DEMO, folder, ignore=shutil.ignore_patterns("var", "__pycache__"))
+    (folder / "var").mkdir()
+    create_erp(folder / "legacy" / "erp.py", folder / "var" / "erp.db")
+    return BridgeFolder(folder)
+
+
+def create_erp(program: Path, database: Path) -> None:
+    """The tables and customers of the demo's ERP, as `python erp.py URL create` makes them."""
+    erp = runpy.run_path(str(program))
+    engine = erp["connect"](f"sqlite:///{database}")
+    erp["create"](engine)
+    engine.dispose()
+
+
+def order(number: int, customer: int, total: int, status: int = 1) -> str:
+    """A statement that enters an order; `total` in cents."""
+    return (
+        f"insert into vbak values ('{number:010}', '{customer:010}', '20260131', '101500', "
+        f"{total}, {status}, '', null)"
+    )
+
+
+def live(place: BridgeFolder) -> float:
+    """A short life: orders come, one is too large and gets blocked, one row can't be normalised,
+    one event's handler fails, one order goes. Returns how long the bridge took to end.
+    """
+    (place.folder / "agents" / "stumbler.py").write_text(FAILING)
+    assert place.call("setup", "erp", "--yes").code == 0
+    with place.running() as bridge:
+        place.until("tail", "customer", "--no-follow", "--json", count=40)
+        place.sql(
+            order(4711, 1, 1_000),
+            order(4712, 1, 999_999_999),
+            order(4713, 1, 1_000, status=9),
+            order(4714, 2, 2_500),
+            "update vbak set gbstk = 2 where vbeln = '0000004711'",
+            "update kna1 set skfor = 100 where kunnr = '0000000003'",
+            "delete from vbak where vbeln = '0000004714'",
+        )
+        place.until("commands", "--state", "succeeded", "--json")
+        place.until("dead", "--json", count=2)
+        place.until("tail", "sales_order", "--op", "delete", "--no-follow", "--json")
+        # The change that the command caused came back, and everybody handled everything.
+        place.until("tail", "sales_order", "--key", "4712", "--no-follow", "--json", count=2)
+        begun = time.monotonic()
+        bridge.terminate()
+        assert bridge.wait(timeout=PATIENCE) == 0
+        return time.monotonic() - begun
