@@ -91,7 +91,7 @@ async def test_a_key_of_another_type_is_neither_taken_nor_remembered(cap: Cap, k
         cap.write("Plains", plain("02", 2))
         assert await polls.poll() == [("update", "02", 2)]
         state = polls.poller.saved(1_000)
-        polls.poller._known[key if isinstance(key, (int, float)) else 5,] = b"x" * 16  # type: ignore[attr-defined]
+        polls.poller._remembered[key if isinstance(key, (int, float)) else 5,] = b"x" * 16  # type: ignore[attr-defined]
         polls.poller.restore(polls.poller.saved(1_000))
         assert polls.poller.saved(1_000) == state
 
