@@ -64,7 +64,7 @@ async def wait_for_commit(bridge: Bridge, group: str, ends: dict[TopicPartition,
     """Return once the group has committed the end of each partition."""
     while True:
         committed = await bridge.log.committed(group, ends)
-        if all((committed[place] or 0) >= end for place, end in ends.items()):
+        if all((committed[partition] or 0) >= end for partition, end in ends.items()):
             return
         await asyncio.sleep(POLL_S)
 

@@ -143,20 +143,20 @@ class Worker:
         """The next notice of this kind with these facts."""
         deadline = time.monotonic() + seconds
         while True:
-            found = self._lines.get(timeout=max(0.1, deadline - time.monotonic()))
-            assert found is not None, "the bridge ended"
-            if found["kind"] == kind and all(found[name] == facts[name] for name in facts):
-                return found
+            notice = self._lines.get(timeout=max(0.1, deadline - time.monotonic()))
+            assert notice is not None, "the bridge ended"
+            if notice["kind"] == kind and all(notice[name] == facts[name] for name in facts):
+                return notice
 
     def captured(self, changes: int, seconds: float = 300) -> tuple[float, float]:
         """When the first batch began and the last was committed, of `changes` in all."""
         begin, count = 0.0, 0
         while count < changes:
-            found = self.until("Captured", seconds)
-            begin = begin or found["at"] - found["seconds"]
-            count += found["changes"]
+            notice = self.until("Captured", seconds)
+            begin = begin or notice["at"] - notice["seconds"]
+            count += notice["changes"]
         assert count == changes, f"{count} changes instead of {changes}"
-        return begin, found["at"]
+        return begin, notice["at"]
 
     def cpu(self) -> float:
         """CPU seconds so far."""

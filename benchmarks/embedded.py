@@ -34,10 +34,10 @@ def main() -> None:
     try:
         with tempfile.TemporaryDirectory() as folder:
             floor = plain(Path(folder) / "plain.db", entries)
-            found = asyncio.run(embedded(Path(folder) / "log.db", entries))
+            rates = asyncio.run(embedded(Path(folder) / "log.db", entries))
     finally:
         gc.unfreeze()
-    for name, value in found.items():
+    for name, value in rates.items():
         bound = floor.get(name)
         if bound is None:
             results.add(name, value, "records/s")
@@ -77,25 +77,25 @@ def plain(file: Path, entries: list[Entry]) -> dict[str, float]:
         (e[4], e[3], e[0], b"".join(name.encode() + held for name, held in e[2]), e[1])
         for e in entries
     ]
-    found = {}
+    rates = {}
     begin = time.perf_counter()
     for start in range(0, RECORDS, STEP):
         db.execute("begin immediate")
         db.executemany(insert, rows[start : start + STEP])
         db.execute("commit")
-    found[APPENDS] = RECORDS / (time.perf_counter() - begin)
+    rates[APPENDS] = RECORDS / (time.perf_counter() - begin)
     begin, count = time.perf_counter(), 0
     cursor = db.execute("select id, partition, at, key, headers, value from log order by id")
     while read := cursor.fetchmany(STEP):
         count += len(read)
     assert count == RECORDS
-    found[READS] = RECORDS / (time.perf_counter() - begin)
+    rates[READS] = RECORDS / (time.perf_counter() - begin)
     begin = time.perf_counter()
     for row in rows[:SINGLES]:
         db.execute(insert, row)
-    found[ALONE] = SINGLES / (time.perf_counter() - begin)
+    rates[ALONE] = SINGLES / (time.perf_counter() - begin)
     db.close()
-    return found
+    return rates
 
 
 async def embedded(file: Path, entries: list[Entry]) -> dict[str, float]:
@@ -104,26 +104,26 @@ async def embedded(file: Path, entries: list[Entry]) -> dict[str, float]:
     await log.open()
     await log.create_topics([TopicSpec("many", partitions=PARTITIONS), TopicSpec("one")])
     producer = await log.producer("benchmark")
-    found = {}
+    rates = {}
     begin = time.perf_counter()
     for start in range(0, RECORDS, STEP):
         async with producer.transaction() as transaction:
             await transaction.append("many", entries[start : start + STEP])
-    found[APPENDS] = RECORDS / (time.perf_counter() - begin)
+    rates[APPENDS] = RECORDS / (time.perf_counter() - begin)
     reader = await log.reader({TopicPartition("many", n): 0 for n in range(PARTITIONS)})
     begin, count = time.perf_counter(), 0
     while count < RECORDS:
         count += len(await reader.read(STEP, 1))
-    found[READS] = RECORDS / (time.perf_counter() - begin)
+    rates[READS] = RECORDS / (time.perf_counter() - begin)
     await reader.close()
     singles = [Entry(*e[:4], 0) for e in entries[:TOGETHER]]
     begin = time.perf_counter()
-    for one in singles[:SINGLES]:
-        await log.append("one", [one])
-    found[ALONE] = SINGLES / (time.perf_counter() - begin)
+    for entry in singles[:SINGLES]:
+        await log.append("one", [entry])
+    rates[ALONE] = SINGLES / (time.perf_counter() - begin)
     begin = time.perf_counter()
-    await asyncio.gather(*(log.append("one", [one]) for one in singles))
-    found[MANY] = TOGETHER / (time.perf_counter() - begin)
+    await asyncio.gather(*(log.append("one", [entry]) for entry in singles))
+    rates[MANY] = TOGETHER / (time.perf_counter() - begin)
     await producer.close()
     await log.close()
-    return found
+    return rates

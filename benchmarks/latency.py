@@ -69,9 +69,9 @@ def measure(at: Setting, label: str, checkout: Path, results: Results) -> None:
                 results.add(name, value, "ms", FLOOR, value / bound)
 
 
-def part(found: list[float], percent: int) -> float:
+def part(latencies: list[float], percent: int) -> float:
     """A percentile, in milliseconds."""
-    return sorted(found)[len(found) * percent // 100] * 1000
+    return sorted(latencies)[len(latencies) * percent // 100] * 1000
 
 
 class Listener:

@@ -20,9 +20,9 @@ FRAME = 5
 
 def number(key: bytes) -> int:
     """The key of a record whose only field is a long."""
-    found = fastavro.schemaless_reader(BytesIO(key[FRAME:]), "long", None)
-    assert isinstance(found, int)
-    return found
+    key_number = fastavro.schemaless_reader(BytesIO(key[FRAME:]), "long", None)
+    assert isinstance(key_number, int)
+    return key_number
 
 
 def listen(servers: str, topic: str, records: int) -> dict[int, float]:

@@ -149,16 +149,16 @@ def main() -> int:
     measured: list[tuple[str, float]] = []
 
     def executor(wire: Wire) -> tuple[Shape, execute.RowEncoder]:
-        made = shape(wire)
+        row_shape = shape(wire)
         spec = EntitySpec("erp", "orders", "public.orders")
-        plan = make_plan(spec, entity_type(spec, made), made)
-        return made, execute.RowEncoder(plan, "acme", 1, 2, 6)
+        plan = make_plan(spec, entity_type(spec, row_shape), row_shape)
+        return row_shape, execute.RowEncoder(plan, "acme", 1, 2, 6)
 
     values: list[bytes] = []
     for wire, make in ((Wire.PGOUTPUT, pgoutput_row), (Wire.PYTHON, tuple)):
-        made, ready = executor(wire)
+        row_shape, ready = executor(wire)
         changes = [
-            Change(made, 1, None, False, make(row), index, transaction)
+            Change(row_shape, 1, None, False, make(row), index, transaction)
             for index, row in enumerate(objects)
         ]
 
@@ -168,7 +168,7 @@ def main() -> int:
             values[:] = [entry[1] for entry in out]
 
         measured.append((f"change, {wire.value}", best(run)))
-    made, ready = executor(Wire.PGCOPY)
+    row_shape, ready = executor(Wire.PGCOPY)
     copied = [pgcopy_row(row) for row in objects]
 
     def read_rows() -> None:
@@ -180,11 +180,11 @@ def main() -> int:
     from connectors.postgres.protocol.frames import Frames
 
     frames = [memoryview(frame) for frame in frames_of([pgoutput_row(row) for row in objects])]
-    made = shape(Wire.PGOUTPUT)
+    row_shape = shape(Wire.PGOUTPUT)
 
     def feed() -> None:
         batch = Batch([], b"", 0)
-        Frames(lambda _: made).feed(frames, batch)
+        Frames(lambda _: row_shape).feed(frames, batch)
         assert len(batch.changes) == count
 
     measured.append(("frame to change", best(feed)))

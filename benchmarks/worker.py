@@ -18,7 +18,7 @@ from bridge.wiring import open_bridge
 from bridge.wiring.run_parts import build_parts, run_parts
 
 
-def told(notice: Notice) -> None:
+def print_notice(notice: Notice) -> None:
     """One line a notice."""
     if isinstance(notice, (Captured, SnapshotProgress, SourceState)):
         row = {"at": time.monotonic(), "kind": type(notice).__name__, **asdict(notice)}
@@ -30,8 +30,8 @@ async def main(config: Path) -> None:
     """Capture until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with open_bridge(load(config), told) as bridge:
-        ended = await run_parts(build_parts(bridge, (), ["capture"]), stop, told)
+    async with open_bridge(load(config), print_notice) as bridge:
+        ended = await run_parts(build_parts(bridge, (), ["capture"]), stop, print_notice)
     if ended.failed:
         sys.exit(str(ended.failed))
 

@@ -62,8 +62,8 @@ class Between:
         rest = of.partition("://")[2]
         login = rest.rpartition("@")[0]
         path = "/" + rest.rpartition("@")[2].partition("/")[2]
-        scheme, _, there = self.address.partition("://")
-        return f"{scheme}://{login + '@' if login else ''}{there}{path}"
+        scheme, _, rest = self.address.partition("://")
+        return f"{scheme}://{login + '@' if login else ''}{rest}{path}"
 
     @property
     def quiet(self) -> bool:
@@ -91,50 +91,54 @@ class Between:
         try:
             # A cancelled one would be an error in Python 3.11's own callback of the connection.
             with suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-                while await self._one(reader, writer):
+                while await self._serve_request(reader, writer):
                     pass
         finally:
             self._serving.discard(task)
             writer.close()
 
-    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _serve_request(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         line, *lines = head.strip().split("\r\n")
         method, path, _ = line.split(" ")
-        pairs = (one.partition(":") for one in lines)
+        pairs = (line.partition(":") for line in lines)
         headers = {name.lower(): value.strip() for name, _, value in pairs}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
-        asked = Asked(method, path, headers, body)
-        self.asked.append(asked)
-        reaction = self.rule(asked)
+        request = Asked(method, path, headers, body)
+        self.asked.append(request)
+        reaction = self.rule(request)
         if reaction == DROP:
             return False
-        answer = reaction if isinstance(reaction, Say) else await self._forward(asked)
+        answer = reaction if isinstance(reaction, Say) else await self._forward(request)
         if reaction == CUT:
             return False
         if reaction == HANG:
             await asyncio.Event().wait()
         length = len(answer.body) if answer.length is None else answer.length
-        told = {**answer.headers, "Content-Length": str(length)}
+        headers_sent = {**answer.headers, "Content-Length": str(length)}
         writer.write(f"HTTP/1.1 {answer.status} x\r\n".encode())
-        writer.write("".join(f"{name}: {value}\r\n" for name, value in told.items()).encode())
+        writer.write(
+            "".join(f"{name}: {value}\r\n" for name, value in headers_sent.items()).encode()
+        )
         writer.write(b"\r\n" + answer.body)
         await writer.drain()
         return answer.length is None
 
-    async def _forward(self, asked: Asked) -> Say:
-        kept = {n: v for n, v in asked.headers.items() if n not in {"host", "accept-encoding"}}
+    async def _forward(self, request: Asked) -> Say:
+        kept = {n: v for n, v in request.headers.items() if n not in {"host", "accept-encoding"}}
         self._under_way += 1
         try:
-            got = await self._http.request(
-                asked.method, f"{self._target}{asked.path}", content=asked.body, headers=kept
+            response = await self._http.request(
+                request.method, f"{self._target}{request.path}", content=request.body, headers=kept
             )
         finally:
             self._under_way -= 1
         self._http.cookies.clear()  # cookies are the client's affair
         dropped = {"content-length", "transfer-encoding", "connection", "content-encoding"}
-        told = {name: value for name, value in got.headers.items() if name not in dropped}
-        return Say(got.status_code, got.content, told)
+        headers = {name: value for name, value in response.headers.items() if name not in dropped}
+        return Say(response.status_code, response.content, headers)
 
 
 @contextmanager
@@ -161,6 +165,6 @@ def standing(between: Between, tls: ssl.SSLContext | None = None) -> Iterator[Be
 
 def alone(rule: Rule) -> Between:
     """A service of nothing but what `rule` says."""
-    made = Between("http://127.0.0.1:1")
-    made.rule = rule
-    return made
+    server = Between("http://127.0.0.1:1")
+    server.rule = rule
+    return server

@@ -28,13 +28,13 @@ def instructions() -> list[Instruction]:
 
 def stages() -> list[list[Instruction]]:
     """The instructions of each stage, its FROM first."""
-    found: list[list[Instruction]] = []
+    stages_read: list[list[Instruction]] = []
     for instruction in instructions():
         if instruction.word == "FROM":
-            found.append([])
-        if found:
-            found[-1].append(instruction)
-    return found
+            stages_read.append([])
+        if stages_read:
+            stages_read[-1].append(instruction)
+    return stages_read
 
 
 def environment(stage: list[Instruction]) -> dict[str, str]:

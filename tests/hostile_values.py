@@ -34,9 +34,9 @@ class Unprintable:
 
 def endless_list() -> list[Any]:
     """A list that holds itself."""
-    made: list[Any] = []
-    made.append(made)
-    return made
+    items: list[Any] = []
+    items.append(items)
+    return items
 
 
 SCALARS = st.one_of(

@@ -26,8 +26,8 @@ class Proxy:
         self._open.set()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(*self._target)
-        for source, sink in ((reader, back), (there, writer)):
+        onward, back = await asyncio.open_connection(*self._target)
+        for source, sink in ((reader, back), (onward, writer)):
             task = asyncio.create_task(self._pump(source, sink))
             self._pumps.add(task)
             task.add_done_callback(self._pumps.discard)

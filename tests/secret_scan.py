@@ -94,8 +94,8 @@ def leaks_below(folder: Path) -> Iterator[str]:
                 content = path.read_bytes()
             except OSError:  # it is gone, or may not be read by anybody
                 continue
-            if found := leak_in(content):
-                yield f"{path}: {found}"
+            if secret_name := leak_in(content):
+                yield f"{path}: {secret_name}"
 
 
 def leaks_in_topics(folder: Path) -> Iterator[str]:
@@ -103,8 +103,8 @@ def leaks_in_topics(folder: Path) -> Iterator[str]:
     wrote them, which compress nothing here. SCRAM's keys are in another one's.
     """
     for path in folder.rglob("*.log"):
-        if not path.parent.name.startswith("__") and (found := leak_in(path.read_bytes())):
-            yield f"topic {path.parent.name}: {found}"
+        if not path.parent.name.startswith("__") and (secret_name := leak_in(path.read_bytes())):
+            yield f"topic {path.parent.name}: {secret_name}"
 
 
 class SecretScan:
@@ -127,8 +127,8 @@ class SecretScan:
 
     def _leaks(self, item: pytest.Item, report: pytest.TestReport) -> Iterable[str]:
         for title, text in report.sections:
-            if found := leak_in(text):
-                yield f"{title}: {found}"
+            if secret_name := leak_in(text):
+                yield f"{title}: {secret_name}"
         yield from self._printed
         self._printed.clear()
         folder = getattr(item, "funcargs", {}).get("tmp_path")
@@ -140,8 +140,8 @@ class SecretScan:
         words = [arguments] if isinstance(arguments, (str, bytes)) else list(arguments)
         if any(Path(str(word)).name == "bridgectl" or str(word) == "bridge.cli" for word in words):
             for output in outputs:
-                if output and (found := leak_in(output)):
-                    self._printed.append(f"printed by {words[:6]}: {found}")
+                if output and (secret_name := leak_in(output)):
+                    self._printed.append(f"printed by {words[:6]}: {secret_name}")
 
 
 def scan_processes(scan: SecretScan, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,16 +150,16 @@ def scan_processes(scan: SecretScan, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     communicate: Callable[..., tuple[Any, Any]] = subprocess.Popen.communicate
 
-    def scanned(process: subprocess.Popen[Any], *given: Any, **named: Any) -> tuple[Any, Any]:
-        outputs = communicate(process, *given, **named)
+    def scanned(process: subprocess.Popen[Any], *arguments: Any, **named: Any) -> tuple[Any, Any]:
+        outputs = communicate(process, *arguments, **named)
         scan.note_output(process.args, *outputs)
         return outputs
 
     monkeypatch.setattr(subprocess.Popen, "communicate", scanned)
     invoke: Callable[..., Result] = CliRunner.invoke
 
-    def scanned_inside(runner: CliRunner, *given: Any, **named: Any) -> Result:
-        result = invoke(runner, *given, **named)
+    def scanned_inside(runner: CliRunner, *arguments: Any, **named: Any) -> Result:
+        result = invoke(runner, *arguments, **named)
         scan.note_output(["bridgectl"], result.output)
         return result
 

@@ -27,10 +27,10 @@ def imported(folder: Path) -> Iterator[tuple[str, str]]:
     """Each module that files of a folder import at their top, by its first name, and by whom."""
     for path in sorted(folder.rglob("*.py")):
         for node in ast.parse(path.read_text()).body:
-            found = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-                found = [node.module]
-            for name in found:
+                modules = [node.module]
+            for name in modules:
                 yield name.partition(".")[0], str(path.relative_to(ROOT))
 
 
@@ -50,16 +50,16 @@ OF_A_DRIVER = {"connectors/sql/postgres/sent_values.py": "postgres"}
     ],
 )
 def test_what_a_folder_needs_comes_with_its_extra(folder: str, extras: list[str]) -> None:
-    known = names(PROJECT["dependencies"])
+    declared = names(PROJECT["dependencies"])
     for extra in extras:
-        known |= names(PROJECT["optional-dependencies"][extra])
-    places = packages_distributions()
+        declared |= names(PROJECT["optional-dependencies"][extra])
+    distributions_of = packages_distributions()
     missing = {
         (name, path)
         for name, path in imported(ROOT / folder)
         if name not in sys.stdlib_module_names | OURS
-        and not (known | _of_driver(path))
-        & {canonicalize_name(each) for each in places.get(name, [name])}
+        and not (declared | _of_driver(path))
+        & {canonicalize_name(each) for each in distributions_of.get(name, [name])}
     }
     assert missing == set()
 

@@ -207,28 +207,28 @@ def test_the_configuration_of_the_example_is_right(name: str, tmp_path: Path) ->
 @pytest.mark.usefixtures("processes")
 def test_it_ends_in_order_where_only_its_data_folder_can_be_written(tmp_path: Path) -> None:
     """As in a pod: no HOME, a working folder and a configuration that nobody writes into."""
-    place = made(tmp_path / "etc")
+    demo = made(tmp_path / "etc")
     data, tmp = tmp_path / "data", tmp_path / "tmp"
-    shutil.move(place.folder / "var", data)
+    shutil.move(demo.folder / "var", data)
     tmp.mkdir()
-    place.config.write_text(
-        re.sub(r"(?m)^log: .*", f"log: sqlite:///{data}/bridge.db", place.config.read_text())
+    demo.config.write_text(
+        re.sub(r"(?m)^log: .*", f"log: sqlite:///{data}/bridge.db", demo.config.read_text())
     )
-    system = place.folder / "systems" / "erp.yaml"
+    system = demo.folder / "systems" / "erp.yaml"
     url = f"sqlite:///{data}/erp.db"
     system.write_text(re.sub(r"(?m)^url: .*", f"url: {url}", system.read_text()))
-    assert place.call("setup", "erp", "--yes").code == 0
-    before = sorted(path for path in place.folder.rglob("*") if "__pycache__" not in path.parts)
-    shutil.rmtree(place.folder / "agents" / "__pycache__", ignore_errors=True)
+    assert demo.call("setup", "erp", "--yes").code == 0
+    before = sorted(path for path in demo.folder.rglob("*") if "__pycache__" not in path.parts)
+    shutil.rmtree(demo.folder / "agents" / "__pycache__", ignore_errors=True)
     [port] = free_ports(1)
     variables = {
         "PATH": os.environ["PATH"],
         "TMPDIR": str(tmp),
         "PYTHONDONTWRITEBYTECODE": "1",
-        "BRIDGE_CONFIG": str(place.config),
+        "BRIDGE_CONFIG": str(demo.config),
     }
     users = subprocess.Popen(
-        [sys.executable, str(place.folder / "legacy" / "erp.py"), "-", "work", "60"],
+        [sys.executable, str(demo.folder / "legacy" / "erp.py"), "-", "work", "60"],
         env={**os.environ, "ERP_URL": url, "PYTHONDONTWRITEBYTECODE": "1"},
     )
     bridge = subprocess.Popen(
@@ -241,7 +241,7 @@ def test_it_ends_in_order_where_only_its_data_folder_can_be_written(tmp_path: Pa
     )
     try:
         _until_ready(port)
-        place.until("tail", "sales_order", "--no-follow", "--limit", "20", "--json", count=20)
+        demo.until("tail", "sales_order", "--no-follow", "--limit", "20", "--json", count=20)
         begun = time.monotonic()
         bridge.send_signal(signal.SIGTERM)
         output, _ = bridge.communicate(timeout=PATIENCE)
@@ -251,8 +251,8 @@ def test_it_ends_in_order_where_only_its_data_folder_can_be_written(tmp_path: Pa
         for process in (users, bridge):
             process.kill()
             process.wait()
-    shutil.rmtree(place.folder / "agents" / "__pycache__", ignore_errors=True)
-    assert sorted(place.folder.rglob("*")) == before
+    shutil.rmtree(demo.folder / "agents" / "__pycache__", ignore_errors=True)
+    assert sorted(demo.folder.rglob("*")) == before
     assert list(tmp.iterdir()) == []
 
 

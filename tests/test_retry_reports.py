@@ -20,13 +20,13 @@ def reports_of_an_outage(seconds: int, reason: str = "away") -> list[tuple[int, 
     """A try a second for so long: which of them were reported, and how long after the first."""
     clock = Clock()
     reports = RetryReports(clock)
-    found: list[tuple[int, float]] = []
+    reported: list[tuple[int, float]] = []
     for _ in range(seconds):
         repeats = reports.failed("erp", reason)
         if repeats is not None:
-            found.append((repeats.tries, repeats.seconds))
+            reported.append((repeats.tries, repeats.seconds))
         clock.now += 1
-    return found
+    return reported
 
 
 def test_an_outage_is_reported_at_once_then_at_growing_intervals() -> None:
@@ -107,17 +107,17 @@ def test_what_comes_and_goes_is_one_failure_until_it_stays_away() -> None:
 def endless_loops() -> list[tuple[str, set[str]]]:
     """Each loop of tenacity's in the code: where, and which of its settings it has."""
     root = Path(__file__).parents[1]
-    found = []
+    loops = []
     for file in [*root.glob("bridge/**/*.py"), *root.glob("connectors/**/*.py")]:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("AsyncRetrying"):
                 names = {keyword.arg or "" for keyword in node.keywords}
-                found.append((f"{file.relative_to(root)}:{node.lineno}", names))
-    return found
+                loops.append((f"{file.relative_to(root)}:{node.lineno}", names))
+    return loops
 
 
 def test_whatever_is_tried_without_end_says_at_each_try_that_it_is() -> None:
     loops = endless_loops()
     assert len(loops) > 3
-    silent = [place for place, names in loops if not names & {"stop", "before_sleep"}]
+    silent = [loop for loop, names in loops if not names & {"stop", "before_sleep"}]
     assert silent == []

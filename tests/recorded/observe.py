@@ -17,7 +17,7 @@ from typing import Any
 
 import fastavro
 
-from tests.torture import found as independent_reader
+from tests.torture import log_reader as independent_reader
 
 CHANGE_TOPICS = ("erp.sales_order", "erp.order_line", "erp.customer")
 SYSTEM_TOPICS = ("commands", "receipts", "audit", "dead", "approvals", "seals")

@@ -14,8 +14,15 @@ from pathlib import Path
 
 from bridge.capture.contract import CRASH_POINTS
 from tests.services import provide
+from tests.torture.crash_target import (
+    CrashTarget,
+    ObservedBroker,
+    ObservedFile,
+    ObservedLog,
+    PostgresTarget,
+    SqliteTarget,
+)
 from tests.torture.kill import OFTEN, at_first, at_step, filled, torture
-from tests.torture.place import Broker, EmbeddedFile, Log, Place, PostgresPlace, SqlitePlace
 from tests.torture.wreck import harms_of
 
 
@@ -27,31 +34,33 @@ def main(kills: str, seed: int, log_kind: str, source: str) -> int:
         kafka = stack.enter_context(provide.private_kafka()) if log_kind == "kafka" else None
         server = stack.enter_context(provide.private_postgres()) if source == "postgres" else None
 
-        def place(name: str) -> Place:
+        def new_target(name: str) -> CrashTarget:
             at = folder / name
             at.mkdir()
-            log: Log = Broker(kafka) if kafka is not None else EmbeddedFile(at)
+            log: ObservedLog = ObservedBroker(kafka) if kafka is not None else ObservedFile(at)
             if server is None:
-                return SqlitePlace(at, log, name)
-            return PostgresPlace(at, log, name, server, server.new_database())
+                return SqliteTarget(at, log, name)
+            return PostgresTarget(at, log, name, server, server.new_database())
 
         if kills == "steps":
-            changes = _each_step(place, seed)
+            changes = _each_step(new_target, seed)
         else:
             harms = harms_of(server, kafka)
-            changes = torture(place("torture"), int(kills), seed, harms, pause=0.002, told=_say)
+            changes = torture(
+                new_target("torture"), int(kills), seed, harms, pause=0.002, report=_say
+            )
     _say(f"{changes} changes, each in the log once and in order; {time.monotonic() - began:.0f} s")
     return 0
 
 
-def _each_step(place: Callable[[str], Place], seed: int) -> int:
+def _each_step(new_target: Callable[[str], CrashTarget], seed: int) -> int:
     changes = 0
     for number, step in enumerate(CRASH_POINTS):
         nth = 2 if step in OFTEN else 1
-        here = place(f"step_{number}")
+        target = new_target(f"step_{number}")
         if not at_first(step):
-            filled(here)
-        changes += at_step(here, step, nth, seed, pause=0.002)
+            filled(target)
+        changes += at_step(target, step, nth, seed, pause=0.002)
         _say(f"killed at {step}, time {nth}")
     return changes
 
@@ -62,5 +71,5 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    given = [*sys.argv[1:], *("20", "1", "kafka", "postgres")[len(sys.argv) - 1 :]]
-    sys.exit(main(given[0], int(given[1]), given[2], given[3]))
+    arguments = [*sys.argv[1:], *("20", "1", "kafka", "postgres")[len(sys.argv) - 1 :]]
+    sys.exit(main(arguments[0], int(arguments[1]), arguments[2], arguments[3]))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.torture.child import READY
-from tests.torture.place import Place
+from tests.torture.crash_target import CrashTarget
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
@@ -23,20 +23,20 @@ OFTEN = {
 }
 
 
-class Child:
+class CaptureProcess:
     """One capture process."""
 
-    def __init__(self, place: Place, step: str = "", nth: int = 1) -> None:
-        self._log = (place.folder / "child.log").open("ab")
+    def __init__(self, target: CrashTarget, step: str = "", nth: int = 1) -> None:
+        self._log = (target.folder / "child.log").open("ab")
         self._output_start = self._log.tell()
         arguments = [step, str(nth)] if step else []
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.torture.child", str(place.folder), *arguments],
+            [sys.executable, "-m", "tests.torture.child", str(target.folder), *arguments],
             cwd=ROOT,
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
-        self._place = place
+        self._target = target
 
     @property
     def pid(self) -> int:
@@ -74,11 +74,11 @@ class Child:
         assert code == 0, f"capture ended with {code}:\n{self.output()}"
 
     def _own_output(self) -> str:
-        log = (self._place.folder / "child.log").read_bytes()
+        log = (self._target.folder / "child.log").read_bytes()
         return log[self._output_start :].decode(errors="replace")
 
     def output(self) -> str:
-        return (self._place.folder / "child.log").read_text(errors="replace")[-4000:]
+        return (self._target.folder / "child.log").read_text(errors="replace")[-4000:]
 
 
 def silent(_: str) -> None:
@@ -86,34 +86,34 @@ def silent(_: str) -> None:
 
 
 def torture(
-    place: Place,
+    target: CrashTarget,
     kills: int,
     seed: int,
     harms: list[Harm],
     *,
     pause: float,
-    told: Callable[[str], None] = silent,
+    report: Callable[[str], None] = silent,
 ) -> int:
     """So many kills at random moments under load, with other harm in between; then the verdict:
     how many changes were held against the log.
     """
     rng = random.Random(seed)  # noqa: S311 - seeded, so that a failure can be repeated
-    begin(place)
-    place.fill()
-    place.load(seed, pause)
+    begin(target)
+    target.fill()
+    target.load(seed, pause)
     for number in range(kills):
-        child = Child(place)
+        child = CaptureProcess(target)
         if rng.random() < 0.4:
-            place.ask_for_snapshot(reconcile=rng.random() < 0.3)
+            target.ask_for_snapshot(reconcile=rng.random() < 0.3)
         if harms and rng.random() < 0.3:
             time.sleep(rng.uniform(0.5, 2.0))
             rng.choice(harms)()
         time.sleep(rng.uniform(0.3, 2.5))
         child.kill()
-        done = sum(each.done for each in place.loaders)
-        told(f"kill {number + 1} of {kills}, after {done} transactions")
-    place.end_load()
-    return settle(place)
+        done = sum(each.done for each in target.loaders)
+        report(f"kill {number + 1} of {kills}, after {done} transactions")
+    target.end_load()
+    return settle(target)
 
 
 def at_first(step: str) -> bool:
@@ -121,48 +121,48 @@ def at_first(step: str) -> bool:
     return step.startswith("first")
 
 
-def filled(place: Place) -> None:
+def filled(target: CrashTarget) -> None:
     """What a kill at a step begins with: capture was here, and rows came since."""
-    begin(place)
-    place.fill()
+    begin(target)
+    target.fill()
 
 
-def at_step(place: Place, step: str, nth: int, seed: int, *, pause: float) -> int:
+def at_step(target: CrashTarget, step: str, nth: int, seed: int, *, pause: float) -> int:
     """One kill at the nth time of a step, under load and during a snapshot; then the verdict.
 
-    `place` is `filled`, or new for steps of the first start.
+    `target` is `filled`, or new for steps of the first start.
     """
     first = at_first(step)
     if not first:
-        place.load(seed, pause)
-        place.ask_for_snapshot(reconcile=step == "deletes.before")
-    child = Child(place, step, nth)
+        target.load(seed, pause)
+        target.ask_for_snapshot(reconcile=step == "deletes.before")
+    child = CaptureProcess(target, step, nth)
     if not child.died(PATIENCE):
         child.kill()
         raise AssertionError(f"capture never came to step {step!r} for time {nth}")
     if first:
-        begin(place)
-        place.load(seed, pause)
+        begin(target)
+        target.load(seed, pause)
         time.sleep(0.5)
-    place.end_load()
-    return settle(place)
+    target.end_load()
+    return settle(target)
 
 
-def begin(place: Place) -> None:
+def begin(target: CrashTarget) -> None:
     """Let capture start for the first time: what happens from now on must be in the log."""
-    child = Child(place)
+    child = CaptureProcess(target)
     deadline = time.monotonic() + PATIENCE
-    while not place.started():
+    while not target.started():
         assert time.monotonic() < deadline, f"capture doesn't start:\n{child.output()}"
         time.sleep(0.05)
     child.end()
 
 
-def settle(place: Place) -> int:
+def settle(target: CrashTarget) -> int:
     """Let capture catch up undisturbed, and compare."""
-    child = Child(place)
+    child = CaptureProcess(target)
     try:
-        changes = place.verdict()
+        changes = target.verdict()
     except BaseException as error:
         error.add_note(f"capture said:\n{child.output()}")
         child.kill()

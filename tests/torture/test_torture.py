@@ -8,36 +8,36 @@ import pytest
 
 from bridge.capture.contract import CRASH_POINTS
 from tests.conftest import PrivateKafka, PrivatePostgres
+from tests.torture.crash_target import ObservedBroker, ObservedFile, PostgresTarget, SqliteTarget
 from tests.torture.kill import OFTEN, at_first, at_step, filled, settle, torture
-from tests.torture.place import Broker, EmbeddedFile, PostgresPlace, SqlitePlace
 from tests.torture.wreck import harms_of
 
 pytestmark = pytest.mark.usefixtures("processes")
 
 
-def embedded(folder: Path) -> SqlitePlace:
-    return SqlitePlace(folder, EmbeddedFile(folder), "acme")
+def embedded(folder: Path) -> SqliteTarget:
+    return SqliteTarget(folder, ObservedFile(folder), "acme")
 
 
 @pytest.fixture(scope="module")
-def begun(tmp_path_factory: pytest.TempPathFactory) -> SqlitePlace:
+def begun(tmp_path_factory: pytest.TempPathFactory) -> SqliteTarget:
     """To be copied: capture was here, and has told of thousands of rows."""
-    place = embedded(tmp_path_factory.mktemp("begun"))
-    filled(place)
-    settle(place)
-    return place
+    target = embedded(tmp_path_factory.mktemp("begun"))
+    filled(target)
+    settle(target)
+    return target
 
 
 @pytest.mark.parametrize("step", CRASH_POINTS)
 def test_a_kill_at_each_step_loses_and_repeats_nothing(
-    tmp_path: Path, begun: SqlitePlace, step: str
+    tmp_path: Path, begun: SqliteTarget, step: str
 ) -> None:
-    place = embedded(tmp_path) if at_first(step) else begun.copied(tmp_path / "copy")
-    assert at_step(place, step, 2 if step in OFTEN else 1, seed=11, pause=0.01) > 0
+    target = embedded(tmp_path) if at_first(step) else begun.copied(tmp_path / "copy")
+    assert at_step(target, step, 2 if step in OFTEN else 1, seed=11, pause=0.01) > 0
 
 
 def test_a_process_with_nothing_left_to_do_ends_in_order_though_it_is_still_starting(
-    tmp_path: Path, begun: SqlitePlace
+    tmp_path: Path, begun: SqliteTarget
 ) -> None:
     assert settle(begun.copied(tmp_path / "copy")) > 0
 
@@ -56,5 +56,5 @@ def test_kills_of_every_part_lose_and_repeat_nothing(
     """Kills of the bridge and of the broker, ended walsenders and crashes of PostgreSQL."""
     server, kafka = private_postgres(), private_kafka()
     url = server.new_database()
-    place = PostgresPlace(tmp_path, Broker(kafka), "acme", server, url)
-    assert torture(place, kills=12, seed=3, harms=harms_of(server, kafka), pause=0.002) > 0
+    target = PostgresTarget(tmp_path, ObservedBroker(kafka), "acme", server, url)
+    assert torture(target, kills=12, seed=3, harms=harms_of(server, kafka), pause=0.002) > 0

@@ -51,7 +51,7 @@ def of_sqlite(path: Path) -> list[Happened]:
 
 def of_postgres(program: Path, url: str, slot: str, upto: str) -> list[Happened]:
     """Everything that committed up to an LSN since the slot was made, in commit order."""
-    told = subprocess.run(
+    dump = subprocess.run(
         [
             str(program),
             *("--dbname", url, "--slot", slot, "--start", "--no-loop", "--endpos", upto),
@@ -62,12 +62,12 @@ def of_postgres(program: Path, url: str, slot: str, upto: str) -> list[Happened]
         text=True,
         timeout=120,
     ).stdout
-    found: list[Happened] = []
-    for line in told.splitlines():
+    changes: list[Happened] = []
+    for line in dump.splitlines():
         match = _LINE.match(line)
         if match is not None:
-            found.extend(_changes(match[1], match[2]))
-    return found
+            changes.extend(_changes(match[1], match[2]))
+    return changes
 
 
 def _changes(kind: str, text: str) -> list[Happened]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.between import standing
 from tests.connectors.odata.mutated_answers import Mutating
 from tests.services import provide
-from tests.torture.place import Broker, EmbeddedFile, Log
+from tests.torture.crash_target import ObservedBroker, ObservedFile, ObservedLog
 from tests.torture_input.torture import torture
 
 
@@ -20,9 +20,9 @@ def main(inputs: int, seed: int, log_kind: str) -> int:
     began = time.monotonic()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="torture-input-")))
-        log: Log = EmbeddedFile(folder)
+        log: ObservedLog = ObservedFile(folder)
         if log_kind == "kafka":
-            log = Broker(stack.enter_context(provide.private_kafka()))
+            log = ObservedBroker(stack.enter_context(provide.private_kafka()))
         cap = stack.enter_context(provide.cap())
         service = Mutating(cap.address)
         stack.enter_context(standing(service))

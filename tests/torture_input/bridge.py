@@ -81,10 +81,10 @@ class TorturedBridge:
         (folder / "systems" / "shop.yaml").write_text(
             SERVICE.format(url=service_url.replace(password, "${env:SHOP_PASSWORD}"))
         )
-        self.place = Place(folder, {"SHOP_PASSWORD": password})
+        self.bridge_folder = Place(folder, {"SHOP_PASSWORD": password})
         with contextlib.closing(sqlite3.connect(self.erp_file)) as db:
             db.executescript(TABLES)
-        answer = self.place.call("setup", "erp", "--yes")
+        answer = self.bridge_folder.call("setup", "erp", "--yes")
         assert answer.code == 0, answer
 
     def sql(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:

@@ -105,18 +105,18 @@ class Hostile:
         args: dict[Any, Any] = {"qty": 5, "amount": "9.90", "note": "fine"}
         fields: dict[str, Any] = {"name": "erp.set_order", "key": key, "args": args}
         for _ in range(self.random.choice((0, 1, 1, 1, 2, 4))):
-            place = self.random.choice(
+            hostile_part = self.random.choice(
                 ("args", "args", "args", "args", "extra", "key", "field", "whole")
             )
-            if place == "args":
+            if hostile_part == "args":
                 args[self.random.choice(("qty", "amount", "note", "due", "data", "flag"))] = (
                     self.value()
                 )
-            elif place == "extra":
+            elif hostile_part == "extra":
                 args[self.random.choice(("new", "", "\ud800", 5, None))] = self.value()
-            elif place == "key":
+            elif hostile_part == "key":
                 fields["key"] = self.value()
-            elif place == "whole":
+            elif hostile_part == "whole":
                 fields["args"] = self.value()
             else:
                 name = self.random.choice(

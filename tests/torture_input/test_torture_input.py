@@ -9,7 +9,7 @@ import pytest
 from tests.between import standing
 from tests.connectors.odata.mutated_answers import Mutating
 from tests.services.cap import Cap
-from tests.torture.place import EmbeddedFile
+from tests.torture.crash_target import ObservedFile
 from tests.torture_input.torture import torture
 
 
@@ -18,5 +18,5 @@ from tests.torture_input.torture import torture
 def test_hostile_input_ends_and_loses_nothing(tmp_path: Path, cap: Cap) -> None:
     service = Mutating(cap.address)
     with standing(service):
-        log = EmbeddedFile(tmp_path)
+        log = ObservedFile(tmp_path)
         assert torture(tmp_path / "bridge", log, cap, service, inputs=100, seed=7) > 100

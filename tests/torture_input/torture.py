@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.bad_input.place import until
 from tests.connectors.odata.mutated_answers import Mutating
 from tests.services.cap import PASSWORD, Cap
-from tests.torture.place import Log
+from tests.torture.crash_target import ObservedLog
 from tests.torture_input import verdict
 from tests.torture_input.bridge import TorturedBridge
 from tests.torture_input.feed import Fed, feed_records, feed_rows, feed_tasks
@@ -21,7 +21,7 @@ ROUND = 50
 
 def torture(
     folder: Path,
-    log: Log,
+    log: ObservedLog,
     cap: Cap,
     service: Mutating,
     *,
@@ -35,7 +35,7 @@ def torture(
     """
     bridge = TorturedBridge(folder, log.setting, service.url(cap.url), PASSWORD)
     hostile, fed = Hostile(seed), Fed()
-    with bridge.place.running() as run:
+    with bridge.bridge_folder.running() as run:
 
         def alive() -> bool:
             assert run.process.poll() is None, f"the bridge ended:\n{run.text}"
@@ -72,7 +72,7 @@ def torture(
             return alive() and not gaps
 
         until(accounted, lambda: f"{verdict.as_text(gaps)}\n{run.text[-6000:]}")
-    _shown(bridge)
+    _check_listings(bridge)
     report(f"{fed.row_changes} rows, {len(fed.tasks)} tasks, {len(fed.commands)} commands")
     return fed.row_changes + len(fed.tasks) + len(fed.commands)
 
@@ -90,7 +90,7 @@ def _captured_stock(bridge: TorturedBridge) -> object:
     """The canary's stock as the last event has it; records of others are shown without a key."""
     canaries = [
         event["after"]["stock"]
-        for event in bridge.place.events("shop.product")
+        for event in bridge.bridge_folder.events("shop.product")
         if event["key"] == {"id": "canary"} and event["after"] is not None
     ]
     return canaries[-1] if canaries else None
@@ -101,7 +101,7 @@ def _effects(bridge: TorturedBridge) -> int:
     return int(bridge.sql("select count(*) from bridge_ledger where outcome = 'succeeded'")[0][0])
 
 
-def _shown(bridge: TorturedBridge) -> None:
+def _check_listings(bridge: TorturedBridge) -> None:
     """Each listing ends in order, whatever stands in the topics; `Place` looks for tracebacks."""
     for words in (
         ["status"],
@@ -110,5 +110,5 @@ def _shown(bridge: TorturedBridge) -> None:
         ["tail", "erp.task", "--no-follow", "--from", "beginning"],
         ["tail", "erp.orders", "--no-follow", "--from", "beginning", "--json"],
     ):
-        answer = bridge.place.call(*words)
+        answer = bridge.bridge_folder.call(*words)
         assert answer.code in {0, 1, 3}, (words, answer)

@@ -6,12 +6,12 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from tests.torture import found
-from tests.torture.place import Log
+from tests.torture import log_reader
+from tests.torture.crash_target import ObservedLog
 from tests.torture_input.agent import answer_of
 from tests.torture_input.feed import JUNK_MARK, Fed
 
-Place = tuple[str, int, int]
+RecordAddress = tuple[str, int, int]
 
 
 @dataclass(slots=True)
@@ -19,40 +19,40 @@ class Outcomes:
     """What the log says: receipts by command, dead letters by the record or event that they are of."""
 
     receipts: set[str]
-    letters: set[Place]
+    letters: set[RecordAddress]
     events_with_letters: set[str]
     events_with_commands: set[str]
     row_letters: int
     row_events: int
     tasks: dict[int, str]
     """Event id by task."""
-    junk: set[Place]
+    junk: set[RecordAddress]
     """Foreign records that something has to be said of: those in topics which an agent or executor reads."""
 
 
-def read(log: Log, bridge: str) -> Outcomes:
+def read(log: ObservedLog, bridge: str) -> Outcomes:
     """All of it, as it stands now."""
-    schemas = found.schemas_of(log.records(f"_{bridge}.schemas"))
+    schemas = log_reader.schemas_of(log.records(f"_{bridge}.schemas"))
     receipts, letters, of_events, commands = set(), set(), set(), set()
     row_letters = 0
     for _, _, _, value, headers in log.records(f"{bridge}.receipts"):
         if JUNK_MARK not in headers and value is not None:
-            receipts.add(found._avro(value, schemas)["command_id"])
+            receipts.add(log_reader._avro(value, schemas)["command_id"])
     for _, _, _, value, headers in log.records(f"{bridge}.dead"):
         if JUNK_MARK in headers or value is None:
             continue
-        letter = found._avro(value, schemas)
+        letter = log_reader._avro(value, schemas)
         if letter["topic"] is not None:
             letters.add((letter["topic"], letter["partition"], letter["offset"]))
         if letter["kind"] == "event" and letter["event_id"]:
             of_events.add(letter["event_id"])
         row_letters += letter["kind"] in {"row", "record"} and letter["source"] == "erp.orders"
-    junk: set[Place] = set()
+    junk: set[RecordAddress] = set()
     for partition, offset, _, value, headers in log.records(f"{bridge}.commands"):
         if JUNK_MARK in headers:
             junk.add((f"{bridge}.commands", partition, offset))
         elif value is not None:
-            commands.add(found._avro(value, schemas)["caused_by"])
+            commands.add(log_reader._avro(value, schemas)["caused_by"])
     tasks = {}
     row_events = 0
     for entity in ("task", "orders"):
@@ -66,7 +66,7 @@ def read(log: Log, bridge: str) -> Outcomes:
             if value is None or headers["ce_type"].endswith(b".read"):
                 continue
             if entity == "task":
-                tasks[found._avro(key or b"", schemas)["id"]] = headers["ce_id"].decode()
+                tasks[log_reader._avro(key or b"", schemas)["id"]] = headers["ce_id"].decode()
             else:
                 row_events += 1
     return Outcomes(receipts, letters, of_events, commands, row_letters, row_events, tasks, junk)

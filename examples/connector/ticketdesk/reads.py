@@ -81,8 +81,8 @@ class TicketdeskReader:
     ) -> Rows:
         """All rows whose `columns` equal one of `keys`, in one request."""
         shape = shape_of(await self._client.table(table))
-        known = {column.name for column in shape.columns}
-        if unknown := [name for name in columns if name not in known]:
+        columns_known = {column.name for column in shape.columns}
+        if unknown := [name for name in columns if name not in columns_known]:
             raise Rejected("bad_key", f"table {table!r} has no column {unknown[0]!r}")
         wanted = distinct_keys(table, columns, keys, MAX_KEYS_PER_QUERY)
         if columns and not wanted:

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.torture import found as reading
-from tests.torture.found import Found
+from tests.torture import log_reader as reading
+from tests.torture.log_reader import LoggedChange
 
 Row = dict[str, Any]
 States = Sequence[Row | None]
@@ -25,11 +25,11 @@ class LogFile:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def records_by_key(self) -> dict[str, list[Found]]:
+    def records_by_key(self) -> dict[str, list[LoggedChange]]:
         """Every record of the entity, by key, in order."""
         schemas = reading.schemas_of(reading.embedded(self._path, "_acme.schemas"))
         records = reading.embedded(self._path, "acme.erp.suite")
-        by_key: dict[str, list[Found]] = defaultdict(list)
+        by_key: dict[str, list[LoggedChange]] = defaultdict(list)
         for record in reading.decoded(records, schemas):
             by_key[record.key["order_no"]].append(record)
         return by_key
@@ -54,7 +54,7 @@ class LogFile:
         return {} if not records else json.loads(records[-1][3] or b"{}")
 
 
-def check(records_by_key: Mapping[str, list[Found]], truth: Mapping[str, States]) -> None:
+def check(records_by_key: Mapping[str, list[LoggedChange]], truth: Mapping[str, States]) -> None:
     """For each key: each state was true, in their order, and the last one is the last; positions
     grow; a delete has its tombstone; after a delete comes a create (or a read), and no row is
     created twice unless it went in between. A snapshot may have read it before it is told.
@@ -73,7 +73,7 @@ def check(records_by_key: Mapping[str, list[Found]], truth: Mapping[str, States]
         _check_key(key, records_by_key.get(key, []), states)
 
 
-def _check_key(key: str, records: list[Found], states: States) -> None:
+def _check_key(key: str, records: list[LoggedChange], states: States) -> None:
     assert len({record.partition for record in records}) <= 1, f"{key} is in two partitions"
     at, last = -1, ""
     gone, met, deleted = True, False, False
@@ -112,5 +112,5 @@ def _next(where: str, row: Row | None, states: States, at: int) -> int:
     )
 
 
-def _words(records: list[Found]) -> str:
+def _words(records: list[LoggedChange]) -> str:
     return " ".join(record.change["op"] if record.change else "-" for record in records)

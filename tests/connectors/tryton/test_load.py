@@ -35,8 +35,8 @@ from tests.connectors.tryton.load import (
 )
 from tests.services.tryton import PASSWORD, Tryton
 from tests.services.tryton_store import Database
-from tests.torture import found as reading
-from tests.torture.found import Found
+from tests.torture import log_reader as reading
+from tests.torture.log_reader import LoggedChange
 
 ROUNDS = int(os.environ.get("BRIDGE_LOAD_ROUNDS", "3"))
 SEED = int(os.environ.get("BRIDGE_LOAD_SEED", "4"))
@@ -108,10 +108,10 @@ class Bridge:
     def output(self) -> str:
         return (self._folder / "run.log").read_text(errors="replace")[-3000:]
 
-    def told(self, entity: str) -> dict[int, list[Found]]:
+    def told(self, entity: str) -> dict[int, list[LoggedChange]]:
         """Every record of an entity, by key, in order."""
         schemas = reading.schemas_of(reading.embedded(self._log, "_acme.schemas"))
-        by_key: dict[int, list[Found]] = {}
+        by_key: dict[int, list[LoggedChange]] = {}
         records = reading.embedded(self._log, f"acme.erp.{entity}")
         for record in reading.decoded(records, schemas):
             by_key.setdefault(record.key["id"], []).append(record)

@@ -13,12 +13,12 @@ from typing import Any
 
 import fastavro
 
-Raw = tuple[int, int, bytes | None, bytes | None, dict[str, bytes]]
+RawRecord = tuple[int, int, bytes | None, bytes | None, dict[str, bytes]]
 """Partition, offset, key, value, headers."""
 
 
 @dataclass(frozen=True)
-class Found:
+class LoggedChange:
     """A record of a change topic. `change` None: a tombstone."""
 
     partition: int
@@ -28,14 +28,14 @@ class Found:
     headers: dict[str, bytes]
 
 
-def decoded(records: list[Raw], schemas: dict[int, Any]) -> list[Found]:
+def decoded(records: list[RawRecord], schemas: dict[int, Any]) -> list[LoggedChange]:
     """Records by fastavro, in the order of their offsets."""
-    made = []
+    changes = []
     for partition, offset, key, value, headers in sorted(records, key=lambda raw: raw[:2]):
         assert key is not None, "a change without a key"
         change = _avro(value, schemas) if value is not None else None
-        made.append(Found(partition, offset, _avro(key, schemas), change, headers))
-    return made
+        changes.append(LoggedChange(partition, offset, _avro(key, schemas), change, headers))
+    return changes
 
 
 def _avro(data: bytes, schemas: dict[int, Any]) -> Any:
@@ -47,7 +47,7 @@ def _avro(data: bytes, schemas: dict[int, Any]) -> Any:
     return value
 
 
-def schemas_of(records: list[Raw]) -> dict[int, Any]:
+def schemas_of(records: list[RawRecord]) -> dict[int, Any]:
     """The embedded registry's schemas: a text's id is the offset of its first record plus one."""
     ids: dict[str, int] = {}
     for _, offset, _, value, _ in sorted(records, key=lambda raw: raw[1]):
@@ -58,21 +58,21 @@ def schemas_of(records: list[Raw]) -> dict[int, Any]:
 # -- the embedded log ----------------------------------------------------------------------------
 
 
-def embedded(path: Path, topic: str) -> list[Raw]:
+def embedded(path: Path, topic: str) -> list[RawRecord]:
     """Every record of a topic of an embedded log, from the file's tables and batches."""
     db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     try:
-        found: list[Raw] = []
-        for place, number in db.execute(
+        records: list[RawRecord] = []
+        for partition, number in db.execute(
             "SELECT id, number FROM partition WHERE topic = ?", (topic,)
         ).fetchall():
-            low, high = place << 40, (place + 1) << 40
+            low, high = partition << 40, (partition + 1) << 40
             rows = db.execute(
                 "SELECT id, data FROM batch WHERE id >= ? AND id < ? ORDER BY id", (low, high)
             )
             for batch, data in rows:
-                found.extend((number, *record) for record in _batch(data, batch - low))
-        return found
+                records.extend((number, *record) for record in _batch(data, batch - low))
+        return records
     finally:
         db.close()
 
@@ -120,7 +120,7 @@ class _Cursor:
 # -- Kafka ---------------------------------------------------------------------------------------
 
 
-def kafka(servers: str, topic: str) -> list[Raw]:
+def kafka(servers: str, topic: str) -> list[RawRecord]:
     """Every committed record of a topic, by confluent-kafka."""
     from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
@@ -137,7 +137,7 @@ def kafka(servers: str, topic: str) -> list[Raw]:
         partitions = consumer.list_topics(topic, 30).topics[topic].partitions
         left = set(partitions)
         consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
-        found: list[Raw] = []
+        records: list[RawRecord] = []
         while left:
             message = consumer.poll(30)
             assert message is not None, f"{topic} could not be read to its end"
@@ -148,7 +148,7 @@ def kafka(servers: str, topic: str) -> list[Raw]:
                 continue
             raw: Any = message
             headers = {str(name): bytes(value) for name, value in raw.headers() or []}
-            found.append((raw.partition(), raw.offset(), raw.key(), raw.value(), headers))
-        return found
+            records.append((raw.partition(), raw.offset(), raw.key(), raw.value(), headers))
+        return records
     finally:
         consumer.close()

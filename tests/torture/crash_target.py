@@ -21,7 +21,7 @@ from bridge.config import load
 from bridge.wiring import open_bridge
 from tests.services.kafka import Kafka
 from tests.services.postgres import Postgres
-from tests.torture import found, truth
+from tests.torture import log_reader, truth
 from tests.torture.compare import Happened, compare
 from tests.torture.load import TABLE, Loader
 from tests.waiting import PATIENCE
@@ -34,41 +34,41 @@ entities:
 """
 
 
-class Log(ABC):
+class ObservedLog(ABC):
     """A log as the bridge's configuration names it, and as the oracle reads it."""
 
     setting: str
 
     @abstractmethod
-    def records(self, topic: str) -> list[found.Raw]: ...
+    def records(self, topic: str) -> list[log_reader.RawRecord]: ...
 
 
-class EmbeddedFile(Log):
+class ObservedFile(ObservedLog):
     """The embedded log in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "bridge.db"
         self.setting = f"sqlite:///{self._path}"
 
-    def records(self, topic: str) -> list[found.Raw]:
-        return found.embedded(self._path, topic)
+    def records(self, topic: str) -> list[log_reader.RawRecord]:
+        return log_reader.embedded(self._path, topic)
 
 
-class Broker(Log):
+class ObservedBroker(ObservedLog):
     """A Kafka broker with the embedded registry in it."""
 
     def __init__(self, kafka: Kafka) -> None:
         self._servers = kafka.bootstrap
         self.setting = f"kafka://{kafka.bootstrap}"
 
-    def records(self, topic: str) -> list[found.Raw]:
-        return found.kafka(self._servers, topic)
+    def records(self, topic: str) -> list[log_reader.RawRecord]:
+        return log_reader.kafka(self._servers, topic)
 
 
-class Place(ABC):
+class CrashTarget(ABC):
     """The legacy database `erp` with one table, and everything around it, in a folder."""
 
-    def __init__(self, folder: Path, log: Log, bridge: str) -> None:
+    def __init__(self, folder: Path, log: ObservedLog, bridge: str) -> None:
         self.folder = folder
         self.log = log
         self.bridge = bridge
@@ -110,8 +110,8 @@ class Place(ABC):
 
         async def ask() -> None:
             async with open_bridge(load(self.folder / "bridge.yaml")) as bridge:
-                asked = control.request("erp", "snapshot", "items", reconcile=reconcile)
-                await control.send(bridge.log, self.bridge, asked)
+                request = control.request("erp", "snapshot", "items", reconcile=reconcile)
+                await control.send(bridge.log, self.bridge, request)
 
         asyncio.run(ask())
 
@@ -129,14 +129,14 @@ class Place(ABC):
         happened = self.happened()
         deadline = time.monotonic() + seconds
         while True:
-            told = self._counted()
-            if told >= len(happened) and not self.jobs():
+            logged = self._counted()
+            if logged >= len(happened) and not self.jobs():
                 break
             assert time.monotonic() < deadline, (
-                f"the log has {told} of {len(happened)} changes, and {self.jobs()} snapshots to take"
+                f"the log has {logged} of {len(happened)} changes, and {self.jobs()} snapshots to take"
             )
             time.sleep(0.2)
-        compare(happened, self.told())
+        compare(happened, self.logged_changes())
         return len(happened)
 
     def _counted(self) -> int:
@@ -146,16 +146,16 @@ class Place(ABC):
             for _, _, _, value, headers in self.log.records(f"{self.bridge}.erp.items")
         )
 
-    def told(self) -> list[found.Found]:
+    def logged_changes(self) -> list[log_reader.LoggedChange]:
         """What the log holds of the table."""
-        schemas = found.schemas_of(self.log.records(f"_{self.bridge}.schemas"))
-        return found.decoded(self.log.records(f"{self.bridge}.erp.items"), schemas)
+        schemas = log_reader.schemas_of(self.log.records(f"_{self.bridge}.schemas"))
+        return log_reader.decoded(self.log.records(f"{self.bridge}.erp.items"), schemas)
 
     def progress(self) -> dict[str, Any]:
         """The checkpoint record; empty where there is none."""
         records = self.log.records(f"_{self.bridge}.positions")
-        found: dict[str, Any] = json.loads(records[-1][3] or b"{}") if records else {}
-        return found
+        log_reader: dict[str, Any] = json.loads(records[-1][3] or b"{}") if records else {}
+        return log_reader
 
     def started(self) -> bool:
         """Whether the source was opened and first snapshots are complete."""
@@ -166,14 +166,14 @@ class Place(ABC):
         return len(self.progress()["jobs"])
 
 
-class SqlitePlace(Place):
+class SqliteTarget(CrashTarget):
     """The journal connector over SQLite; the oracle's triggers are the test's own."""
 
-    def copied(self, folder: Path) -> SqlitePlace:
+    def copied(self, folder: Path) -> SqliteTarget:
         """The same in another folder, while nobody uses it. Its log is the embedded one."""
         shutil.copytree(self.folder, folder)
         twin = copy(self)
-        twin.folder, twin.log, twin.loaders = folder, EmbeddedFile(folder), []
+        twin.folder, twin.log, twin.loaders = folder, ObservedFile(folder), []
         twin.describe()
         return twin
 
@@ -208,10 +208,12 @@ class SqlitePlace(Place):
         return truth.of_sqlite(self.folder / "erp.db")
 
 
-class PostgresPlace(Place):
+class PostgresTarget(CrashTarget):
     """The PostgreSQL connector; the oracle is a second slot with test_decoding."""
 
-    def __init__(self, folder: Path, log: Log, bridge: str, server: Postgres, url: str) -> None:
+    def __init__(
+        self, folder: Path, log: ObservedLog, bridge: str, server: Postgres, url: str
+    ) -> None:
         self.server = server
         self.url = url
         super().__init__(folder, log, bridge)
@@ -223,10 +225,10 @@ class PostgresPlace(Place):
     def _system(self) -> str:
         url = make_url(self.url)
         os.environ[PASSWORD] = str(url.password or "")
-        shown = url.set(password="SECRET").render_as_string(hide_password=False)
-        shown = shown.replace("SECRET", f"${{env:{PASSWORD}}}")
+        url_text = url.set(password="SECRET").render_as_string(hide_password=False)
+        url_text = url_text.replace("SECRET", f"${{env:{PASSWORD}}}")
         return (
-            f"system: erp\nconnector: postgres\nurl: {shown}\n"
+            f"system: erp\nconnector: postgres\nurl: {url_text}\n"
             f"capture: {{slot: bridge_{self.bridge}, slot_wait: 10}}\n"
         )
 
@@ -256,9 +258,11 @@ class PostgresPlace(Place):
             "SELECT pg_logical_emit_message(true, 'oracle', 'end')::text", url=self.url
         )
         plain = make_url(self.url).render_as_string(hide_password=False)
-        found = truth.of_postgres(self.server.bindir / "pg_recvlogical", plain, self._oracle, upto)
+        log_reader = truth.of_postgres(
+            self.server.bindir / "pg_recvlogical", plain, self._oracle, upto
+        )
         self.server.execute(f"SELECT pg_drop_replication_slot('{self._oracle}')", url=self.url)
-        return found
+        return log_reader
 
 
 class _File:
