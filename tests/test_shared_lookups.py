@@ -15,7 +15,7 @@ ONE_CALLER = {
     "bridge/capture/snapshot/delete_confirmation.py:_ask_next": "one task a session",
     "bridge/capture/checkpoint/epoch.py:now": "one task an executor",
     "bridge/capture/snapshot/background_reads.py:act": "one task a session",
-    "bridge/capture/runner.py:_own": "one task a capture",
+    "bridge/capture/runner.py:_open_producer": "one task a capture",
     "bridge/cli/dead.py:of": "one task a command line",
     "bridge/commands/receipts/index.py:catch_up": "one task an executor",
     "bridge/log/kafka/log.py:_bulk_producer": "called under the lock of appends",

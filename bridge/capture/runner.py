@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -20,28 +20,25 @@ from bridge.capture.checkpoint import store
 from bridge.capture.checkpoint.record import ACCEPTED, CaptureProgress, SnapshotJob, enqueue
 from bridge.capture.checkpoint.successor import successor
 from bridge.capture.contract import CaptureDependencies
-from bridge.capture.deleted_topics import check_positions, pause_lost
-from bridge.capture.entity import CapturedEntity, EventTarget, Incompatible
+from bridge.capture.deleted_topics import pause_lost
+from bridge.capture.preparation import Preparation, capture_topics
 from bridge.capture.report import status_record
-from bridge.capture.report.status_record import CaptureStats
+from bridge.capture.report.stats import CaptureStats
 from bridge.capture.session import CaptureSession
-from bridge.capture.table_shapes import describe_tables, table_uses
-from bridge.log.port import Entry, Producer, TopicSpec
+from bridge.log.port import Entry, Producer
 from bridge.model.errors import (
     BridgeError,
-    ConfigurationError,
     Fenced,
     HistoryLost,
     OutcomeUnknown,
     RetryLater,
 )
-from bridge.model.names import change_topic, system_topic
 from bridge.observe import SourceState, WorkReported
 
 #: A topic's name is `_{bridge}.`... ; a transactional id names its only owner.
 OWNER = "{bridge}.capture.{system}"
 #: Seconds that an orderly end waits for its last report to be written.
-TAKING_LEAVE = 1.0
+LAST_REPORT_TIMEOUT_S = 1.0
 
 
 class Capture:
@@ -59,10 +56,8 @@ class Capture:
         self._source = deps.system.name
         self._producer: Producer | None = None
         self._sessions = 0
-        self._owned = False
-        self._entities: dict[str, CapturedEntity] = {}
-        #: Why entities could not be made when the session began.
-        self._lacking: dict[str, str] = {}
+        self._was_owner = False
+        self._preparation = Preparation(deps)
         self._stats = CaptureStats(self._source, instance, deps.clock())
 
     @property
@@ -84,19 +79,19 @@ class Capture:
                     with attempt:
                         await self._attempt()
         except Exception as error:
-            self._tell("stopped", str(error) or repr(error))
+            self._report_state("stopped", str(error) or repr(error))
             await self._report()
             raise
         except asyncio.CancelledError:
-            self._tell("stopped")
+            self._report_state("stopped")
             await self._leave()
             raise
         finally:
-            await self._let_go()
+            await self._close_producer()
 
     async def _will_retry(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        self._tell("retrying", str(error))
+        self._report_state("retrying", str(error))
         await self._report()
 
     async def _attempt(self) -> None:
@@ -107,27 +102,27 @@ class Capture:
             # What it waits for stays its state until this try has come out, which may take long.
             self._deps.observer(SourceState(self._source, "starting"))
         else:
-            self._tell("starting")
-        existing = await self._existing_topics()
-        await self._prepare()
-        producer = await self._own()
+            self._report_state("starting")
+        existing = await self._preparation.existing_topics()
+        await self._preparation.prepare()
+        producer = await self._open_producer()
         progress = await self._progress()
         at = self._deps.clock()
-        progress = pause_lost(progress, self._source, self._change_topics, existing, at)
+        progress = pause_lost(progress, self._source, self._preparation.change_topics, existing, at)
         session = self._session(producer, progress)
         monotonic, limits = self._deps.monotonic, self._deps.limits
         begun = monotonic()
         try:
             await session.run()
         except HistoryLost as lost:
-            accepted = await self._accepted(session.progress)
+            accepted = await self._accepted_loss(session.progress)
             if accepted is None:
-                raise HistoryLost(self._ways_out(str(lost))) from lost
+                raise HistoryLost(self._recovery_text(str(lost))) from lost
             session = self._session(producer, accepted)
             await session.run()
         except Fenced as error:
-            await self._let_go()
-            self._tell("retrying", f"{error}: looking for its name")
+            await self._close_producer()
+            self._report_state("retrying", f"{error}: looking for its name")
             await self._report()
             taken_by = await successor(self._deps, self._instance)
             if taken_by:
@@ -139,10 +134,10 @@ class Capture:
             soon = session.wrote_changes or monotonic() - begun >= limits.longest_backoff
             if not soon or (isinstance(error, RetryLater) and error.after):
                 raise
-            self._tell("retrying", str(error))
+            self._report_state("retrying", str(error))
         finally:
             if session.broken:
-                await self._let_go()
+                await self._close_producer()
 
     def _session(self, producer: Producer, progress: CaptureProgress) -> CaptureSession:
         self._sessions += 1
@@ -152,146 +147,80 @@ class Capture:
             self._deps,
             producer,
             progress,
-            self._entities,
+            self._preparation.entities,
             self._stats,
-            self._tell,
-            lacking=self._lacking,
-            topics=[spec.name for spec in topics(self._deps)],
+            self._report_state,
+            unprepared=self._preparation.unprepared,
+            topics=[spec.name for spec in capture_topics(self._deps)],
         )
 
     # -- beginning ---------------------------------------------------------------------------
 
-    @property
-    def _change_topics(self) -> dict[str, str]:
-        """The topic of each entity."""
-        deps = self._deps
-        return {
-            spec.name: change_topic(deps.bridge, spec.system, spec.name) for spec in deps.entities
-        }
-
-    async def _existing_topics(self) -> Collection[str]:
-        """The topics that are there before any is made. Where some were deleted since this capture
-        began they are made again, all with the settings that they should have.
-        """
-        deps = self._deps
-        existing = await deps.log.topics()
-        if self._entities:
-            check_positions([store.topic(deps.bridge).name], existing)
-            if any(spec.name not in existing for spec in topics(deps)):
-                self._entities = {}
-        return existing
-
-    async def _prepare(self) -> None:
-        """Topics, schemas and entities; once, but for those that can't be made yet."""
-        if not self._entities:
-            await self._declare()
-        lacking = {each.spec.table for each in self._entities.values() if each.type is None}
-        if lacking:
-            await self._describe(lacking)
-
-    async def _declare(self) -> None:
-        deps = self._deps
-        await deps.log.create_topics(topics(deps))
-        await deps.dead.open()
-        there = await deps.log.topics()
-        entities: dict[str, CapturedEntity] = {}
-        for spec in deps.entities:
-            name = change_topic(deps.bridge, spec.system, spec.name)
-            limit = min(deps.max_record_bytes, deps.log.max_record_bytes)
-            target = EventTarget(deps.bridge, there[name].partitions, limit, deps.mask_key or None)
-            entities[spec.name] = CapturedEntity(spec, target, deps.registry)
-        for entity in entities.values():
-            await entity.open()
-        self._entities = entities
-
-    async def _describe(self, tables: set[str]) -> None:
-        """Entities of which there is no event yet, from their tables. One that can't be made is
-        told as in trouble; the others go on, where there is one.
-        """
-        deps = self._deps
-        system = replace(deps.system, tables=table_uses(deps.system, tables))
-        shapes, why = await describe_tables(deps.connector, system)
-        troubles: dict[str, str] = {}
-        for name, entity in self._entities.items():
-            table = entity.spec.table
-            if entity.type is not None or table not in tables:
-                continue
-            if table not in shapes:
-                troubles[name] = why.get(table) or f"there is no table {table!r}"
-                continue
-            try:
-                await entity.adapt(shapes[table])
-            except (ConfigurationError, Incompatible) as error:
-                troubles[name] = str(error)
-        if len(troubles) == len(self._entities):
-            raise ConfigurationError("; ".join(dict.fromkeys(troubles.values())))
-        self._lacking = troubles
-
-    async def _own(self) -> Producer:
+    async def _open_producer(self) -> Producer:
         """Fence every other instance, unless one of them has fenced us."""
         if self._producer is None:
             crash_point, deps = self._deps.crash_point, self._deps
-            if self._owned:
-                found = await store.progress_of(deps.log, deps.bridge, self._source)
-                if found is not None and found.owner != self._instance:
+            if self._was_owner:
+                latest = await store.progress_of(deps.log, deps.bridge, self._source)
+                if latest is not None and latest.owner != self._instance:
                     raise Fenced(
-                        f"capture of {self._source!r}: instance {found.owner} took over while this "
+                        f"capture of {self._source!r}: instance {latest.owner} took over while this "
                         f"one ({self._instance}) was cut off from {deps.log.name}"
                     )
             crash_point("producer.before")
             owner = OWNER.format(bridge=deps.bridge, system=self._source)
             self._producer = await deps.log.producer(owner)
-            self._owned = True
+            self._was_owner = True
             crash_point("producer.after")
         return self._producer
 
     async def _progress(self) -> CaptureProgress:
         """What the log says, read after the fence: nobody can add to it any more."""
         deps = self._deps
-        found = await store.progress_of(deps.log, deps.bridge, self._source)
-        if found is not None:
-            self._stats.resumed(found.at, deps.clock())
-        return replace(found or CaptureProgress(), owner=self._instance)
+        recorded = await store.progress_of(deps.log, deps.bridge, self._source)
+        if recorded is not None:
+            self._stats.resumed(recorded.at, deps.clock())
+        return replace(recorded or CaptureProgress(), owner=self._instance)
 
-    async def _accepted(self, progress: CaptureProgress) -> CaptureProgress | None:
-        """Where to begin anew, when somebody accepted the loss of what lies between."""
+    async def _accepted_loss(self, progress: CaptureProgress) -> CaptureProgress | None:
+        """Where to begin again, when somebody accepted the loss of what lies between."""
         deps = self._deps
         requests, left_out = await control.since(deps.log, deps.bridge, progress.control)
         for why in left_out:
-            self._tell("starting", why)
-        for offset, asked in requests:
-            if asked.system == self._source and asked.action == "accept_loss":
-                anew = replace(
+            self._report_state("starting", why)
+        for offset, request in requests:
+            if request.system == self._source and request.action == "accept_loss":
+                restarted = replace(
                     progress,
                     epoch=progress.epoch + 1,
                     checkpoint=None,
                     control=offset + 1,
                     paused={},
                 )
-                for name in self._entities:
+                for name in self._preparation.entities:
                     job = SnapshotJob(
-                        f"{ACCEPTED}{asked.id}-{name}",
+                        f"{ACCEPTED}{request.id}-{name}",
                         name,
                         reconcile=True,
-                        max_deletes=asked.max_deletes,
+                        max_deletes=request.max_deletes,
                     )
-                    anew = enqueue(anew, job)
-                return anew
+                    restarted = enqueue(restarted, job)
+                return restarted
         return None
 
     # -- ending ------------------------------------------------------------------------------
 
-    async def _let_go(self) -> None:
+    async def _close_producer(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
             await producer.close()
 
-    def _tell(self, state: str, reason: str = "") -> None:
+    def _report_state(self, state: str, reason: str = "") -> None:
         self._stats.state, self._stats.reason = state, reason
         self._stats.reported_at = 0
         self._deps.observer(SourceState(self._source, state, reason))
 
-    def _ways_out(self, lost: str) -> str:
+    def _recovery_text(self, lost: str) -> str:
         """What a source says of lost history, with the way out that all have. Most name it."""
         accept = f"`bridgectl snapshot {self._source} --accept-loss`"
         if accept in lost:
@@ -309,7 +238,7 @@ class Capture:
         if self._producer is None:
             return
         with suppress(TimeoutError):
-            async with asyncio.timeout(TAKING_LEAVE):
+            async with asyncio.timeout(LAST_REPORT_TIMEOUT_S):
                 await self._report()
 
     async def _report(self) -> None:
@@ -317,7 +246,7 @@ class Capture:
         deps = self._deps
         now = deps.clock()
         status = self._stats.last(now)
-        deps.observer(WorkReported(tuple(status.work(self._entities))))
+        deps.observer(WorkReported(tuple(status.work(self._preparation.entities))))
         try:
             await deps.log.append(
                 status_record.topic(deps.bridge).name,
@@ -338,22 +267,3 @@ def _at_least(wait: wait_base) -> Callable[[RetryCallState], float]:
         return max(wait(state), after or 0.0)
 
     return seconds
-
-
-def topics(deps: CaptureDependencies) -> list[TopicSpec]:
-    """Every topic that capture writes or reads, as it should be."""
-    changes = [
-        TopicSpec(
-            change_topic(deps.bridge, spec.system, spec.name),
-            "compact",
-            history_ms=deps.history_ms,
-        )
-        for spec in deps.entities
-    ]
-    return [
-        *changes,
-        TopicSpec(system_topic(deps.bridge, "dead")),
-        store.topic(deps.bridge),
-        status_record.topic(deps.bridge),
-        control.topic(deps.bridge),
-    ]

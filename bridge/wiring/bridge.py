@@ -13,7 +13,7 @@ from bridge.agent import Agent
 from bridge.agent.runner import AgentRunner
 from bridge.capture.checkpoint.epoch import Epoch
 from bridge.capture.contract import CaptureDependencies
-from bridge.capture.report.status_record import CaptureStats
+from bridge.capture.report.stats import CaptureStats
 from bridge.capture.runner import Capture
 from bridge.commands import CommandExecutor
 from bridge.commands.strategy.retry_after import RetryAfterWriter

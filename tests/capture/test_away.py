@@ -17,6 +17,7 @@ from sqlalchemy.engine import make_url
 
 from bridge.capture import control
 from bridge.capture.report import status_record
+from bridge.capture.report.stats import CaptureStats
 from bridge.connector import Chunk, Connector, Snapshot, System
 from bridge.model.errors import RetryLater
 from bridge.observe import SourceState
@@ -209,7 +210,7 @@ def retried(harness: CaptureHarness) -> list[str]:
 
 @pytest.mark.parametrize("seconds", [0, 20])
 def test_what_is_written_while_the_source_is_silent_is_no_progress_of_it(seconds: int) -> None:
-    stats = status_record.CaptureStats("erp", "one", 0)
+    stats = CaptureStats("erp", "one", 0)
     stats.silent = seconds
     stats.committed(100_000_000, 0, 0, None)
     assert stats.progressed_at == 100_000_000 - seconds * status_record.SECOND
@@ -219,7 +220,7 @@ def test_what_is_written_while_the_source_is_silent_is_no_progress_of_it(seconds
 
 def test_a_clock_that_was_set_back_keeps_no_report_from_being_made_or_told() -> None:
     """Else nothing would be reported, and everything called healthy, for as long as the leap."""
-    stats = status_record.CaptureStats("erp", "one", 0)
+    stats = CaptureStats("erp", "one", 0)
     hour = 3600 * status_record.SECOND
     stats.idle(2 * hour)
     assert stats.due(2 * hour, 1.0)

@@ -7,7 +7,7 @@ import math
 import pytest
 from prometheus_client import CollectorRegistry
 
-from bridge.capture.report.status_record import CaptureStats
+from bridge.capture.report.stats import CaptureStats
 from bridge.model.work_progress import MICROSECONDS
 from bridge.wiring.capture_gauges import CaptureGauges
 

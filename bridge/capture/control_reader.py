@@ -1,0 +1,60 @@
+"""Follows the control topic beside the stream, and applies its requests between reads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bridge.capture import control
+from bridge.capture.contract import CaptureDependencies
+from bridge.capture.control import ControlRequest
+from bridge.capture.report.stats import CaptureStats
+from bridge.capture.state import CaptureState
+from bridge.observe import SourceState
+
+
+class ControlReader:
+    """The requests of one session: `listen` runs as a task of its own, `apply_to` in another."""
+
+    def __init__(self, deps: CaptureDependencies, stats: CaptureStats) -> None:
+        self._deps = deps
+        self._stats = stats
+        self._unapplied: list[tuple[int, ControlRequest | None]] = []
+
+    async def listen(self, offset: int) -> None:
+        """Read the control topic from `offset` on, until it is cancelled."""
+        deps = self._deps
+        partition = control.partition(deps.bridge)
+        begin = await control.first_unread(deps.log, deps.bridge, offset)
+        reader = await deps.log.reader({partition: begin})
+        try:
+            while True:
+                self._unapplied.extend(
+                    (record.offset, self._own_request(record.offset, record.value))
+                    for record in await reader.read(100, 60.0)
+                )
+        finally:
+            await reader.close()
+
+    def _own_request(self, offset: int, value: bytes | None) -> ControlRequest | None:
+        """The request in a record, when it is one and is meant for this source."""
+        try:
+            request = control.load(value)
+        except ValueError as error:
+            self._stats.reason = control.left_out_text(offset, error)
+            return None
+        return request if request.system == self._deps.system.name else None
+
+    def apply_to(self, state: CaptureState) -> None:
+        """Apply what was requested meanwhile."""
+        deps = self._deps
+        snapshot = deps.connector.capabilities().snapshot
+        for offset, request in self._unapplied:
+            progress = replace(state.progress, control=offset + 1)
+            if request is not None:
+                if request.action == "accept_loss":
+                    reason = control.nothing_lost(deps.system.name)
+                    deps.observer(SourceState(deps.system.name, self._stats.state, reason))
+                can_snapshot = dict.fromkeys(state.entities, snapshot)
+                progress = control.apply(progress, request, can_snapshot, deps.clock())
+            state.become(progress)
+        self._unapplied.clear()

@@ -1,0 +1,118 @@
+"""What is there before a source is captured: its topics, and its entities with their schemas."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from bridge.capture import control
+from bridge.capture.checkpoint import store
+from bridge.capture.contract import CaptureDependencies
+from bridge.capture.deleted_topics import check_positions
+from bridge.capture.entity import CapturedEntity, EventTarget, Incompatible
+from bridge.capture.report import status_record
+from bridge.capture.table_shapes import describe_tables, table_uses
+from bridge.log.port import TopicSpec
+from bridge.model.errors import ConfigurationError
+from bridge.model.names import change_topic, system_topic
+
+
+class Preparation:
+    """Makes topics and entities once; what can't be made yet is tried again each time.
+
+    `entities` by bare name; `unprepared`: those of which the table can't be described or doesn't fit,
+    and why.
+    """
+
+    def __init__(self, deps: CaptureDependencies) -> None:
+        self._deps = deps
+        self.entities: dict[str, CapturedEntity] = {}
+        self.unprepared: Mapping[str, str] = {}
+
+    @property
+    def change_topics(self) -> dict[str, str]:
+        """The topic of each entity."""
+        deps = self._deps
+        return {
+            spec.name: change_topic(deps.bridge, spec.system, spec.name) for spec in deps.entities
+        }
+
+    async def existing_topics(self) -> Collection[str]:
+        """The topics that are there before any is made. Where some were deleted since this capture
+        began they are made again, all with the settings that they should have. Raises
+        ConfigurationError when the one of the checkpoint records is gone.
+        """
+        deps = self._deps
+        existing = await deps.log.topics()
+        if self.entities:
+            check_positions([store.topic(deps.bridge).name], existing)
+            if any(spec.name not in existing for spec in capture_topics(deps)):
+                self.entities = {}
+        return existing
+
+    async def prepare(self) -> None:
+        """Topics, schemas and entities. Raises ConfigurationError when no entity can be made,
+        RetryLater while the system or the log is away.
+        """
+        if not self.entities:
+            await self._create()
+        undescribed = {each.spec.table for each in self.entities.values() if each.type is None}
+        if undescribed:
+            await self._describe(undescribed)
+
+    async def _create(self) -> None:
+        deps = self._deps
+        await deps.log.create_topics(capture_topics(deps))
+        await deps.dead.open()
+        existing = await deps.log.topics()
+        limit = min(deps.max_record_bytes, deps.log.max_record_bytes)
+        entities: dict[str, CapturedEntity] = {}
+        for spec in deps.entities:
+            partitions = existing[change_topic(deps.bridge, spec.system, spec.name)].partitions
+            target = EventTarget(deps.bridge, partitions, limit, deps.mask_key or None)
+            entities[spec.name] = CapturedEntity(spec, target, deps.registry)
+        for entity in entities.values():
+            await entity.open()
+        self.entities = entities
+
+    async def _describe(self, tables: set[str]) -> None:
+        """Entities of which there is no event yet, from their tables. One that can't be made is
+        reported as unavailable; the others continue, where there is one.
+        """
+        deps = self._deps
+        system = replace(deps.system, tables=table_uses(deps.system, tables))
+        shapes, missing = await describe_tables(deps.connector, system)
+        unprepared: dict[str, str] = {}
+        for name, entity in self.entities.items():
+            table = entity.spec.table
+            if entity.type is not None or table not in tables:
+                continue
+            if table not in shapes:
+                unprepared[name] = missing.get(table) or f"there is no table {table!r}"
+                continue
+            try:
+                await entity.adapt(shapes[table])
+            except (ConfigurationError, Incompatible) as error:
+                unprepared[name] = str(error)
+        if len(unprepared) == len(self.entities):
+            raise ConfigurationError("; ".join(dict.fromkeys(unprepared.values())))
+        self.unprepared = unprepared
+
+
+def capture_topics(deps: CaptureDependencies) -> list[TopicSpec]:
+    """Every topic that capture writes or reads, as it should be."""
+    changes = [
+        TopicSpec(
+            change_topic(deps.bridge, spec.system, spec.name),
+            "compact",
+            history_ms=deps.history_ms,
+        )
+        for spec in deps.entities
+    ]
+    return [
+        *changes,
+        TopicSpec(system_topic(deps.bridge, "dead")),
+        store.topic(deps.bridge),
+        status_record.topic(deps.bridge),
+        control.topic(deps.bridge),
+    ]
