@@ -24,6 +24,7 @@ from hypothesis import HealthCheck, settings
 from bridge.model import redaction
 from bridge.model.redaction import Redactor
 from tests import secret_scan
+from tests.leftovers import Leftovers
 from tests.marks import mark
 from tests.process_guard import ProcessGuard
 from tests.secret_scan import leaks_in_topics
@@ -47,6 +48,7 @@ if settings.get_current_profile_name() != "ci":
 def pytest_configure(config: pytest.Config) -> None:
     secret_scan.pytest_configure(config)
     config.pluginmanager.register(ProcessGuard(), "bridge-process-guard")
+    config.pluginmanager.register(Leftovers(), "bridge-leftovers")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

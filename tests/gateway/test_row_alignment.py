@@ -94,7 +94,15 @@ def gateway(place: Place, dialect: SqlDialect) -> tuple[Gateway, list[int]]:
     ), queries  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["NOCASE", "RTRIM", "citext", "ICU"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "NOCASE",
+        "RTRIM",
+        pytest.param("citext", marks=pytest.mark.postgres),
+        pytest.param("ICU", marks=pytest.mark.postgres),
+    ],
+)
 async def test_keys_that_compare_without_case_are_found(
     tmp_path: Path, request: pytest.FixtureRequest, kind: str
 ) -> None:

@@ -15,6 +15,9 @@ GUARD = 'read -r line; kill -9 "$1" 2>/dev/null; sleep 1; rm -rf "$2"'
 #: For a Java server that lives for minutes: what its second compiler would gain costs more.
 BRIEF_JAVA = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")
 
+server_pids: set[int] = set()
+"""The servers of this process that run, and their guards: some are shared by the whole session."""
+
 
 def wait_until(ready: Callable[[], bool], seconds: float, what: Callable[[], str]) -> None:
     """Ask `ready` until it says yes; after `seconds` raise TimeoutError with `what()`."""
@@ -71,6 +74,7 @@ class Process:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        server_pids.update((self._running.pid, self._guard.pid))
         wait_until(self._serves, self._seconds, self._tail)
 
     def end(self, sign: signal.Signals, seconds: float = 30) -> None:
@@ -78,6 +82,7 @@ class Process:
         if self._guard is not None:
             self._guard.kill()
             self._guard.communicate()
+            server_pids.discard(self._guard.pid)
             self._guard = None
         if self._running is None:
             return
@@ -88,6 +93,7 @@ class Process:
         except subprocess.TimeoutExpired:
             self._running.kill()
             self._running.wait()
+        server_pids.discard(self._running.pid)
         self._running = None
 
     def close(self) -> None:
