@@ -37,7 +37,7 @@ STARTED_BY: Final = {
 }
 """What each fixture of `tests/conftest.py` starts."""
 
-KIT_CHILDREN: Final = frozenset({"bridge.kit.log.process", "bridge.kit.connector.process"})
+KIT_CHILDREN: Final = frozenset({"bridge.kit.log.process", "bridge.kit.connector.capture_process"})
 """Modules by which suites of `bridge.kit` start children."""
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from bridge.kit.connector import ConnectorSuite
 from bridge.kit.connector.base import ConnectorTests
-from bridge.kit.connector.lying import LyingTests
-from bridge.kit.connector.weaker import WeakerTests
+from bridge.kit.connector.polled_changes import PolledChangeTests
+from bridge.kit.connector.server_lies import ServerLieTests
 from connectors import journal
 from tests.connectors.polled import fake
 
@@ -29,12 +29,12 @@ def test_a_source_of_every_change_is_not_held_to_the_weaker_promise_besides() ->
     class Mine(ConnectorSuite):
         connector = journal.connector
 
-    weaker = held_to(WeakerTests)
+    weaker = held_to(PolledChangeTests)
     assert weaker
     assert not held_to(Mine) & weaker
     # What else is left out: TRUNCATE, which triggers don't tell, and what only weaker ones promise, or
     # those to servers that can be made to lie.
-    left_out = held_to(ConnectorSuite) - held_to(Mine) - weaker - held_to(LyingTests)
+    left_out = held_to(ConnectorSuite) - held_to(Mine) - weaker - held_to(ServerLieTests)
     assert left_out == {
         "test_a_truncate_is_told_in_its_place",
         "test_without_the_capability_watermarks_are_refused",
@@ -45,9 +45,9 @@ def test_a_source_of_every_change_is_not_held_to_the_weaker_promise_besides() ->
 def test_a_source_that_cannot_tell_every_change_is_held_to_all_of_the_weaker_promise() -> None:
     class Mine(ConnectorSuite):
         connector = fake.connector
-        lacks = frozenset({"rollback"})
+        limitations = frozenset({"rollback"})
 
-    assert held_to(WeakerTests) <= held_to(Mine)
+    assert held_to(PolledChangeTests) <= held_to(Mine)
     assert "test_a_history_rebuilds_the_table_step_by_step" not in held_to(Mine)
     assert "test_what_is_not_declared_is_refused" in held_to(Mine)
 
@@ -55,7 +55,7 @@ def test_a_source_that_cannot_tell_every_change_is_held_to_all_of_the_weaker_pro
 def test_what_the_legacy_system_cannot_do_is_left_out() -> None:
     class Mine(ConnectorSuite):
         connector = fake.connector
-        lacks = frozenset({"rekey", "rollback"})
+        limitations = frozenset({"rekey", "rollback"})
 
     assert "test_a_row_that_gets_another_key_goes_and_comes" not in held_to(Mine)
     assert "test_a_rolled_back_transaction_is_never_told" not in held_to(Mine)
@@ -70,7 +70,7 @@ def test_a_connector_is_held_to_what_its_server_may_lie_about() -> None:
         connector = fake.connector
 
     assert "test_a_snapshot_leaves_no_row_out_or_is_refused" in held_to(Mine)
-    assert not held_to(LyingTests) & held_to(Honest)
+    assert not held_to(ServerLieTests) & held_to(Honest)
 
 
 def test_a_suite_without_its_connector_is_refused() -> None:

@@ -26,19 +26,19 @@ from typing import TYPE_CHECKING
 from bridge.kit.lazy import loader
 
 if TYPE_CHECKING:
-    from bridge.kit.connector.base import Lie as Lie
+    from bridge.kit.connector.base import ServerLie as ServerLie
     from bridge.kit.connector.legacy import COLUMNS as COLUMNS
     from bridge.kit.connector.legacy import KEY as KEY
     from bridge.kit.connector.legacy import Create as Create
     from bridge.kit.connector.legacy import Delete as Delete
-    from bridge.kit.connector.legacy import Lack as Lack
-    from bridge.kit.connector.legacy import Legacy as Legacy
+    from bridge.kit.connector.legacy import LegacySystem as LegacySystem
+    from bridge.kit.connector.legacy import Limitation as Limitation
     from bridge.kit.connector.legacy import Operation as Operation
     from bridge.kit.connector.legacy import Rekey as Rekey
-    from bridge.kit.connector.legacy import Truncate as Truncate
+    from bridge.kit.connector.legacy import TruncateTable as TruncateTable
     from bridge.kit.connector.legacy import TypeCase as TypeCase
     from bridge.kit.connector.legacy import Update as Update
-    from bridge.kit.connector.lying import LyingLegacy as LyingLegacy
+    from bridge.kit.connector.server_lies import LyingLegacy as LyingLegacy
     from bridge.kit.connector.sql import SqlLegacy as SqlLegacy
     from bridge.kit.connector.suite import ConnectorSuite as ConnectorSuite
 
@@ -48,23 +48,23 @@ __all__ = [
     "ConnectorSuite",
     "Create",
     "Delete",
-    "Lack",
-    "Legacy",
-    "Lie",
+    "LegacySystem",
+    "Limitation",
     "LyingLegacy",
     "Operation",
     "Rekey",
+    "ServerLie",
     "SqlLegacy",
-    "Truncate",
+    "TruncateTable",
     "TypeCase",
     "Update",
 ]
 
 _HOMES = {**dict.fromkeys(__all__, "legacy"), "ConnectorSuite": "suite", "SqlLegacy": "sql"}
-_HOMES |= {"Lie": "base", "LyingLegacy": "lying"}
+_HOMES |= {"ServerLie": "base", "LyingLegacy": "server_lies"}
 _ASSERTING = (
-    "base", "changes", "lying", "oracle", "reading", "records", "resuming", "setup", "snapshots", "stream",
-    "weaker", "window", "writing",
+    "base", "changes", "server_lies", "table_state", "reading", "records", "resuming", "setup", "snapshots", "stream",
+    "polled_changes", "watermark_window", "writing",
 )  # fmt: skip
 
 __getattr__ = loader(__name__, _HOMES, _ASSERTING)

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, TypeVar
 import pytest
 
 from bridge.connector import Capabilities, Connector
-from bridge.kit.connector.legacy import Lack, Legacy
+from bridge.kit.connector.legacy import LegacySystem, Limitation
 from bridge.model.errors import Unsupported
 
 Capability = Literal["capture", "snapshot", "read", "write"]
@@ -28,7 +28,7 @@ Need = Literal[
     "not every_change",
 ]
 """What a connector declares, or doesn't, or what its legacy system can do."""
-Lie = Literal[
+ServerLie = Literal[
     "filters ignored",
     "filters find nothing",
     "orders ignored",
@@ -39,23 +39,23 @@ Lie = Literal[
 """What a server does that takes an option and doesn't heed it: conditions, orders, a page that is cut
 without a link to the rest, a wrong number of rows, a link that leads to the first page again.
 """
-Marked = TypeVar("Marked")
+TestOrSuite = TypeVar("TestOrSuite")
 
 
-def needs(*what: Need) -> Callable[[Marked], Marked]:
+def needs(*what: Need) -> Callable[[TestOrSuite], TestOrSuite]:
     """Of a test, or a part of the suite: it is for connectors of which all of this is true.
 
     For others it isn't there. That they refuse what they don't declare is a test for every one.
     """
 
-    def mark(test: Marked) -> Marked:
+    def mark(test: TestOrSuite) -> TestOrSuite:
         setattr(test, "needs", what)  # noqa: B010 - of functions and of classes
         return test
 
     return mark
 
 
-async def refused(legacy: Legacy, *capabilities: Capability) -> list[Capability]:
+async def assert_refused(legacy: LegacySystem, *capabilities: Capability) -> list[Capability]:
     """Those that the connector doesn't declare; each of them raises Unsupported."""
     connector, system = legacy.connector, legacy.system()
     makes = {
@@ -75,51 +75,56 @@ async def refused(legacy: Legacy, *capabilities: Capability) -> list[Capability]
 class ConnectorTests:
     """Subclasses name their `connector` and define the fixture `fresh`: a Legacy whose system
     holds nothing yet. `lacks` what the legacy system can't do, as in `Legacy`; `lies` what its server
-    can be made to do (`bridge.kit.connector.lying`).
+    can be made to do (`bridge.kit.connector.server_lies`).
 
     Tests that ask for more, or for less, than the connector declares are left out of the subclass.
     """
 
     connector: ClassVar[Connector]
-    lacks: ClassVar[frozenset[Lack]] = frozenset()
-    lies: ClassVar[tuple[Lie, ...]] = ()
+    limitations: ClassVar[frozenset[Limitation]] = frozenset()
+    lies: ClassVar[tuple[ServerLie, ...]] = ()
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "connector" in cls.__dict__:
-            for name in unfit(cls, cls.connector.capabilities(), cls.lacks, cls.lies):
+            for name in left_out_tests(
+                cls, cls.connector.capabilities(), cls.limitations, cls.lies
+            ):
                 setattr(cls, name, None)
         elif not hasattr(cls, "connector") and not cls.__module__.startswith("bridge.kit."):
             message = f"{cls.__qualname__} has to say which connector it tests: connector = ..."
             raise TypeError(message)
 
     @pytest.fixture
-    def fresh(self) -> Legacy:
+    def fresh(self) -> LegacySystem:
         """The legacy system under test, one for each test."""
         raise NotImplementedError("define the fixture `fresh` in your test class")
 
     @pytest.fixture
-    async def legacy(self, fresh: Legacy) -> Legacy:
+    async def legacy(self, fresh: LegacySystem) -> LegacySystem:
         """The legacy system with the suite's table, set up for the bridge."""
         fresh.start()
         await fresh.connector.setup(fresh.system())
         return fresh
 
     @pytest.fixture
-    def can(self, legacy: Legacy) -> Capabilities:
+    def can(self, legacy: LegacySystem) -> Capabilities:
         """What the connector declares."""
         return legacy.connector.capabilities()
 
 
-def unfit(
-    suite: type, declared: Capabilities, lacks: frozenset[Lack], lies: tuple[Lie, ...] = ()
+def left_out_tests(
+    suite: type,
+    declared: Capabilities,
+    limitations: frozenset[Limitation],
+    lies: tuple[ServerLie, ...] = (),
 ) -> Iterator[str]:
     """The suite's tests that are not for such a connector."""
     true: dict[str, bool] = {
         name: bool(getattr(declared, name))
         for name in ("capture", "snapshot", "read", "write", "ledger", "every_change", "truncate")
     }
-    true |= {"rekey": "rekey" not in lacks, "rollback": "rollback" not in lacks}
+    true |= {"rekey": "rekey" not in limitations, "rollback": "rollback" not in limitations}
     true |= {"lies": bool(lies)}
     true |= {f"not {name}": not value for name, value in true.items()}
     for part in suite.__mro__:

@@ -15,9 +15,9 @@ import sys
 from typing import Any
 
 from bridge.connector import Connector, System
-from bridge.kit.connector.legacy import Legacy
-from bridge.kit.connector.opening import open_source
-from bridge.kit.connector.records import Records, Told
+from bridge.kit.connector.legacy import LegacySystem
+from bridge.kit.connector.open_source import open_source
+from bridge.kit.connector.records import HistoryStep, RecordDecoder
 
 
 class _Only:
@@ -27,31 +27,31 @@ class _Only:
         self.connector = connector
 
 
-def say(**what: Any) -> None:
+def print_message(**what: Any) -> None:
     """One line to the suite, whole or not at all (below the size of a pipe's atomic write)."""
     sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()
 
 
-def dumped(values: list[Any]) -> str:
+def dump(values: list[Any]) -> str:
     """Anything as text."""
     return base64.b64encode(pickle.dumps(values)).decode()
 
 
-def loaded(text: str) -> list[Any]:
+def load(text: str) -> list[Any]:
     """What `dumped` made; it comes from our own suite."""
-    found: list[Any] = pickle.loads(base64.b64decode(text))  # noqa: S301
-    return found
+    values: list[Any] = pickle.loads(base64.b64decode(text))  # noqa: S301
+    return values
 
 
-def packed(told: list[Told]) -> str:
+def dump_steps(steps: list[HistoryStep]) -> str:
     """History as text."""
-    return dumped([tuple(step) for step in told])
+    return dump([tuple(step) for step in steps])
 
 
-def unpacked(text: str) -> list[Told]:
+def load_steps(text: str) -> list[HistoryStep]:
     """What `packed` made."""
-    return [Told(*step) for step in loaded(text)]
+    return [HistoryStep(*step) for step in load(text)]
 
 
 async def capture(
@@ -59,33 +59,39 @@ async def capture(
 ) -> None:
     """Read, write, acknowledge, until killed."""
     shapes = await connector.describe(system)
-    records = Records(shapes[system.tables[0].table])
-    records.names = dict(loaded(names))
-    known = len(records.names)
-    legacy: Legacy = _Only(connector)  # type: ignore[assignment]
+    records = RecordDecoder(shapes[system.tables[0].table])
+    records.names = dict(load(names))
+    sent_names = len(records.names)
+    legacy: LegacySystem = _Only(connector)  # type: ignore[assignment]
     source, _ = await open_source(legacy, system, after)
-    say(ready=True)
+    print_message(ready=True)
     while True:
         batch = await source.read(limit, 0.2)
-        say(
-            told=packed(records.told(batch.changes)),
-            names=dumped(list(records.names.items())[known:]),
+        print_message(
+            steps=dump_steps(records.steps(batch.changes)),
+            names=dump(list(records.names.items())[sent_names:]),
             checkpoint=batch.checkpoint.hex(),
-            stale=[list(one) for one in batch.stale],
+            stale=[list(stale) for stale in batch.stale],
         )
-        known = len(records.names)
+        sent_names = len(records.names)
         await source.ack(batch.checkpoint)
-        say(acknowledged=True)
+        print_message(acknowledged=True)
 
 
 def main() -> None:
     """Run with what the suite told."""
-    told = json.loads(sys.argv[1])
-    module, _, name = told["build"].partition(":")
+    arguments = json.loads(sys.argv[1])
+    module, _, name = arguments["build"].partition(":")
     connector = getattr(importlib.import_module(module), name)
-    system = pickle.loads(base64.b64decode(told["system"]))  # noqa: S301 - from our own suite
+    system = pickle.loads(base64.b64decode(arguments["system"]))  # noqa: S301 - from our own suite
     asyncio.run(
-        capture(connector, system, bytes.fromhex(told["after"]), told["limit"], told["names"])
+        capture(
+            connector,
+            system,
+            bytes.fromhex(arguments["after"]),
+            arguments["limit"],
+            arguments["names"],
+        )
     )
 
 

@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 
 from bridge.connector import Batch, Chunk, ListsKeys, Snapshot, Stale
-from bridge.kit.connector.legacy import KEY, Create, Delete, Legacy, Operation, Rekey, Update
-from bridge.kit.connector.opening import PATIENCE
-from bridge.kit.connector.records import Record, Told
-from bridge.kit.connector.stream import Stream
+from bridge.kit.connector.legacy import KEY, Create, Delete, LegacySystem, Operation, Rekey, Update
+from bridge.kit.connector.open_source import WAIT_TIMEOUT_S
+from bridge.kit.connector.records import HistoryStep, Record
+from bridge.kit.connector.stream import RecordedStream
 
 Key = tuple[Any, ...]
 States = list[Record | None]
 EMPTY: Record = {"customer": None, "qty": None, "price": None}
-PAGE = 50
+KEYS_PER_PAGE = 50
 
 
 class Witness:
     """Applies operations and remembers the true states of each key, in order; None: not there."""
 
-    def __init__(self, legacy: Legacy) -> None:
+    def __init__(self, legacy: LegacySystem) -> None:
         self._legacy = legacy
         self.truth: dict[Key, States] = {}
 
@@ -58,34 +58,34 @@ class Witness:
 class Follower:
     """Follows a stream as capture does: rows as they are told, keys compared where it says so."""
 
-    def __init__(self, stream: Stream, legacy: Legacy) -> None:
+    def __init__(self, stream: RecordedStream, legacy: LegacySystem) -> None:
         self.rows: dict[Key, Record] = {}
         self.states: dict[Key, States] = {}
         self.compared = 0
         self._stream = stream
         self._legacy = legacy
-        self._at = len(stream.told)
+        self._at = len(stream.steps)
 
-    def go_on(self, stream: Stream) -> None:
+    def go_on(self, stream: RecordedStream) -> None:
         """Follow another stream, which begins where the last one ended."""
-        self._stream, self._at = stream, len(stream.told)
+        self._stream, self._at = stream, len(stream.steps)
 
-    def take(self, told: Iterable[Told]) -> None:
+    def take(self, steps: Iterable[HistoryStep]) -> None:
         """Add to the history."""
-        for step in told:
+        for step in steps:
             self._become(step.key, step.after)
 
     async def read(self, limit: int = 1000) -> Batch:
         """One batch, followed."""
         batch = await self._stream.read(limit)
-        self.take(self._stream.told[self._at :])
-        self._at = len(self._stream.told)
+        self.take(self._stream.steps[self._at :])
+        self._at = len(self._stream.steps)
         for stale in batch.stale:
             if self._legacy.table in stale.tables:
                 await self.compare(stale)
         return batch
 
-    async def until_equal(self, seconds: float = PATIENCE) -> None:
+    async def until_equal(self, seconds: float = WAIT_TIMEOUT_S) -> None:
         """Read until the log would hold what the legacy program has; fails when it doesn't."""
         deadline = time.monotonic() + seconds
         while (rows := self._legacy.rows()) != self.sorted():
@@ -98,7 +98,7 @@ class Follower:
     async def looked(self) -> None:
         """Read until the source has looked at what is there now, and told what it found."""
         wanted = (await self.read()).polls + 2
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + WAIT_TIMEOUT_S
         while (await self.read()).polls < wanted:
             if time.monotonic() > deadline:
                 pytest.fail("the source doesn't count its looks at its tables (Batch.polls)")
@@ -112,7 +112,7 @@ class Follower:
         self.compared += 1
         connector, table = self._legacy.connector, self._legacy.table
         snapshot = await connector.snapshot(self._legacy.system())
-        there: set[Key] = set()
+        listed_keys: set[Key] = set()
         after: list[Any] | None = None
         while True:
             chunk = await _listed(snapshot, table, after, keys=stale.deletes_only)
@@ -120,12 +120,12 @@ class Follower:
                 if not stale.deletes_only:
                     record = self._stream.records.row(chunk.shape, raw)
                     self._become((record[KEY],), record)
-                there.add(self._stream.records.key(chunk.shape, raw))
+                listed_keys.add(self._stream.records.key(chunk.shape, raw))
             after = chunk.last
             if after is None:
                 break
         await snapshot.close()
-        for key in [key for key in self.rows if key not in there]:
+        for key in [key for key in self.rows if key not in listed_keys]:
             self._become(key, None)
 
     def _become(self, key: Key, row: Record | None) -> None:
@@ -138,28 +138,28 @@ class Follower:
 
 async def _listed(snapshot: Snapshot, table: str, after: list[Any] | None, *, keys: bool) -> Chunk:
     if keys and isinstance(snapshot, ListsKeys):
-        return await snapshot.keys(table, after, PAGE)
-    return await snapshot.chunk(table, None, after, PAGE)
+        return await snapshot.keys(table, after, KEYS_PER_PAGE)
+    return await snapshot.chunk(table, None, after, KEYS_PER_PAGE)
 
 
-def check_promise(told: dict[Key, States], truth: dict[Key, States]) -> None:
+def check_promise(streamed: dict[Key, States], truth: dict[Key, States]) -> None:
     """For each key: what was told is a part of its true states, in their order, that ends with the
     last one. A state may be told again right behind itself; a key that came and went between two
     looks need not be told at all.
     """
-    assert set(told) <= set(truth), f"keys that never were: {set(told) - set(truth)}"
+    assert set(streamed) <= set(truth), f"keys that never were: {set(streamed) - set(truth)}"
     for key, states in truth.items():
-        said = told.get(key, [])
+        streamed_states = streamed.get(key, [])
         at = 0
-        for state in said:
+        for state in streamed_states:
             try:
                 at = states.index(state, at)
             except ValueError:
                 pytest.fail(f"{key}: {state} was told where it wasn't true (any more): {states}")
-        last = said[-1] if said else None
+        last = streamed_states[-1] if streamed_states else None
         assert last == states[-1], f"{key} ended as {states[-1]}, and {last} was told last"
 
 
-def sifted(told: Sequence[Told]) -> set[Key]:
+def changed_keys(steps: Sequence[HistoryStep]) -> set[Key]:
     """The keys that were told of."""
-    return {step.key for step in told}
+    return {step.key for step in steps}

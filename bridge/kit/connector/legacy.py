@@ -49,14 +49,14 @@ class Rekey:
 
 
 @dataclass(frozen=True, slots=True)
-class Truncate:
+class TruncateTable:
     """The whole table is emptied by the system's TRUNCATE; asked for with that capability only."""
 
 
-Lack = Literal["rekey", "rollback"]
+Limitation = Literal["rekey", "rollback"]
 """What a legacy system can't do: give a row another key, take a transaction back."""
 
-Operation = Create | Update | Delete | Rekey | Truncate
+Operation = Create | Update | Delete | Rekey | TruncateTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class TypeCase:
     value: Any
 
 
-class Legacy(Protocol):
+class LegacySystem(Protocol):
     """What a test file gives. Synchronous; the suite calls it from several threads.
 
     `build` is the connector's dotted name (`package.module:connector`), for processes that are
@@ -88,7 +88,7 @@ class Legacy(Protocol):
     connector: Connector
     table: str
     types: Sequence[TypeCase]
-    lacks: frozenset[Lack]
+    limitations: frozenset[Limitation]
     key: str
 
     def system(self, *tables: str) -> System:

@@ -10,11 +10,11 @@ import pytest
 from bridge.connector import Capabilities, Reader
 from bridge.connector.answer_check import first_foreign, first_repeated
 from bridge.kit.connector.base import ConnectorTests, needs
-from bridge.kit.connector.legacy import KEY, Create, Legacy
-from bridge.kit.connector.load import order
-from bridge.kit.connector.records import Record, Records
-from bridge.kit.connector.seen import check_seen
+from bridge.kit.connector.legacy import KEY, Create, LegacySystem
+from bridge.kit.connector.random_load import order
+from bridge.kit.connector.records import Record, RecordDecoder
 from bridge.kit.connector.stream import streaming
+from bridge.kit.connector.visibility_check import check_seen
 from bridge.model.errors import Rejected
 
 
@@ -22,7 +22,7 @@ from bridge.model.errors import Rejected
 class ReaderTests(ConnectorTests):
     """Only for the capability `read`; without it, that it is refused."""
 
-    async def test_batched_lookups_equal_single_ones(self, legacy: Legacy) -> None:
+    async def test_batched_lookups_equal_single_ones(self, legacy: LegacySystem) -> None:
         legacy.apply(*(Create(order(number)) for number in range(1, 20)))
         legacy.apply(Create({KEY: "odd 'key'"}))
         reader = await legacy.connector.reader(legacy.system())
@@ -46,52 +46,54 @@ class ReaderTests(ConnectorTests):
             assert together
         await reader.close()
 
-    async def test_no_row_comes_that_was_not_asked_for_and_none_twice(self, legacy: Legacy) -> None:
+    async def test_no_row_comes_that_was_not_asked_for_and_none_twice(
+        self, legacy: LegacySystem
+    ) -> None:
         """Keys that are asked for twice, rows that two keys find, and keys that find nothing."""
         legacy.apply(*(Create(order(number)) for number in range(1, 20)))
         reader = await legacy.connector.reader(legacy.system())
         records = await _records(legacy)
-        known = {order(number)[KEY] for number in range(1, 20)}
+        existing_keys = {order(number)[KEY] for number in range(1, 20)}
         keys: list[tuple[Any, ...]] = [(order(n)[KEY],) for n in (3, 17, 3, 99, 5)]
-        for columns, asked in (
+        for columns, requested in (
             ([KEY], keys),
             (["customer"], [("customer 3",), ("customer 3",), ("CUSTOMER",), ("",)]),
         ):
-            rows = await _rows(reader, records, legacy, columns, asked[: reader.max_keys])
+            rows = await _rows(reader, records, legacy, columns, requested[: reader.max_keys])
             values = [tuple(row[name] for name in columns) for row in rows]
-            assert first_foreign(values, asked) is None
+            assert first_foreign(values, requested) is None
             assert first_repeated([(row[KEY],) for row in rows]) is None
-            assert {row[KEY] for row in rows} <= known
+            assert {row[KEY] for row in rows} <= existing_keys
         await reader.close()
 
-    async def test_without_keys_all_rows_come_up_to_the_limit(self, legacy: Legacy) -> None:
+    async def test_without_keys_all_rows_come_up_to_the_limit(self, legacy: LegacySystem) -> None:
         legacy.apply(*(Create(order(number)) for number in range(1, 6)))
         reader = await legacy.connector.reader(legacy.system())
         records = await _records(legacy)
-        found = await reader.fetch(legacy.table, [], [])
-        rows = [records.row(found.shape, raw) for raw in found.rows]
+        answer = await reader.fetch(legacy.table, [], [])
+        rows = [records.row(answer.shape, raw) for raw in answer.rows]
         assert sorted(rows, key=lambda row: str(row[KEY])) == legacy.rows()
         assert len((await reader.fetch(legacy.table, [], [], limit=2)).rows) == 2
         await reader.close()
 
-    async def test_reads_run_side_by_side(self, legacy: Legacy) -> None:
+    async def test_reads_run_side_by_side(self, legacy: LegacySystem) -> None:
         legacy.apply(*(Create(order(number)) for number in range(1, 6)))
         reader = await legacy.connector.reader(legacy.system())
-        found = await asyncio.gather(
+        answers = await asyncio.gather(
             *(reader.fetch(legacy.table, [KEY], [(order(n % 5 + 1)[KEY],)]) for n in range(20))
         )
         await reader.close()
-        assert [len(one.rows) for one in found] == [1] * 20
+        assert [len(answer.rows) for answer in answers] == [1] * 20
 
     @needs("capture")
     async def test_a_row_that_is_read_equals_the_event_of_the_same_state(
-        self, legacy: Legacy
+        self, legacy: LegacySystem
     ) -> None:
         reader = await legacy.connector.reader(legacy.system())
         async with streaming(legacy) as stream:
             legacy.apply(Create(order(1)), Create({KEY: order(2)[KEY]}))
-            told = await stream.until(2)
-            for step in told:
+            steps = await stream.until(2)
+            for step in steps:
                 assert step.after is not None
                 (row,) = await _rows(reader, stream.records, legacy, [KEY], [step.key])
                 assert row == step.after
@@ -99,7 +101,7 @@ class ReaderTests(ConnectorTests):
 
     @needs("capture")
     async def test_a_read_tells_which_transactions_it_has_seen(
-        self, legacy: Legacy, can: Capabilities
+        self, legacy: LegacySystem, can: Capabilities
     ) -> None:
         reader = await legacy.connector.reader(legacy.system())
         async with streaming(legacy) as stream:
@@ -113,7 +115,7 @@ class ReaderTests(ConnectorTests):
         check_seen(can, stream.changes, early.visibility, late.visibility)
 
     async def test_a_column_that_is_not_there_is_rejected_and_the_reader_goes_on(
-        self, legacy: Legacy
+        self, legacy: LegacySystem
     ) -> None:
         legacy.apply(Create(order(1)))
         reader = await legacy.connector.reader(legacy.system())
@@ -123,16 +125,16 @@ class ReaderTests(ConnectorTests):
         await reader.close()
 
 
-async def _records(legacy: Legacy) -> Records:
-    return Records((await legacy.connector.describe(legacy.system()))[legacy.table])
+async def _records(legacy: LegacySystem) -> RecordDecoder:
+    return RecordDecoder((await legacy.connector.describe(legacy.system()))[legacy.table])
 
 
 async def _rows(
     reader: Reader,
-    records: Records,
-    legacy: Legacy,
+    records: RecordDecoder,
+    legacy: LegacySystem,
     columns: list[str],
     keys: list[tuple[Any, ...]],
 ) -> list[Record]:
-    found = await reader.fetch(legacy.table, columns, keys)
-    return [records.row(found.shape, raw) for raw in found.rows]
+    answer = await reader.fetch(legacy.table, columns, keys)
+    return [records.row(answer.shape, raw) for raw in answer.rows]

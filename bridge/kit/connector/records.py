@@ -16,7 +16,7 @@ Record = dict[str, Any]
 _TYPED = re.compile(r"id|c\d+")
 
 
-class Told(NamedTuple):
+class HistoryStep(NamedTuple):
     """One step of a key's history. `before` is None where the source gave no whole old row."""
 
     op: int
@@ -25,7 +25,7 @@ class Told(NamedTuple):
     after: Record | None
 
 
-class Records:
+class RecordDecoder:
     """Records of one table; `shape` is what `Connector.describe` said of it.
 
     Columns of the system's own are left out. Where one of those is the key, rows go by their
@@ -41,7 +41,7 @@ class Records:
         keys = EntitySpec("legacy", "kit", shape.table, self.entity.key, fields)
         self._keys = EntityTable(keys, entity_type(keys, shape), shape)
         names = [field.name for field in self.entity.fields]
-        self.shown = [
+        self.field_names = [
             name for name in names if (name in COLUMNS if KEY in names else _TYPED.fullmatch(name))
         ]
         self._own_key = KEY in names and self.entity.key != (KEY,)
@@ -49,39 +49,39 @@ class Records:
 
     def row(self, shape: Shape, raw: Any) -> Record:
         """The record of a whole raw row."""
-        found = self._table.row(shape, raw)
-        record = {name: getattr(found, name) for name in self.shown}
+        entity_row = self._table.row(shape, raw)
+        record = {name: getattr(entity_row, name) for name in self.field_names}
         if self._own_key:
-            key = tuple(getattr(found, name) for name in self.entity.key)
+            key = tuple(getattr(entity_row, name) for name in self.entity.key)
             self.names[key] = (record[KEY],)
         return record
 
     def key(self, shape: Shape, raw: Any) -> tuple[Any, ...]:
         """The key of a raw row, of which only the key needs to be there."""
-        found = self._keys.row(shape, raw)
-        key = tuple(getattr(found, name) for name in self.entity.key)
+        key_row = self._keys.row(shape, raw)
+        key = tuple(getattr(key_row, name) for name in self.entity.key)
         return self.names.get(key, key)
 
-    def told(self, changes: Iterable[Change]) -> list[Told]:
+    def steps(self, changes: Iterable[Change]) -> list[HistoryStep]:
         """What changes tell; a changed key is a delete and a create."""
-        found: list[Told] = []
+        steps: list[HistoryStep] = []
         for change in changes:
-            found += self._told(change)
-        return found
+            steps += self._steps_of(change)
+        return steps
 
-    def _told(self, change: Change) -> list[Told]:
+    def _steps_of(self, change: Change) -> list[HistoryStep]:
         shape = change.shape
         before = self.row(shape, change.old) if change.old_full else None
         if change.op == DELETE:
             key = self.key(shape, change.old)
             if self._own_key and key not in self.names.values():
                 return []
-            return [Told(DELETE, key, before, None)]
+            return [HistoryStep(DELETE, key, before, None)]
         after = self.row(shape, change.new)
         key = self.key(shape, change.new)
         if change.op == CREATE:
-            return [Told(CREATE, key, None, after)]
+            return [HistoryStep(CREATE, key, None, after)]
         assert change.op == UPDATE, f"a change has the op {change.op}"
         if change.old is not None and (old := self.key(shape, change.old)) != key:
-            return [Told(DELETE, old, before, None), Told(CREATE, key, None, after)]
-        return [Told(UPDATE, key, before, after)]
+            return [HistoryStep(DELETE, old, before, None), HistoryStep(CREATE, key, None, after)]
+        return [HistoryStep(UPDATE, key, before, after)]

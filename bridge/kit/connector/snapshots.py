@@ -7,18 +7,20 @@ import asyncio
 import pytest
 
 from bridge.connector import Capabilities, Snapshot
-from bridge.kit.connector.base import ConnectorTests, needs, refused
-from bridge.kit.connector.legacy import KEY, Create, Legacy
-from bridge.kit.connector.load import Load, Running, order
-from bridge.kit.connector.oracle import State
-from bridge.kit.connector.records import Record, Records
-from bridge.kit.connector.seen import check_seen
+from bridge.kit.connector.base import ConnectorTests, assert_refused, needs
+from bridge.kit.connector.legacy import KEY, Create, LegacySystem
+from bridge.kit.connector.random_load import LoadThread, RandomLoad, order
+from bridge.kit.connector.records import Record, RecordDecoder
 from bridge.kit.connector.stream import streaming
-from bridge.kit.connector.window import Window
+from bridge.kit.connector.table_state import TableState
+from bridge.kit.connector.visibility_check import check_seen
+from bridge.kit.connector.watermark_window import WatermarkWindow
 from bridge.model.errors import Unsupported
 
 
-async def walked(snapshot: Snapshot, records: Records, table: str, limit: int) -> list[Record]:
+async def all_rows(
+    snapshot: Snapshot, records: RecordDecoder, table: str, limit: int
+) -> list[Record]:
     """All rows, chunk by chunk, in the order in which they came."""
     rows: list[Record] = []
     after = None
@@ -36,32 +38,34 @@ class SnapshotTests(ConnectorTests):
     """Only for the capability `snapshot`; without it, that it is refused."""
 
     @pytest.fixture
-    async def records(self, legacy: Legacy) -> Records:
+    async def records(self, legacy: LegacySystem) -> RecordDecoder:
         """Decodes the suite's table."""
-        return Records((await legacy.connector.describe(legacy.system()))[legacy.table])
+        return RecordDecoder((await legacy.connector.describe(legacy.system()))[legacy.table])
 
     @needs("capture", "not snapshot")
-    async def test_without_the_capability_watermarks_are_refused(self, legacy: Legacy) -> None:
-        assert await refused(legacy, "snapshot")
+    async def test_without_the_capability_watermarks_are_refused(
+        self, legacy: LegacySystem
+    ) -> None:
+        assert await assert_refused(legacy, "snapshot")
         async with streaming(legacy) as stream:
             with pytest.raises(Unsupported):
                 await stream.source.write_watermark("x")
 
     @needs("snapshot")
     async def test_chunks_of_any_size_give_every_row_once_in_key_order(
-        self, legacy: Legacy, records: Records
+        self, legacy: LegacySystem, records: RecordDecoder
     ) -> None:
         legacy.apply(*(Create(order(number)) for number in range(1, 13)))
         legacy.apply(Create({KEY: order(13)[KEY]}))
         snapshot = await legacy.connector.snapshot(legacy.system())
         for limit in (1, 4, 12, 13, 14, 1000):
-            assert await walked(snapshot, records, legacy.table, limit) == legacy.rows()
+            assert await all_rows(snapshot, records, legacy.table, limit) == legacy.rows()
         assert 0 <= await snapshot.count(legacy.table, None) < 10**9
         await snapshot.close()
 
     @needs("snapshot")
     async def test_an_empty_table_is_one_empty_chunk(
-        self, legacy: Legacy, records: Records
+        self, legacy: LegacySystem, records: RecordDecoder
     ) -> None:
         snapshot = await legacy.connector.snapshot(legacy.system())
         chunk = await snapshot.chunk(legacy.table, None, None, 10)
@@ -71,7 +75,7 @@ class SnapshotTests(ConnectorTests):
 
     @needs("snapshot")
     async def test_a_condition_chooses_rows_by_one_value_or_several(
-        self, legacy: Legacy, records: Records
+        self, legacy: LegacySystem, records: RecordDecoder
     ) -> None:
         legacy.apply(*(Create(order(number, qty=number % 3)) for number in range(1, 10)))
         legacy.apply(Create({KEY: order(10)[KEY]}))
@@ -81,9 +85,9 @@ class SnapshotTests(ConnectorTests):
             ({"qty": [0, 2]}, {0, 2}),
             ({"qty": None}, {None}),
         ):
-            found = await snapshot.chunk(legacy.table, where, None, 100)
+            chunk = await snapshot.chunk(legacy.table, where, None, 100)
             wanted = [row for row in legacy.rows() if row["qty"] in expected]
-            assert [records.row(found.shape, raw) for raw in found.rows] == wanted
+            assert [records.row(chunk.shape, raw) for raw in chunk.rows] == wanted
             assert wanted
         part = await snapshot.chunk(legacy.table, {"qty": [0, 2]}, None, 2)
         rest = await snapshot.chunk(legacy.table, {"qty": [0, 2]}, part.last, 100)
@@ -92,7 +96,7 @@ class SnapshotTests(ConnectorTests):
 
     @needs("snapshot")
     async def test_a_snapshot_goes_on_in_another_process_behind_any_chunk(
-        self, legacy: Legacy, records: Records
+        self, legacy: LegacySystem, records: RecordDecoder
     ) -> None:
         legacy.apply(*(Create(order(number)) for number in range(1, 8)))
         first = await legacy.connector.snapshot(legacy.system())
@@ -109,7 +113,7 @@ class SnapshotTests(ConnectorTests):
 
     @needs("every_change", "snapshot", "capture")
     async def test_watermarks_come_back_once_and_between_the_changes_around_them(
-        self, legacy: Legacy
+        self, legacy: LegacySystem
     ) -> None:
         async with streaming(legacy) as stream:
             for number in range(1, 6):
@@ -118,7 +122,7 @@ class SnapshotTests(ConnectorTests):
             await stream.until(5, limit=2)
             await stream.quiet()
         story = [
-            item if isinstance(item, str) else stream.records.told([item])[0].key[0]
+            item if isinstance(item, str) else stream.records.steps([item])[0].key[0]
             for item in stream.log
         ]
         wanted: list[str] = []
@@ -129,31 +133,33 @@ class SnapshotTests(ConnectorTests):
     @needs("every_change", "snapshot", "capture")
     @pytest.mark.parametrize("seed", [11, 12])
     async def test_a_snapshot_while_changes_go_on_ends_equal_to_the_table(
-        self, legacy: Legacy, seed: int
+        self, legacy: LegacySystem, seed: int
     ) -> None:
         """No gap, no repeat, no row older than the stream had told already."""
-        there = [order(number) for number in range(1, 60)]
-        legacy.apply(*(Create(row) for row in there))
-        running = Running(
-            legacy, Load(seed, [row[KEY] for row in there], legacy.lacks), transactions=150
+        rows_before = [order(number) for number in range(1, 60)]
+        legacy.apply(*(Create(row) for row in rows_before))
+        running = LoadThread(
+            legacy,
+            RandomLoad(seed, [row[KEY] for row in rows_before], legacy.limitations),
+            transactions=150,
         )
         async with streaming(legacy) as stream:
             snapshot = await legacy.connector.snapshot(legacy.system())
-            window = Window(stream, snapshot, legacy.table, limit=7)
+            window = WatermarkWindow(stream, snapshot, legacy.table, limit=7)
             running.start()
             await window.take()
             await asyncio.to_thread(running.end)
             await snapshot.close()
             await stream.to_the_end(legacy)
             window.catch_up()
-        state = State(whole=False)
+        state = TableState(whole=False)
         state.take(window.history)
         assert sorted(state.rows.values(), key=lambda row: str(row[KEY])) == legacy.rows()
         assert window.chunks > 3
 
     @needs("snapshot", "capture")
     async def test_a_chunk_tells_which_transactions_it_has_seen(
-        self, legacy: Legacy, can: Capabilities
+        self, legacy: LegacySystem, can: Capabilities
     ) -> None:
         async with streaming(legacy) as stream:
             snapshot = await legacy.connector.snapshot(legacy.system())

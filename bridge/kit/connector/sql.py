@@ -15,10 +15,10 @@ from bridge.kit.connector.legacy import (
     KEY,
     Create,
     Delete,
-    Lack,
+    Limitation,
     Operation,
     Rekey,
-    Truncate,
+    TruncateTable,
     TypeCase,
     Update,
 )
@@ -32,7 +32,7 @@ class SqlLegacy:
     """
 
     table = "kit_orders"
-    lacks: frozenset[Lack] = frozenset()
+    limitations: frozenset[Limitation] = frozenset()
     key = KEY
 
     def __init__(
@@ -53,7 +53,7 @@ class SqlLegacy:
         self._options = self.connector.options.model_validate(options or {})
         self._connections = connections
         self.engine = sa.create_engine(own_url or url)
-        self._made = sa.Table(
+        self._orders = sa.Table(
             self.table,
             sa.MetaData(),
             sa.Column(KEY, sa.String(10), primary_key=True),
@@ -76,7 +76,7 @@ class SqlLegacy:
 
     def start(self) -> None:
         """As `Legacy.start`."""
-        self._made.create(self.engine)
+        self._orders.create(self.engine)
 
     def apply(self, *operations: Operation, commit: bool = True) -> None:
         """As `Legacy.apply`."""
@@ -89,23 +89,23 @@ class SqlLegacy:
                 connection.rollback()
 
     def _statement(self, operation: Operation) -> sa.Executable:
-        made, key = self._made, self._made.c[KEY]
+        orders, key = self._orders, self._orders.c[KEY]
         if isinstance(operation, Create):
-            return sa.insert(made).values(**operation.row)
+            return sa.insert(orders).values(**operation.row)
         if isinstance(operation, Update):
-            return sa.update(made).where(key == operation.key).values(**operation.values)
+            return sa.update(orders).where(key == operation.key).values(**operation.values)
         if isinstance(operation, Delete):
-            return sa.delete(made).where(key == operation.key)
+            return sa.delete(orders).where(key == operation.key)
         if isinstance(operation, Rekey):
-            return sa.update(made).where(key == operation.key).values({KEY: operation.new})
-        assert isinstance(operation, Truncate)
+            return sa.update(orders).where(key == operation.key).values({KEY: operation.new})
+        assert isinstance(operation, TruncateTable)
         return sa.text(f"TRUNCATE TABLE {self.table}")
 
     def rows(self) -> list[dict[str, Any]]:
         """As `Legacy.rows`."""
         with self.engine.connect() as connection:
-            found = connection.execute(sa.select(self._made).order_by(self._made.c[KEY]))
-            return [dict(zip(COLUMNS, map(_plain, row), strict=True)) for row in found]
+            result = connection.execute(sa.select(self._orders).order_by(self._orders.c[KEY]))
+            return [dict(zip(COLUMNS, map(_plain, row), strict=True)) for row in result]
 
     def run(self, *statements: str) -> None:
         """Run statements as they are, in one transaction."""

@@ -11,35 +11,37 @@ from typing import NamedTuple
 import pytest
 
 from bridge.connector import Batch, Change, Checkpoint, Source
-from bridge.kit.connector.legacy import KEY, Create, Legacy
-from bridge.kit.connector.load import order
-from bridge.kit.connector.opening import PATIENCE, open_source
-from bridge.kit.connector.records import Records, Told
+from bridge.kit.connector.legacy import KEY, Create, LegacySystem
+from bridge.kit.connector.open_source import WAIT_TIMEOUT_S, open_source
+from bridge.kit.connector.random_load import order
+from bridge.kit.connector.records import HistoryStep, RecordDecoder
 
-LAST = 999_998
+LAST_ORDER = 999_998
 """The number of a row that no load enters."""
 
 
-class Border(NamedTuple):
+class BatchEnd(NamedTuple):
     """Where a batch ended, and what had been told by then."""
 
     checkpoint: Checkpoint
-    told: int
+    steps: int
 
 
-class Stream:
+class RecordedStream:
     """An open source of the suite's table."""
 
-    def __init__(self, source: Source, records: Records, begun: Checkpoint) -> None:
+    def __init__(
+        self, source: Source, records: RecordDecoder, start_checkpoint: Checkpoint
+    ) -> None:
         self.source = source
         self.records = records
-        self.checkpoint = begun
+        self.checkpoint = start_checkpoint
         self.batches: list[Batch] = []
         self.changes: list[Change] = []
-        self.told: list[Told] = []
+        self.steps: list[HistoryStep] = []
         #: Changes and names of watermarks as they stand in the stream.
         self.log: list[Change | str] = []
-        self.borders = [Border(begun, 0)]
+        self.batch_ends = [BatchEnd(start_checkpoint, 0)]
 
     async def read(self, limit: int = 1000, timeout: float = 0.2) -> Batch:
         """One batch, remembered."""
@@ -47,70 +49,70 @@ class Stream:
         assert len(batch.changes) <= limit, f"asked for {limit} changes, got {len(batch.changes)}"
         self.batches.append(batch)
         self.changes += batch.changes
-        self.told += self.records.told(batch.changes)
+        self.steps += self.records.steps(batch.changes)
         self.log += _in_order(batch)
         self.checkpoint = batch.checkpoint
-        self.borders.append(Border(batch.checkpoint, len(self.told)))
+        self.batch_ends.append(BatchEnd(batch.checkpoint, len(self.steps)))
         return batch
 
-    async def until(self, count: int, limit: int = 1000) -> list[Told]:
+    async def until(self, count: int, limit: int = 1000) -> list[HistoryStep]:
         """Read until `count` steps were told; fails when they don't come."""
-        deadline = time.monotonic() + PATIENCE
-        while len(self.told) < count:
+        deadline = time.monotonic() + WAIT_TIMEOUT_S
+        while len(self.steps) < count:
             if time.monotonic() > deadline:
-                pytest.fail(f"the source told {len(self.told)} of {count}: {self.told[-3:]}")
+                pytest.fail(f"the source told {len(self.steps)} of {count}: {self.steps[-3:]}")
             await self.read(limit)
-        return self.told
+        return self.steps
 
-    async def to_the_end(self, legacy: Legacy) -> list[Told]:
+    async def to_the_end(self, legacy: LegacySystem) -> list[HistoryStep]:
         """All that has happened: enters a last row, and reads on until that was told.
 
         However slow the machine; once a stream. Only for sources that tell every change.
         """
-        last = order(LAST)
+        last = order(LAST_ORDER)
         await asyncio.to_thread(legacy.apply, Create(last))
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + WAIT_TIMEOUT_S
         seen = 0
-        while not any(step.key == (last[KEY],) for step in self.told[seen:]):
-            seen = len(self.told)
+        while not any(step.key == (last[KEY],) for step in self.steps[seen:]):
+            seen = len(self.steps)
             if time.monotonic() > deadline:
-                pytest.fail(f"the source never told the last row: {self.told[-3:]}")
+                pytest.fail(f"the source never told the last row: {self.steps[-3:]}")
             await self.read()
         return await self.quiet()
 
-    async def quiet(self, seconds: float = 0.5) -> list[Told]:
+    async def quiet(self, seconds: float = 0.5) -> list[HistoryStep]:
         """Read until nothing came for a while."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + WAIT_TIMEOUT_S
         since = time.monotonic()
         while time.monotonic() - since < seconds:
             if (await self.read()).changes:
                 since = time.monotonic()
             if time.monotonic() > deadline:
                 pytest.fail("the source tells changes without end")
-        return self.told
+        return self.steps
 
 
 def _in_order(batch: Batch) -> list[Change | str]:
-    found: list[Change | str] = []
+    items: list[Change | str] = []
     marks = list(batch.watermarks)
     assert [mark.at for mark in marks] == sorted(mark.at for mark in marks)
     for at, change in enumerate(batch.changes):
         while marks and marks[0].at == at:
-            found.append(marks.pop(0).name)
-        found.append(change)
-    return [*found, *(mark.name for mark in marks)]
+            items.append(marks.pop(0).name)
+        items.append(change)
+    return [*items, *(mark.name for mark in marks)]
 
 
 @asynccontextmanager
 async def streaming(
-    legacy: Legacy, after: Checkpoint | None = None, records: Records | None = None
-) -> AsyncIterator[Stream]:
+    legacy: LegacySystem, after: Checkpoint | None = None, records: RecordDecoder | None = None
+) -> AsyncIterator[RecordedStream]:
     """A stream of the suite's table, closed at the end. Needs the capability `capture`."""
     system = legacy.system()
     if records is None:
-        records = Records((await legacy.connector.describe(system))[legacy.table])
+        records = RecordDecoder((await legacy.connector.describe(system))[legacy.table])
     source, begun = await open_source(legacy, system, after)
     try:
-        yield Stream(source, records, begun)
+        yield RecordedStream(source, records, begun)
     finally:
         await source.close()

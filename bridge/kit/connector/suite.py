@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from bridge.kit.connector.changes import ChangeTests
-from bridge.kit.connector.lying import LyingTests
+from bridge.kit.connector.polled_changes import PolledChangeTests
 from bridge.kit.connector.reading import ReaderTests
 from bridge.kit.connector.resuming import ResumeTests
+from bridge.kit.connector.server_lies import ServerLieTests
 from bridge.kit.connector.setup import SetupTests
 from bridge.kit.connector.snapshots import SnapshotTests
-from bridge.kit.connector.weaker import WeakerTests
 from bridge.kit.connector.writing import WriterTests
 
 
@@ -19,10 +19,10 @@ class ConnectorSuite(
     SetupTests,
     ChangeTests,
     ResumeTests,
-    WeakerTests,
+    PolledChangeTests,
     SnapshotTests,
     ReaderTests,
     WriterTests,
-    LyingTests,
+    ServerLieTests,
 ):
     """Everything that `bridge.connector` promises. Subclass it and define the fixture `fresh`."""

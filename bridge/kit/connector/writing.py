@@ -10,40 +10,40 @@ import pytest
 
 from bridge.connector import Capabilities, Done, Effect, LedgerWriter, Shape, Writer
 from bridge.kit.connector.base import ConnectorTests, needs
-from bridge.kit.connector.legacy import KEY, Create, Legacy, Update
-from bridge.kit.connector.load import order
-from bridge.kit.connector.records import Records
+from bridge.kit.connector.legacy import KEY, Create, LegacySystem, Update
+from bridge.kit.connector.random_load import order
+from bridge.kit.connector.records import RecordDecoder
 from bridge.kit.connector.stream import streaming
 from bridge.model.errors import Fenced, Rejected, Unsupported
 
 Guard = Callable[[Shape | None, Any], None]
-NOBODYS = 999_999_999
+MISSING_ROW_KEY = 999_999_999
 """A key of a row that isn't there, where the system gives them."""
 
 
 @runtime_checkable
-class Probes(Protocol):
+class DeclaresProbe(Protocol):
     """A Legacy whose command has a declared probe, for connectors without a ledger."""
 
     def probe_qty(self) -> str:
         """What tells whether `qty` is `:qty` where the key is `:key`."""
 
 
-async def own_key(legacy: Legacy, number: int) -> Any:
+async def own_key(legacy: LegacySystem, number: int) -> Any:
     """What the system's own key of a row is, asked of the system where it gives them itself."""
     if legacy.key == KEY:
         return order(number)[KEY]
     reader = await legacy.connector.reader(legacy.system())
     try:
-        found = await reader.fetch(legacy.table, [KEY], [(order(number)[KEY],)])
+        answer = await reader.fetch(legacy.table, [KEY], [(order(number)[KEY],)])
     finally:
         await reader.close()
-    at = [column.name for column in found.shape.columns].index(legacy.key)
-    return found.rows[0][at] if found.rows else NOBODYS
+    at = [column.name for column in answer.shape.columns].index(legacy.key)
+    return answer.rows[0][at] if answer.rows else MISSING_ROW_KEY
 
 
 async def set_qty(
-    legacy: Legacy, command: str, qty: int, number: int = 1, guard: Guard | None = None
+    legacy: LegacySystem, command: str, qty: int, number: int = 1, guard: Guard | None = None
 ) -> Effect:
     """A command that sets `qty` of a row."""
     key = await own_key(legacy, number)
@@ -55,22 +55,22 @@ async def set_qty(
         legacy.table,
         {legacy.key: key},
         guard,
-        probe=legacy.probe_qty() if isinstance(legacy, Probes) else "",
+        probe=legacy.probe_qty() if isinstance(legacy, DeclaresProbe) else "",
     )
 
 
-def code(outcome: Done | Exception) -> str:
+def rejection_code(outcome: Done | Exception) -> str:
     """Why a command was rejected."""
     assert isinstance(outcome, Rejected), f"it was not rejected: {outcome!r}"
     return outcome.code
 
 
-def qty_of(legacy: Legacy, number: int = 1) -> object:
+def qty_of(legacy: LegacySystem, number: int = 1) -> object:
     """The row's `qty` as the legacy program sees it."""
     return next(row["qty"] for row in legacy.rows() if row[KEY] == order(number)[KEY])
 
 
-async def probed(writer: Writer, effect: Effect) -> Done | Unsupported | None:
+async def probe_result(writer: Writer, effect: Effect) -> Done | Unsupported | None:
     """What a probe says; that it can't tell is an answer only where none is declared."""
     try:
         return await writer.probe(effect)
@@ -80,14 +80,14 @@ async def probed(writer: Writer, effect: Effect) -> Done | Unsupported | None:
         return unsupported
 
 
-async def _read(legacy: Legacy, records: Records) -> dict[str, Any]:
+async def _read(legacy: LegacySystem, records: RecordDecoder) -> dict[str, Any]:
     """The first order, as the Reader has it."""
     reader = await legacy.connector.reader(legacy.system())
     try:
-        found = await reader.fetch(legacy.table, [KEY], [(order(1)[KEY],)])
+        answer = await reader.fetch(legacy.table, [KEY], [(order(1)[KEY],)])
     finally:
         await reader.close()
-    return dict(records.row(found.shape, found.rows[0]))
+    return dict(records.row(answer.shape, answer.rows[0]))
 
 
 @needs("write")
@@ -95,7 +95,7 @@ class WriterTests(ConnectorTests):
     """Only for the capability `write`; without it, that it is refused."""
 
     @pytest.fixture
-    async def writer(self, legacy: Legacy) -> AsyncIterator[Writer]:
+    async def writer(self, legacy: LegacySystem) -> AsyncIterator[Writer]:
         """A Writer that is prepared."""
         writer = await legacy.connector.writer(legacy.system())
         await writer.prepare()
@@ -114,11 +114,11 @@ class WriterTests(ConnectorTests):
 
     @needs("read")
     async def test_the_row_that_a_command_compares_equals_the_one_that_is_read(
-        self, legacy: Legacy, writer: Writer
+        self, legacy: LegacySystem, writer: Writer
     ) -> None:
         """Otherwise what an agent expects is never what the executor finds."""
         legacy.apply(Create(order(1)))
-        records = Records((await legacy.connector.describe(legacy.system()))[legacy.table])
+        records = RecordDecoder((await legacy.connector.describe(legacy.system()))[legacy.table])
         compared: list[Any] = []
 
         def guard(shape: Shape | None, row: Any) -> None:
@@ -133,7 +133,7 @@ class WriterTests(ConnectorTests):
             assert records.row(done.shape, done.after) == await _read(legacy, records)
 
     async def test_what_may_not_begin_any_more_is_not_carried_out(
-        self, legacy: Legacy, writer: Writer
+        self, legacy: LegacySystem, writer: Writer
     ) -> None:
         """A process that was frozen meanwhile isn't the one that acts any more."""
         legacy.apply(Create(order(1)), Create(order(2)))
@@ -158,7 +158,7 @@ class WriterTests(ConnectorTests):
 
     @needs("ledger")
     async def test_a_command_takes_effect_once_also_for_another_writer(
-        self, legacy: Legacy, ledger: LedgerWriter
+        self, legacy: LegacySystem, ledger: LedgerWriter
     ) -> None:
         legacy.apply(Create(order(1)))
         effect = await set_qty(legacy, "kit:1", 500)
@@ -179,19 +179,19 @@ class WriterTests(ConnectorTests):
 
     @needs("ledger")
     async def test_an_id_stands_for_one_content_in_the_ledger(
-        self, legacy: Legacy, ledger: LedgerWriter
+        self, legacy: LegacySystem, ledger: LedgerWriter
     ) -> None:
         legacy.apply(Create(order(1)))
         await ledger.execute([await set_qty(legacy, "kit:1", 504)])
         other = await set_qty(legacy, "kit:1", 999)
         (reused,) = await ledger.execute([other])
-        assert code(reused) == "key_reused"
+        assert rejection_code(reused) == "key_reused"
         assert await ledger.probe(other) is None
         assert qty_of(legacy) == 504
 
     @needs("ledger")
     async def test_the_ledger_answers_probes_by_the_commands_id_alone(
-        self, legacy: Legacy, ledger: LedgerWriter
+        self, legacy: LegacySystem, ledger: LedgerWriter
     ) -> None:
         legacy.apply(Create(order(1)))
         effect, missing = (
@@ -202,16 +202,16 @@ class WriterTests(ConnectorTests):
         assert await ledger.probe(bare) is None
         (done, failed) = await ledger.execute([effect, missing])
         assert isinstance(done, Done)
-        assert code(failed) == "not_found"
-        found = await ledger.probe(bare)
-        assert found is not None
-        assert (found.rows, found.repeated) == (1, True)
-        assert found.finished_at == done.finished_at
+        assert rejection_code(failed) == "not_found"
+        receipt = await ledger.probe(bare)
+        assert receipt is not None
+        assert (receipt.rows, receipt.repeated) == (1, True)
+        assert receipt.finished_at == done.finished_at
         assert await ledger.probe(missing) is None
 
     @needs("ledger")
     async def test_a_partition_s_former_owner_does_not_act_any_more(
-        self, legacy: Legacy, ledger: LedgerWriter
+        self, legacy: LegacySystem, ledger: LedgerWriter
     ) -> None:
         legacy.apply(Create(order(1)), Create(order(2)))
         mine = replace(await set_qty(legacy, "kit:1", 501, 1), partition="1")
@@ -234,7 +234,7 @@ class WriterTests(ConnectorTests):
 
     @needs("not ledger")
     async def test_without_a_ledger_a_probe_tells_what_has_happened_and_what_has_not(
-        self, legacy: Legacy, writer: Writer
+        self, legacy: LegacySystem, writer: Writer
     ) -> None:
         legacy.apply(Create(order(1)), Create(order(2)))
         first, second = (
@@ -242,25 +242,29 @@ class WriterTests(ConnectorTests):
             await set_qty(legacy, "kit:2", 502, 2),
         )
         for effect in (first, second):
-            told = await probed(writer, effect)
-            assert told is None or isinstance(told, Unsupported), told
+            answer = await probe_result(writer, effect)
+            assert answer is None or isinstance(answer, Unsupported), answer
         (done,) = await writer.execute([first])
         assert isinstance(done, Done), done
-        told = await probed(writer, first)
-        assert isinstance(told, Done | Unsupported), f"it has happened, but is not found: {told}"
-        told = await probed(writer, second)
-        assert told is None or isinstance(told, Unsupported), told
+        answer = await probe_result(writer, first)
+        assert isinstance(answer, Done | Unsupported), (
+            f"it has happened, but is not found: {answer}"
+        )
+        answer = await probe_result(writer, second)
+        assert answer is None or isinstance(answer, Unsupported), answer
         elsewhere = await legacy.connector.writer(legacy.system())
-        told = await probed(elsewhere, first)
-        assert isinstance(told, Done | Unsupported), f"it has happened, but is not found: {told}"
+        answer = await probe_result(elsewhere, first)
+        assert isinstance(answer, Done | Unsupported), (
+            f"it has happened, but is not found: {answer}"
+        )
         await elsewhere.close()
         assert [qty_of(legacy, number) for number in (1, 2)] == [501, order(2)["qty"]]
 
     async def test_outcomes_are_aligned_and_one_failure_spares_the_rest(
-        self, legacy: Legacy, writer: Writer
+        self, legacy: LegacySystem, writer: Writer
     ) -> None:
         legacy.apply(Create(order(1)), Create(order(2)), Create(order(3)))
-        records = Records((await legacy.connector.describe(legacy.system()))[legacy.table])
+        records = RecordDecoder((await legacy.connector.describe(legacy.system()))[legacy.table])
         seen: list[object] = []
 
         def agree(shape: Shape | None, row: Any) -> None:
@@ -280,8 +284,8 @@ class WriterTests(ConnectorTests):
         )
         assert qty_of(legacy, 2) == order(2)["qty"]
         (later,) = await writer.execute([await set_qty(legacy, "kit:3", 503, 2)])
-        assert [isinstance(one, Done) for one in outcomes] == [True, False, False, True]
-        assert [code(one) for one in outcomes[1:3]] == ["not_found", "conflict"]
+        assert [isinstance(outcome, Done) for outcome in outcomes] == [True, False, False, True]
+        assert [rejection_code(outcome) for outcome in outcomes[1:3]] == ["not_found", "conflict"]
         assert isinstance(later, Done)
         assert not later.repeated
         assert seen == [order(1)]
@@ -289,7 +293,7 @@ class WriterTests(ConnectorTests):
 
     @needs("every_change", "capture")
     async def test_a_command_s_changes_name_it_and_those_of_failed_ones_do_not_exist(
-        self, legacy: Legacy, writer: Writer, can: Capabilities
+        self, legacy: LegacySystem, writer: Writer, can: Capabilities
     ) -> None:
         legacy.apply(Create(order(1)), Create(order(2)))
         async with streaming(legacy) as stream:

@@ -34,7 +34,7 @@ _ASSERTING = (
     "fencing",
     "groups",
     "model",
-    "owned",
+    "partition_owner",
     "reading",
     "records",
     "topics",

@@ -19,7 +19,7 @@ from bridge.log.port import Entry, Log, Record, TopicPartition
 from bridge.model.errors import Fenced
 
 
-def say(**what: Any) -> None:
+def print_message(**what: Any) -> None:
     """One line to the suite."""
     sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()
@@ -31,88 +31,94 @@ async def go_on() -> None:
         raise SystemExit
 
 
-async def append(log: Log, told: Mapping[str, Any]) -> None:
+async def append(log: Log, arguments: Mapping[str, Any]) -> None:
     """Batches of `batch` numbered records to one partition, until killed."""
     number = 0
-    say(ready=True)
+    print_message(ready=True)
     while True:
-        await log.append(told["topic"], numbered(number, told["batch"]))
-        say(done=number)
+        await log.append(arguments["topic"], numbered(number, arguments["batch"]))
+        print_message(done=number)
         number += 1
 
 
-async def transact(log: Log, told: Mapping[str, Any]) -> None:
+async def transact(log: Log, arguments: Mapping[str, Any]) -> None:
     """Numbered transactions over several topics, an offset and a checkpoint, until killed."""
-    producer = await log.producer(told["producer"])
-    number = told["start"]
-    say(ready=True)
+    producer = await log.producer(arguments["producer"])
+    number = arguments["start"]
+    print_message(ready=True)
     while True:
         async with producer.transaction() as transaction:
-            for topic in told["topics"]:
-                await transaction.append(topic, numbered(number, told["batch"], told["partitions"]))
-            await transaction.append(told["positions"], [Entry(b"source", b"%d" % number)])
+            for topic in arguments["topics"]:
+                await transaction.append(
+                    topic, numbered(number, arguments["batch"], arguments["partitions"])
+                )
+            await transaction.append(arguments["positions"], [Entry(b"source", b"%d" % number)])
             transaction.commit_offsets(
-                told["group"], {TopicPartition(told["topics"][0], 0): number + 1}
+                arguments["group"], {TopicPartition(arguments["topics"][0], 0): number + 1}
             )
-        say(done=number)
+        print_message(done=number)
         number += 1
 
 
-async def commit(log: Log, told: Mapping[str, Any]) -> None:
+async def commit(log: Log, arguments: Mapping[str, Any]) -> None:
     """A plain member: reads, waits, then commits what it read."""
-    member = await log.join(told["group"], [told["topic"]], session_timeout=told["session"])
+    member = await log.join(
+        arguments["group"], [arguments["topic"]], session_timeout=arguments["session"]
+    )
     records: list[Record] = []
-    while len(records) < told["count"]:
+    while len(records) < arguments["count"]:
         records += await member.read(1000, 1.0)
-    say(read=len(records))
+    print_message(read=len(records))
     await go_on()
-    place = TopicPartition(told["topic"], 0)
+    partition = TopicPartition(arguments["topic"], 0)
     try:
-        await member.commit({place: records[-1].offset + 1})
-        say(outcome="committed")
+        await member.commit({partition: records[-1].offset + 1})
+        print_message(outcome="committed")
     except Fenced:
-        say(outcome="fenced")
+        print_message(outcome="fenced")
     await member.close()
 
 
-async def own(log: Log, told: Mapping[str, Any]) -> None:
+async def own(log: Log, arguments: Mapping[str, Any]) -> None:
     """An owner of partitions: answers each record once; `stop_at` waits in that transaction."""
     count = 0
     async with own_partitions(
         log,
-        told["bridge"],
-        told["group"],
-        [told["topic"]],
-        session_timeout=told["session"],
+        arguments["bridge"],
+        arguments["group"],
+        [arguments["topic"]],
+        session_timeout=arguments["session"],
     ) as owned:
         while True:
-            records = await owned.read(told["limit"], 1.0)
-            for place in {TopicPartition(r.topic, r.partition) for r in records}:
-                mine = [r for r in records if (r.topic, r.partition) == place]
+            records = await owned.read(arguments["limit"], 1.0)
+            for partition in {TopicPartition(r.topic, r.partition) for r in records}:
+                mine = [r for r in records if (r.topic, r.partition) == partition]
                 try:
-                    async with owned.transaction(place) as transaction:
+                    async with owned.transaction(partition) as transaction:
                         await transaction.append(
-                            told["answers"], [Entry(r.key, r.value) for r in mine]
+                            arguments["answers"], [Entry(r.key, r.value) for r in mine]
                         )
-                        transaction.commit_offsets(told["group"], {place: mine[-1].offset + 1})
-                        if told["stop_at"] == count:
-                            say(open=len(mine))
+                        transaction.commit_offsets(
+                            arguments["group"], {partition: mine[-1].offset + 1}
+                        )
+                        if arguments["stop_at"] == count:
+                            print_message(open=len(mine))
                             await go_on()
                         count += 1
-                    say(done=len(mine))
+                    print_message(done=len(mine))
                 except Fenced:
                     count += 1
-                    say(fenced=len(mine))
+                    print_message(fenced=len(mine))
 
 
-async def wait(log: Log, told: Mapping[str, Any]) -> None:
+async def wait(log: Log, arguments: Mapping[str, Any]) -> None:
     """Waits for records that don't come and tells what that cost."""
-    reader = await log.reader({TopicPartition(told["topic"], at): 0 for at in range(4)})
+    reader = await log.reader({TopicPartition(arguments["topic"], at): 0 for at in range(4)})
     await reader.read(10, 1.0)
     began, used = time.monotonic(), time.process_time()
-    got = await reader.read(10, told["seconds"])
-    say(
-        records=len(got),
+    records = await reader.read(10, arguments["seconds"])
+    print_message(
+        records=len(records),
         seconds=time.monotonic() - began,
         cpu=time.process_time() - used,
     )
@@ -126,13 +132,13 @@ def numbered(number: int, count: int, partitions: int = 1) -> list[Entry]:
     ]
 
 
-async def main(told: Mapping[str, Any]) -> None:
+async def main(arguments: Mapping[str, Any]) -> None:
     """Open the log and do what was told."""
-    log = make(told["build"], told["url"], told["options"])
+    log = make(arguments["build"], arguments["url"], arguments["options"])
     await log.open()
     await {"append": append, "transact": transact, "commit": commit, "own": own, "wait": wait}[
-        told["do"]
-    ](log, told)
+        arguments["do"]
+    ](log, arguments)
     await log.close()
 
 

@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from bridge.kit.log.parts import PATIENCE, Parts, read_all, read_count, whole
+from bridge.kit.log.harness import WAIT_TIMEOUT_S, LogHarness, from_beginning, read_all, read_count
 from bridge.kit.log.under_test import LogUnderTest
 from bridge.log.port import Entry, Log, Record, TopicSpec
 
-FILLER = b"filler"
-DAY = 86_400_000
+FILLER_KEY = b"filler"
+DAY_MS = 86_400_000
 
 
 async def compacted(
@@ -22,21 +22,21 @@ async def compacted(
 
     Logs that compact whole segments need newer records behind those that go: the filler.
     """
-    end = time.monotonic() + under_test.compacts_within
+    end = time.monotonic() + under_test.compaction_timeout_s
     while True:
-        await log.append(topic, [Entry(FILLER, b"")])
+        await log.append(topic, [Entry(FILLER_KEY, b"")])
         if under_test.compact is not None:
             await under_test.compact(log, topic)
-        got = [r for r in await read_all(log, whole(topic)) if r.key != FILLER]
-        if [(record.key, record.value) for record in got] == left:
-            return got
+        records = [r for r in await read_all(log, from_beginning(topic)) if r.key != FILLER_KEY]
+        if [(record.key, record.value) for record in records] == left:
+            return records
         if time.monotonic() > end:
-            seen = [(record.key, record.value) for record in got]
-            pytest.fail(f"after {under_test.compacts_within} s there is {seen}, not {left}")
+            seen = [(record.key, record.value) for record in records]
+            pytest.fail(f"after {under_test.compaction_timeout_s} s there is {seen}, not {left}")
         await asyncio.sleep(0.2)
 
 
-class CompactionSuite(Parts):
+class CompactionSuite(LogHarness):
     """What `cleanup="compact"` promises."""
 
     async def test_the_last_record_of_each_key_is_kept_where_it_stood(
@@ -51,12 +51,14 @@ class CompactionSuite(Parts):
                 await transaction.append(name, entries)
         await producer.close()
         await log.append(name, [Entry(b"1", b"last")])
-        before = await read_all(log, whole(name))
+        before = await read_all(log, from_beginning(name))
 
-        got = await compacted(log, under_test, name, [(b"0", b"3"), (b"2", b"3"), (b"1", b"last")])
+        records = await compacted(
+            log, under_test, name, [(b"0", b"3"), (b"2", b"3"), (b"1", b"last")]
+        )
 
         kept = {(r.key, r.value): r for r in before}
-        assert got == [kept[record.key, record.value] for record in got]
+        assert records == [kept[record.key, record.value] for record in records]
 
     async def test_a_tombstone_outlives_what_it_deletes(
         self, log: Log, under_test: LogUnderTest
@@ -72,7 +74,7 @@ class CompactionSuite(Parts):
     ) -> None:
         name, other = under_test.name("history"), under_test.name("atonce")
         await log.create_topics(
-            [TopicSpec(name, "compact", 1, history_ms=DAY), TopicSpec(other, "compact", 1)]
+            [TopicSpec(name, "compact", 1, history_ms=DAY_MS), TopicSpec(other, "compact", 1)]
         )
         entries = [Entry(b"a", b"1"), Entry(b"a", b"2"), Entry(b"a", b"3")]
         await log.append(name, entries)
@@ -87,16 +89,16 @@ class CompactionSuite(Parts):
         name = under_test.name("gaps")
         await log.create_topics([TopicSpec(name, "compact", 1)])
         await log.append(name, [Entry(b"a", b"%d" % at) for at in range(10)])
-        reader = await log.reader(whole(name))
-        first = await reader.read(2, PATIENCE)
-        offsets = [record.offset for record in await read_all(log, whole(name))]
+        reader = await log.reader(from_beginning(name))
+        first = await reader.read(2, WAIT_TIMEOUT_S)
+        offsets = [record.offset for record in await read_all(log, from_beginning(name))]
 
         await compacted(log, under_test, name, [(b"a", b"9")])
-        again = await log.reader(dict.fromkeys(whole(name), offsets[4]))
-        got = await again.read(1, PATIENCE)
+        again = await log.reader(dict.fromkeys(from_beginning(name), offsets[4]))
+        records = await again.read(1, WAIT_TIMEOUT_S)
 
         assert [record.value for record in first] == [b"0", b"1"]
-        assert [(record.value, record.offset) for record in got] == [(b"9", offsets[9])]
+        assert [(record.value, record.offset) for record in records] == [(b"9", offsets[9])]
         await reader.close()
         await again.close()
 
@@ -109,6 +111,6 @@ class CompactionSuite(Parts):
         if under_test.compact is not None:
             await under_test.compact(log, name)
 
-        reader = await log.reader(whole(name))
+        reader = await log.reader(from_beginning(name))
         assert len(await read_count(reader, 5)) == 5
         await reader.close()

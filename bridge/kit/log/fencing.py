@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.kit.log.parts import Parts, read_all, topic, whole
+from bridge.kit.log.harness import LogHarness, from_beginning, read_all, topic
 from bridge.kit.log.reading import numbered
 from bridge.kit.log.under_test import LogUnderTest
 from bridge.log.port import Entry, Log, TopicPartition
 from bridge.model.errors import Fenced
 
 
-class FencingSuite(Parts):
+class FencingSuite(LogHarness):
     """What `Log.producer` promises of the owner before."""
 
     async def test_a_second_producer_fences_the_first(
         self, log: Log, under_test: LogUnderTest
     ) -> None:
         name = await topic(log, under_test.name("zombie"))
-        group, place = under_test.name("group"), TopicPartition(name, 0)
+        group, partition = under_test.name("group"), TopicPartition(name, 0)
         identity = under_test.name("producer")
         other = under_test.make()
         await other.open()
@@ -30,13 +30,13 @@ class FencingSuite(Parts):
         with pytest.raises(Fenced):
             async with old.transaction() as transaction:
                 await transaction.append(name, [Entry(b"k", b"zombie")])
-                transaction.commit_offsets(group, {place: 9})
+                transaction.commit_offsets(group, {partition: 9})
         async with new.transaction() as transaction:
             await transaction.append(name, [Entry(b"k", b"new")])
 
-        got = [record.value for record in await read_all(log, whole(name))]
-        assert got == [b"old", b"new"]
-        assert await log.committed(group, [place]) == {place: None}
+        records = [record.value for record in await read_all(log, from_beginning(name))]
+        assert records == [b"old", b"new"]
+        assert await log.committed(group, [partition]) == {partition: None}
         await old.close()
         await new.close()
         await other.close()
@@ -45,7 +45,7 @@ class FencingSuite(Parts):
         self, log: Log, under_test: LogUnderTest
     ) -> None:
         name = await topic(log, under_test.name("taken"), 2)
-        group, place = under_test.name("group"), TopicPartition(name, 0)
+        group, partition = under_test.name("group"), TopicPartition(name, 0)
         identity = under_test.name("producer")
         other = under_test.make()
         await other.open()
@@ -54,14 +54,14 @@ class FencingSuite(Parts):
         with pytest.raises(Fenced):
             async with old.transaction() as transaction:
                 await transaction.append(name, [*numbered(5), *numbered(5, 0, 1)])
-                transaction.commit_offsets(group, {place: 9})
+                transaction.commit_offsets(group, {partition: 9})
                 new = await other.producer(identity)
-                assert await read_all(other, whole(name, 2)) == []
+                assert await read_all(other, from_beginning(name, 2)) == []
 
         async with new.transaction() as transaction:
             await transaction.append(name, [Entry(b"k", b"new")])
-        assert [record.value for record in await read_all(log, whole(name, 2))] == [b"new"]
-        assert await log.committed(group, [place]) == {place: None}
+        assert [record.value for record in await read_all(log, from_beginning(name, 2))] == [b"new"]
+        assert await log.committed(group, [partition]) == {partition: None}
         await old.close()
         await new.close()
         await other.close()
@@ -78,24 +78,24 @@ class FencingSuite(Parts):
                     await transaction.ready({name: [Entry(b"k", None)]})
                     await transaction.append(name, [Entry(b"k", b"zombie")])
 
-        assert await read_all(log, whole(name)) == []
+        assert await read_all(log, from_beginning(name)) == []
         await old.close()
         async with new.transaction() as transaction:
             await transaction.append(name, [Entry(b"k", b"new")])
-        assert len(await read_all(log, whole(name))) == 1
+        assert len(await read_all(log, from_beginning(name))) == 1
         await new.close()
 
     async def test_what_was_committed_before_a_takeover_is_visible_once_it_is_done(
         self, log: Log, under_test: LogUnderTest
     ) -> None:
         name = await topic(log, under_test.name("before"))
-        group, place = under_test.name("group"), TopicPartition(name, 0)
+        group, partition = under_test.name("group"), TopicPartition(name, 0)
         identity = under_test.name("producer")
         for at in range(5):
             producer = await log.producer(identity)
-            assert len(await read_all(log, whole(name))) == at
-            assert (await log.committed(group, [place]))[place] == (at or None)
+            assert len(await read_all(log, from_beginning(name))) == at
+            assert (await log.committed(group, [partition]))[partition] == (at or None)
             async with producer.transaction() as transaction:
                 await transaction.append(name, numbered(1, at))
-                transaction.commit_offsets(group, {place: at + 1})
+                transaction.commit_offsets(group, {partition: at + 1})
             await producer.close()

@@ -7,16 +7,16 @@ from collections.abc import Mapping
 
 import pytest
 
-from bridge.kit.log.parts import (
-    PATIENCE,
-    Parts,
-    after,
+from bridge.kit.log.harness import (
+    WAIT_TIMEOUT_S,
+    LogHarness,
     assigned_to,
+    from_beginning,
+    offsets_after,
     read_count,
     read_until,
     share,
     topic,
-    whole,
 )
 from bridge.kit.log.reading import numbered
 from bridge.kit.log.under_test import LogUnderTest
@@ -24,7 +24,7 @@ from bridge.log.port import Entry, Log, TopicPartition
 from bridge.model.errors import Rejected
 
 
-class Told:
+class RecordedRebalance:
     """Remembers what a consumer told about its partitions; seeks where it is asked to."""
 
     def __init__(self, seek: Mapping[TopicPartition, int] | None = None) -> None:
@@ -46,10 +46,10 @@ class Told:
         self.held |= partitions
         if self.seek is None:
             return None
-        return {place: at for place, at in self.seek.items() if place in partitions}
+        return {partition: at for partition, at in self.seek.items() if partition in partitions}
 
 
-class GroupSuite(Parts):
+class GroupSuite(LogHarness):
     """What `Log.join` promises."""
 
     async def test_a_lone_member_gets_every_partition_from_the_beginning(
@@ -57,13 +57,13 @@ class GroupSuite(Parts):
     ) -> None:
         name = await topic(log, under_test.name("alone"), 3)
         await log.append(name, [entry for at in range(3) for entry in numbered(4, 0, at)])
-        told = Told()
-        member = await log.join(under_test.name("group"), [name], told)
+        rebalance = RecordedRebalance()
+        member = await log.join(under_test.name("group"), [name], rebalance)
 
-        got = await read_count(member, 12)
+        records = await read_count(member, 12)
 
-        assert member.assignment() == set(whole(name, 3)) == told.held
-        assert {record.partition for record in got} == {0, 1, 2}
+        assert member.assignment() == set(from_beginning(name, 3)) == rebalance.held
+        assert {record.partition for record in records} == {0, 1, 2}
         await member.close()
 
     async def test_members_share_the_partitions_and_each_record_goes_to_one(
@@ -79,9 +79,9 @@ class GroupSuite(Parts):
         assert [len(member.assignment()) for member in members] == [2, 2, 2]
 
         await log.append(name, [entry for at in range(6) for entry in numbered(10, 0, at)])
-        got = await asyncio.gather(*(read_count(member, 20) for member in members))
+        received = await asyncio.gather(*(read_count(member, 20) for member in members))
 
-        for member, records in zip(members, got, strict=True):
+        for member, records in zip(members, received, strict=True):
             mine = {TopicPartition(record.topic, record.partition) for record in records}
             assert mine == member.assignment()
             await member.close()
@@ -94,14 +94,14 @@ class GroupSuite(Parts):
         name = await topic(log, under_test.name("leave"))
         group = under_test.name("group")
         await log.append(name, numbered(10))
-        first = await log.join(group, [name], session_timeout=2 * PATIENCE)
-        got = await read_count(first, 10)
-        place = TopicPartition(name, 0)
-        await first.commit({place: got[5].offset})
-        assert await log.committed(group, [place]) == {place: got[5].offset}
+        first = await log.join(group, [name], session_timeout=2 * WAIT_TIMEOUT_S)
+        records = await read_count(first, 10)
+        partition = TopicPartition(name, 0)
+        await first.commit({partition: records[5].offset})
+        assert await log.committed(group, [partition]) == {partition: records[5].offset}
         await first.close()
 
-        second = await log.join(group, [name], session_timeout=2 * PATIENCE)
+        second = await log.join(group, [name], session_timeout=2 * WAIT_TIMEOUT_S)
         again = await read_count(second, 5)
 
         assert [record.value for record in again] == [b"5", b"6", b"7", b"8", b"9"]
@@ -114,7 +114,7 @@ class GroupSuite(Parts):
         group = under_test.name("group")
         first = await log.join(group, [name])
         await share([first], 2)
-        first.pause(whole(name, 2))
+        first.pause(from_beginning(name, 2))
         other = under_test.make()
         await other.open()
         second = await other.join(group, [name])
@@ -126,7 +126,7 @@ class GroupSuite(Parts):
         await log.append(name, [entry for at in range(2) for entry in numbered(3, 0, at)])
 
         # What nobody committed may come twice on the way.
-        await read_until(first, lambda got: {record.partition for record in got} == {0, 1})
+        await read_until(first, lambda records: {record.partition for record in records} == {0, 1})
         await first.close()
 
     async def test_a_new_member_takes_its_share_and_nothing_is_read_twice_or_lost(
@@ -134,21 +134,21 @@ class GroupSuite(Parts):
     ) -> None:
         name = await topic(log, under_test.name("grow"), 4)
         group = under_test.name("group")
-        told = Told()
-        first = await log.join(group, [name], told)
+        rebalance = RecordedRebalance()
+        first = await log.join(group, [name], rebalance)
         await log.append(name, [entry for at in range(4) for entry in numbered(5, 0, at)])
-        got = await read_count(first, 20)
-        await first.commit(after(got))
+        records = await read_count(first, 20)
+        await first.commit(offsets_after(records))
 
         other = under_test.make()
         await other.open()
-        second = await other.join(group, [name], Told())
+        second = await other.join(group, [name], RecordedRebalance())
         await share([first, second], 4)
         await log.append(name, [entry for at in range(4) for entry in numbered(5, 5, at)])
         mine, theirs = await asyncio.gather(read_count(first, 10), read_count(second, 10))
 
-        assert told.held == first.assignment()
-        assert told.revocations >= 1
+        assert rebalance.held == first.assignment()
+        assert rebalance.revocations >= 1
         seen = sorted((record.partition, int(record.value or b"")) for record in [*mine, *theirs])
         assert seen == [(at, number) for at in range(4) for number in range(5, 10)]
         await first.close()
@@ -162,13 +162,13 @@ class GroupSuite(Parts):
         group = under_test.name("group")
         await log.append(name, [*numbered(10), *numbered(10, 0, 1)])
         first = await log.join(group, [name])
-        got = await read_count(first, 20)
-        await first.commit(after(got))
+        records = await read_count(first, 20)
+        await first.commit(offsets_after(records))
         await first.close()
-        sixth = next(record for record in got if record.value == b"6" and record.partition == 0)
+        sixth = next(record for record in records if record.value == b"6" and record.partition == 0)
 
-        told = Told({TopicPartition(name, 0): sixth.offset})
-        second = await log.join(group, [name], told)
+        rebalance = RecordedRebalance({TopicPartition(name, 0): sixth.offset})
+        second = await log.join(group, [name], rebalance)
         again = await read_count(second, 4)
 
         assert [record.value for record in again] == [b"6", b"7", b"8", b"9"]
@@ -181,18 +181,18 @@ class GroupSuite(Parts):
         name = await topic(log, under_test.name("late"))
         group = under_test.name("group")
         await log.append(name, numbered(10))
-        place = TopicPartition(name, 0)
-        reader = await log.reader(whole(name))
+        partition = TopicPartition(name, 0)
+        reader = await log.reader(from_beginning(name))
         offsets = [record.offset for record in await read_count(reader, 10)]
         await reader.close()
 
-        class Commits(Told):
+        class Commits(RecordedRebalance):
             async def assigned(
                 self, partitions: frozenset[TopicPartition]
             ) -> Mapping[TopicPartition, int] | None:
                 producer = await log.producer(under_test.name("late"))
                 async with producer.transaction() as transaction:
-                    transaction.commit_offsets(group, {place: offsets[8]})
+                    transaction.commit_offsets(group, {partition: offsets[8]})
                 await producer.close()
                 return await super().assigned(partitions)
 
@@ -209,9 +209,9 @@ class GroupSuite(Parts):
             await log.append(name, [Entry(b"k", name.encode(), partition=1)])
         member = await log.join(under_test.name("group"), names)
 
-        got = await read_count(member, 3)
+        records = await read_count(member, 3)
 
-        assert {record.value for record in got} == {name.encode() for name in names}
+        assert {record.value for record in records} == {name.encode() for name in names}
         await member.close()
 
     async def test_groups_are_independent_of_each_other(
@@ -232,22 +232,22 @@ class GroupSuite(Parts):
         group = under_test.name("group")
         await log.append(name, numbered(3))
         member = await log.join(group, [name])
-        got = await read_count(member, 3)
-        await member.commit(after(got))
+        records = await read_count(member, 3)
+        await member.commit(offsets_after(records))
 
         seen = (await log.groups())[group]
 
         assert len(seen.members) == 1
-        assert seen.committed == after(got)
+        assert seen.committed == offsets_after(records)
         await member.close()
 
     async def test_a_group_that_never_committed_has_none(
         self, log: Log, under_test: LogUnderTest
     ) -> None:
         name = await topic(log, under_test.name("never"))
-        place = TopicPartition(name, 0)
+        partition = TopicPartition(name, 0)
 
-        assert await log.committed(under_test.name("group"), [place]) == {place: None}
+        assert await log.committed(under_test.name("group"), [partition]) == {partition: None}
 
     async def test_offsets_are_reset_by_hand_only_while_nobody_is_a_member(
         self, log: Log, under_test: LogUnderTest
@@ -255,17 +255,17 @@ class GroupSuite(Parts):
         name = await topic(log, under_test.name("reset"))
         group = under_test.name("group")
         await log.append(name, numbered(5))
-        place = TopicPartition(name, 0)
+        partition = TopicPartition(name, 0)
         member = await log.join(group, [name])
-        got = await read_count(member, 5)
-        await member.commit(after(got))
+        records = await read_count(member, 5)
+        await member.commit(offsets_after(records))
 
         with pytest.raises(Rejected, match=group):
-            await log.reset_offsets(group, {place: got[1].offset})
+            await log.reset_offsets(group, {partition: records[1].offset})
         await member.close()
-        await log.reset_offsets(group, {place: got[1].offset})
+        await log.reset_offsets(group, {partition: records[1].offset})
 
-        assert await log.committed(group, [place]) == {place: got[1].offset}
+        assert await log.committed(group, [partition]) == {partition: records[1].offset}
         again = await log.join(group, [name])
         assert (await read_count(again, 4))[0].value == b"1"
         await again.close()
@@ -276,19 +276,19 @@ class GroupSuite(Parts):
         name = await topic(log, under_test.name("deleted"))
         group, other = under_test.name("group"), under_test.name("other")
         await log.append(name, numbered(5))
-        place = TopicPartition(name, 0)
+        partition = TopicPartition(name, 0)
         producer = await log.producer(under_test.name("deleting"))
         async with producer.transaction() as transaction:
-            transaction.commit_offsets(group, {place: 2})
+            transaction.commit_offsets(group, {partition: 2})
         async with producer.transaction() as transaction:
-            transaction.commit_offsets(other, {place: 2})
+            transaction.commit_offsets(other, {partition: 2})
         await producer.close()
-        assert await log.committed(group, [place]) == {place: 2}
+        assert await log.committed(group, [partition]) == {partition: 2}
 
         await log.delete_group(group)
 
-        assert await log.committed(group, [place]) == {place: None}
-        assert await log.committed(other, [place]) == {place: 2}
+        assert await log.committed(group, [partition]) == {partition: None}
+        assert await log.committed(other, [partition]) == {partition: 2}
         assert group not in await log.groups()
         member = await log.join(group, [name])
         assert (await read_count(member, 5))[0].value == b"0"
@@ -301,13 +301,13 @@ class GroupSuite(Parts):
         group = under_test.name("group")
         await log.append(name, numbered(5))
         member = await log.join(group, [name])
-        got = await read_count(member, 5)
-        await member.commit(after(got))
+        records = await read_count(member, 5)
+        await member.commit(offsets_after(records))
 
         with pytest.raises(Rejected, match=group):
             await log.delete_group(group)
 
-        assert await log.committed(group, [TopicPartition(name, 0)]) == after(got)
+        assert await log.committed(group, [TopicPartition(name, 0)]) == offsets_after(records)
         await member.close()
         await log.delete_group(group)
         assert group not in await log.groups()
@@ -329,6 +329,6 @@ class GroupSuite(Parts):
 
         assert len((await log.groups())[group].members) == 1
         await log.append(name, numbered(1))
-        got = await read_until(first, bool)
-        await first.commit(after(got))
+        records = await read_until(first, bool)
+        await first.commit(offsets_after(records))
         await first.close()

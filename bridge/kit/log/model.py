@@ -7,10 +7,9 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as some
+from hypothesis import HealthCheck, given, settings, strategies
 
-from bridge.kit.log.parts import Parts, read_all, topic, whole
+from bridge.kit.log.harness import LogHarness, from_beginning, read_all, topic
 from bridge.kit.log.under_test import LogUnderTest
 from bridge.log.port import Entry, Log, Producer, TopicPartition
 from bridge.model.errors import Fenced
@@ -23,7 +22,7 @@ class _Abort(Exception):
     """Aborts a transaction."""
 
 
-class ModelSuite(Parts):
+class ModelSuite(LogHarness):
     """Appends, commits, aborts, takeovers and restarts in any order."""
 
     async def test_random_histories_equal_the_model(self, under_test: LogUnderTest) -> None:
@@ -32,16 +31,18 @@ class ModelSuite(Parts):
 
 
 def _explore(under_test: LogUnderTest) -> None:
-    entries = some.lists(
-        some.tuples(
-            some.integers(0, PARTITIONS - 1),
-            some.binary(max_size=3),
-            some.none() | some.binary(max_size=20),
+    entries = strategies.lists(
+        strategies.tuples(
+            strategies.integers(0, PARTITIONS - 1),
+            strategies.binary(max_size=3),
+            strategies.none() | strategies.binary(max_size=20),
         ),
         max_size=5,
     )
-    does = some.sampled_from(["append", "commit", "abort", "fenced", "reopen", "read"])
-    steps = some.lists(some.tuples(does, entries, some.integers(1, 7)), max_size=12)
+    does = strategies.sampled_from(["append", "commit", "abort", "fenced", "reopen", "read"])
+    steps = strategies.lists(
+        strategies.tuples(does, entries, strategies.integers(1, 7)), max_size=12
+    )
 
     @settings(
         max_examples=under_test.examples,
@@ -86,7 +87,7 @@ class _Run:
     async def open(self) -> None:
         self.name = await topic(self.log, self.under_test.name("model"), PARTITIONS)
         self.producer = await self.log.producer(self.identity)
-        self.reader = await self.log.reader(whole(self.name, PARTITIONS))
+        self.reader = await self.log.reader(from_beginning(self.name, PARTITIONS))
 
     async def step(self, does: str, entries: list[Entry], number: int) -> None:
         if does == "append":
@@ -129,7 +130,7 @@ class _Run:
                 raise _Abort
 
     async def _reopen(self) -> None:
-        positions = {at: self.reader.position(at) for at in whole(self.name, PARTITIONS)}
+        positions = {at: self.reader.position(at) for at in from_beginning(self.name, PARTITIONS)}
         await self.close()
         self.old = []
         self.log = self.under_test.make()
@@ -138,13 +139,13 @@ class _Run:
         self.reader = await self.log.reader(positions)
 
     async def check(self) -> None:
-        place = TopicPartition(self.name, 0)
-        got = await read_all(self.log, whole(self.name, PARTITIONS))
+        partition = TopicPartition(self.name, 0)
+        records = await read_all(self.log, from_beginning(self.name, PARTITIONS))
         for at in range(PARTITIONS):
-            mine = [(record.key, record.value) for record in got if record.partition == at]
+            mine = [(record.key, record.value) for record in records if record.partition == at]
             assert mine == self.model[at]
             assert self.seen[at] == self.model[at][: len(self.seen[at])]
-        assert await self.log.committed(self.group, [place]) == {place: self.committed}
+        assert await self.log.committed(self.group, [partition]) == {partition: self.committed}
 
     async def close(self) -> None:
         await self.reader.close()

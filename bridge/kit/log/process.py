@@ -15,16 +15,16 @@ from typing import Any
 
 import pytest
 
-from bridge.kit.log.parts import PATIENCE
+from bridge.kit.log.harness import WAIT_TIMEOUT_S
 from bridge.kit.log.under_test import LogUnderTest
 
 
-class Child:
+class ChildProcess:
     """A running child. Everything that it said can be waited for, in order."""
 
-    def __init__(self, under_test: LogUnderTest, told: dict[str, Any]) -> None:
+    def __init__(self, under_test: LogUnderTest, arguments: dict[str, Any]) -> None:
         whole = {
-            **told,
+            **arguments,
             "build": under_test.build,
             "url": under_test.url,
             "options": dict(under_test.options),
@@ -46,7 +46,7 @@ class Child:
             self._lines.put(line)
         self._lines.put(None)
 
-    def said(self, what: str, patience: float = PATIENCE) -> Any:
+    def wait_for(self, what: str, patience: float = WAIT_TIMEOUT_S) -> Any:
         """The next line that has `what`; its value. Fails when the child ends before."""
         while True:
             try:
@@ -59,7 +59,7 @@ class Child:
             if what in heard:
                 return heard[what]
 
-    def lately(self, what: str) -> bool:
+    def has_said(self, what: str) -> bool:
         """Whether it said `what` since it was last listened to. Doesn't wait."""
         heard = False
         with contextlib.suppress(queue.Empty):
@@ -95,15 +95,15 @@ class Child:
         self._process.kill()
         self._process.wait()
 
-    def ends(self, patience: float = PATIENCE) -> int:
+    def ends(self, patience: float = WAIT_TIMEOUT_S) -> int:
         """Wait for its end; the exit code."""
         return self._process.wait(patience)
 
 
 @contextlib.contextmanager
-def child(under_test: LogUnderTest, **told: Any) -> Iterator[Child]:
+def child_process(under_test: LogUnderTest, **arguments: Any) -> Iterator[ChildProcess]:
     """A child process that is gone afterwards, whatever happened."""
-    running = Child(under_test, told)
+    running = ChildProcess(under_test, arguments)
     try:
         yield running
     finally:

@@ -6,7 +6,14 @@ import asyncio
 import contextlib
 import time
 
-from bridge.kit.log.parts import PATIENCE, Parts, read_all, read_count, topic, whole
+from bridge.kit.log.harness import (
+    WAIT_TIMEOUT_S,
+    LogHarness,
+    from_beginning,
+    read_all,
+    read_count,
+    topic,
+)
 from bridge.kit.log.under_test import LogUnderTest
 from bridge.log.port import Entry, Log, Record, TopicPartition
 
@@ -16,7 +23,7 @@ def numbered(count: int, start: int = 0, partition: int = 0) -> list[Entry]:
     return [Entry(b"k", b"%d" % at, partition=partition) for at in range(start, start + count)]
 
 
-class ReadingSuite(Parts):
+class ReadingSuite(LogHarness):
     """What `Log.reader` and the offsets promise."""
 
     async def test_a_reader_gets_at_most_what_it_asked_for_and_goes_on_from_there(
@@ -24,16 +31,16 @@ class ReadingSuite(Parts):
     ) -> None:
         name = await topic(log, under_test.name("limit"))
         await log.append(name, numbered(10))
-        reader = await log.reader(whole(name))
+        reader = await log.reader(from_beginning(name))
 
-        got: list[Record] = []
-        while len(got) < 10:
-            some = await reader.read(3, PATIENCE)
-            assert 1 <= len(some) <= 3
-            got += some
-            assert reader.position(TopicPartition(name, 0)) == some[-1].offset + 1
+        records: list[Record] = []
+        while len(records) < 10:
+            first_records = await reader.read(3, WAIT_TIMEOUT_S)
+            assert 1 <= len(first_records) <= 3
+            records += first_records
+            assert reader.position(TopicPartition(name, 0)) == first_records[-1].offset + 1
 
-        assert [record.value for record in got] == [b"%d" % at for at in range(10)]
+        assert [record.value for record in records] == [b"%d" % at for at in range(10)]
         assert await reader.read(3, 0.05) == []
         await reader.close()
 
@@ -42,14 +49,14 @@ class ReadingSuite(Parts):
     ) -> None:
         name = await topic(log, under_test.name("seek"))
         await log.append(name, numbered(20))
-        offsets = [record.offset for record in await read_all(log, whole(name))]
-        place = TopicPartition(name, 0)
-        reader = await log.reader({place: offsets[15]})
+        offsets = [record.offset for record in await read_all(log, from_beginning(name))]
+        partition = TopicPartition(name, 0)
+        reader = await log.reader({partition: offsets[15]})
 
         assert (await read_count(reader, 5))[0].value == b"15"
-        reader.seek(place, offsets[2])
-        assert (await reader.read(1, PATIENCE))[0].value == b"2"
-        reader.seek(place, offsets[18])
+        reader.seek(partition, offsets[2])
+        assert (await reader.read(1, WAIT_TIMEOUT_S))[0].value == b"2"
+        reader.seek(partition, offsets[18])
         assert [record.value for record in await read_count(reader, 2)] == [b"18", b"19"]
         await reader.close()
 
@@ -58,12 +65,12 @@ class ReadingSuite(Parts):
     ) -> None:
         name = await topic(log, under_test.name("pause"), 2)
         await log.append(name, [*numbered(5), *numbered(5, 100, 1)])
-        reader = await log.reader(whole(name, 2))
+        reader = await log.reader(from_beginning(name, 2))
         first = TopicPartition(name, 0)
 
         reader.pause([first])
-        got = await read_count(reader, 5)
-        assert {record.partition for record in got} == {1}
+        records = await read_count(reader, 5)
+        assert {record.partition for record in records} == {1}
         assert await reader.read(100, 0.1) == []
         reader.resume([first])
         assert {record.partition for record in await read_count(reader, 5)} == {0}
@@ -74,28 +81,28 @@ class ReadingSuite(Parts):
     ) -> None:
         name = await topic(log, under_test.name("prefetched"))
         await log.append(name, numbered(50))
-        reader = await log.reader(whole(name))
-        got = await reader.read(10, PATIENCE)
+        reader = await log.reader(from_beginning(name))
+        records = await reader.read(10, WAIT_TIMEOUT_S)
 
-        reader.pause(whole(name))
+        reader.pause(from_beginning(name))
         assert await reader.read(10, 0.1) == []
-        reader.resume(whole(name))
-        got += await read_count(reader, 50 - len(got))
+        reader.resume(from_beginning(name))
+        records += await read_count(reader, 50 - len(records))
 
-        assert [record.value for record in got] == [b"%d" % at for at in range(50)]
+        assert [record.value for record in records] == [b"%d" % at for at in range(50)]
         await reader.close()
 
     async def test_an_empty_read_takes_its_time_out_and_not_much_more(
         self, log: Log, under_test: LogUnderTest
     ) -> None:
         name = await topic(log, under_test.name("timeout"))
-        reader = await log.reader(whole(name))
+        reader = await log.reader(from_beginning(name))
         await reader.read(1, 0.0)
         began = time.monotonic()
 
         assert await reader.read(10, 0.4) == []
 
-        assert 0.35 <= time.monotonic() - began < PATIENCE / 3
+        assert 0.35 <= time.monotonic() - began < WAIT_TIMEOUT_S / 3
         await reader.close()
 
     async def test_a_waiting_reader_wakes_when_another_client_appends(
@@ -104,16 +111,16 @@ class ReadingSuite(Parts):
         name = await topic(log, under_test.name("wake"))
         other = under_test.make()
         await other.open()
-        reader = await log.reader(whole(name))
-        waiting = asyncio.create_task(reader.read(10, PATIENCE))
+        reader = await log.reader(from_beginning(name))
+        waiting = asyncio.create_task(reader.read(10, WAIT_TIMEOUT_S))
         await asyncio.sleep(0.3)
         began = time.monotonic()
 
         await other.append(name, [Entry(b"k", b"v")])
-        got = await waiting
+        records = await waiting
 
-        assert [record.value for record in got] == [b"v"]
-        assert time.monotonic() - began < PATIENCE / 2
+        assert [record.value for record in records] == [b"v"]
+        assert time.monotonic() - began < WAIT_TIMEOUT_S / 2
         await reader.close()
         await other.close()
 
@@ -121,19 +128,19 @@ class ReadingSuite(Parts):
         self, log: Log, under_test: LogUnderTest
     ) -> None:
         name = await topic(log, under_test.name("cancelled"))
-        reader = await log.reader(whole(name))
-        got: list[Record] = []
+        reader = await log.reader(from_beginning(name))
+        records: list[Record] = []
         for start in range(0, 200, 10):
             waiting = asyncio.create_task(reader.read(7, 5.0))
             await asyncio.sleep(0)
             await log.append(name, numbered(10, start))
             waiting.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                got += await waiting
+                records += await waiting
 
-        got += await read_count(reader, 200 - len(got))
+        records += await read_count(reader, 200 - len(records))
 
-        assert [int(record.value or b"") for record in got] == list(range(200))
+        assert [int(record.value or b"") for record in records] == list(range(200))
         await reader.close()
 
     async def test_offsets_tell_where_a_partition_begins_and_ends(
@@ -142,13 +149,13 @@ class ReadingSuite(Parts):
         name = await topic(log, under_test.name("ends"), 2)
         await log.append(name, numbered(7))
 
-        got = await read_all(log, whole(name, 2))
-        begin = await log.beginning_offsets(whole(name, 2))
-        end = await log.end_offsets(whole(name, 2))
+        records = await read_all(log, from_beginning(name, 2))
+        begin = await log.beginning_offsets(from_beginning(name, 2))
+        end = await log.end_offsets(from_beginning(name, 2))
 
         first, second = TopicPartition(name, 0), TopicPartition(name, 1)
-        assert begin[first] <= got[0].offset
-        assert end[first] > got[-1].offset
+        assert begin[first] <= records[0].offset
+        assert end[first] > records[-1].offset
         assert begin[second] == end[second]
 
     async def test_offsets_by_time_are_the_first_at_or_after_it(
@@ -158,8 +165,8 @@ class ReadingSuite(Parts):
         stamps = [1_700_000_000_000 + 1000 * at for at in range(10)]
         await log.append(name, [Entry(b"k", b"a", (), at, 0) for at in stamps[:5]])
         await log.append(name, [Entry(b"k", b"b", (), at, 0) for at in stamps[5:]])
-        got = await read_all(log, whole(name, 2))
-        offsets = [record.offset for record in got]
+        records = await read_all(log, from_beginning(name, 2))
+        offsets = [record.offset for record in records]
         first, second = TopicPartition(name, 0), TopicPartition(name, 1)
 
         for number in (0, 4, 5, 9):

@@ -6,14 +6,14 @@ import time
 
 import pytest
 
-from bridge.kit.log.parts import Parts, read_all, read_count, topic, whole
+from bridge.kit.log.harness import LogHarness, from_beginning, read_all, read_count, topic
 from bridge.kit.log.under_test import LogUnderTest
 from bridge.log.port import Entry, Log, RecordTooLarge, TopicPartition
 from bridge.model.errors import ConfigurationError
 from bridge.plan.murmur2 import partition
 
 
-class RecordSuite(Parts):
+class RecordSuite(LogHarness):
     """Appending and reading back."""
 
     async def test_records_of_a_partition_come_in_the_order_of_their_append(
@@ -24,10 +24,10 @@ class RecordSuite(Parts):
             entries = [Entry(None, b"%d" % (batch * 60 + at), partition=at % 3) for at in range(60)]
             await log.append(name, entries)
 
-        got = await read_all(log, whole(name, 3))
+        records = await read_all(log, from_beginning(name, 3))
 
         for number in range(3):
-            mine = [record for record in got if record.partition == number]
+            mine = [record for record in records if record.partition == number]
             assert [int(record.value or b"") for record in mine] == list(range(number, 300, 3))
             offsets = [record.offset for record in mine]
             assert offsets == sorted(set(offsets))
@@ -48,12 +48,12 @@ class RecordSuite(Parts):
 
         await log.append(name, entries)
 
-        got = await read_all(log, whole(name))
+        records = await read_all(log, from_beginning(name))
         assert [
             (record.key, record.value, [*map(tuple, record.headers)], record.timestamp)
-            for record in got
+            for record in records
         ] == [(entry.key, entry.value, [*entry.headers], entry.timestamp) for entry in entries]
-        assert {(record.topic, record.partition) for record in got} == {(name, 0)}
+        assert {(record.topic, record.partition) for record in records} == {(name, 0)}
 
     async def test_plain_tuples_serve_as_entries(self, log: Log, under_test: LogUnderTest) -> None:
         name = await topic(log, under_test.name("plain"), 2)
@@ -61,7 +61,7 @@ class RecordSuite(Parts):
 
         await log.append(name, plain)
 
-        (record,) = await read_all(log, whole(name, 2))
+        (record,) = await read_all(log, from_beginning(name, 2))
         assert tuple(record)[1] == 1
         assert (record.key, record.value, record.timestamp) == (b"k", b"v", 7)
 
@@ -73,7 +73,7 @@ class RecordSuite(Parts):
 
         await log.append(name, [Entry(b"k", b"v")])
 
-        (record,) = await read_all(log, whole(name))
+        (record,) = await read_all(log, from_beginning(name))
         assert before - 1 <= record.timestamp <= int(time.time() * 1000) + 1
 
     async def test_a_key_chooses_its_partition_by_murmur2_and_none_means_the_first(
@@ -84,8 +84,8 @@ class RecordSuite(Parts):
 
         await log.append(name, [*(Entry(key, key) for key in keys), Entry(None, b"keyless")])
 
-        got = await read_all(log, whole(name, 5))
-        where = {record.value: record.partition for record in got}
+        records = await read_all(log, from_beginning(name, 5))
+        where = {record.value: record.partition for record in records}
         assert where == {**{key: partition(key, 5) for key in keys}, b"keyless": 0}
         assert len({*where.values()}) == 5
 
@@ -98,9 +98,9 @@ class RecordSuite(Parts):
 
         await log.append(name, [Entry(b"before", b"1"), Entry(b"k", value), Entry(b"after", b"2")])
 
-        got = await read_all(log, whole(name))
-        assert [record.key for record in got] == [b"before", b"k", b"after"]
-        assert got[1].value == value
+        records = await read_all(log, from_beginning(name))
+        assert [record.key for record in records] == [b"before", b"k", b"after"]
+        assert records[1].value == value
 
     async def test_one_append_may_hold_many_large_records(
         self, log: Log, under_test: LogUnderTest
@@ -111,8 +111,8 @@ class RecordSuite(Parts):
 
         await log.append(name, [Entry(b"k", value) for value in values])
 
-        got = await read_all(log, whole(name))
-        assert [record.value for record in got] == values
+        records = await read_all(log, from_beginning(name))
+        assert [record.value for record in records] == values
 
     async def test_a_record_over_the_limit_is_refused_and_none_of_its_batch_is_there(
         self, log: Log, under_test: LogUnderTest
@@ -125,14 +125,14 @@ class RecordSuite(Parts):
 
         assert name in str(refused.value)
         assert refused.value.code == "record_too_large"
-        assert await read_all(log, whole(name)) == []
+        assert await read_all(log, from_beginning(name)) == []
 
     async def test_appending_nothing_is_nothing(self, log: Log, under_test: LogUnderTest) -> None:
         name = await topic(log, under_test.name("nothing"))
 
         await log.append(name, [])
 
-        assert await read_all(log, whole(name)) == []
+        assert await read_all(log, from_beginning(name)) == []
 
     async def test_an_unknown_topic_is_a_configuration_error_that_names_it(
         self, log: Log, under_test: LogUnderTest
@@ -152,7 +152,7 @@ class RecordSuite(Parts):
         other = under_test.make()
         await other.open()
         try:
-            reader = await other.reader(whole(name))
+            reader = await other.reader(from_beginning(name))
             assert [record.value for record in await read_count(reader, 1)] == [b"v"]
             await reader.close()
         finally:

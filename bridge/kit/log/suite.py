@@ -9,7 +9,7 @@ from bridge.kit.log.crashes import CrashSuite
 from bridge.kit.log.fencing import FencingSuite
 from bridge.kit.log.groups import GroupSuite
 from bridge.kit.log.model import ModelSuite
-from bridge.kit.log.owned import OwnedSuite
+from bridge.kit.log.partition_owner import PartitionOwnerSuite
 from bridge.kit.log.reading import ReadingSuite
 from bridge.kit.log.records import RecordSuite
 from bridge.kit.log.topics import TopicSuite
@@ -25,7 +25,7 @@ class LogSuite(
     TransactionSuite,
     FencingSuite,
     CompactionSuite,
-    OwnedSuite,
+    PartitionOwnerSuite,
     CrashSuite,
     ModelSuite,
 ):

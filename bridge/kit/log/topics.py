@@ -7,32 +7,32 @@ import time
 
 import pytest
 
-from bridge.kit.log.parts import PATIENCE, Parts, read_count, topic, whole
+from bridge.kit.log.harness import WAIT_TIMEOUT_S, LogHarness, from_beginning, read_count, topic
 from bridge.kit.log.under_test import LogUnderTest
 from bridge.log.port import Entry, Log, TopicPartition, TopicSpec
 from bridge.model.errors import ConfigurationError
 
-DAY = 86_400_000
+DAY_MS = 86_400_000
 
 
-class TopicSuite(Parts):
+class TopicSuite(LogHarness):
     """What `create_topics` and `topics` promise."""
 
     async def test_topics_are_listed_as_they_were_created(
         self, log: Log, under_test: LogUnderTest
     ) -> None:
         specs = [
-            TopicSpec(under_test.name("compact"), "compact", 3, history_ms=30 * DAY),
+            TopicSpec(under_test.name("compact"), "compact", 3, history_ms=30 * DAY_MS),
             TopicSpec(under_test.name("kept"), "delete", 1),
-            TopicSpec(under_test.name("forgotten"), "delete", 2, retention_ms=DAY),
+            TopicSpec(under_test.name("forgotten"), "delete", 2, retention_ms=DAY_MS),
             TopicSpec(f"_{under_test.name('internal')}", "compact", 1),
         ]
 
         await log.create_topics(specs)
 
-        there = await log.topics()
+        topics = await log.topics()
         for spec in specs:
-            seen = there[spec.name]
+            seen = topics[spec.name]
             assert seen.partitions == spec.partitions
             assert seen.spec.cleanup == spec.cleanup
             assert seen.spec.retention_ms == spec.retention_ms
@@ -46,7 +46,7 @@ class TopicSuite(Parts):
         await log.create_topics([TopicSpec(name, partitions=2), TopicSpec(name)])
 
         assert (await log.topics())[name].partitions == 2
-        reader = await log.reader(whole(name, 2))
+        reader = await log.reader(from_beginning(name, 2))
         await read_count(reader, 1)
         await reader.close()
 
@@ -84,13 +84,13 @@ class TopicSuite(Parts):
         everything = [TopicPartition(name, at) for name in names for at in range(250)]
         began = time.monotonic()
 
-        there = await log.topics()
+        topics = await log.topics()
         ends = await log.end_offsets(everything)
         reader = await log.reader(await log.beginning_offsets(everything))
-        got = await read_count(reader, 1)
+        records = await read_count(reader, 1)
 
-        assert [there[name].partitions for name in names] == [250] * 4
+        assert [topics[name].partitions for name in names] == [250] * 4
         assert len(ends) == 1000
-        assert (got[0].topic, got[0].partition) == (names[3], 249)
-        assert time.monotonic() - began < PATIENCE
+        assert (records[0].topic, records[0].partition) == (names[3], 249)
+        assert time.monotonic() - began < WAIT_TIMEOUT_S
         await reader.close()

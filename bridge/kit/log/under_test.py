@@ -33,9 +33,9 @@ class LogUnderTest:
     url: str
     options: Mapping[str, Any] = field(default_factory=dict)
     session_timeout: float = 3.0
-    takes_over_within: float = 60.0
+    takeover_timeout_s: float = 60.0
     compact: Callable[[Log, str], Awaitable[None]] | None = None
-    compacts_within: float = 60.0
+    compaction_timeout_s: float = 60.0
     idle_cpu: float = 0.05
     examples: int = 20
 

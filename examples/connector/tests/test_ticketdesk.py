@@ -17,7 +17,7 @@ from bridge.kit.connector import (
     ConnectorSuite,
     Create,
     Delete,
-    Lack,
+    Limitation,
     Operation,
     Rekey,
     TypeCase,
@@ -39,7 +39,7 @@ class TicketdeskLegacy:
         TypeCase("decimal(15,2)", "12.50", "decimal(15,2)", Decimal("12.50")),
     ]
     # What Ticketdesk's users can't do: take a transaction back.
-    lacks: frozenset[Lack] = frozenset({"rollback"})
+    limitations: frozenset[Limitation] = frozenset({"rollback"})
     key = KEY
 
     def __init__(self, sample: SampleSystem) -> None:
@@ -107,7 +107,7 @@ def as_json(row: Any) -> dict[str, Any]:
 
 class TestTicketdesk(ConnectorSuite):
     connector = connector
-    lacks = TicketdeskLegacy.lacks
+    limitations = TicketdeskLegacy.limitations
 
     @pytest.fixture
     def fresh(self) -> Iterator[TicketdeskLegacy]:

@@ -28,8 +28,8 @@ from bridge.connector import (
 )
 from bridge.kit.connector import ConnectorSuite, SqlLegacy, TypeCase
 from bridge.kit.connector.legacy import KEY, Create, Delete
-from bridge.kit.connector.load import order
-from bridge.kit.connector.records import Records
+from bridge.kit.connector.random_load import order
+from bridge.kit.connector.records import RecordDecoder
 from bridge.model.errors import HistoryLost, RowError
 from connectors.journal import JournalConnector
 from connectors.journal.connector import dialect_for
@@ -245,8 +245,8 @@ class Overlooks(Unledgered):
 Check = Callable[[ConnectorSuite, SqlLegacy, Capabilities], Awaitable[None]]
 
 
-async def records_of(legacy: SqlLegacy) -> Records:
-    return Records((await legacy.connector.describe(legacy.system()))[legacy.table])
+async def records_of(legacy: SqlLegacy) -> RecordDecoder:
+    return RecordDecoder((await legacy.connector.describe(legacy.system()))[legacy.table])
 
 
 async def past(suite: ConnectorSuite, legacy: SqlLegacy, _: Capabilities) -> None:
@@ -375,7 +375,7 @@ async def test_a_broken_connector_fails_where_the_intact_one_passes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # What never comes is waited for less long than a slow connector is given.
-    monkeypatch.setattr("bridge.kit.connector.stream.PATIENCE", 3.0)
+    monkeypatch.setattr("bridge.kit.connector.stream.WAIT_TIMEOUT_S", 3.0)
     intact = legacy.connector
     assert isinstance(intact, JournalConnector)
     await intact.setup(legacy.system())

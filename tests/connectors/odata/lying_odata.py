@@ -13,16 +13,16 @@ from bridge.kit.connector import (
     KEY,
     Create,
     Delete,
-    Lack,
-    Lie,
+    Limitation,
     Operation,
+    ServerLie,
     TypeCase,
     Update,
 )
 from connectors.odata.capture.options import ODataOptions
 from tests.connectors.odata.lying_service import LyingService
 
-WORDS: Mapping[Lie, str] = {
+WORDS: Mapping[ServerLie, str] = {
     "filters ignored": "filter",
     "filters find nothing": "filter finds nothing",
     "orders ignored": "order",
@@ -36,7 +36,7 @@ class LyingODataLegacy:
     """Its rows are those in the service's memory."""
 
     build = "connectors.odata.connector:connector"
-    lacks: frozenset[Lack] = frozenset({"rekey", "rollback"})
+    limitations: frozenset[Limitation] = frozenset({"rekey", "rollback"})
     types: Sequence[TypeCase] = ()
     key = KEY
 
@@ -46,7 +46,7 @@ class LyingODataLegacy:
         self.table = table
         self._service = service
 
-    def lie(self, *lies: Lie) -> None:
+    def lie(self, *lies: ServerLie) -> None:
         """As `LyingLegacy.lie`."""
         self._service.lies = {WORDS[lie] for lie in lies}
 

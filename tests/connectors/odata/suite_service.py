@@ -15,7 +15,7 @@ from bridge.kit.connector import (
     KEY,
     Create,
     Delete,
-    Lack,
+    Limitation,
     Operation,
     TypeCase,
     Update,
@@ -32,7 +32,7 @@ class ODataLegacy:
     """
 
     build = "connectors.odata.connector:connector"
-    lacks: frozenset[Lack] = frozenset({"rekey", "rollback"})
+    limitations: frozenset[Limitation] = frozenset({"rekey", "rollback"})
     key = KEY
 
     def __init__(

@@ -11,7 +11,7 @@ import pytest
 
 from bridge.connector import Done, Effect, System, TableUse
 from bridge.connector.answer_check import AnswerMismatch
-from bridge.kit.connector.lying import LyingTests
+from bridge.kit.connector.server_lies import ServerLieTests
 from bridge.model.errors import ConfigurationError, Rejected, Unsupported
 from connectors.odata.capture.options import ODataOptions
 from connectors.odata.commands.writer import ODataWriter
@@ -268,7 +268,7 @@ def test_a_service_of_v2_that_could_also_speak_v3_is_taken() -> None:
 # -- the connectors' suite -------------------------------------------------------------------
 
 
-class Lying(LyingTests):
+class Lying(ServerLieTests):
     connector = connector
     lies = tuple(WORDS)
     set = "Suites"

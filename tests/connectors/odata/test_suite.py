@@ -69,7 +69,7 @@ ODATAPY_TYPES = [
 
 class TestDeltaLinks(ConnectorSuite):
     connector = connector
-    lacks = ODataLegacy.lacks
+    limitations = ODataLegacy.limitations
 
     @pytest.fixture
     def fresh(self, odatapy: Odatapy) -> Iterator[ODataLegacy]:
@@ -79,7 +79,7 @@ class TestDeltaLinks(ConnectorSuite):
 
 class TestTimeOfChange(ConnectorSuite):
     connector = connector
-    lacks = ODataLegacy.lacks
+    limitations = ODataLegacy.limitations
 
     @pytest.fixture
     def fresh(self, cap: Cap) -> Iterator[ODataLegacy]:
@@ -89,7 +89,7 @@ class TestTimeOfChange(ConnectorSuite):
 
 class TestTimeOfChangeV2(ConnectorSuite):
     connector = connector
-    lacks = ODataLegacy.lacks
+    limitations = ODataLegacy.limitations
 
     @pytest.fixture
     def fresh(self, cap: Cap) -> Iterator[ODataLegacy]:
@@ -99,7 +99,7 @@ class TestTimeOfChangeV2(ConnectorSuite):
 
 class TestComparing(ConnectorSuite):
     connector = connector
-    lacks = ODataLegacy.lacks
+    limitations = ODataLegacy.limitations
 
     @pytest.fixture
     def fresh(self, cap: Cap) -> Iterator[ODataLegacy]:

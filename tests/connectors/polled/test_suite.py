@@ -16,14 +16,14 @@ from bridge.kit.connector import (
     ConnectorSuite,
     Create,
     Delete,
-    Lack,
+    Limitation,
     Operation,
     Rekey,
     TypeCase,
     Update,
 )
 from bridge.kit.connector.follower import Follower, check_promise
-from bridge.kit.connector.load import Load
+from bridge.kit.connector.random_load import RandomLoad
 from bridge.kit.connector.stream import streaming
 from tests.connectors.polled import fake
 from tests.connectors.polled.store import Store, Table
@@ -42,7 +42,7 @@ class FileLegacy:
     connector: Connector = fake.connector
     table = "kit_orders"
     types: Sequence[TypeCase] = TYPES
-    lacks: frozenset[Lack] = frozenset({"rollback"})
+    limitations: frozenset[Limitation] = frozenset({"rollback"})
     key = KEY
 
     def __init__(self, path: Path) -> None:
@@ -102,7 +102,7 @@ def _value(name: str, value: Any) -> Any:
 
 class TestPolled(ConnectorSuite):
     connector = fake.connector
-    lacks = FileLegacy.lacks
+    limitations = FileLegacy.limitations
 
     @pytest.fixture
     def fresh(self, tmp_path: Path) -> FileLegacy:
@@ -113,7 +113,7 @@ A, B, C = ({"n": number} for number in (1, 2, 3))
 
 
 @pytest.mark.parametrize(
-    ("told", "fits"),
+    ("steps", "fits"),
     [
         ([A, B, C, None], True),
         ([B, None], True),
@@ -158,7 +158,7 @@ async def test_the_suite_finds_a_source_that_loses_late_commits(tmp_path: Path) 
     legacy = FileLegacy(tmp_path / "erp.json")
     legacy.connector = Careless()
     legacy.start()
-    load = Load(seed=21)
+    load = RandomLoad(seed=21)
     async with streaming(legacy) as stream:
         follower = Follower(stream, legacy)
         for _ in range(100):

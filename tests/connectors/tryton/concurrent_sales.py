@@ -15,7 +15,7 @@ from bridge.kit.connector import (
     KEY,
     Create,
     Delete,
-    Lack,
+    Limitation,
     Operation,
     TypeCase,
     Update,
@@ -65,7 +65,7 @@ class TrytonLegacy:
     """
 
     build = "connectors.tryton.connector:connector"
-    lacks: frozenset[Lack] = frozenset({"rekey", "rollback"})
+    limitations: frozenset[Limitation] = frozenset({"rekey", "rollback"})
     table = "kit.order"
     key = "id"
 

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from bridge.connector import System
-from bridge.kit.connector import Lie
+from bridge.kit.connector import ServerLie
 from tests.between import Asked, Between, Say
 from tests.connectors.tryton.concurrent_sales import TrytonLegacy
 from tests.services.tryton import Tryton
@@ -81,7 +81,7 @@ class LyingTryton:
         return Say(answer.status_code, answer.content, {"Content-Type": "application/json"})
 
 
-WORDS: Mapping[Lie, str] = {
+WORDS: Mapping[ServerLie, str] = {
     "filters ignored": "every filter",
     "filters find nothing": "filter finds nothing",
     "orders ignored": "order",
@@ -96,7 +96,7 @@ class LyingTrytonLegacy(TrytonLegacy):
         super().__init__(erp, options={"reconcile": 0.5})
         self._service = service
 
-    def lie(self, *lies: Lie) -> None:
+    def lie(self, *lies: ServerLie) -> None:
         """As `LyingLegacy.lie`."""
         self._service.lies = {WORDS[lie] for lie in lies}
 

@@ -11,7 +11,7 @@ import pytest
 
 from bridge.connector import Batch, Done, Effect, System, TableUse
 from bridge.connector.answer_check import AnswerMismatch
-from bridge.kit.connector.lying import LyingTests
+from bridge.kit.connector.server_lies import ServerLieTests
 from bridge.model.errors import BridgeError, Rejected, Unsupported
 from connectors.tryton.capture.snapshot import TrytonSnapshot
 from connectors.tryton.capture.source import TrytonSource
@@ -198,7 +198,7 @@ def test_a_row_that_certainly_does_not_fit_is_told(domain: list[Any], holds: boo
     assert may_satisfy({"id": 1, "a": 1, "b": "x", "c": None}, domain) == holds
 
 
-class TestLying(LyingTests):
+class TestLying(ServerLieTests):
     connector = connector
     lies = tuple(WORDS)
 

@@ -63,7 +63,7 @@ TYPES = [
 
 class TestTryton(ConnectorSuite):
     connector = connector
-    lacks = TrytonLegacy.lacks
+    limitations = TrytonLegacy.limitations
 
     @pytest.fixture
     def fresh(self, tryton: Tryton) -> TrytonLegacy:

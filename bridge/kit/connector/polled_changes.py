@@ -14,23 +14,23 @@ import pytest
 
 from bridge.connector import CREATE, DELETE, Capabilities, Stale
 from bridge.kit.connector.base import ConnectorTests, needs
-from bridge.kit.connector.follower import Follower, Witness, check_promise, sifted
-from bridge.kit.connector.legacy import KEY, Create, Delete, Legacy, Rekey, Update
-from bridge.kit.connector.load import Load, Running, order
-from bridge.kit.connector.opening import PATIENCE
-from bridge.kit.connector.process import Captured
+from bridge.kit.connector.capture_process import CaptureProcess
+from bridge.kit.connector.follower import Follower, Witness, changed_keys, check_promise
+from bridge.kit.connector.legacy import KEY, Create, Delete, LegacySystem, Rekey, Update
+from bridge.kit.connector.open_source import WAIT_TIMEOUT_S
+from bridge.kit.connector.random_load import LoadThread, RandomLoad, order
 from bridge.kit.connector.stream import streaming
-from bridge.kit.connector.window import Window
+from bridge.kit.connector.watermark_window import WatermarkWindow
 
-MOST_BYTES = 64 * 1024
+MAX_CHECKPOINT_BYTES = 64 * 1024
 
 
 @needs("capture", "not every_change")
-class WeakerTests(ConnectorTests):
+class PolledChangeTests(ConnectorTests):
     """Left out where the connector declares `every_change`: then more is asked of it elsewhere."""
 
     async def test_states_are_told_one_by_one_when_there_is_time_between_them(
-        self, legacy: Legacy, can: Capabilities
+        self, legacy: LegacySystem, can: Capabilities
     ) -> None:
         witness = Witness(legacy)
         nothing = {"customer": None, "qty": None, "price": None}
@@ -48,13 +48,13 @@ class WeakerTests(ConnectorTests):
         check_promise(follower.states, witness.truth)
         assert follower.states[order(1)[KEY],] == witness.truth[order(1)[KEY],][1:]
         assert follower.states[order(2)[KEY],] == [order(2), None]
-        assert stream.told[0].op == CREATE or stream.told[0].before is None
+        assert stream.steps[0].op == CREATE or stream.steps[0].before is None
         assert can.before == "none" or can.before == stream.changes[0].shape.before
         for change in stream.changes:
             assert change.shape.before == "full" or not change.old_full
 
     async def test_deletes_arrive_by_the_means_that_are_declared(
-        self, legacy: Legacy, can: Capabilities
+        self, legacy: LegacySystem, can: Capabilities
     ) -> None:
         legacy.apply(*(Create(order(number)) for number in range(1, 8)))
         async with streaming(legacy) as stream:
@@ -67,15 +67,15 @@ class WeakerTests(ConnectorTests):
             follower.compared = 0
             legacy.apply(Delete(order(3)[KEY]), Delete(order(7)[KEY]))
             await follower.until_equal()
-        told = [step.key for step in stream.told if step.op == DELETE]
+        deleted_keys = [step.key for step in stream.steps if step.op == DELETE]
         if can.deletes == "streamed":
-            assert set(told) == {(order(3)[KEY],), (order(7)[KEY],)}
+            assert set(deleted_keys) == {(order(3)[KEY],), (order(7)[KEY],)}
         if can.deletes == "reconciled":
-            assert not told
+            assert not deleted_keys
             assert follower.compared
 
     @needs("rekey")
-    async def test_a_row_that_gets_another_key_goes_and_comes(self, legacy: Legacy) -> None:
+    async def test_a_row_that_gets_another_key_goes_and_comes(self, legacy: LegacySystem) -> None:
         witness = Witness(legacy)
         async with streaming(legacy) as stream:
             follower = Follower(stream, legacy)
@@ -86,10 +86,12 @@ class WeakerTests(ConnectorTests):
         check_promise(follower.states, witness.truth)
 
     async def test_under_a_load_what_is_told_was_true_and_ends_with_the_truth(
-        self, legacy: Legacy
+        self, legacy: LegacySystem
     ) -> None:
         witness = Witness(legacy)
-        running = Running(witness, Load(seed=21, lacks=legacy.lacks), transactions=60)
+        running = LoadThread(
+            witness, RandomLoad(seed=21, limitations=legacy.limitations), transactions=60
+        )
         async with streaming(legacy) as stream:
             follower = Follower(stream, legacy)
             running.start()
@@ -100,7 +102,7 @@ class WeakerTests(ConnectorTests):
         check_promise(follower.states, witness.truth)
 
     async def test_positions_are_the_source_s_or_left_to_be_counted(
-        self, legacy: Legacy, can: Capabilities
+        self, legacy: LegacySystem, can: Capabilities
     ) -> None:
         async with streaming(legacy) as stream:
             for number in range(1, 6):
@@ -115,35 +117,37 @@ class WeakerTests(ConnectorTests):
                 assert time.time() - 300 < seconds < time.time() + 60
 
     async def test_many_rows_changed_at_once_are_all_told_in_small_batches(
-        self, legacy: Legacy
+        self, legacy: LegacySystem
     ) -> None:
         """A page that ends between rows of one change time loses none of them."""
         async with streaming(legacy) as stream:
             legacy.apply(*(Create(order(number)) for number in range(1, 41)))
             await stream.until(40, limit=3)
             await stream.quiet()
-        assert sifted(stream.told) == {(order(number)[KEY],) for number in range(1, 41)}
-        assert len(stream.told) == 40, "a row was told again though nothing happened"
+        assert changed_keys(stream.steps) == {(order(number)[KEY],) for number in range(1, 41)}
+        assert len(stream.steps) == 40, "a row was told again though nothing happened"
 
     async def test_a_source_goes_on_behind_any_batch_and_tells_nothing_again(
-        self, legacy: Legacy
+        self, legacy: LegacySystem
     ) -> None:
         async with streaming(legacy) as stream:
             legacy.apply(*(Create(order(number)) for number in range(1, 10)))
             await stream.until(9, limit=2)
             await stream.quiet()
-            borders, records = stream.borders, stream.records
+            borders, records = stream.batch_ends, stream.records
         keys = {(order(number)[KEY],) for number in range(1, 10)}
         for border in borders:
-            assert len(border.checkpoint) <= MOST_BYTES
+            assert len(border.checkpoint) <= MAX_CHECKPOINT_BYTES
             async with streaming(legacy, border.checkpoint, records) as again:
-                await again.until(9 - border.told)
+                await again.until(9 - border.steps)
                 await again.quiet(0.3)
-            before = sifted(stream.told[: border.told])
-            assert sifted(again.told) == keys - before
-            assert len(again.told) == len(keys - before)
+            before = changed_keys(stream.steps[: border.steps])
+            assert changed_keys(again.steps) == keys - before
+            assert len(again.steps) == len(keys - before)
 
-    async def test_what_happened_while_no_source_ran_is_made_up_for(self, legacy: Legacy) -> None:
+    async def test_what_happened_while_no_source_ran_is_made_up_for(
+        self, legacy: LegacySystem
+    ) -> None:
         witness = Witness(legacy)
         async with streaming(legacy) as stream:
             follower = Follower(stream, legacy)
@@ -156,7 +160,7 @@ class WeakerTests(ConnectorTests):
         check_promise(follower.states, witness.truth)
 
     async def test_changes_are_acknowledged_while_a_read_waits_and_none_is_lost(
-        self, legacy: Legacy
+        self, legacy: LegacySystem
     ) -> None:
         async with streaming(legacy) as stream:
             for number in range(1, 15):
@@ -165,26 +169,26 @@ class WeakerTests(ConnectorTests):
                 await stream.source.ack(stream.checkpoint)
                 await reading
             await stream.until(14)
-        assert sifted(stream.told) == {(order(number)[KEY],) for number in range(1, 15)}
+        assert changed_keys(stream.steps) == {(order(number)[KEY],) for number in range(1, 15)}
 
-    async def test_complete_looks_at_the_tables_are_counted(self, legacy: Legacy) -> None:
+    async def test_complete_looks_at_the_tables_are_counted(self, legacy: LegacySystem) -> None:
         async with streaming(legacy) as stream:
             follower = Follower(stream, legacy)
             for number in range(1, 4):
                 legacy.apply(Create(order(number)))
                 await follower.looked()
-                assert len(stream.told) == number, "a look was counted before all of it was told"
+                assert len(stream.steps) == number, "a look was counted before all of it was told"
 
     @needs("snapshot")
     async def test_marks_come_back_once_and_behind_what_was_told_before_them(
-        self, legacy: Legacy
+        self, legacy: LegacySystem
     ) -> None:
         async with streaming(legacy) as stream:
             for number in range(1, 6):
                 legacy.apply(Create(order(number)))
                 await stream.until(number)
                 await stream.source.write_watermark(f"mark {number}")
-                deadline = time.monotonic() + PATIENCE
+                deadline = time.monotonic() + WAIT_TIMEOUT_S
                 while f"mark {number}" not in stream.log:
                     assert time.monotonic() < deadline, f"mark {number} did not come back"
                     await stream.read()
@@ -198,16 +202,16 @@ class WeakerTests(ConnectorTests):
     @needs("snapshot")
     @pytest.mark.parametrize("seed", [31, 32])
     async def test_a_snapshot_under_a_load_ends_equal_and_takes_nothing_back(
-        self, legacy: Legacy, seed: int
+        self, legacy: LegacySystem, seed: int
     ) -> None:
         witness = Witness(legacy)
-        there = [order(number) for number in range(1, 60)]
-        witness.apply(*(Create(row) for row in there))
-        load = Load(seed, [row[KEY] for row in there], legacy.lacks)
-        running = Running(witness, load, transactions=60)
+        rows_before = [order(number) for number in range(1, 60)]
+        witness.apply(*(Create(row) for row in rows_before))
+        load = RandomLoad(seed, [row[KEY] for row in rows_before], legacy.limitations)
+        running = LoadThread(witness, load, transactions=60)
         async with streaming(legacy) as stream:
             snapshot = await legacy.connector.snapshot(legacy.system())
-            window = Window(stream, snapshot, legacy.table, limit=7)
+            window = WatermarkWindow(stream, snapshot, legacy.table, limit=7)
             running.start()
             await window.take()
             await asyncio.to_thread(running.end)
@@ -224,14 +228,16 @@ class WeakerTests(ConnectorTests):
         assert window.chunks > 3
 
     async def test_capture_that_is_killed_again_and_again_loses_no_last_state(
-        self, legacy: Legacy
+        self, legacy: LegacySystem
     ) -> None:
         """SIGKILL at random moments; what the child wrote whole before it died is the log."""
         witness = Witness(legacy)
         async with streaming(legacy) as stream:
             begun = stream.checkpoint
-        log, dice = Captured(begun), random.Random(3)  # noqa: S311
-        running = Running(witness, Load(seed=3, lacks=legacy.lacks), transactions=60)
+        log, dice = CaptureProcess(begun), random.Random(3)  # noqa: S311
+        running = LoadThread(
+            witness, RandomLoad(seed=3, limitations=legacy.limitations), transactions=60
+        )
         running.start()
         for _ in range(4):
             await log.start(legacy, limit=3)
@@ -242,9 +248,9 @@ class WeakerTests(ConnectorTests):
         stream.records.names |= log.names
         async with streaming(legacy, log.checkpoint, stream.records) as last:
             follower = Follower(last, legacy)
-            follower.take(log.told)
+            follower.take(log.steps)
             for stale in log.stale:
                 await follower.compare(stale)
             await follower.until_equal()
         check_promise(follower.states, witness.truth)
-        assert log.told, "the child told nothing before it was killed"
+        assert log.steps, "the child told nothing before it was killed"

@@ -6,18 +6,18 @@ import asyncio
 import time
 
 from bridge.connector import Checkpoint, Source, System
-from bridge.kit.connector.legacy import Legacy
+from bridge.kit.connector.legacy import LegacySystem
 from bridge.model.errors import RetryLater
 
-PATIENCE = 60.0
+WAIT_TIMEOUT_S = 60.0
 """Seconds that the suite waits for what must come."""
 
 
 async def open_source(
-    legacy: Legacy, system: System, after: Checkpoint | None
+    legacy: LegacySystem, system: System, after: Checkpoint | None
 ) -> tuple[Source, Checkpoint]:
     """An open source; one whose predecessor is still being noticed dead is asked for again."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + WAIT_TIMEOUT_S
     while True:
         source = await legacy.connector.source(system)
         try:

@@ -11,7 +11,7 @@ from bridge.kit.connector.legacy import (
     KEY,
     Create,
     Delete,
-    Lack,
+    Limitation,
     Operation,
     Rekey,
     Update,
@@ -29,14 +29,17 @@ def order(number: int, **more: Any) -> dict[str, Any]:
     return row | more
 
 
-class Load:
+class RandomLoad:
     """Random operations that fit the rows that are there. Keys are never used again."""
 
     def __init__(
-        self, seed: int, keys: list[str] | None = None, lacks: frozenset[Lack] = frozenset()
+        self,
+        seed: int,
+        keys: list[str] | None = None,
+        limitations: frozenset[Limitation] = frozenset(),
     ) -> None:
         self._random = random.Random(seed)  # noqa: S311 - made-up data
-        self._rekeys = "rekey" not in lacks
+        self._rekeys = "rekey" not in limitations
         self._keys = list(keys or ())
         self._next = 1 + max((int(key) for key in self._keys), default=0)
 
@@ -68,20 +71,20 @@ class Load:
         return self._next - 1
 
 
-class Applies(Protocol):
+class AppliesOperations(Protocol):
     """A legacy system, or a witness before one."""
 
     def apply(self, *operations: Operation) -> None: ...
 
 
-class Running:
+class LoadThread:
     """A load in a thread, as a legacy program that goes on whatever the bridge does."""
 
-    def __init__(self, legacy: Applies, load: Load, transactions: int) -> None:
+    def __init__(self, legacy: AppliesOperations, load: RandomLoad, transactions: int) -> None:
         self._thread = threading.Thread(target=self._run, args=(legacy, load, transactions))
         self._error: BaseException | None = None
 
-    def _run(self, legacy: Applies, load: Load, transactions: int) -> None:
+    def _run(self, legacy: AppliesOperations, load: RandomLoad, transactions: int) -> None:
         try:
             for number in range(transactions):
                 # A rolled-back transaction leaves the keys as they were, so it only updates.

@@ -7,8 +7,15 @@ from typing import Any, cast
 
 import pytest
 
-from bridge.kit.log.groups import Told
-from bridge.kit.log.parts import PATIENCE, Parts, after, read_all, topic, whole
+from bridge.kit.log.groups import RecordedRebalance
+from bridge.kit.log.harness import (
+    WAIT_TIMEOUT_S,
+    LogHarness,
+    from_beginning,
+    offsets_after,
+    read_all,
+    topic,
+)
 from bridge.kit.log.reading import numbered
 from bridge.kit.log.under_test import LogUnderTest
 from bridge.log.partition_owner import PartitionOwner, own_partitions
@@ -18,14 +25,14 @@ from bridge.model.errors import Fenced, RetryLater
 
 async def read_owned(owned: PartitionOwner, count: int) -> list[Record]:
     """Read until that many records came."""
-    got: list[Record] = []
-    async with asyncio.timeout(PATIENCE):
-        while len(got) < count:
-            got += await owned.read(1000, 0.5)
-    return got
+    records: list[Record] = []
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
+        while len(records) < count:
+            records += await owned.read(1000, 0.5)
+    return records
 
 
-class Flaky:
+class FlakyProducerLog:
     """A log whose `producer` fails as often as it is told to."""
 
     def __init__(self, log: Log) -> None:
@@ -43,7 +50,7 @@ class Flaky:
         return await self._log.producer(transactional_id)
 
 
-class OwnedSuite(Parts):
+class PartitionOwnerSuite(LogHarness):
     """What `own_partitions` promises on this log."""
 
     async def test_an_owner_answers_and_commits_partition_by_partition(
@@ -55,30 +62,30 @@ class OwnedSuite(Parts):
         await log.append(events, [entry for at in range(3) for entry in numbered(5, 0, at)])
 
         async with own_partitions(log, bridge, group, [events]) as owned:
-            got = await read_owned(owned, 15)
-            for place in whole(events, 3):
-                mine = [record for record in got if record.partition == place.partition]
-                async with owned.transaction(place) as transaction:
+            records = await read_owned(owned, 15)
+            for partition in from_beginning(events, 3):
+                mine = [record for record in records if record.partition == partition.partition]
+                async with owned.transaction(partition) as transaction:
                     await transaction.append(
                         answers, [Entry(r.key, r.value, partition=r.partition) for r in mine]
                     )
-                    transaction.commit_offsets(group, after(mine))
+                    transaction.commit_offsets(group, offsets_after(mine))
 
-        assert len(await read_all(log, whole(answers, 3))) == 15
-        assert await log.committed(group, whole(events, 3)) == after(got)
+        assert len(await read_all(log, from_beginning(answers, 3))) == 15
+        assert await log.committed(group, from_beginning(events, 3)) == offsets_after(records)
 
     async def test_the_next_owner_starts_where_the_last_one_committed(
         self, log: Log, under_test: LogUnderTest
     ) -> None:
         events = await topic(log, under_test.name("events"))
         bridge, group = under_test.name("bridge"), under_test.name("group")
-        place = TopicPartition(events, 0)
+        partition = TopicPartition(events, 0)
         await log.append(events, numbered(10))
 
         async with own_partitions(log, bridge, group, [events]) as owned:
-            got = await read_owned(owned, 10)
-            async with owned.transaction(place) as transaction:
-                transaction.commit_offsets(group, after(got[:7]))
+            records = await read_owned(owned, 10)
+            async with owned.transaction(partition) as transaction:
+                transaction.commit_offsets(group, offsets_after(records[:7]))
         async with own_partitions(log, bridge, group, [events]) as owned:
             again = await read_owned(owned, 3)
 
@@ -91,18 +98,18 @@ class OwnedSuite(Parts):
         bridge, group = under_test.name("bridge"), under_test.name("group")
         other = under_test.make()
         await other.open()
-        told = Told()
+        rebalance = RecordedRebalance()
 
-        async with own_partitions(log, bridge, group, [events], told) as first:
-            async with asyncio.timeout(PATIENCE):
-                while len(told.held) < 2:
+        async with own_partitions(log, bridge, group, [events], rebalance) as first:
+            async with asyncio.timeout(WAIT_TIMEOUT_S):
+                while len(rebalance.held) < 2:
                     await first.read(10, 0.1)
             async with own_partitions(other, bridge, group, [events]) as second:
-                async with asyncio.timeout(PATIENCE):
-                    while len(told.held) != 1 or len(second.member.assignment()) != 1:
+                async with asyncio.timeout(WAIT_TIMEOUT_S):
+                    while len(rebalance.held) != 1 or len(second.member.assignment()) != 1:
                         await asyncio.gather(first.read(10, 0.1), second.read(10, 0.1))
                 (gone,) = second.member.assignment()
-                (kept,) = told.held
+                (kept,) = rebalance.held
 
                 with pytest.raises(Fenced, match=events):
                     async with first.transaction(gone) as transaction:
@@ -122,56 +129,56 @@ class OwnedSuite(Parts):
         events = await topic(log, under_test.name("events"))
         answers = await topic(log, under_test.name("answers"))
         bridge, group = under_test.name("bridge"), under_test.name("group")
-        place = TopicPartition(events, 0)
+        partition = TopicPartition(events, 0)
         await log.append(events, numbered(4))
-        told = Told()
+        rebalance = RecordedRebalance()
 
-        async with own_partitions(log, bridge, group, [events], told) as owned:
-            got = await read_owned(owned, 4)
+        async with own_partitions(log, bridge, group, [events], rebalance) as owned:
+            records = await read_owned(owned, 4)
             zombie = await log.producer(f"{bridge}.{group}.{events}.0")
             with pytest.raises(Fenced):
-                async with owned.transaction(place) as transaction:
+                async with owned.transaction(partition) as transaction:
                     await transaction.append(answers, numbered(4))
-                    transaction.commit_offsets(group, after(got))
+                    transaction.commit_offsets(group, offsets_after(records))
             again = await read_owned(owned, 4)
-            async with owned.transaction(place) as transaction:
+            async with owned.transaction(partition) as transaction:
                 await transaction.append(answers, numbered(4))
-                transaction.commit_offsets(group, after(again))
+                transaction.commit_offsets(group, offsets_after(again))
             with pytest.raises(Fenced):
                 async with zombie.transaction() as transaction:
                     await transaction.append(answers, numbered(4))
             await zombie.close()
 
-        assert [record.value for record in again] == [record.value for record in got]
-        assert len(await read_all(log, whole(answers))) == 4
-        assert told.revocations == 1
+        assert [record.value for record in again] == [record.value for record in records]
+        assert len(await read_all(log, from_beginning(answers))) == 4
+        assert rebalance.revocations == 1
 
     async def test_a_partition_that_could_not_be_taken_yet_is_taken_by_a_later_read(
         self, log: Log, under_test: LogUnderTest
     ) -> None:
         events = await topic(log, under_test.name("events"))
         bridge, group = under_test.name("bridge"), under_test.name("group")
-        place = TopicPartition(events, 0)
+        partition = TopicPartition(events, 0)
         await log.append(events, numbered(2))
-        told = Told()
-        flaky = Flaky(log)
+        rebalance = RecordedRebalance()
+        flaky = FlakyProducerLog(log)
         flaky.fails = 1
 
-        async with own_partitions(cast("Log", flaky), bridge, group, [events], told) as owned:
+        async with own_partitions(cast("Log", flaky), bridge, group, [events], rebalance) as owned:
             with pytest.raises(RetryLater):
                 await read_owned(owned, 2)
             await read_owned(owned, 2)
             zombie = await log.producer(f"{bridge}.{group}.{events}.0")
             with pytest.raises(Fenced):
-                async with owned.transaction(place) as transaction:
-                    transaction.commit_offsets(group, {place: 1})
+                async with owned.transaction(partition) as transaction:
+                    transaction.commit_offsets(group, {partition: 1})
             flaky.fails = 1
             with pytest.raises(RetryLater):
                 await owned.read(10, 0.1)
-            assert told.held == set()
+            assert rebalance.held == set()
             assert len(await read_owned(owned, 2)) == 2
-            async with owned.transaction(place) as transaction:
-                transaction.commit_offsets(group, {place: 2})
+            async with owned.transaction(partition) as transaction:
+                transaction.commit_offsets(group, {partition: 2})
 
-        assert told.held == {place}
+        assert rebalance.held == {partition}
         await zombie.close()

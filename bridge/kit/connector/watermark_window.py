@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 
 from bridge.connector import READ, Change, Chunk, Snapshot
-from bridge.kit.connector.opening import PATIENCE
-from bridge.kit.connector.records import Record, Told
-from bridge.kit.connector.stream import Stream
+from bridge.kit.connector.open_source import WAIT_TIMEOUT_S
+from bridge.kit.connector.records import HistoryStep, Record
+from bridge.kit.connector.stream import RecordedStream
 
 
-class Window:
+class WatermarkWindow:
     """Takes one table's snapshot while its stream is read; `history` is both in log order."""
 
-    def __init__(self, stream: Stream, snapshot: Snapshot, table: str, limit: int) -> None:
-        self.history: list[Told] = []
+    def __init__(self, stream: RecordedStream, snapshot: Snapshot, table: str, limit: int) -> None:
+        self.history: list[HistoryStep] = []
         self.rows = 0
         self.chunks = 0
         self.read_again = 0
@@ -50,7 +50,7 @@ class Window:
         self._follow(len(self._stream.log))
 
     async def _chunk(self, after: list[Any] | None) -> Chunk:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + WAIT_TIMEOUT_S
         while True:
             await self._mark()
             before_low = set(self._unproven)
@@ -73,7 +73,7 @@ class Window:
         self._marks += 1
         name = f"kit-{self._marks}"
         await self._stream.source.write_watermark(name)
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + WAIT_TIMEOUT_S
         while name not in self._stream.log[self._at :]:
             await self._stream.read()
             if time.monotonic() > deadline:
@@ -84,12 +84,12 @@ class Window:
         for item in self._stream.log[self._at : upto]:
             if isinstance(item, Change):
                 self._unproven.add(item.transaction.visibility)
-                self.history += self._stream.records.told([item])
+                self.history += self._stream.records.steps([item])
         self._at = upto
 
     def _emit(self, chunk: Chunk, rows: list[Record], changed: set[tuple[Any, ...]]) -> None:
         for raw, row in zip(chunk.rows, rows, strict=True):
             key = self._stream.records.key(chunk.shape, raw)
             if key not in changed:
-                self.history.append(Told(READ, key, None, row))
+                self.history.append(HistoryStep(READ, key, None, row))
                 self.rows += 1

@@ -16,29 +16,29 @@ from typing import Any, Protocol
 import pytest
 
 from bridge.connector import DELETE, Done, ListsKeys, Reader, Snapshot
-from bridge.kit.connector.base import ConnectorTests, Lie, needs
-from bridge.kit.connector.legacy import KEY, Create, Legacy, Update
-from bridge.kit.connector.load import order
-from bridge.kit.connector.opening import PATIENCE, open_source
-from bridge.kit.connector.records import Records
-from bridge.kit.connector.writing import Probes, set_qty
+from bridge.kit.connector.base import ConnectorTests, ServerLie, needs
+from bridge.kit.connector.legacy import KEY, Create, LegacySystem, Update
+from bridge.kit.connector.open_source import WAIT_TIMEOUT_S, open_source
+from bridge.kit.connector.random_load import order
+from bridge.kit.connector.records import RecordDecoder
+from bridge.kit.connector.writing import DeclaresProbe, set_qty
 from bridge.model.errors import BridgeError, OutcomeUnknown, Unsupported
 
-ROWS = 14
+ROW_COUNT = 14
 """More than a page that is cut holds."""
-STRUCK = ("NO. 13", "no such")
+MISSING_KEYS = ("NO. 13", "no such")
 """Keys of rows that aren't there."""
 
 
-class LyingLegacy(Legacy, Protocol):
+class LyingLegacy(LegacySystem, Protocol):
     """A legacy system that can be made to lie to the connector. To `apply` and `rows` it never does."""
 
-    def lie(self, *lies: Lie) -> None:
+    def lie(self, *lies: ServerLie) -> None:
         """From now on it does these, and nothing else that is wrong."""
 
 
 @needs("lies")
-class LyingTests(ConnectorTests):
+class ServerLieTests(ConnectorTests):
     """Whatever of it the server ignores: what comes is right, or it is refused with a sentence."""
 
     @pytest.fixture
@@ -57,10 +57,10 @@ class LyingTests(ConnectorTests):
 
     @needs("read")
     async def test_lookups_give_what_was_asked_for_or_are_refused(self, liar: LyingLegacy) -> None:
-        columns, keys = [KEY], [(order(number)[KEY],) for number in range(1, ROWS, 2)]
+        columns, keys = [KEY], [(order(number)[KEY],) for number in range(1, ROW_COUNT, 2)]
         for lie in self.lies:
             liar.lie(lie)
-            await self._held(lie, liar, columns, [*keys, *((key,) for key in STRUCK)])
+            await self._held(lie, liar, columns, [*keys, *((key,) for key in MISSING_KEYS)])
             await self._held(lie, liar, ["customer"], [("customer 1",), ("customer 2",)])
             await self._held(lie, liar, ["customer"], [("nobody",)])
             await self._held(lie, liar, [], [])
@@ -68,7 +68,7 @@ class LyingTests(ConnectorTests):
         assert await self._rows(liar, columns, keys)
 
     async def _held(
-        self, lie: Lie, legacy: Legacy, columns: list[str], keys: list[tuple[Any, ...]]
+        self, lie: ServerLie, legacy: LegacySystem, columns: list[str], keys: list[tuple[Any, ...]]
     ) -> None:
         rows = await _answer(lambda: self._rows(legacy, columns, keys))
         if rows is None:
@@ -81,13 +81,13 @@ class LyingTests(ConnectorTests):
         assert rows == truth, f"{lie}: {columns} of {keys}"
 
     async def _rows(
-        self, legacy: Legacy, columns: list[str], keys: list[tuple[Any, ...]]
+        self, legacy: LegacySystem, columns: list[str], keys: list[tuple[Any, ...]]
     ) -> list[dict[str, Any]]:
-        records = Records((await legacy.connector.describe(legacy.system()))[legacy.table])
+        records = RecordDecoder((await legacy.connector.describe(legacy.system()))[legacy.table])
         reader: Reader = await legacy.connector.reader(legacy.system())
         try:
-            found = await reader.fetch(legacy.table, columns, keys)
-            rows = [dict(records.row(found.shape, raw)) for raw in found.rows]
+            answer = await reader.fetch(legacy.table, columns, keys)
+            rows = [dict(records.row(answer.shape, raw)) for raw in answer.rows]
         finally:
             await reader.close()
         return sorted(rows, key=lambda row: str(row[KEY]))
@@ -100,7 +100,7 @@ class LyingTests(ConnectorTests):
                 keys = await _answer(partial(self._walked, liar, by_keys=by_keys))
                 assert keys is None or len(keys) == len(liar.rows()), lie
 
-    async def _walked(self, legacy: Legacy, *, by_keys: bool) -> set[str]:
+    async def _walked(self, legacy: LegacySystem, *, by_keys: bool) -> set[str]:
         snapshot: Snapshot = await legacy.connector.snapshot(legacy.system())
         keys: set[str] = set()
         after = None
@@ -110,8 +110,8 @@ class LyingTests(ConnectorTests):
                     chunk = await snapshot.keys(legacy.table, after, 5)
                 else:
                     chunk = await snapshot.chunk(legacy.table, None, after, 5)
-                place = [column.name for column in chunk.shape.columns].index(legacy.key)
-                keys |= {str(raw[place]) for raw in chunk.rows}
+                key_index = [column.name for column in chunk.shape.columns].index(legacy.key)
+                keys |= {str(raw[key_index]) for raw in chunk.rows}
                 if chunk.last is None:
                     return keys
                 after = chunk.last
@@ -133,7 +133,7 @@ class LyingTests(ConnectorTests):
                 assert not isinstance(await _probed(writer.probe, effect), Done), lie
             assert await _probed(writer.probe, done) is not None, lie
         await writer.close()
-        assert isinstance(liar, Probes) or not pending.probe
+        assert isinstance(liar, DeclaresProbe) or not pending.probe
 
     @needs("capture", "not every_change")
     async def test_capture_tells_what_happened_or_says_why_it_cannot(
@@ -144,34 +144,34 @@ class LyingTests(ConnectorTests):
             wanted = {order(50 + number)[KEY], order(1 + number)[KEY]}
             assert await self._captured(liar, wanted, 50 + number, 1 + number), lie
 
-    async def _captured(self, legacy: Legacy, wanted: set[str], new: int, old: int) -> bool:
+    async def _captured(self, legacy: LegacySystem, wanted: set[str], new: int, old: int) -> bool:
         """Whether the source told of these rows, or said why it could not."""
-        records = Records((await legacy.connector.describe(legacy.system()))[legacy.table])
-        told: set[str] = set()
+        records = RecordDecoder((await legacy.connector.describe(legacy.system()))[legacy.table])
+        reported_keys: set[str] = set()
         try:
             source, _ = await open_source(legacy, legacy.system(), None)
         except BridgeError:
             return True
         try:
             legacy.apply(Create(order(new)), Update(order(old)[KEY], {"qty": 77}))
-            deadline = time.monotonic() + PATIENCE
-            while time.monotonic() < deadline and not wanted <= told:
+            deadline = time.monotonic() + WAIT_TIMEOUT_S
+            while time.monotonic() < deadline and not wanted <= reported_keys:
                 batch = await source.read(100, 0.1)
-                if batch.troubles or any(not one.deletes_only for one in batch.stale):
+                if batch.troubles or any(not stale.deletes_only for stale in batch.stale):
                     return True
                 assert not [change for change in batch.changes if change.op == DELETE]
                 rows = [records.row(change.shape, change.new) for change in batch.changes]
-                told |= {str(row[KEY]) for row in rows}
+                reported_keys |= {str(row[KEY]) for row in rows}
         except BridgeError:
             return True
         finally:
             await source.close()
-        return wanted <= told
+        return wanted <= reported_keys
 
 
 def _scrambled() -> list[int]:
     """The numbers from 1 to ROWS, neither ascending nor descending: 4 and 15 have no common divisor."""
-    return [number * 4 % (ROWS + 1) for number in range(1, ROWS + 1)]
+    return [number * 4 % (ROW_COUNT + 1) for number in range(1, ROW_COUNT + 1)]
 
 
 async def _answer(ask: Callable[[], Awaitable[Any]]) -> Any:

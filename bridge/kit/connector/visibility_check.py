@@ -20,5 +20,5 @@ def check_seen(
     first, second = (change.transaction.visibility for change in changes)
     assert early is not None
     assert late is not None
-    seen = [one.contains(at) for one in (early, late) for at in (first, second)]
+    seen = [visibility.contains(at) for visibility in (early, late) for at in (first, second)]
     assert seen == [True, False, True, True]

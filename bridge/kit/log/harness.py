@@ -13,13 +13,13 @@ from bridge.kit.log.under_test import LogUnderTest
 from bridge.log.port import Consumer, Log, Record, TopicPartition, TopicSpec
 from bridge.log.read_to_end import read_to_end
 
-PATIENCE = 60.0
+WAIT_TIMEOUT_S = 60.0
 """Seconds after which something that should have come isn't expected any more: the machine may be
 busy with much else.
 """
 
 
-class Parts:
+class LogHarness:
     """Fixtures. `under_test` is the one that a subclass has to define."""
 
     @pytest.fixture
@@ -42,7 +42,7 @@ async def topic(log: Log, name: str, partitions: int = 1) -> str:
     return name
 
 
-def whole(topic: str, partitions: int = 1) -> dict[TopicPartition, int]:
+def from_beginning(topic: str, partitions: int = 1) -> dict[TopicPartition, int]:
     """Every partition from its beginning."""
     return {TopicPartition(topic, number): 0 for number in range(partitions)}
 
@@ -52,24 +52,28 @@ async def read_until(
     enough: Callable[[list[Record]], bool],
     *,
     limit: int = 1000,
-    patience: float = PATIENCE,
+    patience: float = WAIT_TIMEOUT_S,
 ) -> list[Record]:
     """Read on until `enough` holds of all that came. Fails when it doesn't within `patience`."""
-    got: list[Record] = []
+    records: list[Record] = []
     end = time.monotonic() + patience
-    while not enough(got):
+    while not enough(records):
         left = end - time.monotonic()
         if left <= 0:
-            pytest.fail(f"after {patience} s there are still only {len(got)} records: {got[-3:]}")
-        got += await consumer.read(limit, min(left, 1.0))
-    return got
+            pytest.fail(
+                f"after {patience} s there are still only {len(records)} records: {records[-3:]}"
+            )
+        records += await consumer.read(limit, min(left, 1.0))
+    return records
 
 
-async def read_count(consumer: Consumer, count: int, *, patience: float = PATIENCE) -> list[Record]:
+async def read_count(
+    consumer: Consumer, count: int, *, patience: float = WAIT_TIMEOUT_S
+) -> list[Record]:
     """Exactly `count` records: waits until they are there, fails when there are more."""
-    got = await read_until(consumer, lambda records: len(records) >= count, patience=patience)
-    assert len(got) == count, [record.value for record in got]
-    return got
+    received = await read_until(consumer, lambda records: len(records) >= count, patience=patience)
+    assert len(received) == count, [record.value for record in received]
+    return received
 
 
 async def read_all(log: Log, partitions: Iterable[TopicPartition]) -> list[Record]:
@@ -79,7 +83,7 @@ async def read_all(log: Log, partitions: Iterable[TopicPartition]) -> list[Recor
     return [record async for records in batches for record in records]
 
 
-async def assigned_to(consumer: Consumer, count: int, *, patience: float = PATIENCE) -> None:
+async def assigned_to(consumer: Consumer, count: int, *, patience: float = WAIT_TIMEOUT_S) -> None:
     """Read (and drop) until the member has `count` partitions."""
     end = time.monotonic() + patience
     while len(consumer.assignment()) != count:
@@ -88,7 +92,9 @@ async def assigned_to(consumer: Consumer, count: int, *, patience: float = PATIE
         await consumer.read(1000, 0.1)
 
 
-async def share(consumers: Iterable[Consumer], total: int, *, patience: float = PATIENCE) -> None:
+async def share(
+    consumers: Iterable[Consumer], total: int, *, patience: float = WAIT_TIMEOUT_S
+) -> None:
     """Read (and drop) with all members until they share `total` partitions, none without one."""
     members = list(consumers)
     end = time.monotonic() + patience
@@ -101,10 +107,10 @@ async def share(consumers: Iterable[Consumer], total: int, *, patience: float = 
         await asyncio.gather(*(consumer.read(1000, 0.1) for consumer in members))
 
 
-def after(records: Iterable[Record]) -> dict[TopicPartition, int]:
+def offsets_after(records: Iterable[Record]) -> dict[TopicPartition, int]:
     """The offsets to commit once these records are done."""
     offsets: dict[TopicPartition, int] = {}
     for record in records:
-        place = TopicPartition(record.topic, record.partition)
-        offsets[place] = max(offsets.get(place, 0), record.offset + 1)
+        partition = TopicPartition(record.topic, record.partition)
+        offsets[partition] = max(offsets.get(partition, 0), record.offset + 1)
     return offsets

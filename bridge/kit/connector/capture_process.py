@@ -12,30 +12,30 @@ from asyncio.subprocess import PIPE, Process
 from typing import Any
 
 from bridge.connector import Stale
-from bridge.kit.connector.child import dumped, loaded, unpacked
-from bridge.kit.connector.legacy import Legacy
-from bridge.kit.connector.opening import PATIENCE
-from bridge.kit.connector.records import Told
+from bridge.kit.connector.child import dump, load, load_steps
+from bridge.kit.connector.legacy import LegacySystem
+from bridge.kit.connector.open_source import WAIT_TIMEOUT_S
+from bridge.kit.connector.records import HistoryStep
 
 
-class Captured:
+class CaptureProcess:
     """A log made of a child's lines: what arrived whole stands, and nothing else."""
 
     def __init__(self, checkpoint: bytes) -> None:
-        self.told: list[Told] = []
+        self.steps: list[HistoryStep] = []
         self.checkpoint = checkpoint
         self.stale: list[Stale] = []
         self.names: dict[tuple[Any, ...], tuple[Any, ...]] = {}
         self._process: Process | None = None
 
-    async def start(self, legacy: Legacy, limit: int) -> None:
+    async def start(self, legacy: LegacySystem, limit: int) -> None:
         """Start a child behind the last checkpoint that stands in the log."""
         argument = {
             "build": legacy.build,
             "system": base64.b64encode(pickle.dumps(legacy.system())).decode(),
             "after": self.checkpoint.hex(),
             "limit": limit,
-            "names": dumped(list(self.names.items())),
+            "names": dump(list(self.names.items())),
         }
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -51,15 +51,15 @@ class Captured:
         """Take one line into the log; False at the child's end."""
         assert self._process is not None
         assert self._process.stdout is not None
-        line = await asyncio.wait_for(self._process.stdout.readline(), PATIENCE)
+        line = await asyncio.wait_for(self._process.stdout.readline(), WAIT_TIMEOUT_S)
         if not line.endswith(b"\n"):
             return False
-        said = json.loads(line)
-        if "told" in said:
-            self.told += unpacked(said["told"])
-            self.names |= dict(loaded(said["names"]))
-            self.checkpoint = bytes.fromhex(said["checkpoint"])
-            self.stale += [Stale(tuple(tables), *rest) for tables, *rest in said["stale"]]
+        message = json.loads(line)
+        if "steps" in message:
+            self.steps += load_steps(message["steps"])
+            self.names |= dict(load(message["names"]))
+            self.checkpoint = bytes.fromhex(message["checkpoint"])
+            self.stale += [Stale(tuple(tables), *rest) for tables, *rest in message["stale"]]
         return True
 
     async def kill(self) -> None:

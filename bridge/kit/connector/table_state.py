@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from bridge.connector import CREATE, DELETE, READ
-from bridge.kit.connector.records import Record, Told
+from bridge.kit.connector.records import HistoryStep, Record
 
 
-class State:
+class TableState:
     """Rows by key, as the history so far leaves them.
 
     `known` are keys whose presence or absence the history itself tells; for others a snapshot
@@ -21,12 +21,12 @@ class State:
         self._whole = whole
         self._read: set[tuple[Any, ...]] = set()
 
-    def take(self, history: Iterable[Told]) -> None:
+    def take(self, history: Iterable[HistoryStep]) -> None:
         """Add to the history. Fails on a repeat, a gap or a wrong old row."""
         for step in history:
             self._take(step)
 
-    def _take(self, step: Told) -> None:
+    def _take(self, step: HistoryStep) -> None:
         row = self.rows.get(step.key)
         if step.op == READ:
             assert step.key not in self._read, f"a snapshot brought {step.key} twice"
