@@ -63,25 +63,25 @@ def command(
         gone = await _released_since(bridge, start)
         skipped = SkippedRecords()
         page: NewestPage[DecodedRecord] = NewestPage(limit, after)
-        async for found in _letters(bridge, start, skipped):
-            letter = found.fixed
+        async for letter_record in _letters(bridge, start, skipped):
+            letter = letter_record.fixed
             if (
                 isinstance(letter, DeadLetter)
                 and letter.error != RELEASED
                 and (not kind or letter.kind == kind)
                 and source in ("", letter.source)
-                and (everything or letter_place(found) not in gone)
+                and (everything or letter_subject(letter_record) not in gone)
             ):
-                page.add(_number(found), found)
+                page.add(_number(letter_record), letter_record)
         rows = []
         keys = KeyNames(bridge)
-        for found in page.items:
+        for letter_record in page.items:
             row = {
-                **_row(found),
-                "handed_back": letter_place(found) in gone,
-                **await _subject(keys, found, await _carried(bridge, found)),
+                **_row(letter_record),
+                "handed_back": letter_subject(letter_record) in gone,
+                **await _subject(keys, letter_record, await _carried(bridge, letter_record)),
             }
-            rows.append(row if as_json else _told(row))
+            rows.append(row if as_json else _row_for_people(row))
         skipped.tell()
         page.report("dead letters")
         return print_listing(rows, COLUMNS, as_json=as_json, nothing="no dead letter fits")
@@ -101,9 +101,9 @@ def show(ctx: click.Context, *, letter: str, as_json: bool) -> None:
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
-        found = await _letter(bridge, wanted)
-        carried = await _carried(bridge, found)
-        row = {**_row(found), **await _subject(KeyNames(bridge), found, carried)}
+        letter_record = await _letter(bridge, wanted)
+        carried = await _carried(bridge, letter_record)
+        row = {**_row(letter_record), **await _subject(KeyNames(bridge), letter_record, carried)}
         row["payload"] = carried
         if as_json:
             print_json(row)
@@ -130,11 +130,13 @@ def retry(ctx: click.Context, *, letters: tuple[str, ...], yes: bool, as_json: b
         del stop
         from bridge.replay import hand_back, refuse_others
 
-        found = [await _letter(bridge, letter) for letter in wanted]
+        letter_records = [await _letter(bridge, letter) for letter in wanted]
         gone = await _released_since(bridge, BEGINNING)
-        if again := [_number(letter) for letter in found if letter_place(letter) in gone]:
+        if again := [
+            _number(letter) for letter in letter_records if letter_subject(letter) in gone
+        ]:
             raise click.ClickException(f"handed back already: {', '.join(again)}")
-        parked = [item.fixed for item in found if isinstance(item.fixed, DeadLetter)]
+        parked = [item.fixed for item in letter_records if isinstance(item.fixed, DeadLetter)]
         refuse_others(parked)
         if not yes:
             agents = ", ".join(sorted({letter.source for letter in parked}))
@@ -142,7 +144,7 @@ def retry(ctx: click.Context, *, letters: tuple[str, ...], yes: bool, as_json: b
             confirm(f"Hand {count} back to {agents}?")
         back = await hand_back(bridge.log, bridge.codec, bridge.name, parked, datetime.now(UTC))
         if as_json:
-            print_json({"handed_back": back, "letters": [_number(item) for item in found]})
+            print_json({"handed_back": back, "letters": [_number(item) for item in letter_records]})
         else:
             click.echo(f"handed back: {back}")
         return 0
@@ -150,60 +152,60 @@ def retry(ctx: click.Context, *, letters: tuple[str, ...], yes: bool, as_json: b
     run_with_bridge(ctx, act)
 
 
-Place = tuple[str | None, int | None, int | None, str]
+LetterSubject = tuple[str | None, int | None, int | None, str]
 
 
-def released(letters: Iterable[DecodedRecord]) -> set[Place]:
+def released(letters: Iterable[DecodedRecord]) -> set[LetterSubject]:
     """The places of events that were handed back after they were parked. Pure."""
-    gone: set[Place] = set()
+    gone: set[LetterSubject] = set()
     for letter in letters:
         _note_release(letter, gone)
     return gone
 
 
-async def _released_since(bridge: Bridge, start: LogStart) -> set[Place]:
-    gone: set[Place] = set()
+async def _released_since(bridge: Bridge, start: LogStart) -> set[LetterSubject]:
+    gone: set[LetterSubject] = set()
     async for letter in _letters(bridge, start):
         _note_release(letter, gone)
     return gone
 
 
-def _note_release(letter: DecodedRecord, gone: set[Place]) -> None:
+def _note_release(letter: DecodedRecord, gone: set[LetterSubject]) -> None:
     if _is_release(letter):
-        gone.add(letter_place(letter))
+        gone.add(letter_subject(letter))
     else:
         # Parked once more since then.
-        gone.discard(letter_place(letter))
+        gone.discard(letter_subject(letter))
 
 
-def _is_release(found: DecodedRecord) -> bool:
-    return isinstance(found.fixed, DeadLetter) and found.fixed.error == RELEASED
+def _is_release(record: DecodedRecord) -> bool:
+    return isinstance(record.fixed, DeadLetter) and record.fixed.error == RELEASED
 
 
-def letter_place(found: DecodedRecord) -> tuple[str | None, int | None, int | None, str]:
+def letter_subject(record: DecodedRecord) -> tuple[str | None, int | None, int | None, str]:
     """What a letter is about, the same for an event that was parked and its release. Pure."""
-    letter = found.fixed
+    letter = record.fixed
     assert isinstance(letter, DeadLetter), "only these are read"  # noqa: S101
     if letter.offset is None:
         if letter.kind == "event" and letter.event_id:
             # Copied from another log, where offsets were other ones: the event's id is the same.
             return f"{letter.topic}#{letter.event_id}", None, None, letter.source
-        return None, None, found.record.offset, f"{found.record.partition}"
+        return None, None, record.record.offset, f"{record.record.partition}"
     return letter.topic, letter.partition, letter.offset, letter.source
 
 
-def _number(found: DecodedRecord) -> str:
-    return f"{found.record.partition}-{found.record.offset}"
+def _number(record: DecodedRecord) -> str:
+    return f"{record.record.partition}-{record.record.offset}"
 
 
-def _row(found: DecodedRecord) -> dict[str, Any]:
-    row = found.row()
+def _row(record: DecodedRecord) -> dict[str, Any]:
+    row = record.row()
     # `topic`, `partition` and `offset` are those of what is meant, not of its letter.
-    meant = {name: getattr(found.fixed, name) for name in ("topic", "partition", "offset")}
-    return {"letter": _number(found), **row, "kind": row.pop("letter_kind"), **meant}
+    meant = {name: getattr(record.fixed, name) for name in ("topic", "partition", "offset")}
+    return {"letter": _number(record), **row, "kind": row.pop("letter_kind"), **meant}
 
 
-def _told(row: dict[str, Any]) -> dict[str, Any]:
+def _row_for_people(row: dict[str, Any]) -> dict[str, Any]:
     from bridge.cli.output.records import age_text, key_text
 
     back = "handed back: " if row["handed_back"] else ""
@@ -221,8 +223,8 @@ async def _letters(
     """Each dead letter in turn; never all of them, which may be more than the memory holds."""
     from bridge.cli.decoding import system_topic_history
 
-    async with contextlib.aclosing(system_topic_history(bridge, ["dead"], start)) as found:
-        async for letter in found:
+    async with contextlib.aclosing(system_topic_history(bridge, ["dead"], start)) as records:
+        async for letter in records:
             if letter.fixed is not None:
                 yield letter
             elif skipped is not None:
@@ -230,7 +232,7 @@ async def _letters(
 
 
 async def _letter(bridge: Bridge, wanted: DeadLetterId) -> DecodedRecord:
-    found: dict[tuple[str, str | None], list[DecodedRecord]] = {}
+    matches: dict[tuple[str, str | None], list[DecodedRecord]] = {}
     start = BEGINNING if wanted.offset is None else LogStart("offset", wanted.offset)
     async with contextlib.aclosing(_letters(bridge, start)) as letters:
         async for each in letters:
@@ -241,27 +243,27 @@ async def _letter(bridge: Bridge, wanted: DeadLetterId) -> DecodedRecord:
                 # A release is found by its number only.
                 and (wanted.offset is not None or letter.error != RELEASED)
             ):
-                found.setdefault((letter.source, letter.handler), []).append(each)
+                matches.setdefault((letter.source, letter.handler), []).append(each)
                 if wanted.partition is not None:
                     break
-    if not found:
+    if not matches:
         raise NothingFound(f"there is no dead letter {wanted.text}; `bridgectl dead` lists them")
     if wanted.offset is None:
         # An event that was parked more than once: what became of it last.
-        newest = [letters[-1] for letters in found.values()]
+        newest = [letters[-1] for letters in matches.values()]
     else:
-        newest = [each for letters in found.values() for each in letters]
+        newest = [each for letters in matches.values() for each in letters]
     if len(newest) > 1:
-        there = ", ".join(_number(letter) for letter in newest)
-        raise click.UsageError(f"{wanted.text} is ambiguous: {there}")
+        numbers = ", ".join(_number(letter) for letter in newest)
+        raise click.UsageError(f"{wanted.text} is ambiguous: {numbers}")
     return newest[0]
 
 
 async def _subject(
-    keys: KeyNames, found: DecodedRecord, carried: dict[str, Any] | None
+    keys: KeyNames, record: DecodedRecord, carried: dict[str, Any] | None
 ) -> dict[str, Any]:
     """The row that a letter is about: its entity, and its key where that can be told."""
-    letter = found.fixed
+    letter = record.fixed
     assert isinstance(letter, DeadLetter), "only these are read"  # noqa: S101
     if carried is not None and isinstance(carried.get("key"), dict):
         return {"entity": carried.get("entity"), "row_key": carried["key"]}
@@ -312,19 +314,19 @@ async def _raw_key(keys: KeyNames, letter: DeadLetter) -> dict[str, Any] | None:
     } or None
 
 
-async def _carried(bridge: Bridge, found: DecodedRecord) -> dict[str, Any] | None:
+async def _carried(bridge: Bridge, letter_record: DecodedRecord) -> dict[str, Any] | None:
     """The event or command that a letter carries, decoded."""
     from bridge.cli.decoding import Decoding
     from bridge.log.port import Record
 
-    letter = found.fixed
+    letter = letter_record.fixed
     if not isinstance(letter, DeadLetter) or letter.value is None:
         return None
     record = Record(
         letter.topic or "",
         letter.partition or 0,
         letter.offset or 0,
-        found.record.timestamp,
+        letter_record.record.timestamp,
         letter.key,
         letter.value,
         (),

@@ -105,8 +105,10 @@ async def system_topic_history(
     """Every record of these fixed topics from `start` up to what is the end now; a topic that
     isn't there yet has none.
     """
-    there = await bridge.log.topics()
-    topics = [topic for name in names if (topic := system_topic(bridge.name, name)) in there]
+    existing_topics = await bridge.log.topics()
+    topics = [
+        topic for name in names if (topic := system_topic(bridge.name, name)) in existing_topics
+    ]
     places = await resolve_offsets(bridge.log, await partitions_of(bridge.log, topics), start)
     decoding = Decoding(bridge)
     async with contextlib.aclosing(read_by_time(bridge.log, places)) as batches:

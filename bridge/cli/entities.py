@@ -60,16 +60,16 @@ async def registered_subject(
 ) -> RegisteredSubject | None:
     """The registry's newest schema of an entity's change topic."""
     subject = f"{change_topic(bridge.name, *split_entity(name))}-{part}"
-    found = await bridge.registry.latest(subject)
-    return None if found is None else RegisteredSubject(subject, found)
+    schema = await bridge.registry.latest(subject)
+    return None if schema is None else RegisteredSubject(subject, schema)
 
 
 async def resolve_entity(bridge: Bridge, name: str) -> Entity:
     """The entity as its events have it, else as its table and declaration would make it."""
-    found = await registered_subject(bridge, name)
-    if found is None:
+    subject = await registered_subject(bridge, name)
+    if subject is None:
         return (await from_catalogue(bridge, name)).entity
-    entity, key = entity_of(json.loads(found.schema.text)), bridge.entities[name].key
+    entity, key = entity_of(json.loads(subject.schema.text)), bridge.entities[name].key
     if sorted(key) != sorted(entity.key):
         return entity
     return Entity(entity.system, entity.name, key, entity.fields, bridge.entities[name].relations)
@@ -80,16 +80,16 @@ async def from_catalogue(bridge: Bridge, name: str) -> CatalogueEntity:
 
     Raises ConfigurationError for what doesn't fit, RetryLater while the system is away.
     """
-    return await _made(bridge.config, name)
+    return await _build(bridge.config, name)
 
 
 async def plan_entity(config: Config, name: str) -> Plan:
     """The plan of an entity over its table as it is now. Needs the system, not the log."""
-    made = await _made(config, name)
-    return make_plan(made.spec, made.entity, made.shape)
+    catalogue_entity = await _build(config, name)
+    return make_plan(catalogue_entity.spec, catalogue_entity.entity, catalogue_entity.shape)
 
 
-async def _made(config: Config, name: str) -> CatalogueEntity:
+async def _build(config: Config, name: str) -> CatalogueEntity:
     system_name, entity_name = split_entity(name)
     config_of = {item.spec.name: item for item in config.systems}[system_name]
     spec = config_of.spec.entity(entity_name)

@@ -16,11 +16,11 @@ READ_TIMEOUT_S = 5.0
 
 async def partitions_of(log: Log, topics: Iterable[str]) -> list[TopicPartition]:
     """Every partition of these topics, which exist."""
-    there = await log.topics()
+    topic_infos = await log.topics()
     return [
         TopicPartition(topic, number)
         for topic in topics
-        for number in range(there[topic].partitions)
+        for number in range(topic_infos[topic].partitions)
     ]
 
 

@@ -79,7 +79,7 @@ def command(
             raise click.UsageError(str(error)) from None
         bad: dict[str, RowError] = {}
 
-        async def one(text: str, key: Any) -> Any:
+        async def read_row(text: str, key: Any) -> Any:
             try:
                 return (await reads.get_many(name, [key]))[0]
             except RowError as error:
@@ -88,25 +88,25 @@ def command(
 
         if keys:
             # Reads that wait together are one query, and a row that is wrong spoils no other.
-            found = await asyncio.gather(*map(one, keys, wanted))
+            rows_or_none = await asyncio.gather(*map(read_row, keys, wanted))
         else:
             try:
                 # One more than is shown tells whether there are more.
-                found = list(await reads.query(name, where, limit + 1))
+                rows_or_none = list(await reads.query(name, where, limit + 1))
             except RowError as error:
                 bad[f"{name}, one of the rows"] = error
-                found = []
-        if not keys and len(found) > limit:
-            found = found[:limit]
+                rows_or_none = []
+        if not keys and len(rows_or_none) > limit:
+            rows_or_none = rows_or_none[:limit]
             click.echo(f"only the first {limit} rows; --limit shows more", err=True)
         for which, why in bad.items():
             click.echo(f"{which} can't be normalised: {why}", err=True)
         missing = [
             text
-            for text, row in zip(keys, found, strict=False)
+            for text, row in zip(keys, rows_or_none, strict=False)
             if row is None and f"{name} {text}" not in bad
         ]
-        rows = [row for row in found if row is not None]
+        rows = [row for row in rows_or_none if row is not None]
         if related is not None:
             rows = _flat(await reads.related_many(name, rows, related))
         for text in missing:
@@ -139,23 +139,23 @@ def _print(bridge: Bridge, rows: list[Any], *, meta: bool, as_json: bool) -> Non
         print_rows([{name: row[name] for name in columns} for row in rows], columns, as_json=False)
         return
     for row in rows:
-        shown = {name: row[name] for name in row.keys()}  # noqa: SIM118 - rows are no mappings
+        fields = {name: row[name] for name in row.keys()}  # noqa: SIM118 - rows are no mappings
         if not meta:
-            print_json(shown)
+            print_json(fields)
             continue
-        known = provenance(row)
+        origin = provenance(row)
         print_json(
             {
-                "entity": known.entity,
-                "source": known.source,
-                "as_of": known.as_of,
-                "position": known.position,
+                "entity": origin.entity,
+                "source": origin.source,
+                "as_of": origin.as_of,
+                "position": origin.position,
                 "version": version(row),
                 "expect": {
                     command.qualified: version(row).guarded(command.guards)
                     for command in bridge.declared.values()
-                    if f"{command.system}.{command.entity}" == known.entity
+                    if f"{command.system}.{command.entity}" == origin.entity
                 },
-                "row": shown,
+                "row": fields,
             }
         )

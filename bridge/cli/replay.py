@@ -48,9 +48,9 @@ def destination(text: str, agents: Collection[str]) -> Destination:
         return Destination("agent", bare)
     if bare == text and ("/" in text or "." in text):
         return Destination("file", text)
-    known = f"agents are {', '.join(sorted(agents))}" if agents else "there are no agents"
+    agents_text = f"agents are {', '.join(sorted(agents))}" if agents else "there are no agents"
     raise click.UsageError(
-        f"--to {text}: {known}; a file has a dot or a slash in its name, a topic is topic:NAME"
+        f"--to {text}: {agents_text}; a file has a dot or a slash in its name, a topic is topic:NAME"
     )
 
 
@@ -155,7 +155,7 @@ def command(
                 _sink(bridge, goal, called, dry_run=dry_run, resumable=bool(replay_name)),
                 now=now_ms,
                 rate=0.0 if dry_run else rate,
-                told=lambda told: advance(told.scanned, told.of),
+                told=lambda state: advance(state.scanned, state.of),
             )
         _report(done, selection, goal, called, dry_run=dry_run, as_json=as_json)
         return 0 if done.picked else NOTHING_FOUND
@@ -165,12 +165,12 @@ def command(
 
 async def _topic(bridge: Bridge, name: str) -> str:
     """The one topic that `name` means."""
-    found = resolve_topics(bridge.name, name, list(bridge.entities), await bridge.log.topics())
-    if len(found) > 1:
+    topics = resolve_topics(bridge.name, name, list(bridge.entities), await bridge.log.topics())
+    if len(topics) > 1:
         raise click.UsageError(
-            f"{name!r} is a system; replay its entities one by one: {', '.join(found)}"
+            f"{name!r} is a system; replay its entities one by one: {', '.join(topics)}"
         )
-    return found[0]
+    return topics[0]
 
 
 async def _key(bridge: Bridge, topic: str, text: str) -> str:

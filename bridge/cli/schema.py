@@ -96,7 +96,7 @@ def import_(  # noqa: PLR0917
     path = Path(output) if output else None
     if path is not None and path.exists() and not force:
         raise click.UsageError(f"{path} is there already; --force writes over it")
-    asked = DraftRequest(
+    draft_request = DraftRequest(
         name=name or (path.stem if path else "erp"),
         connector=connector,
         url=url,
@@ -108,7 +108,7 @@ def import_(  # noqa: PLR0917
 
     async def act(stop: asyncio.Event) -> int:
         del stop
-        text, count = await draft_system(asked, str(path or "stdout"))
+        text, count = await draft_system(draft_request, str(path or "stdout"))
         if path is None:
             click.echo(text, nl=False)
         else:
@@ -143,16 +143,18 @@ def show(ctx: click.Context, *, entity: str, key: bool, catalogue: bool, as_json
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
         name = qualify_entity(bridge.entities, entity)
-        found = (
+        subject = (
             None if catalogue else await registered_subject(bridge, name, "key" if key else "value")
         )
-        if found is not None:
-            click.echo(f"subject {found.subject}, schema id {found.schema.id}", err=True)
-            _print_schema(json.loads(found.schema.text), compact=as_json)
+        if subject is not None:
+            click.echo(f"subject {subject.subject}, schema id {subject.schema.id}", err=True)
+            _print_schema(json.loads(subject.schema.text), compact=as_json)
             return 0
         click.echo("made of the table and its declaration", err=True)
-        made = await from_catalogue(bridge, name)
-        _print_schema((key_schema if key else change_schema)(made.entity), compact=as_json)
+        catalogue_entity = await from_catalogue(bridge, name)
+        _print_schema(
+            (key_schema if key else change_schema)(catalogue_entity.entity), compact=as_json
+        )
         return 0
 
     run_with_bridge(ctx, act)
@@ -175,9 +177,9 @@ def plan(ctx: click.Context, *, entity: str, as_json: bool) -> None:
 
     async def act(stop: asyncio.Event) -> int:
         del stop
-        made = await plan_entity(loaded, name)
+        entity_plan = await plan_entity(loaded, name)
         if as_json:
-            for step in made.steps:
+            for step in entity_plan.steps:
                 print_json(
                     {
                         "entity": name,
@@ -192,7 +194,7 @@ def plan(ctx: click.Context, *, entity: str, as_json: bool) -> None:
                     }
                 )
         else:
-            click.echo("\n".join(made.lines()))
+            click.echo("\n".join(entity_plan.lines()))
         return 0
 
     finish(run_async(act))

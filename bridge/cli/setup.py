@@ -32,36 +32,42 @@ def command(ctx: click.Context, *, system: str, show: bool, yes: bool, as_json: 
     from bridge.wiring.connectors import build_system, load_connector
 
     config = load_configuration(ctx)
-    found = next((item for item in config.systems if item.spec.name == system), None)
-    if found is None:
-        known = ", ".join(item.spec.name for item in config.systems)
-        raise ConfigurationError(f"there is no system {system!r}; systems are {known}")
-    connector = load_connector(found)
-    asked = build_system(config.bridge, found, connector)
+    system_config = next((item for item in config.systems if item.spec.name == system), None)
+    if system_config is None:
+        system_names = ", ".join(item.spec.name for item in config.systems)
+        raise ConfigurationError(f"there is no system {system!r}; systems are {system_names}")
+    connector = load_connector(system_config)
+    target_system = build_system(config.bridge, system_config, connector)
     if show and isinstance(connector, PlansSetup):
-        _print_plan(asked, asyncio.run(connector.setup_plan(asked, found.spec.commands)), as_json)
+        _print_plan(
+            target_system,
+            asyncio.run(connector.setup_plan(target_system, system_config.spec.commands)),
+            as_json,
+        )
         return
-    statements = connector.setup_sql(asked)
+    statements = connector.setup_sql(target_system)
     if show:
         _print(system, statements, as_json=as_json)
         return
     if statements:
-        statements = asyncio.run(_missing(connector, asked))
+        statements = asyncio.run(_missing(connector, target_system))
     if not statements:
         click.echo(f"system {system}: nothing is missing", err=True)
         return
     if not as_json:
         _print(system, statements, as_json=False)
     if not yes:
-        confirm(f"Run this on {asked.shown_url}?")
+        confirm(f"Run this on {target_system.shown_url}?")
 
     async def act(stop: asyncio.Event) -> int:
         del stop
-        ran = await connector.setup(asked)
+        ran = await connector.setup(target_system)
         if as_json:
             _print(system, ran, as_json=True)
         click.echo(f"system {system}: statements that ran: {len(ran)}", err=True)
-        left = [item for item in await connector.check(asked) if item.fatal and not item.create]
+        left = [
+            item for item in await connector.check(target_system) if item.fatal and not item.create
+        ]
         for item in left:
             click.echo(f"system {system}: still wrong: {item.what}", err=True)
             if item.fix:
@@ -76,7 +82,7 @@ async def _missing(connector: Connector, system: System) -> list[str]:
 
     Where nothing is, set-up runs nothing, but raises what keeps it from being complete.
     """
-    missing = [found.fix for found in await connector.check(system) if found.create]
+    missing = [finding.fix for finding in await connector.check(system) if finding.create]
     return missing or await connector.setup(system)
 
 

@@ -101,7 +101,7 @@ def command(
         if texts and not entity:
             raise click.UsageError("--where needs one entity")
         where = await _where(bridge, f"{system}.{entity}", texts) if texts else None
-        asked = control.request(
+        request = control.request(
             system,
             action or "snapshot",  # type: ignore[arg-type]  # the options' flag values
             entity,
@@ -110,20 +110,20 @@ def command(
             max_deletes=max_deletes,
         )
         begin = await _end(bridge)
-        await control.send(bridge.log, bridge.name, asked)
+        await control.send(bridge.log, bridge.name, request)
         if not as_json:
             click.echo(
-                f"asked {system}: {asked.action} of {entity or 'every entity'} ({asked.id})",
+                f"asked {system}: {request.action} of {entity or 'every entity'} ({request.id})",
                 err=True,
             )
-        if not wait or asked.action in ("cancel", "accept_loss"):
+        if not wait or request.action in ("cancel", "accept_loss"):
             if as_json:
                 print_json(
-                    {"id": asked.id, "system": system, "entity": entity, "action": asked.action}
+                    {"id": request.id, "system": system, "entity": entity, "action": request.action}
                 )
             return 0
         expected = 1 if entity else len(bridge.systems[system].spec.entities)
-        return await _follow(bridge, system, asked.id, expected, begin, as_json=as_json)
+        return await _follow(bridge, system, request.id, expected, begin, as_json=as_json)
 
     run_with_bridge(ctx, act)
 
@@ -181,21 +181,21 @@ async def _where(bridge: Bridge, name: str, texts: tuple[str, ...]) -> Mapping[s
     }
 
 
-def belongs(job: str, asked: str) -> bool:
+def belongs(job: str, request_id: str) -> bool:
     """Whether a job or result is of a request: several entities' are numbered. Pure."""
-    return job == asked or job.rpartition("-")[0] == asked
+    return job == request_id or job.rpartition("-")[0] == request_id
 
 
 async def _follow(
-    bridge: Bridge, system: str, asked: str, expected: int, begin: int, *, as_json: bool
+    bridge: Bridge, system: str, request_id: str, expected: int, begin: int, *, as_json: bool
 ) -> int:
     """Show how far it is until it is done; the checkpoint records tell. Returns the exit code."""
     from bridge.capture.checkpoint import store
     from bridge.capture.checkpoint.codec import load
     from bridge.log.port import TopicPartition
 
-    place = TopicPartition(store.topic(bridge.name).name, 0)
-    reader = await bridge.log.reader({place: begin})
+    checkpoint_partition = TopicPartition(store.topic(bridge.name).name, 0)
+    reader = await bridge.log.reader({checkpoint_partition: begin})
     heard = time.monotonic()
     try:
         with progress(f"snapshot of {system}", None) as advance:
@@ -204,9 +204,16 @@ async def _follow(
                     if record.key != system.encode() or record.value is None:
                         continue
                     heard = time.monotonic()
-                    found = load(record.value, system)
-                    done = [item for item in found.results if belongs(item.id, asked)]
-                    advance(*far([job for job in found.jobs if belongs(job.id, asked)], done))
+                    capture_progress = load(record.value, system)
+                    done = [
+                        item for item in capture_progress.results if belongs(item.id, request_id)
+                    ]
+                    advance(
+                        *far(
+                            [job for job in capture_progress.jobs if belongs(job.id, request_id)],
+                            done,
+                        )
+                    )
                     if len(done) >= expected:
                         return _report(system, done, as_json=as_json)
                 await _check_alive(bridge, system, time.monotonic() - heard)
@@ -243,8 +250,8 @@ async def _end(bridge: Bridge) -> int:
 
     topic = store.topic(bridge.name)
     await bridge.log.create_topics([topic])
-    place = TopicPartition(topic.name, 0)
-    return (await bridge.log.end_offsets([place]))[place]
+    checkpoint_partition = TopicPartition(topic.name, 0)
+    return (await bridge.log.end_offsets([checkpoint_partition]))[checkpoint_partition]
 
 
 def _report(system: str, done: Sequence[SnapshotResult], *, as_json: bool) -> int:
@@ -252,6 +259,6 @@ def _report(system: str, done: Sequence[SnapshotResult], *, as_json: bool) -> in
         if as_json:
             print_json({"system": system, **dataclasses.asdict(item)})
             continue
-        told = item.failed or f"rows read: {item.rows}, deletes written: {item.deleted}"
-        click.echo(f"{system}.{item.entity}: {told}")
+        outcome = item.failed or f"rows read: {item.rows}, deletes written: {item.deleted}"
+        click.echo(f"{system}.{item.entity}: {outcome}")
     return 1 if any(item.failed for item in done) else 0

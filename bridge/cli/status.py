@@ -65,11 +65,11 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         problems = [f"{each.text}: {each.hint}" for each in missing]
         if (path := bridge.config.log.path) is not None and (full := disk_problem(path)):
             problems.append(f"{path}: {full}: nothing is written any more, reports neither")
-        found = await statuses(bridge.log, bridge.name)
+        statuses_by_system = await statuses(bridge.log, bridge.name)
         now = time.time_ns() // 1000
         systems = [
             redact_messages(
-                system_row(bridge, name, found.get(name), now)
+                system_row(bridge, name, statuses_by_system.get(name), now)
                 | await _change_detection(bridge, name)
             )
             for name in bridge.systems
@@ -245,10 +245,10 @@ def compiled(module: str, needs: Iterable[str] = ()) -> bool | None:
     """
     root, *inner, _ = module.split(".")
     folders = [str(Path(folder, *inner)) for folder in importlib.import_module(root).__path__]
-    found = PathFinder.find_spec(module, folders)
-    if found is None or not all(map(find_spec, needs)):
+    module_spec = PathFinder.find_spec(module, folders)
+    if module_spec is None or not all(map(find_spec, needs)):
         return None
-    return isinstance(found.loader, ExtensionFileLoader)
+    return isinstance(module_spec.loader, ExtensionFileLoader)
 
 
 def _print_json(systems: list[dict[str, Any]], groups: list[dict[str, Any]]) -> None:
@@ -266,8 +266,8 @@ def _print(
 ) -> None:
     from bridge.cli.log.group_state import retired_lines
 
-    told = ", ".join(f"{what} {form}" for what, form in forms.items())
-    click.echo(f"bridge {bridge.name}, log {bridge.log.name}, {told}\n")
+    forms_text = ", ".join(f"{what} {form}" for what, form in forms.items())
+    click.echo(f"bridge {bridge.name}, log {bridge.log.name}, {forms_text}\n")
     rows = [
         {
             **row,
@@ -343,9 +343,9 @@ def _print_trouble(row: Mapping[str, Any]) -> None:
     for entity, why in row.get("degraded", {}).items():
         click.echo(f"{name}.{entity} is captured, but {why}")
     for job in row.get("snapshots", []):
-        told = f"{job['rows']} of about {job['total']} rows" if job["under_way"] else "waiting"
+        how_far = f"{job['rows']} of about {job['total']} rows" if job["under_way"] else "waiting"
         why = f"; tried again and again: {job['waiting']}" if job.get("waiting") else ""
-        click.echo(f"{name}.{job['entity']}: snapshot {job['id']}, {told}{why}")
+        click.echo(f"{name}.{job['entity']}: snapshot {job['id']}, {how_far}{why}")
     for stall in stalls.values():
         _print_stall(stall)
 

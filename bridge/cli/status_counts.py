@@ -87,9 +87,9 @@ async def _recent_records(
 
     log = bridge.log
     async with asyncio.timeout(READ_TIMEOUT_S):
-        there = await log.topics()
+        topic_infos = await log.topics()
         topics = [system_topic(bridge.name, name) for name in names]
-        places = await partitions_of(log, [topic for topic in topics if topic in there])
+        places = await partitions_of(log, [topic for topic in topics if topic in topic_infos])
         recent = await recent_starts(log, places, max_records, now_ms)
         decoding = Decoding(bridge)
         decoded: list[DecodedRecord] = []
@@ -118,7 +118,7 @@ async def dead_letter_counts(
     """How many letters were not handed back: a row for all of them, then one for each source and
     kind.
     """
-    from bridge.cli.dead import letter_place
+    from bridge.cli.dead import letter_subject
 
     try:
         records, since = await _recent_records(bridge, [DEAD], now_ms, max_records)
@@ -130,14 +130,14 @@ async def dead_letter_counts(
         letter = record.fixed
         if not isinstance(letter, DeadLetter):
             continue
-        place = letter_place(record)
+        subject = letter_subject(record)
         if letter.error == RELEASED:
-            released.add(place)
+            released.add(subject)
         else:
             # Parked once more since then.
-            released.discard(place)
-            letters.append((letter.source, letter.kind, place))
-    counts = Counter((source, kind) for source, kind, place in letters if place not in released)
+            released.discard(subject)
+            letters.append((letter.source, letter.kind, subject))
+    counts = Counter((source, kind) for source, kind, subject in letters if subject not in released)
     topic = system_topic(bridge.name, DEAD)
     most = dict(counts.most_common(MAX_SOURCES))
     rows: list[dict[str, Any]] = [
@@ -171,7 +171,7 @@ async def command_counts(
         name = story.name if story.name in by_name else UNDECLARED
         by_name.setdefault(name, []).append(story)
     now = datetime.fromtimestamp(now_ms / 1000, UTC)
-    rows = ({"command": name, **_counts(told, now)} for name, told in by_name.items())
+    rows = ({"command": name, **_counts(histories, now)} for name, histories in by_name.items())
     return BoundedCounts(tuple(rows), since)
 
 
@@ -187,8 +187,8 @@ async def _answered_before(bridge: Bridge, records: Iterable[DecodedRecord]) -> 
         if not isinstance(each.fixed, CommandRecord):
             continue
         executor = groups.get(executor_group(bridge.name, each.fixed.name.partition(".")[0]))
-        place = TopicPartition(each.record.topic, each.record.partition)
-        if executor is not None and each.record.offset < executor.committed.get(place, 0):
+        topic_partition = TopicPartition(each.record.topic, each.record.partition)
+        if executor is not None and each.record.offset < executor.committed.get(topic_partition, 0):
             ids.add(each.fixed.id)
         else:
             ids.discard(each.fixed.id)

@@ -36,20 +36,20 @@ class RecordFilter:
     key: str = ""
     raw: bool = False
 
-    def takes(self, found: DecodedRecord) -> bool:
+    def takes(self, record: DecodedRecord) -> bool:
         """Whether this one is wanted. A tombstone only repeats the delete before it."""
-        if found.tombstone and not self.raw:
+        if record.tombstone and not self.raw:
             return False
         if not self.ops and not self.key:
             return True
-        event = found.event
+        event = record.event
         if event is not None:
             return (not self.ops or event.op in self.ops) and (
                 not self.key or _is_key(event.key, self.key)
             )
         if self.ops:
             return False
-        row = found.row()
+        row = record.row()
         if row["key"] == self.key:
             return True
         return self.key in (row.get("command_id"), row.get("id"), row.get("source")) or (
@@ -59,15 +59,15 @@ class RecordFilter:
 
 def _is_key(key: Mapping[str, Any], text: str) -> bool:
     try:
-        asked = parse_key_parts(tuple(key), text)
+        wanted_parts = parse_key_parts(tuple(key), text)
     except ValueError:
         return False
-    return all(_same(key[name], value) for name, value in asked.items())
+    return all(_same(key[name], value) for name, value in wanted_parts.items())
 
 
-def _same(held: Any, asked: Any) -> bool:
+def _same(value: Any, wanted_value: Any) -> bool:
     """Equal as texts: the shell knows no types."""
-    return str(plain(held)) == str(plain(asked))
+    return str(plain(value)) == str(plain(wanted_value))
 
 
 @click.command(epilog="Example: bridgectl tail erp.sales_order --from '10m ago' --op update --json")
@@ -111,18 +111,18 @@ def command(
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
-        shown = 0
+        shown_count = 0
         async with contextlib.aclosing(_records(bridge, names, begin, follow=follow)) as batches:
             async for batch in batches:
-                for found in await _decoded(bridge, batch, raw=raw):
-                    if not wanted.takes(found):
+                for record in await _decoded(bridge, batch, raw=raw):
+                    if not wanted.takes(record):
                         continue
-                    _show(found, as_json=as_json)
-                    shown += 1
-                    if shown == limit:
+                    _show(record, as_json=as_json)
+                    shown_count += 1
+                    if shown_count == limit:
                         return 0
                 sys.stdout.flush()
-        return 0 if shown else NOTHING_FOUND
+        return 0 if shown_count else NOTHING_FOUND
 
     run_with_bridge(ctx, act, while_read=True)
 
@@ -132,8 +132,8 @@ async def _records(
 ) -> AsyncGenerator[list[Record]]:
     from bridge.cli.follow_topics import follow_topics, partitions_of, read_by_time
 
-    there = await bridge.log.topics()
-    topics = existing_topics(bridge.name, names, list(bridge.entities), there)
+    topic_infos = await bridge.log.topics()
+    topics = existing_topics(bridge.name, names, list(bridge.entities), topic_infos)
     places = await resolve_offsets(bridge.log, await partitions_of(bridge.log, topics), begin)
     source = follow_topics(bridge.log, places) if follow else read_by_time(bridge.log, places)
     async with contextlib.aclosing(source) as batches:
@@ -150,11 +150,11 @@ async def _decoded(bridge: Bridge, batch: list[Record], *, raw: bool) -> list[De
     return [await decoding.decode(record) for record in batch]
 
 
-def _show(found: DecodedRecord, *, as_json: bool) -> None:
+def _show(record: DecodedRecord, *, as_json: bool) -> None:
     if as_json:
-        print_json(found.row(), flush=False)
+        print_json(record.row(), flush=False)
         return
-    when, what, which, key, rest = map(safe_text, found.line())
+    when, what, which, key, rest = map(safe_text, record.line())
     colour = _COLOURS.get(which) or _COLOURS.get(what)
     line = "  ".join(
         [

@@ -54,15 +54,15 @@ def _section(
     environ: Mapping[str, str] | None,
 ) -> M:
     collector = Collector(os.environ if environ is None else environ)
-    found: M | None = None
+    section: M | None = None
     try:
-        found = kind.model_validate(_Put(collector, system).value(kind, dict(data), (name,)))
+        section = kind.model_validate(_Put(collector, system).value(kind, dict(data), (name,)))
     except ValidationError as error:
         for item in error.errors(include_input=False, include_url=False, include_context=False):
             collector.problems.append(problem_of(system.document, item, kind, (name,)))
-    if collector.problems or found is None:
+    if collector.problems or section is None:
         raise ConfigProblems(collector.problems)
-    return found
+    return section
 
 
 class _Put:
@@ -113,15 +113,15 @@ def _kinds(annotation: Any) -> Iterator[Any]:
 
 def _field(kinds: list[Any], name: str) -> Any:
     """What the models among `kinds` say of a field, each in its turn."""
-    found: list[Any] = []
+    annotations: list[Any] = []
     for kind in kinds:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            found += [
+            annotations += [
                 item.annotation
                 for own, item in kind.model_fields.items()
                 if name in {own, item.alias, item.validation_alias}
             ]
         elif get_origin(kind) in {dict, Mapping}:
             # dict[str, SecretStr]: its values are secrets too
-            found += [get_args(kind)[-1]]
-    return tuple(found)
+            annotations += [get_args(kind)[-1]]
+    return tuple(annotations)

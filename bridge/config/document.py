@@ -68,22 +68,22 @@ def _plain(node: Any, where: KeyPath, lines: dict[KeyPath, int]) -> Any:
     return bool(node) if isinstance(node, ScalarBoolean) else node
 
 
-def read(path: Path, shown: str, hint: str = "") -> Document:
+def read(path: Path, shown_as: str, hint: str = "") -> Document:
     """Read one YAML 1.2 file. Raises ConfigProblems naming the line where it is not YAML; `hint`
     goes with a file that can't be read.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        problem = Problem(shown, 0, "", f"can't be read: {error.strerror}", hint)
+        problem = Problem(shown_as, 0, "", f"can't be read: {error.strerror}", hint)
         raise ConfigProblems([problem]) from None
     except UnicodeDecodeError as error:
-        problem = Problem(shown, 0, "", f"is not UTF-8 (byte {error.start})")
+        problem = Problem(shown_as, 0, "", f"is not UTF-8 (byte {error.start})")
         raise ConfigProblems([problem]) from None
-    return parse(text, shown)
+    return parse(text, shown_as)
 
 
-def parse(text: str, shown: str) -> Document:
+def parse(text: str, shown_as: str) -> Document:
     """The document in a text; as `read`.
 
     It takes about 6 s a megabyte, nearly all of it in ruamel's scanner, which its other pure loaders
@@ -100,17 +100,17 @@ def parse(text: str, shown: str) -> Document:
     except MaxDepthExceededError as error:
         line = error.problem_mark.line + 1
         what = f"nested more than {MAX_DEPTH} levels deep"
-        raise ConfigProblems([Problem(shown, line, "", what)]) from None
+        raise ConfigProblems([Problem(shown_as, line, "", what)]) from None
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         what = f"not valid YAML: {error.problem or error.context}"
-        raise ConfigProblems([Problem(shown, line, "", what)]) from None
+        raise ConfigProblems([Problem(shown_as, line, "", what)]) from None
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         what = f"not valid YAML: the character U+{error.character:04X} can't stand in a file"
-        raise ConfigProblems([Problem(shown, line, "", what)]) from None
+        raise ConfigProblems([Problem(shown_as, line, "", what)]) from None
     except ValueError as error:  # of an escape for a character that there is not
         what = f"not valid YAML: {error_message(error, 100)}"
-        raise ConfigProblems([Problem(shown, 0, "", what)]) from None
+        raise ConfigProblems([Problem(shown_as, 0, "", what)]) from None
     lines: dict[KeyPath, int] = {(): 1}
-    return Document(shown, _plain(node, (), lines), lines)
+    return Document(shown_as, _plain(node, (), lines), lines)

@@ -208,10 +208,10 @@ def _agents(
         if ":" in pattern and not pattern.endswith(".py"):
             yield pattern
             continue
-        found, problem = _files(pattern, folder, document.file)
+        agent_files, problem = _files(pattern, folder, document.file)
         if any(letter in pattern for letter in "*?["):
-            found = [path for path in found if not _is_beside_agents(path.name)]
-        if not found:
+            agent_files = [path for path in agent_files if not _is_beside_agents(path.name)]
+        if not agent_files:
             collector.problems.append(
                 document.problem(
                     ("agents",),
@@ -219,7 +219,7 @@ def _agents(
                     "name files relative to this one, or package.module:name",
                 )
             )
-        for path in found:
+        for path in agent_files:
             yield str(path)
 
 

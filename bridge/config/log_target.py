@@ -125,9 +125,9 @@ def _kafka(
     if model.security.protocol == "SASL_PLAINTEXT":
         _warn_of_plain_servers(collector, document, model.servers, where)
     for name, text in texts.items():
-        place = (*where, *name.split("."))
+        key_path = (*where, *name.split("."))
         if text:
-            secrets[name] = collector.secret(document, place, text, folder)
+            secrets[name] = collector.secret(document, key_path, text, folder)
     return LogTarget(kafka=model, secrets=secrets, registry_tls=registry_tls)
 
 

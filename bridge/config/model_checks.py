@@ -21,12 +21,12 @@ KeyProblem = tuple[str, str]
 
 def field_problems(field: FieldModel) -> Iterator[KeyProblem]:
     """Transforms that could not be made, whatever the table's columns are."""
-    made = {
+    transform_args = {
         "code_page": (field.code_page,),
         "format": (field.format, ""),  # its zone is looked at by itself
         "zone": (field.zone,),
     }
-    for name, args in made.items():
+    for name, args in transform_args.items():
         if args[0] and (why := _refused(name, args)):
             yield name, why
     if field.unit:
@@ -58,8 +58,8 @@ def arg_problems(arg: ArgModel) -> Iterator[KeyProblem]:
         except re.error as error:
             yield "pattern", f"pattern is no regular expression: {error}"
     wrong = False
-    for name, given in (("minimum", arg.minimum), ("maximum", arg.maximum)):
-        if given is not None and (why := _unfit(kind, given)):
+    for name, limit in (("minimum", arg.minimum), ("maximum", arg.maximum)):
+        if limit is not None and (why := _unfit(kind, limit)):
             wrong = True
             yield name, f"{name} {why}"
     for choice in arg.choices:
@@ -70,13 +70,13 @@ def arg_problems(arg: ArgModel) -> Iterator[KeyProblem]:
         return
     if why := _unfit(kind, arg.default):
         yield "default", f"default {why}"
-    elif not wrong and (why := _outside(arg, lambda given: value_of(kind, given))):
+    elif not wrong and (why := _outside(arg, lambda limit: value_of(kind, limit))):
         yield "default", f"default {arg.default} {why}"
 
 
-def _unfit(kind: FieldType, given: Any) -> str:
+def _unfit(kind: FieldType, value: Any) -> str:
     try:
-        value_of(kind, given)
+        value_of(kind, value)
     except ConversionError as error:
         return str(error)
     return ""

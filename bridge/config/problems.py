@@ -21,10 +21,10 @@ class Problem:
     hint: str = ""
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else self.file
+        location = f"{self.file}:{self.line}" if self.line else self.file
         where = f"{self.where}: " if self.where else ""
         hint = f" ({self.hint})" if self.hint else ""
-        return f"{place}: {where}{self.what}{hint}"
+        return f"{location}: {where}{self.what}{hint}"
 
 
 class ConfigProblems(ConfigurationError):

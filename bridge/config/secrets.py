@@ -51,9 +51,9 @@ class Secret:
 
 def bad_reference(text: str) -> str:
     """What is wrong with the references in `text`, or an empty string."""
-    for found in _ANY.finditer(text):
-        if not REFERENCE.fullmatch(found[0]):
-            return f"{found[0]!r} is not a reference: write ${{env:NAME}} or ${{file:/path}}"
+    for reference in _ANY.finditer(text):
+        if not REFERENCE.fullmatch(reference[0]):
+            return f"{reference[0]!r} is not a reference: write ${{env:NAME}} or ${{file:/path}}"
     return ""
 
 
@@ -91,12 +91,12 @@ def resolve_references(text: str, environ: Mapping[str, str], folder: Path) -> S
     in_url = "://" in text and not REFERENCE.fullmatch(text)
     in_settings = not in_url and _SETTINGS.match(text) is not None
 
-    def put(found: re.Match[str]) -> str:
-        value = _look_up(found[1], found[2].strip(), environ, folder)
-        if not (_is_open_place(text, found) and _OPEN_VALUE.fullmatch(value)):
-            register_secret(value, found[0])
+    def put(reference: re.Match[str]) -> str:
+        value = _look_up(reference[1], reference[2].strip(), environ, folder)
+        if not (_is_open_place(text, reference) and _OPEN_VALUE.fullmatch(value)):
+            register_secret(value, reference[0])
         for number, secret in enumerate(secrets_in_url(value)):
-            register_secret(secret, f"{found[0]} {number}")
+            register_secret(secret, f"{reference[0]} {number}")
         if in_settings:
             return _SETTING_SPECIAL.sub(r"\\\g<0>", value)
         return quote(value, safe="") if in_url else value

@@ -113,14 +113,16 @@ def _from_file(path: Path) -> ModuleType:
     try:
         return import_agent_file(path)
     except ConfigurationError as error:
-        raise ConfigurationError(f"{_place(path, error)}: {error}") from error
+        raise ConfigurationError(f"{_error_location(path, error)}: {error}") from error
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # sys.exit() too: else the bridge ends without a word
-        raise ConfigurationError(f"{_place(path, error)}: {describe_error(error)}") from error
+        raise ConfigurationError(
+            f"{_error_location(path, error)}: {describe_error(error)}"
+        ) from error
 
 
-def _place(path: Path, error: BaseException) -> str:
+def _error_location(path: Path, error: BaseException) -> str:
     line = None
     if isinstance(error, SyntaxError) and error.filename == str(path):
         line = error.lineno

@@ -85,19 +85,19 @@ class Bridge:
 
         Raises ConfigurationError for an unknown name, ConfigProblems for wrong options.
         """
-        known = self._connectors.get(name)
-        if known is None:
+        connector_and_system = self._connectors.get(name)
+        if connector_and_system is None:
             config = self.systems.get(name)
             if config is None:
                 raise ConfigurationError(
                     f"there is no system {name!r}; systems are {', '.join(self.systems)}"
                 )
             connector = load_connector(config)
-            known = self._connectors[name] = (
+            connector_and_system = self._connectors[name] = (
                 connector,
                 build_system(self.name, config, connector),
             )
-        return known
+        return connector_and_system
 
     async def create_topics(self) -> None:
         """Create what is missing of the topics that people and other programs read."""
@@ -121,10 +121,10 @@ class Bridge:
         Those that don't fit their tables are known as lacking (`EntityTables`). Raises
         ConfigurationError where none is whole, RetryLater when the system is away.
         """
-        known = self._tables.get(name)
-        if known is None:
-            known = await self._table_flights.result(name, lambda: self._read_tables(name))
-        return known
+        tables = self._tables.get(name)
+        if tables is None:
+            tables = await self._table_flights.result(name, lambda: self._read_tables(name))
+        return tables
 
     async def _read_tables(self, name: str) -> EntityTables:
         connector, system = self.system(name)
@@ -204,10 +204,10 @@ class Bridge:
             await self.tables(name)
 
     async def _opened_gateway(self, name: str) -> Gateway:
-        known = self._gateways.get(name)
-        if known is None:
-            known = await self._gateway_flights.result(name, lambda: self._open_gateway(name))
-        return known
+        gateway = self._gateways.get(name)
+        if gateway is None:
+            gateway = await self._gateway_flights.result(name, lambda: self._open_gateway(name))
+        return gateway
 
     async def _open_gateway(self, name: str) -> Gateway:
         gateway = self._gateways[name] = await self.gateway(name)
@@ -238,9 +238,9 @@ class Bridge:
             raise Unsupported(unsupported(connector.name, "commands"))
         ledger = connector.capabilities().ledger
         tables = await self.tables(name)
-        known = self._writers.pop(name, None)
-        if known is not None:
-            await known.close()
+        writer = self._writers.pop(name, None)
+        if writer is not None:
+            await writer.close()
         writer = self._writers[name] = await connector.writer(system)
         if not ledger:
             writer = RetryAfterWriter(writer)

@@ -27,13 +27,13 @@ def connector_names() -> dict[str, EntryPoint]:
 def load_connector(system: SystemConfig) -> Connector:
     """The connector of a system. Raises ConfigProblems that list those that are installed."""
     name = system.spec.connector
-    found = connector_names()
-    entry = found.get(name)
+    entry_points = connector_names()
+    entry = entry_points.get(name)
     if entry is None:
         problem = system.document.problem(
             ("connector",),
             f"{name!r} is not installed",
-            f"installed are {', '.join(sorted(found))}",
+            f"installed are {', '.join(sorted(entry_points))}",
         )
         raise ConfigProblems([problem])
     try:
@@ -129,10 +129,10 @@ def _tables(entities: Iterable[EntitySpec]) -> Iterable[TableUse]:
         columns = tuple(
             dict.fromkeys(column for field in entity.fields for column in field.columns)
         )
-        known = uses.get(entity.table)
-        if known is None:
+        use = uses.get(entity.table)
+        if use is None:
             uses[entity.table] = TableUse(entity.table, key, columns, entity.max_deletes)
             continue
-        both = tuple(dict.fromkeys((*known.columns, *columns))) if known.columns and columns else ()
-        uses[entity.table] = replace(known, key=known.key or key, columns=both)
+        both = tuple(dict.fromkeys((*use.columns, *columns))) if use.columns and columns else ()
+        uses[entity.table] = replace(use, key=use.key or key, columns=both)
     return uses.values()

@@ -30,11 +30,11 @@ async def copy_bridge_log(
     """
     async with AsyncExitStack() as stack:
         opened = []
-        for one in (config, target):
-            log = make_log(one)
+        for side in (config, target):
+            log = make_log(side)
             stack.push_async_callback(log.close)
             await log.open()
-            registry = make_registry(one, log)
+            registry = make_registry(side, log)
             stack.push_async_callback(registry.close)
             await registry.open()
             opened.append((log, registry))
@@ -66,11 +66,11 @@ class BridgeCheckpoints:
         if record.value is None or record.key is None:
             return Entry(record.key, record.value, list(record.headers), record.timestamp)
         system = record.key.decode()
-        found = load(record.value, system)
+        capture_progress = load(record.value, system)
         moved = replace(
-            found,
-            control=await self._control(found),
-            jobs=tuple([await self._job(job, system, ids) for job in found.jobs]),
+            capture_progress,
+            control=await self._control(capture_progress),
+            jobs=tuple([await self._job(job, system, ids) for job in capture_progress.jobs]),
         )
         return Entry(record.key, dump(moved), list(record.headers), record.timestamp)
 
@@ -84,14 +84,14 @@ class BridgeCheckpoints:
         again = tuple([RereadKeys(part.after, await framed(part.keys)) for part in job.rereads])
         return replace(job, rereads=again, spared=await framed(job.spared))
 
-    async def _control(self, found: CaptureProgress) -> int:
+    async def _control(self, capture_progress: CaptureProgress) -> int:
         if self._requests is None:
             source, target = self._logs
-            place = control.partition(self._bridge)
-            theirs, _ = await _offsets(source, place)
-            ours, end = await _offsets(target, place)
+            control_partition = control.partition(self._bridge)
+            theirs, _ = await _offsets(source, control_partition)
+            ours, end = await _offsets(target, control_partition)
             self._requests = theirs, ours, end
-        return next_request(found.control, *self._requests)
+        return next_request(capture_progress.control, *self._requests)
 
 
 def next_request(control: int, source: list[int], target: list[int], end: int) -> int:
@@ -104,11 +104,11 @@ def next_request(control: int, source: list[int], target: list[int], end: int) -
     return target[-open_] if open_ else end
 
 
-async def _offsets(log: Log, place: TopicPartition) -> tuple[list[int], int]:
+async def _offsets(log: Log, partition: TopicPartition) -> tuple[list[int], int]:
     """The offsets of all records of a small partition, and its end."""
-    if place.topic not in await log.topics():
+    if partition.topic not in await log.topics():
         return [], 0
-    ends = await log.end_offsets([place])
-    batches = read_to_end(log, await log.beginning_offsets([place]), ends)
+    ends = await log.end_offsets([partition])
+    batches = read_to_end(log, await log.beginning_offsets([partition]), ends)
     offsets = [record.offset async for records in batches for record in records]
-    return offsets, ends[place]
+    return offsets, ends[partition]

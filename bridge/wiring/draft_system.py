@@ -8,13 +8,13 @@ from bridge.model.errors import Unsupported
 from bridge.wiring.connectors import build_system, load_connector
 
 
-async def draft_system(asked: DraftRequest, shown_as: str) -> tuple[str, int]:
+async def draft_system(request: DraftRequest, shown_as: str) -> tuple[str, int]:
     """The file's text and how many entities it declares; it passes `bridgectl check --offline`.
 
     Raises ConfigurationError for what was asked for wrongly, RetryLater while the system is away,
     Unsupported where the connector drafts nothing.
     """
-    config = asked.system()
+    config = request.system()
     connector = load_connector(config)
     draft = getattr(connector, "draft", None)
     if draft is None:
@@ -24,5 +24,5 @@ async def draft_system(asked: DraftRequest, shown_as: str) -> tuple[str, int]:
         )
     system = build_system("draft", config, connector)
     body: str = await draft(system)
-    text = f"{asked.head()}{body.rstrip()}\n"
+    text = f"{request.head()}{body.rstrip()}\n"
     return text, len(check_draft(text, shown_as).entities)

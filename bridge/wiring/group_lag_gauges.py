@@ -45,23 +45,23 @@ class GroupLagGauges:
             ["group", "topic", "partition"],
             registry=registry,
         )
-        known = Gauge(
+        lag_known = Gauge(
             "bridge_group_lag_known",
             "1 while the lag of the group could be measured",
             ["group"],
             registry=registry,
         )
         for group in topics:
-            known.labels(group).set_function(partial(self.is_known, group))
+            lag_known.labels(group).set_function(partial(self.is_known, group))
 
     def is_known(self, group: str) -> bool:
         """Whether the lag of this group was measured lately."""
         measured_at = self._measured_at.get(group)
         return measured_at is not None and self._clock() - measured_at <= KNOWN_FOR_S
 
-    def records(self, group: str, place: TopicPartition) -> float:
+    def records(self, group: str, partition: TopicPartition) -> float:
         """The lag of this group there, NaN where it isn't known."""
-        return self._lags[group][place] if self.is_known(group) else math.nan
+        return self._lags[group][partition] if self.is_known(group) else math.nan
 
     async def measure_on_and_on(self, log: Log) -> None:
         """Measure until cancelled. A log that is away makes lags unknown, and ends nothing."""
@@ -82,8 +82,10 @@ class GroupLagGauges:
         """
         wanted = {topic for topics in self._topics.values() for topic in topics}
         if wanted - self._partitions.keys():
-            there = await log.topics()
-            self._partitions = {topic: there[topic].partitions for topic in wanted & there.keys()}
+            topic_infos = await log.topics()
+            self._partitions = {
+                topic: topic_infos[topic].partitions for topic in wanted & topic_infos.keys()
+            }
         committed: dict[str, Committed] = {}
         for group, topics in self._topics.items():
             if self._partitions.keys() >= set(topics):

@@ -167,11 +167,11 @@ def _dump(work: list[WorkProgress], waits: list[PartWait], now: int) -> bytes:
 
 async def reported_groups(log: Log, bridge: str, now: int) -> dict[str, list[WorkProgress]]:
     """What running processes said of each group last; of several members each one's."""
-    found: dict[str, list[WorkProgress]] = {}
+    work_by_group: dict[str, list[WorkProgress]] = {}
     for report in await _reports(log, bridge, now):
         for each in report.groups:
-            found.setdefault(each.name, []).append(each)
-    return found
+            work_by_group.setdefault(each.name, []).append(each)
+    return work_by_group
 
 
 async def reported_waits(log: Log, bridge: str, now: int) -> list[PartWait]:
@@ -187,18 +187,20 @@ class _Report(NamedTuple):
 
 async def _reports(log: Log, bridge: str, now: int) -> list[_Report]:
     """One a process. Records that are none are left out: others may have written them."""
-    place = TopicPartition(status_topic(bridge).name, 0)
-    if place.topic not in await log.topics():
+    status_partition = TopicPartition(status_topic(bridge).name, 0)
+    if status_partition.topic not in await log.topics():
         return []
-    found: list[_Report] = []
-    for key, value in (await newest(log, place, None)).items():
+    reports: list[_Report] = []
+    for key, value in (await newest(log, status_partition, None)).items():
         if not key.startswith(KEY_PREFIX.encode()):
             continue
         try:
-            found.append(_load(value, now))
+            reports.append(_load(value, now))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            _log.warning("a record of %s is left out: %s", place.topic, error_message(error, 200))
-    return found
+            _log.warning(
+                "a record of %s is left out: %s", status_partition.topic, error_message(error, 200)
+            )
+    return reports
 
 
 def _load(value: bytes, now: int) -> _Report:

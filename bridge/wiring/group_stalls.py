@@ -38,8 +38,8 @@ async def group_stalls(
         work[name] = [WorkProgress("group", name, 0, timestamp * 1000, NO_MEMBER)]
     stalls: dict[str, Stall] = {}
     for name, members in work.items():
-        found = [find_stall(each, now, stalled_after_s) for each in members]
-        stalled = [stall for stall in found if stall is not None]
+        member_stalls = [find_stall(each, now, stalled_after_s) for each in members]
+        stalled = [stall for stall in member_stalls if stall is not None]
         if stalled:
             stalls[name] = min(stalled, key=lambda stall: stall.since)
     return stalls
@@ -49,15 +49,20 @@ async def _oldest_unread(log: Log, groups: Mapping[str, GroupInfo]) -> dict[str,
     """The timestamp of the oldest record that a group hasn't read, where there is one."""
     topics = await log.topics()
     places = sorted(
-        {place for info in groups.values() for place in info.committed if place.topic in topics}
+        {
+            partition
+            for info in groups.values()
+            for partition in info.committed
+            if partition.topic in topics
+        }
     )
     ends, first = await log.end_offsets(places), await log.beginning_offsets(places)
     oldest: dict[str, int] = {}
     for name, info in groups.items():
         starts = {
-            place: max(offset, first[place])
-            for place, offset in info.committed.items()
-            if place in ends and offset < ends[place]
+            partition: max(offset, first[partition])
+            for partition, offset in info.committed.items()
+            if partition in ends and offset < ends[partition]
         }
         timestamps = await _first_timestamps(log, starts)
         if timestamps:
@@ -70,12 +75,14 @@ async def _first_timestamps(log: Log, starts: Mapping[TopicPartition, int]) -> l
     transactions take offsets, too.
     """
 
-    async def first(place: TopicPartition, start: int) -> list[int]:
-        reader = await log.reader({place: start})
+    async def first(partition: TopicPartition, start: int) -> list[int]:
+        reader = await log.reader({partition: start})
         try:
             return [record.timestamp for record in await reader.read(1, READ_TIMEOUT_S)]
         finally:
             await reader.close()
 
-    found = await asyncio.gather(*(first(place, start) for place, start in starts.items()))
-    return [timestamp for timestamps in found for timestamp in timestamps]
+    timestamps = await asyncio.gather(
+        *(first(partition, start) for partition, start in starts.items())
+    )
+    return [timestamp for timestamps in timestamps for timestamp in timestamps]

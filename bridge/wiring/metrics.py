@@ -95,7 +95,7 @@ class Metrics:
             ["agent", "handler"],
             registry=registry,
         )
-        self._asked = Counter("bridge_reads", "Reads asked for", ["entity"], registry=registry)
+        self._reads = Counter("bridge_reads", "Reads asked for", ["entity"], registry=registry)
         self._queries = Counter(
             "bridge_queries", "Queries that reads became", ["entity"], registry=registry
         )
@@ -147,7 +147,7 @@ class Metrics:
         self.declare_parts(("reads", name) for name in scope.read)
         _declare(self._held, ((name,) for name in scope.read))
         read = scope.entities_of(scope.read)
-        for metric in (self._asked, self._queries):
+        for metric in (self._reads, self._queries):
             _declare(metric, ((entity,) for entity in read))
         letters = [(kind, entity) for kind in ROW_LETTERS for entity in captured]
         letters += [("event", agent.name) for agent in scope.agents]
@@ -207,7 +207,7 @@ class Metrics:
             case HandlerWaits():
                 self._waiting.labels(notice.agent, notice.handler).set(notice.events)
             case RowsRead():
-                self._asked.labels(notice.entity).inc(notice.asked)
+                self._reads.labels(notice.entity).inc(notice.asked)
                 self._queries.labels(notice.entity).inc(notice.queries)
             case Throttled():
                 self._held.labels(notice.system).inc(notice.seconds)

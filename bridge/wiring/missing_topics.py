@@ -38,9 +38,9 @@ async def missing_topics(log: Log, config: Config, topics: AbstractSet[str]) -> 
     progress: dict[str, CaptureProgress] = {}
     if positions_topic(bridge).name in topics:
         for name in captured:
-            found = await progress_of(log, bridge, name)
-            if found is not None:
-                progress[name] = found
+            capture_progress = await progress_of(log, bridge, name)
+            if capture_progress is not None:
+                progress[name] = capture_progress
     return [
         *_fixed(bridge, topics),
         *_positions(bridge, topics, captured),

@@ -149,8 +149,8 @@ class Readiness:
         if self._check_log is None:
             return "the log or its schema registry is not open yet"
         try:
-            asked = asyncio.run_coroutine_threadsafe(_checked(self._check_log), self._loop)
-            return await asyncio.wait_for(asyncio.wrap_future(asked), self._log_timeout_s)
+            check = asyncio.run_coroutine_threadsafe(_checked(self._check_log), self._loop)
+            return await asyncio.wait_for(asyncio.wrap_future(check), self._log_timeout_s)
         except (TimeoutError, RuntimeError):
             return f"the log has not answered for {self._log_timeout_s:g} s"
 

@@ -57,8 +57,8 @@ class RegistryEventDecoder:
     def _event(self, record: Record, value: bytes, schema: SchemaDecoder) -> Event:
         entity, decoder, suffix = schema
         change = decoder.change(value)
-        told = dict(record.headers)
-        if not record.topic.endswith(suffix) and _holds_changes(record.topic, told):
+        headers_by_name = dict(record.headers)
+        if not record.topic.endswith(suffix) and _holds_changes(record.topic, headers_by_name):
             raise UnreadableChange(
                 f"schema id {framing.schema_id(value)} is that of {entity.qualified}, and "
                 f"{record.topic} holds another entity: something else wrote the record, or the "
@@ -75,21 +75,22 @@ class RegistryEventDecoder:
             transaction=change.transaction,
             occurred_at=change.occurred_at,
             captured_at=change.captured_at,
-            id=_text(told, headers.ID) or headers.event_id(entity.system, change.position),
+            id=_text(headers_by_name, headers.ID)
+            or headers.event_id(entity.system, change.position),
             type=entity,
             topic=record.topic,
             partition=record.partition,
             offset=record.offset,
-            caused_by=_text(told, headers.CAUSATION),
-            traceparent=_text(told, headers.TRACEPARENT),
-            replayed=headers.REPLAY in told,
+            caused_by=_text(headers_by_name, headers.CAUSATION),
+            traceparent=_text(headers_by_name, headers.TRACEPARENT),
+            replayed=headers.REPLAY in headers_by_name,
         )
 
     async def _decoder(self, schema_id: int) -> SchemaDecoder:
-        known = self._decoders.get(schema_id)
-        if known is None:
-            known = await self._flights.result(schema_id, lambda: self._read_decoder(schema_id))
-        return known
+        decoder = self._decoders.get(schema_id)
+        if decoder is None:
+            decoder = await self._flights.result(schema_id, lambda: self._read_decoder(schema_id))
+        return decoder
 
     async def _read_decoder(self, schema_id: int) -> SchemaDecoder:
         try:
@@ -124,6 +125,6 @@ def _declared(entity: Entity, specs: Mapping[str, EntitySpec]) -> Entity:
     return replace(entity, key=key, relations=spec.relations, version=spec.version)
 
 
-def _text(told: Mapping[str, bytes], name: str) -> str | None:
-    value = told.get(name)
+def _text(headers_by_name: Mapping[str, bytes], name: str) -> str | None:
+    value = headers_by_name.get(name)
     return None if value is None else value.decode("utf-8", "replace")

@@ -61,25 +61,25 @@ class PartsEnded:
 def build_parts(bridge: Bridge, agents: Sequence[Agent], kinds: Iterable[str]) -> list[BridgePart]:
     """The parts of these kinds, in the order in which data flows; and what looks after them."""
     wanted = set(kinds)
-    found: list[BridgePart] = []
+    bridge_parts: list[BridgePart] = []
     if "capture" in wanted:
-        found += [
+        bridge_parts += [
             BridgePart("capture", name, _capture(bridge, name))
             for name in bridge.systems
             if bridge.system(name)[0].capabilities().capture
         ]
     if "agents" in wanted:
-        found += [BridgePart("agent", agent.name, _agent(bridge, agent)) for agent in agents]
+        bridge_parts += [BridgePart("agent", agent.name, _agent(bridge, agent)) for agent in agents]
     if "commands" in wanted:
-        found += [
+        bridge_parts += [
             BridgePart("commands", name, _commands(bridge, name))
             for name, config in bridge.systems.items()
             if config.spec.commands
         ]
     if isinstance(bridge.registry, RememberedRegistry):
         work = _verify(bridge.registry)
-        found.append(BridgePart("registry", bridge.registry.name, work, watches=True))
-    return found
+        bridge_parts.append(BridgePart("registry", bridge.registry.name, work, watches=True))
+    return bridge_parts
 
 
 @asynccontextmanager
@@ -111,14 +111,14 @@ def _say(observer: Observer, bridge: str, reason: str) -> None:
 async def _patiently(
     work: Callable[[], Awaitable[T]],
     stop: asyncio.Event,
-    told: Callable[[str], None],
+    report_failure: Callable[[str], None],
     longest: float = LONGEST,
 ) -> T | None:
     """What `work` returns, begun again while what it needs is away; None once `stop` is set."""
     async for attempt in AsyncRetrying(
         retry=retry_if_exception_type((RetryLater, OutcomeUnknown)),
         wait=wait_random_exponential(SHORTEST, longest),
-        before_sleep=lambda state: told(_reason(state)),
+        before_sleep=lambda state: report_failure(_reason(state)),
         sleep=lambda seconds: _sleep(seconds, stop),
         reraise=True,
     ):

@@ -201,7 +201,8 @@ def problems(path: Path) -> str:
     found: list[str] = []
     for system in config.systems:
         found += [
-            f"{item.place}: {item.what} {item.hint}" for item in connector_of(config, system)[1]
+            f"{item.location}: {item.message} {item.hint}"
+            for item in connector_of(config, system)[1]
         ]
     return "\n".join(found)
 

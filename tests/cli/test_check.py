@@ -337,12 +337,12 @@ def test_topics_that_are_otherwise_than_configured(place: BridgeFolder) -> None:
     changes, dead = "demo.erp.customer", "demo.dead"
     there[changes] = TopicInfo(TopicSpec(changes, "compact", history_ms=3_600_000), 4)
     there[dead] = TopicInfo(TopicSpec(dead, "delete", retention_ms=86_400_000), 4)
-    found = {item.place: item for item in topic_findings(config, there)}
-    assert "1h instead of 30d" in found[f"topic {changes}"].what
-    assert "1d instead of ever" in found[f"topic {dead}"].what
-    assert {item.weight for item in found.values()} == {"warning"}
+    found = {item.location: item for item in topic_findings(config, there)}
+    assert "1h instead of 30d" in found[f"topic {changes}"].message
+    assert "1d instead of ever" in found[f"topic {dead}"].message
+    assert {item.severity for item in found.values()} == {"warning"}
     there[changes] = TopicInfo(TopicSpec(changes, "delete"), 4)
-    assert any("cleanup is delete" in item.what for item in topic_findings(config, there))
+    assert any("cleanup is delete" in item.message for item in topic_findings(config, there))
 
 
 def test_another_number_of_partitions_is_no_mere_warning() -> None:
@@ -416,7 +416,7 @@ def test_topics_of_the_bridges_own_that_lose_records_are_no_mere_warning(
         schemas: TopicInfo(TopicSpec(schemas, "compact"), 1),
         replays: TopicInfo(TopicSpec(replays, "compact"), 4),
     }
-    found = {item.place: item.weight for item in topic_findings(config, there)}
+    found = {item.location: item.severity for item in topic_findings(config, there)}
     assert found == {f"topic {schemas}": "error", f"topic {replays}": "error"}
 
 
@@ -440,7 +440,7 @@ async def test_what_a_resumed_source_says_is_an_error_only_where_it_would_stop_i
         return b"{}"
 
     found = [item async for item in resuming_findings(connector, system, checkpoint_of)]
-    assert [(item.weight, item.what) for item in found] == [
+    assert [(item.severity, item.message) for item in found] == [
         ("error", "stops"), ("warning", "is compared")
     ]  # fmt: skip
 
@@ -493,8 +493,8 @@ async def test_what_would_keep_a_first_snapshot_from_being_taken_is_an_error(
         system = System("acme", "erp", "", "", None, ())
         connector = cast("Connector", trial)
         found = [item async for item in snapshot_findings(config, connector, system, ())]
-        assert [item.weight for item in found] == ([] if words is None else ["error"])
-        assert words is None or words in found[0].what
+        assert [item.severity for item in found] == ([] if words is None else ["error"])
+        assert words is None or words in found[0].message
         assert {table for table, _ in trial.asked} == set(tables.values())
     found = [item async for item in snapshot_findings(config, connector, system, {orders})]
     assert not found

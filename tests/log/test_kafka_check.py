@@ -348,14 +348,14 @@ async def test_check_says_whether_anybody_decides_who_may_write(
             return only
 
     open_to_all = await found(log_of(kafka.bootstrap))
-    assert open_to_all.weight == "warning"
-    assert "has no authorizer" in open_to_all.what
+    assert open_to_all.severity == "warning"
+    assert "has no authorizer" in open_to_all.message
     kept = await found(log_of(strict.plain))
-    assert kept.weight == "ok"
-    assert "acme.receipts: User:bridge;" in kept.what
-    assert "acme.commands: User:agents, User:bridge;" in kept.what
+    assert kept.severity == "ok"
+    assert "acme.receipts: User:bridge;" in kept.message
+    assert "acme.commands: User:agents, User:bridge;" in kept.message
     unasked = await found(log_of(strict.login, user="bridge"))
-    assert "this user may not ask it who may write" in unasked.what
+    assert "this user may not ask it who may write" in unasked.message
     for each in (open_to_all, kept, unasked):
         assert len(each.fix.splitlines()) == len(access_rules("acme"))
         assert (

@@ -94,7 +94,7 @@ async def test_what_is_there_keeps_its_mode_and_check_says_who_can_read_it(tmp_p
     await log.close()
     assert modes(tmp_path)["var/bridge.db"] == "0o640"
     warnings = [found async for found in log_findings(config) if "chmod" in found.fix]
-    assert {found.weight for found in warnings} == {"warning"}
+    assert {found.severity for found in warnings} == {"warning"}
     fixes = {found.fix for found in warnings}
     assert fixes >= {f"chmod 600 {path}", f"chmod go-w {path.parent}"}
     # SQLite gives the files beside it the same mode; whether they are there is its own affair.

@@ -15,7 +15,7 @@ import pytest
 
 from bridge import Agent, Command, Event
 from bridge.agent import Context
-from bridge.cli.dead import letter_place, released
+from bridge.cli.dead import letter_subject, released
 from bridge.cli.decoding import DecodedRecord
 from bridge.log.copying.dead_letters import dead_letter
 from bridge.log.copying.schema_ids import SchemaIds
@@ -412,7 +412,7 @@ async def test_letters_that_were_handed_back_stay_so_in_a_copy_of_the_log(here: 
         fixed = await here.codec.decode("dead", entry.value or b"")
         moved = record._replace(offset=100 + number, key=entry.key, value=entry.value)
         copied.append(DecodedRecord(moved, kind="dead", fixed=fixed))
-    listed = [letter.fixed for letter in copied if letter_place(letter) not in released(copied)]
+    listed = [letter.fixed for letter in copied if letter_subject(letter) not in released(copied)]
     assert [letter.event_id for letter in listed if isinstance(letter, DeadLetter)] == [
         letters[1].event_id
     ]

@@ -41,12 +41,12 @@ def command(ctx: click.Context, *, offline: bool, as_json: bool) -> None:
 
     async def act(stop: asyncio.Event) -> int:
         del stop
-        found: list[CheckResult] = []
+        results: list[CheckResult] = []
         async for item in _all(config, offline=offline):
-            if item not in found:
-                found.append(item)
+            if item not in results:
+                results.append(item)
                 show(item, as_json=as_json)
-        return exit_code(found)
+        return exit_code(results)
 
     finish(run_async(act))
 

@@ -75,7 +75,9 @@ def access_rules(bridge: str) -> list[AccessRule]:
     ]
 
 
-async def access_findings(bridge: str, log: Log, place: str) -> AsyncGenerator[CheckResult, None]:
+async def access_findings(
+    bridge: str, log: Log, location: str
+) -> AsyncGenerator[CheckResult, None]:
     """What the cluster says about access, and the commands that set it."""
     if not isinstance(log, SupportsAccessLists):
         return
@@ -88,7 +90,7 @@ async def access_findings(bridge: str, log: Log, place: str) -> AsyncGenerator[C
             "ok",
             "log",
             f"whether the cluster keeps access lists could not be asked ({error}); those to set:",
-            place,
+            location,
             fix=commands,
         )
         return
@@ -98,7 +100,7 @@ async def access_findings(bridge: str, log: Log, place: str) -> AsyncGenerator[C
             "log",
             "the cluster has no authorizer: whoever reaches it may write every topic, send "
             "commands under any agent's name and receipts that no executor wrote",
-            place,
+            location,
             "set authorizer.class.name on its brokers, then these access lists for three users",
             fix=commands,
         )
@@ -114,4 +116,4 @@ async def access_findings(bridge: str, log: Log, place: str) -> AsyncGenerator[C
         what = (
             f"the cluster has an authorizer; who may write, beside super users: {writers}; to set:"
         )
-    yield CheckResult("ok", "log", what, place, fix=commands)
+    yield CheckResult("ok", "log", what, location, fix=commands)

@@ -12,7 +12,7 @@ from bridge.cli.check.result import CheckResult
 from bridge.config import Config
 from bridge.wiring.agents import read_agents
 
-PLACE = "agents"
+LOCATION = "agents"
 
 
 def agent_findings(config: Config, agents: list[Agent]) -> Iterator[CheckResult]:
@@ -24,7 +24,7 @@ def agent_findings(config: Config, agents: list[Agent]) -> Iterator[CheckResult]
     agents.extend(loaded)
     for problem in problems:
         hint = "correct that file, or `agents:` in the bridge's file"
-        yield CheckResult("configuration", PLACE, problem, config.file, hint)
+        yield CheckResult("configuration", LOCATION, problem, config.file, hint)
     declared = {
         entity.qualified: entity for system in config.systems for entity in system.spec.entities
     }
@@ -34,14 +34,14 @@ def agent_findings(config: Config, agents: list[Agent]) -> Iterator[CheckResult]
             wrong = True
             what = f"agent {agent.name!r} wants {entity!r}, which no system declares"
             hint = f"entities are {', '.join(sorted(declared))}"
-            yield CheckResult("configuration", PLACE, what, config.file, hint=hint)
+            yield CheckResult("configuration", LOCATION, what, config.file, hint=hint)
     for name, spec in declared.items():
         if spec.fields:
-            for found in where_findings(loaded, name, [field.name for field in spec.fields]):
+            for result in where_findings(loaded, name, [field.name for field in spec.fields]):
                 wrong = True
-                yield found
+                yield result
     if loaded and not wrong:
-        yield CheckResult("ok", PLACE, f"agents: {', '.join(agent.name for agent in loaded)}")
+        yield CheckResult("ok", LOCATION, f"agents: {', '.join(agent.name for agent in loaded)}")
 
 
 def where_findings(
@@ -58,7 +58,7 @@ def where_findings(
                     f"is no field of {entity}"
                 )
                 hint = f"fields are {', '.join(fields)}"
-                yield CheckResult("configuration", PLACE, what, hint=hint)
+                yield CheckResult("configuration", LOCATION, what, hint=hint)
 
 
 @contextmanager

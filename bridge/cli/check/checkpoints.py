@@ -59,12 +59,12 @@ async def resuming_findings(
     """What would stop capture at its next start."""
     if checkpoint_of is None or not isinstance(connector, ChecksResuming):
         return
-    place = f"system {system.name}"
+    location = f"system {system.name}"
     try:
         findings = await connector.check_resuming(system, lambda: checkpoint_of(system.name))
     except (RetryLater, ConfigurationError) as error:
-        yield CheckResult("error", "system", str(error), place)
+        yield CheckResult("error", "system", str(error), location)
         return
     for item in findings:
-        weight: Severity = "error" if item.fatal else "warning"
-        yield CheckResult(weight, "system", item.what, place, fix=item.fix, setup=item.create)
+        severity: Severity = "error" if item.fatal else "warning"
+        yield CheckResult(severity, "system", item.what, location, fix=item.fix, setup=item.create)

@@ -16,18 +16,18 @@ async def fitting_findings(
     """What is wrong with their statements, at the lines where they stand."""
     if not config.spec.commands:
         return
-    place = f"system {system.name}"
+    location = f"system {system.name}"
     try:
         if isinstance(connector, ChecksCommands):
-            for one in await connector.check_commands(system, config.spec.commands):
-                where = ("commands", one.command, one.where)
-                yield result_of_problem(config.document.problem(where, one.what))
+            for problem in await connector.check_commands(system, config.spec.commands):
+                where = ("commands", problem.command, problem.where)
+                yield result_of_problem(config.document.problem(where, problem.what))
         if isinstance(connector, ChecksRights):
             rights = await connector.check_rights(system, config.spec.commands)
-            for found in rights_findings(config, rights):
-                yield found
+            for result in rights_findings(config, rights):
+                yield result
     except (RetryLater, ConfigurationError) as error:
-        yield CheckResult("error", "system", str(error), place)
+        yield CheckResult("error", "system", str(error), location)
 
 
 def rights_findings(config: SystemConfig, rights: Sequence[CommandRight]) -> Iterator[CheckResult]:

@@ -52,17 +52,17 @@ def _parameter_problems(
 ) -> Iterator[tuple[str, bool]]:
     args = {arg.name for arg in spec.args}
     keys = {f"key_{name}" for name in key} | ({"key"} if len(key) < 2 else set())
-    known = args | keys | {"id"}
-    for name in sorted(set(_CAST.findall(text)) & known):
+    parameters = args | keys | {"id"}
+    for name in sorted(set(_CAST.findall(text)) & parameters):
         yield f"`:{name}::` isn't seen as a parameter: write CAST(:{name} AS ..)", True
-    for name in sorted(set(parameters_of(text)) - known):
+    for name in sorted(set(parameters_of(text)) - parameters):
         if not key and name.startswith("key_"):
             continue
         if name == "key":
             fields = ", ".join(f":key_{field}" for field in key)
             yield f":key stands for a key of one field; this one is {fields}", True
             continue
-        names = ", ".join(f":{one}" for one in sorted(known))
+        names = ", ".join(f":{parameter}" for parameter in sorted(parameters))
         yield f"the {what} names :{name}, which is no argument; known are {names}", True
 
 
@@ -72,8 +72,11 @@ def command_findings(
     """Statements and probes of a system's commands. `keys` of its entities, where they are known."""
     for command in config.spec.commands:
         key = keys.get(command.entity, ())
-        told = {"run": statement_problems(command, key), "probe": probe_problems(command, key)}
-        for where, problems in told.items():
+        problems_by_key = {
+            "run": statement_problems(command, key),
+            "probe": probe_problems(command, key),
+        }
+        for where, problems in problems_by_key.items():
             for what, wrong in problems:
                 problem = config.document.problem(("commands", command.name, where), what)
                 yield result_of_problem(problem, "configuration" if wrong else "warning")

@@ -58,13 +58,13 @@ def replay_topics(config: Config, topics: Iterable[str]) -> list[TopicSpec]:
     return [TopicSpec(name) for name in sorted(topics) if name.startswith(prefix)]
 
 
-def collisions(names: Iterable[str], there: Iterable[str] = ()) -> list[tuple[str, str]]:
+def collisions(names: Iterable[str], existing_topics: Iterable[str] = ()) -> list[tuple[str, str]]:
     """Pairs of topics that Kafka takes for one, because it writes `.` as `_` in its metrics; the
     first of each is one of `names`.
     """
     seen: dict[str, str] = {}
     pairs: list[tuple[str, str]] = []
-    for name in [*sorted(there), *names]:
+    for name in [*sorted(existing_topics), *names]:
         other = seen.setdefault(name.replace(".", "_"), name)
         if other != name:
             pairs.append((name, other))
@@ -72,33 +72,33 @@ def collisions(names: Iterable[str], there: Iterable[str] = ()) -> list[tuple[st
 
 
 def differences(
-    wanted: TopicSpec, there: TopicInfo, partitions: int | None
+    wanted: TopicSpec, topic: TopicInfo, partitions: int | None
 ) -> Iterator[tuple[str, str]]:
     """What of a topic is otherwise than wanted, and a hint.
 
     `partitions` as the configuration says it, None where it doesn't.
     """
     number = wanted.partitions or partitions
-    if number is not None and there.partitions != number:
+    if number is not None and topic.partitions != number:
         yield (
-            f"{there.partitions} partitions instead of {number}: the order of a key would be lost",
+            f"{topic.partitions} partitions instead of {number}: the order of a key would be lost",
             "set `partitions` to what is there, or leave it out",
         )
-    if there.spec.cleanup != wanted.cleanup:
+    if topic.spec.cleanup != wanted.cleanup:
         yield (
-            f"cleanup is {there.spec.cleanup} instead of {wanted.cleanup}",
+            f"cleanup is {topic.spec.cleanup} instead of {wanted.cleanup}",
             "change the topic's setting",
         )
         return
-    if wanted.cleanup == "compact" and there.spec.history_ms != wanted.history_ms:
-        kept, asked = (_span(spec.history_ms, "no time") for spec in (there.spec, wanted))
+    if wanted.cleanup == "compact" and topic.spec.history_ms != wanted.history_ms:
+        actual, configured = (_span(spec.history_ms, "no time") for spec in (topic.spec, wanted))
         yield (
-            f"keeps every event for {kept} instead of {asked}",
+            f"keeps every event for {actual} instead of {configured}",
             "change min.compaction.lag.ms and delete.retention.ms of the topic, or `history`",
         )
-    if wanted.cleanup == "delete" and there.spec.retention_ms != wanted.retention_ms:
-        kept, asked = (_span(spec.retention_ms, "ever") for spec in (there.spec, wanted))
-        yield f"keeps records for {kept} instead of {asked}", "change the topic's retention"
+    if wanted.cleanup == "delete" and topic.spec.retention_ms != wanted.retention_ms:
+        actual, configured = (_span(spec.retention_ms, "ever") for spec in (topic.spec, wanted))
+        yield f"keeps records for {actual} instead of {configured}", "change the topic's retention"
 
 
 def _span(milliseconds: int | None, none: str) -> str:
@@ -112,22 +112,22 @@ def _span(milliseconds: int | None, none: str) -> str:
 
 def topic_findings(config: Config, topics: Mapping[str, TopicInfo]) -> list[CheckResult]:
     """Every difference between the topics and the configuration. Pure."""
-    found: list[CheckResult] = []
+    results: list[CheckResult] = []
     target = config.log
     # A default is for topics to come: those that `log copy` made have as many as before.
-    said = target.kafka is None or "partitions" in target.kafka.model_fields_set
+    partitions_configured = target.kafka is None or "partitions" in target.kafka.model_fields_set
     stated = target.kafka.partitions if target.kafka is not None else target.partitions
-    partitions = stated if said else None
+    partitions = stated if partitions_configured else None
     for wanted in [*expected(config), *replay_topics(config, topics)]:
-        there = topics.get(wanted.name)
-        if there is None:
+        existing = topics.get(wanted.name)
+        if existing is None:
             continue
-        for what, hint in differences(wanted, there, partitions):
+        for what, hint in differences(wanted, existing, partitions):
             # What the bridge keeps for itself is lost, and running doesn't get over it.
             internal = wanted.name.startswith("_") and "cleanup" in what
-            weight: Severity = "error" if internal or "partitions" in what else "warning"
-            found.append(CheckResult(weight, "log", what, f"topic {wanted.name}", hint))
-    return found
+            severity: Severity = "error" if internal or "partitions" in what else "warning"
+            results.append(CheckResult(severity, "log", what, f"topic {wanted.name}", hint))
+    return results
 
 
 async def log_findings(
@@ -155,22 +155,22 @@ async def log_findings(
     except BridgeError as error:
         yield CheckResult("configuration", "log", str(error), config.file)
         return
-    place = f"log {log.name}"
+    location = f"log {log.name}"
     specs = expected(config)
     try:
         if isinstance(log, SupportsLogCheck):
             findings = await log.check_servers([spec.name for spec in specs])
             for finding in findings:
-                yield _of(finding, place)
+                yield _of(finding, location)
             if any(finding.fatal for finding in findings):
                 return
         await log.open()
-        async for found in _opened(config, log, place, recorded):
-            yield found
+        async for result in _opened(config, log, location, recorded):
+            yield result
     except BridgeError as error:
         away = isinstance(error, RetryLater) and config.log.kafka is not None
         hint = "start it, or correct `servers` and `security` under log.kafka" if away else ""
-        yield CheckResult("error", "log", str(error), place, hint)
+        yield CheckResult("error", "log", str(error), location, hint)
     finally:
         await log.close()
 
@@ -212,7 +212,7 @@ def _exposed(path: Path) -> Iterator[CheckResult]:
 
 
 async def _opened(
-    config: Config, log: Log, place: str, recorded: dict[str, Entity]
+    config: Config, log: Log, location: str, recorded: dict[str, Entity]
 ) -> AsyncGenerator[CheckResult, None]:
     topics = await log.topics()
     wrong = topic_findings(config, topics)
@@ -235,21 +235,21 @@ async def _opened(
         ]
         names = {name for name, _ in colliding}
         specs = [spec for spec in expected(config) if spec.name not in names]
-        wrong += [_of(each, place) for each in await log.check_needs(specs, config.bridge)]
-    for found in wrong:
-        yield found
+        wrong += [_of(each, location) for each in await log.check_needs(specs, config.bridge)]
+    for result in wrong:
+        yield result
     if not wrong:
         ours = sum(wanted.name in topics for wanted in expected(config))
-        yield CheckResult("ok", "log", f"reachable; topics of this bridge: {ours}", place)
-    async for found in access_findings(config.bridge, log, place):
-        yield found
-    async for found in _registry(config, log, topics, recorded):
-        yield found
+        yield CheckResult("ok", "log", f"reachable; topics of this bridge: {ours}", location)
+    async for result in access_findings(config.bridge, log, location):
+        yield result
+    async for result in _registry(config, log, topics, recorded):
+        yield result
 
 
-def _of(finding: LogFinding, place: str) -> CheckResult:
+def _of(finding: LogFinding, location: str) -> CheckResult:
     return CheckResult(
-        "error" if finding.fatal else "warning", "log", finding.text, place, finding.hint
+        "error" if finding.fatal else "warning", "log", finding.text, location, finding.hint
     )
 
 
@@ -266,7 +266,7 @@ async def _registry(
     from bridge.log.registry.remembered import RememberedRegistry
 
     registry = make_registry(config, log) if remembers else make_bare_registry(config, log)
-    place = f"registry {registry.name}"
+    location = f"registry {registry.name}"
     try:
         await registry.open()
         if isinstance(registry, RememberedRegistry):
@@ -277,10 +277,10 @@ async def _registry(
         return
     finally:
         await registry.close()
-    for found in strange:
-        yield found
+    for result in strange:
+        yield result
     if not strange and (over_http or remembers):
-        yield CheckResult("ok", "registry", "reachable", place)
+        yield CheckResult("ok", "registry", "reachable", location)
 
 
 async def _foreign(
@@ -289,7 +289,7 @@ async def _foreign(
     """Entities under whose subjects something else stands as the newest; the others go into
     `recorded`.
     """
-    found: list[CheckResult] = []
+    results: list[CheckResult] = []
     await registry.latest(f"{system_topic(config.bridge, 'commands')}-value")
     for system in config.systems:
         for entity in system.spec.entities:
@@ -301,7 +301,7 @@ async def _foreign(
             try:
                 stored = stored_type(entity.qualified, topic, key, value)
             except ConfigurationError as error:
-                found.append(CheckResult("error", "registry", str(error), f"topic {topic}"))
+                results.append(CheckResult("error", "registry", str(error), f"topic {topic}"))
             else:
                 recorded[entity.qualified] = stored
-    return found
+    return results

@@ -21,15 +21,15 @@ _COLOURS = {"ok": "green", "warning": "yellow", "error": "red", "configuration":
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """`weight` ok, warning (works, but), error (something outside is wrong: exit code 1), or
-    configuration (a file is wrong: exit code 2). `place` a file with its line, or what was asked;
+    """`severity` ok, warning (works, but), error (something outside is wrong: exit code 1), or
+    configuration (a file is wrong: exit code 2). `location` a file with its line, or what was asked;
     `fix` the exact statement that mends it, `setup` whether `bridgectl setup` can run that.
     """
 
-    weight: Severity
+    severity: Severity
     area: str
-    what: str
-    place: str = ""
+    message: str
+    location: str = ""
     hint: str = ""
     fix: str = ""
     setup: bool = False
@@ -37,47 +37,47 @@ class CheckResult:
     def row(self) -> dict[str, Any]:
         """For programs."""
         return {
-            "severity": self.weight,
+            "severity": self.severity,
             "area": self.area,
-            "location": self.place,
-            "message": self.what,
+            "location": self.location,
+            "message": self.message,
             "hint": self.hint,
             "fix": self.fix,
             "setup_can_fix": self.setup,
         }
 
 
-def result_of_problem(problem: Problem, weight: Severity = "configuration") -> CheckResult:
+def result_of_problem(problem: Problem, severity: Severity = "configuration") -> CheckResult:
     """A problem of a file."""
-    place = f"{problem.file}:{problem.line}" if problem.line else problem.file
+    location = f"{problem.file}:{problem.line}" if problem.line else problem.file
     what = f"{problem.where}: {problem.what}" if problem.where else problem.what
-    return CheckResult(weight, "configuration", what, place, problem.hint)
+    return CheckResult(severity, "configuration", what, location, problem.hint)
 
 
-def exit_code(found: Iterable[CheckResult]) -> int:
+def exit_code(results: Iterable[CheckResult]) -> int:
     """2 when a file is wrong, 1 when something else is, 0 otherwise."""
-    weights = {item.weight for item in found}
-    if "configuration" in weights:
+    severities = {item.severity for item in results}
+    if "configuration" in severities:
         return 2
-    return 1 if "error" in weights else 0
+    return 1 if "error" in severities else 0
 
 
 def show(item: CheckResult, *, as_json: bool) -> None:
     """On stdout, as soon as it is known, without secrets: it has other systems' words in it."""
     item = replace(
         item,
-        what=redact(item.what),
-        place=redact(item.place),
+        message=redact(item.message),
+        location=redact(item.location),
         hint=redact(item.hint),
         fix=redact(item.fix),
     )
     if as_json:
         print_json(item.row())
         return
-    mark = click.style(f"{_MARKS[item.weight]:<8}", fg=_COLOURS[item.weight])
-    place = f"{item.place}: " if item.place else ""
+    mark = click.style(f"{_MARKS[item.severity]:<8}", fg=_COLOURS[item.severity])
+    location = f"{item.location}: " if item.location else ""
     hint = f" ({item.hint})" if item.hint else ""
-    click.echo(f"{mark} {place}{item.what}{hint}")
+    click.echo(f"{mark} {location}{item.message}{hint}")
     for line in fix_lines(item):
         click.echo(click.style(f"           {line}", fg="cyan"))
 
@@ -86,6 +86,6 @@ def fix_lines(item: CheckResult) -> list[str]:
     """The statement that mends it, or, of a long script that `setup` can run, how to see it."""
     lines = item.fix.splitlines()
     if item.setup and (len(lines) > MAX_FIX_LINES or len(item.fix) > MAX_FIX_CHARACTERS):
-        system = item.place.removeprefix("system ")
+        system = item.location.removeprefix("system ")
         return [f"bridgectl setup {system} --show     # {len(lines)} lines of SQL"]
     return lines

@@ -29,12 +29,12 @@ async def snapshot_findings(
     chosen = [table for table in tables if table not in left_out]
     if not chosen or not connector.capabilities().snapshot:
         return
-    place = f"system {system.name}"
+    location = f"system {system.name}"
     try:
         snapshot = await connector.snapshot(system)
     except BridgeError as error:
         what = f"no snapshot can be taken: {error_message(error)}"
-        yield CheckResult("error", "system", what, place)
+        yield CheckResult("error", "system", what, location)
         return
     try:
         for table in chosen:
@@ -42,7 +42,7 @@ async def snapshot_findings(
             names = [each.qualified for each in config.spec.entities if each.table == table]
             if reason:
                 what = f"the first snapshot of {', '.join(names)} can't be taken: {reason}"
-                yield CheckResult("error", "system", what, place)
+                yield CheckResult("error", "system", what, location)
     finally:
         await snapshot.close()
 

@@ -35,26 +35,26 @@ async def system_findings(
     """The connector's own findings, then every entity against the catalogue and as its topic has it
     (`recorded`); and what `agents` want of entities whose fields only the catalogue has.
     """
-    place = f"system {system.name}"
+    location = f"system {system.name}"
     try:
         findings = await connector.check(system)
         shapes, lacking = await describe_tables(connector, system)
     except (RetryLater, ConfigurationError) as error:
-        yield CheckResult("error", "system", str(error), place)
+        yield CheckResult("error", "system", str(error), location)
         return
     yield CheckResult(
-        "ok", "system", "; ".join(capability_phrases(connector.capabilities())), place
+        "ok", "system", "; ".join(capability_phrases(connector.capabilities())), location
     )
     change_detection, why = await describe_change_detection(connector, system, config.spec.entities)
     for name, phrase in change_detection.items():
-        yield CheckResult("ok", "system", f"{name} is captured by {phrase}", place)
+        yield CheckResult("ok", "system", f"{name} is captured by {phrase}", location)
     if why:
         yield CheckResult(
-            "warning", "system", f"how each entity is captured isn't known: {why}", place
+            "warning", "system", f"how each entity is captured isn't known: {why}", location
         )
     for item in findings:
-        weight: Severity = "error" if item.fatal else "warning"
-        yield CheckResult(weight, "system", item.what, place, fix=item.fix, setup=item.create)
+        severity: Severity = "error" if item.fatal else "warning"
+        yield CheckResult(severity, "system", item.what, location, fix=item.fix, setup=item.create)
     keys: dict[str, tuple[str, ...]] = {}
     wrong = any(item.fatal for item in findings)
     told_already = " ".join(item.what for item in findings)
@@ -71,29 +71,29 @@ async def system_findings(
         stored = recorded.get(entity.qualified)
         if not problems and stored is not None:
             problems += _topic_fit(config, system.bridge, entity, shapes[entity.table], stored)
-        for found in problems:
+        for result in problems:
             wrong = True
-            yield found
+            yield result
         if fields and not entity.fields:
-            for found in where_findings(agents, entity.qualified, fields):
+            for result in where_findings(agents, entity.qualified, fields):
                 wrong = True
-                yield found
+                yield result
     # Whatever else is wrong with a table would only be said twice.
     fatal = " ".join(item.what for item in findings if item.fatal)
     tables = {entity.table for entity in config.spec.entities}
     left_out = lacking.keys() | {table for table in tables if repr(table) in fatal}
-    async for found in snapshot_findings(config, connector, system, left_out):
+    async for result in snapshot_findings(config, connector, system, left_out):
         wrong = True
-        yield found
-    for found in (*command_findings(config, keys), *lookup_findings(config, keys)):
-        yield found
-    async for found in fitting_findings(config, connector, system):
-        wrong = wrong or found.weight != "ok"
-        yield found
+        yield result
+    for result in (*command_findings(config, keys), *lookup_findings(config, keys)):
+        yield result
+    async for result in fitting_findings(config, connector, system):
+        wrong = wrong or result.severity != "ok"
+        yield result
     if not wrong:
         count = len(config.spec.entities)
         yield CheckResult(
-            "ok", "system", f"reachable; entities that fit their tables: {count}", place
+            "ok", "system", f"reachable; entities that fit their tables: {count}", location
         )
 
 

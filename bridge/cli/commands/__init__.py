@@ -89,16 +89,16 @@ def show(ctx: click.Context, *, command_id: str, as_json: bool) -> None:
         from bridge.cli.commands.confirming_change import find_confirming_change
 
         del stop
-        found = (await read_histories(bridge, None)).get(command_id)
-        if found is None:
+        history = (await read_histories(bridge, None)).get(command_id)
+        if history is None:
             raise NothingFound(
                 f"there is no command {command_id!r}; `bridgectl commands` lists them"
             )
-        change = await find_confirming_change(bridge, found)
+        change = await find_confirming_change(bridge, history)
         if as_json:
-            print_json({**found.row(), "confirmed": change})
+            print_json({**history.row(), "confirmed": change})
         else:
-            _print(found, change)
+            _print(history, change)
         return 0
 
     run_with_bridge(ctx, act)

@@ -34,11 +34,11 @@ async def find_confirming_change(bridge: Bridge, story: CommandHistory) -> dict[
     async with contextlib.aclosing(read_by_time(bridge.log, places)) as batches:
         async for batch in batches:
             for record in batch:
-                told = confirmed(record.headers) if record.value is not None else None
-                if told is not None and told.command_id == story.id:
+                confirmation = confirmed(record.headers) if record.value is not None else None
+                if confirmation is not None and confirmation.command_id == story.id:
                     return {
-                        "entity": told.entity,
-                        "position": told.position,
+                        "entity": confirmation.entity,
+                        "position": confirmation.position,
                         "topic": record.topic,
                         "partition": record.partition,
                         "offset": record.offset,

@@ -63,30 +63,30 @@ class CommandHistory:
 
     def row(self) -> dict[str, Any]:
         """For programs, and, less some columns, for people."""
-        asked, end = self.request, self.receipt
+        request, receipt = self.request, self.receipt
         last = self.steps[-1] if self.steps else None
         return {
             "id": self.id,
             "name": self.name,
             "state": self.state,
-            "key": parse_json_text(asked.key) if asked else None,
-            "args": parse_json_text(asked.args) if asked else None,
-            "expect": asked.expect if asked else None,
-            "agent": asked.agent if asked else None,
-            "agent_version": asked.agent_version if asked else None,
-            "handler": asked.handler if asked else None,
-            "caused_by": asked.caused_by if asked else None,
-            "reason": asked.reason if asked else None,
-            "confidence": asked.confidence if asked else None,
-            "deadline": asked.deadline if asked else None,
-            "digest": asked.digest if asked else None,
-            "requested_at": asked.requested_at if asked else None,
-            "finished_at": end.finished_at if end else None,
-            "code": end.code if end else (last.code if last else None),
-            "message": end.message if end else (last.message if last else None),
-            "result": parse_json_text(end.result) if end and end.result else None,
-            "version": end.version if end else None,
-            "position": end.position if end else None,
+            "key": parse_json_text(request.key) if request else None,
+            "args": parse_json_text(request.args) if request else None,
+            "expect": request.expect if request else None,
+            "agent": request.agent if request else None,
+            "agent_version": request.agent_version if request else None,
+            "handler": request.handler if request else None,
+            "caused_by": request.caused_by if request else None,
+            "reason": request.reason if request else None,
+            "confidence": request.confidence if request else None,
+            "deadline": request.deadline if request else None,
+            "digest": request.digest if request else None,
+            "requested_at": request.requested_at if request else None,
+            "finished_at": receipt.finished_at if receipt else None,
+            "code": receipt.code if receipt else (last.code if last else None),
+            "message": receipt.message if receipt else (last.message if last else None),
+            "result": parse_json_text(receipt.result) if receipt and receipt.result else None,
+            "version": receipt.version if receipt else None,
+            "position": receipt.position if receipt else None,
             "steps": [
                 {
                     "state": step.state,
@@ -106,25 +106,25 @@ def command_histories(records: Iterable[SystemRecord]) -> dict[str, CommandHisto
     The first request counts: one that repeats an id is answered by the first one's receipt, or
     rejected, which leaves the first one's alone.
     """
-    found: dict[str, CommandHistory] = {}
+    histories: dict[str, CommandHistory] = {}
     for record in records:
         match record:
             case CommandRecord():
-                story = found.setdefault(record.id, CommandHistory(record.id))
+                story = histories.setdefault(record.id, CommandHistory(record.id))
                 story.request = story.request or record
             case AuditRecord():
-                found.setdefault(record.command_id, CommandHistory(record.command_id)).steps.append(
-                    record
-                )
+                histories.setdefault(
+                    record.command_id, CommandHistory(record.command_id)
+                ).steps.append(record)
             case Receipt():
-                story = found.setdefault(record.command_id, CommandHistory(record.command_id))
+                story = histories.setdefault(record.command_id, CommandHistory(record.command_id))
                 if story.receipt is None or _replaces(record, story.receipt):
                     story.receipt = record
             case _:
                 continue
-    for story in found.values():
+    for story in histories.values():
         story.steps.sort(key=lambda step: step.at)
-    return dict(sorted(found.items(), key=lambda item: _begun(item[1])))
+    return dict(sorted(histories.items(), key=lambda item: _begun(item[1])))
 
 
 def _replaces(receipt: Receipt, last: Receipt) -> bool:

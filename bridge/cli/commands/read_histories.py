@@ -21,14 +21,16 @@ async def read_histories(bridge: Bridge, since: int | None) -> dict[str, Command
     start = BEGINNING if since is None else LogStart("time", since)
     skipped = SkippedRecords()
     names = ["commands", "audit", "receipts"]
-    async with contextlib.aclosing(system_topic_history(bridge, names, start)) as found:
+    async with contextlib.aclosing(system_topic_history(bridge, names, start)) as decoded_records:
         records = []
-        async for item in found:
+        async for item in decoded_records:
             if item.fixed is not None:
                 records.append(item.fixed)
             else:
                 skipped.note(item.record, item.unreadable)
     skipped.tell()
-    told = command_histories(records)
+    histories = command_histories(records)
     # Steps and receipts of older commands came along: those aren't "since".
-    return {id_: story for id_, story in told.items() if since is None or story.request is not None}
+    return {
+        id_: story for id_, story in histories.items() if since is None or story.request is not None
+    }

@@ -92,8 +92,8 @@ def send(
 
         try:
             spec = find_command(bridge.declared, full_name(bridge.declared, name))
-            given = arguments(spec, args)
-            check_args(spec, given)
+            arguments_json = arguments(spec, args)
+            check_args(spec, arguments_json)
         except Rejected as error:
             raise click.UsageError(str(error)) from None
         entity = await resolve_entity(bridge, f"{spec.system}.{spec.entity}")
@@ -103,7 +103,7 @@ def send(
             Command(
                 spec.qualified,
                 target,
-                given,
+                arguments_json,
                 expect=expect,
                 reason=reason,
                 deadline=None if deadline is None else datetime.fromtimestamp(deadline / 1000, UTC),
@@ -140,16 +140,16 @@ def arguments(spec: CommandSpec, texts: tuple[str, ...]) -> dict[str, Any]:
     """`name=value` as the record's JSON has it, by the declared types. Raises UsageError."""
     kinds = {arg.name: arg.type.name for arg in spec.args}
     try:
-        given = parse_pairs(texts)
+        texts_by_name = parse_pairs(texts)
     except ValueError as error:
         raise click.UsageError(f"--arg: {error}") from None
-    found: dict[str, Any] = {}
-    for name, text in given.items():
-        found[name] = text
+    values: dict[str, Any] = {}
+    for name, text in texts_by_name.items():
+        values[name] = text
         if kinds.get(name) in _AS_JSON:
             with contextlib.suppress(ValueError, RecursionError):  # then it is refused as a text
-                found[name] = json.loads(text)
-    return found
+                values[name] = json.loads(text)
+    return values
 
 
 def _key(entity: Entity, text: str) -> Mapping[str, Any]:
@@ -216,8 +216,8 @@ async def _state(bridge: Bridge, record: CommandRecord) -> str:
     from bridge.commands.codes import HELD_BACK
 
     since = LogStart("time", int(record.requested_at.timestamp() * 1000) - 60_000)
-    async with contextlib.aclosing(system_topic_history(bridge, ["audit"], since)) as found:
-        steps = [item.fixed async for item in found if item.fixed is not None]
+    async with contextlib.aclosing(system_topic_history(bridge, ["audit"], since)) as audit_records:
+        steps = [item.fixed async for item in audit_records if item.fixed is not None]
     story = command_histories([record, *steps])[record.id]
     last = story.steps[-1] if story.steps else None
     return f"held back ({last.message})" if last and last.code == HELD_BACK else story.state
@@ -241,9 +241,9 @@ async def _receipt(bridge: Bridge, record: CommandRecord) -> Receipt:
             for item in batch:
                 if item.value is None or not _answers(item, record):
                     continue
-                found = await bridge.codec.decode("receipt", item.value)
-                if isinstance(found, Receipt) and _ends(found, item, record):
-                    return found
+                receipt = await bridge.codec.decode("receipt", item.value)
+                if isinstance(receipt, Receipt) and _ends(receipt, item, record):
+                    return receipt
     raise RetryLater(f"{bridge.log.name} stopped answering")
 
 
@@ -262,10 +262,10 @@ def _answers(receipt: Record, command: CommandRecord) -> bool:
     """Whether this is the receipt of that id and content, or a rejection written since."""
     from bridge.model import headers
 
-    told = dict(receipt.headers)
-    if told.get(headers.ID) != command.id.encode():
+    headers_by_name = dict(receipt.headers)
+    if headers_by_name.get(headers.ID) != command.id.encode():
         return False
-    digest = told.get(headers.DIGEST)
+    digest = headers_by_name.get(headers.DIGEST)
     if digest is None:
         return receipt.timestamp >= command.requested_at.timestamp() * 1000
     return digest == command.digest.encode()

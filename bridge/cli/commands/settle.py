@@ -58,7 +58,7 @@ def settle(
         from bridge.model.receipt import Outcome
 
         del stop
-        story, target = await _found(bridge, command_id)
+        story, target = await _find_unknown(bridge, command_id)
         if story is None or story.request is None or target is None:
             raise NothingFound(
                 f"there is no command {command_id!r}; `bridgectl commands --state unknown` lists "
@@ -79,7 +79,9 @@ def settle(
     run_with_bridge(ctx, act)
 
 
-async def _found(bridge: Bridge, command_id: str) -> tuple[CommandHistory | None, Target | None]:
+async def _find_unknown(
+    bridge: Bridge, command_id: str
+) -> tuple[CommandHistory | None, Target | None]:
     """The command's story, and what it is about as its own record says."""
     from bridge.cli.commands.history import command_histories
     from bridge.cli.decoding import system_topic_history

@@ -184,10 +184,10 @@ async def _at_rest(stage: DemoEnvironment, bridge: Bridge, tally: DemoTally) -> 
     for name, group in (await bridge.log.groups()).items():
         if not name.startswith(agent_group(bridge.name, "")):
             continue
-        reads = {place.topic for place in group.committed}
+        reads = {partition.topic for partition in group.committed}
         # Not against the partitions' ends: behind the last record may stand a commit's mark.
-        behind = (place for place in tally.last if place.topic in reads)
-        if any(group.committed.get(place, 0) < tally.last[place] for place in behind):
+        behind = (partition for partition in tally.last if partition.topic in reads)
+        if any(group.committed.get(partition, 0) < tally.last[partition] for partition in behind):
             return False
     return True
 
@@ -267,7 +267,7 @@ async def _verdict(
 
 
 def _what_next(stage: DemoEnvironment, console: Console) -> None:
-    shown = os.path.relpath(stage.config)
+    config_path = os.path.relpath(stage.config)
     prefix = "ERP_URL=... " if stage.database else ""
     console.print(f"\nIts files are in {stage.config.parent}. Worth trying next:")
     for words in (
@@ -276,7 +276,9 @@ def _what_next(stage: DemoEnvironment, console: Console) -> None:
         "commands --state failed --limit 5",
         "get erp.customer 7",
     ):
-        console.print(f"  {prefix}bridgectl -c {shown} {words}", soft_wrap=True, highlight=False)
+        console.print(
+            f"  {prefix}bridgectl -c {config_path} {words}", soft_wrap=True, highlight=False
+        )
     if stage.database:
         console.print(
             f"The slot is dropped; to remove the rest: drop database {stage.database}",

@@ -16,11 +16,11 @@ async def follow(bridge: Bridge, tally: DemoTally) -> None:
     """Read until cancelled."""
     commands, receipts = (system_topic(bridge.name, which) for which in (COMMANDS, RECEIPTS))
     changes = {change_topic(bridge.name, *split_entity(entity)) for entity in bridge.entities}
-    there = await bridge.log.topics()
+    existing_topics = await bridge.log.topics()
     places = [
         TopicPartition(topic, number)
         for topic in (commands, receipts, *changes)
-        for number in range(there[topic].partitions)
+        for number in range(existing_topics[topic].partitions)
     ]
     reader = await bridge.log.reader(dict(await bridge.log.beginning_offsets(places)))
     try:

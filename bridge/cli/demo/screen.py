@@ -37,7 +37,7 @@ def _facts(tally: DemoTally) -> list[tuple[str, str, str]]:
     entities = ", ".join(
         f"{count:,} {name.partition('.')[2]}" for name, count in tally.entities.most_common()
     )
-    saved = f", {tally.asked / tally.queries:.1f} a query" if tally.queries else ""
+    saved = f", {tally.reads / tally.queries:.1f} a query" if tally.queries else ""
     outcomes = "\n".join([f"{len(tally.sent):,}", *outcome_words(tally)])
     return [
         (
@@ -52,7 +52,7 @@ def _facts(tally: DemoTally) -> list[tuple[str, str, str]]:
         ),
         ("events handled", f"{handled['done']:,}", "events that the agent has looked at"),
         ("echoes", f"{handled['echo']:,}", "changes by the agent's own commands, which it skips"),
-        ("reads", f"{tally.asked:,}", f"rows it asked for, in {tally.queries:,} queries{saved}"),
+        ("reads", f"{tally.reads:,}", f"rows it asked for, in {tally.queries:,} queries{saved}"),
         ("commands", outcomes, f"sent by the agent; {tally.open_commands} not answered yet"),
         (
             "came back",
@@ -84,7 +84,7 @@ def line(tally: DemoTally, elapsed: float) -> str:
     median, _ = tally.lag
     return (
         f"{elapsed:4.0f} s  {tally.changes} changes in the log ({median:.0f} ms after their commit), "
-        f"{tally.handled['done']} events handled, {tally.asked} reads in {tally.queries} queries, "
+        f"{tally.handled['done']} events handled, {tally.reads} reads in {tally.queries} queries, "
         f"{len(tally.sent)} commands, {sum(tally.outcomes.values())} answered, "
         f"executor {tally.executor}"
     )

@@ -21,7 +21,7 @@ class DemoTally:
     behind: deque[float] = field(default_factory=lambda: deque(maxlen=500))
     source: str = "starting"
     handled: Counter[str] = field(default_factory=Counter)
-    asked: int = 0
+    reads: int = 0
     queries: int = 0
     sent: set[str] = field(default_factory=set)
     receipts: Counter[str] = field(default_factory=Counter)
@@ -44,7 +44,7 @@ class DemoTally:
             case Handled():
                 self.handled[notice.outcome] += 1
             case RowsRead():
-                self.asked += notice.asked
+                self.reads += notice.asked
                 self.queries += notice.queries
             case _:
                 pass

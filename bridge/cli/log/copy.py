@@ -42,7 +42,7 @@ def copy(ctx: click.Context, *, to: str, as_json: bool) -> None:
 
         with progress("copying", None) as advance:
             done = await copy_bridge_log(
-                config, target, lambda told: advance(told.done, told.total)
+                config, target, lambda state: advance(state.done, state.total)
             )
         if as_json:
             print_json(

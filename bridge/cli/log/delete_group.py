@@ -44,12 +44,12 @@ def delete(ctx: click.Context, *, group: str, dry_run: bool, yes: bool, as_json:
             {
                 "group": group,
                 "state": state,
-                "topic": place.topic,
-                "partition": place.partition,
+                "topic": partition.topic,
+                "partition": partition.partition,
                 "committed": offset,
                 "deleted": not dry_run,
             }
-            for place, offset in sorted(info.committed.items())
+            for partition, offset in sorted(info.committed.items())
         ] or [{"group": group, "state": state, "deleted": not dry_run}]
         if dry_run:
             click.echo("dry run: nothing was changed", err=True)

@@ -70,9 +70,9 @@ async def group_states(bridge: Bridge, infos: Mapping[str, GroupInfo]) -> dict[s
             for name, info in infos.items()
         }
 
-    found = states(None, ())
-    agents = _configured_agents(bridge) if UNKNOWN in found.values() else None
-    replays = UNFINISHED in found.values()
+    states_by_group = states(None, ())
+    agents = _configured_agents(bridge) if UNKNOWN in states_by_group.values() else None
+    replays = UNFINISHED in states_by_group.values()
     finished = await finished_replays(bridge.log, bridge.name) if replays else frozenset[str]()
     return states(agents, finished)
 

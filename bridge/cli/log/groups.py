@@ -38,8 +38,8 @@ def groups(ctx: click.Context, *, group: str | None, partitions: bool, as_json: 
         del stop
         from bridge.cli.log.group_state import group_states
 
-        found = await bridge.log.groups()
-        chosen = {name: info for name, info in found.items() if group in (None, name)}
+        infos = await bridge.log.groups()
+        chosen = {name: info for name, info in infos.items() if group in (None, name)}
         states = await group_states(bridge, chosen)
         rows = [
             {**row, "state": states[row["group"]]} for row in await group_rows(bridge.log, chosen)
@@ -70,9 +70,11 @@ async def group_rows(log: Log, groups: Mapping[str, GroupInfo]) -> list[dict[str
     """One row for each partition of the topics that a group reads or committed for. `missing`:
     records that were removed before the group read them.
     """
-    there = await log.topics()
+    topic_infos = await log.topics()
     committed = {
-        name: {place: info.committed.get(place) for place in _partitions(info, there)}
+        name: {
+            partition: info.committed.get(partition) for partition in _partitions(info, topic_infos)
+        }
         for name, info in groups.items()
     }
     return [
@@ -92,7 +94,7 @@ async def group_rows(log: Log, groups: Mapping[str, GroupInfo]) -> list[dict[str
 
 def _partitions(info: GroupInfo, topics: Mapping[str, TopicInfo]) -> set[TopicPartition]:
     """All partitions of the topics that a group has to do with."""
-    names = info.topics.union(place.topic for place in info.committed)
+    names = info.topics.union(partition.topic for partition in info.committed)
     return {
         TopicPartition(name, number)
         for name in names
@@ -103,11 +105,11 @@ def _partitions(info: GroupInfo, topics: Mapping[str, TopicInfo]) -> set[TopicPa
 
 def summed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows of partitions as one row for each group and topic. Pure."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    rows_by_topic: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows:
-        place = (row["group"], row["topic"])
-        one = found.setdefault(
-            place,
+        topic_key = (row["group"], row["topic"])
+        total = rows_by_topic.setdefault(
+            topic_key,
             {
                 "group": row["group"],
                 "topic": row["topic"],
@@ -117,10 +119,10 @@ def summed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "missing": 0,
             },
         )
-        one["partitions"] += 1
-        one["lag"] += row["lag"]
-        one["missing"] += row["missing"]
-    return list(found.values())
+        total["partitions"] += 1
+        total["lag"] += row["lag"]
+        total["missing"] += row["missing"]
+    return list(rows_by_topic.values())
 
 
 @click.command(epilog="Example: bridgectl log offsets reset my-group --to '1h ago' --dry-run")
@@ -164,33 +166,33 @@ def reset(
                 f"there is no group {group!r}, and no agent or system declares it; `bridgectl log "
                 "groups` lists them"
             )
-        there = await bridge.log.topics()
+        topic_infos = await bridge.log.topics()
         wanted = {
             topic
             for name in names
-            for topic in resolve_topics(bridge.name, name, list(bridge.entities), there)
+            for topic in resolve_topics(bridge.name, name, list(bridge.entities), topic_infos)
         }
         committed = {} if info is None else dict(info.committed)
-        known = GroupInfo(group, (), committed, declared or frozenset())
-        places = sorted(
-            place
-            for place in _partitions(known, there)
-            if (not wanted or place.topic in wanted)
-            and (place in committed or place.topic in (declared or ()))
+        group_info = GroupInfo(group, (), committed, declared or frozenset())
+        partitions = sorted(
+            partition
+            for partition in _partitions(group_info, topic_infos)
+            if (not wanted or partition.topic in wanted)
+            and (partition in committed or partition.topic in (declared or ()))
         )
-        if not places:
+        if not partitions:
             raise NothingFound(f"group {group!r} reads nothing that is there")
-        new = await offsets_of(bridge.log, places, start)
+        new = await offsets_of(bridge.log, partitions, start)
         rows = [
             {
                 "group": group,
-                "topic": place.topic,
-                "partition": place.partition,
-                "committed": committed.get(place),
-                "new": new[place],
+                "topic": partition.topic,
+                "partition": partition.partition,
+                "committed": committed.get(partition),
+                "new": new[partition],
                 "reset": not dry_run,
             }
-            for place in places
+            for partition in partitions
         ]
         await _apply(bridge.log, group, new, dry_run=dry_run, yes=yes)
         print_rows(rows, ("topic", "partition", "committed", "new"), as_json=as_json)
@@ -229,26 +231,26 @@ def skip(ctx: click.Context, *, group: str, dry_run: bool, yes: bool, as_json: b
         info = (await bridge.log.groups()).get(group)
         if info is None:
             raise NothingFound(f"there is no group {group!r}; `bridgectl log groups` lists them")
-        there = await bridge.log.topics()
-        places = [place for place in info.committed if place.topic in there]
-        begin = await bridge.log.beginning_offsets(places)
-        end = await bridge.log.end_offsets(places)
+        topic_infos = await bridge.log.topics()
+        partitions = [partition for partition in info.committed if partition.topic in topic_infos]
+        begin = await bridge.log.beginning_offsets(partitions)
+        end = await bridge.log.end_offsets(partitions)
         new = {
-            place: begin[place]
-            for place in sorted(places)
-            if not begin[place] <= info.committed[place] <= end[place]
+            partition: begin[partition]
+            for partition in sorted(partitions)
+            if not begin[partition] <= info.committed[partition] <= end[partition]
         }
         rows = [
             {
                 "group": group,
-                "topic": place.topic,
-                "partition": place.partition,
-                "committed": info.committed[place],
+                "topic": partition.topic,
+                "partition": partition.partition,
+                "committed": info.committed[partition],
                 "new": offset,
-                "missing": max(0, offset - info.committed[place]),
+                "missing": max(0, offset - info.committed[partition]),
                 "skipped": not dry_run,
             }
-            for place, offset in new.items()
+            for partition, offset in new.items()
         ]
         if not rows:
             raise NothingFound(f"nothing was removed that group {group!r} had still to read")

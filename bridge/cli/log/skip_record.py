@@ -62,8 +62,8 @@ def skip_record(
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
-        place = await _place(bridge, name, partition)
-        records = await _next_records(bridge.log, group, place, count)
+        topic_partition = await _resolve_partition(bridge, name, partition)
+        records = await _next_records(bridge.log, group, topic_partition, count)
         await _show(bridge, group, records, dry_run=dry_run, as_json=as_json)
         if dry_run:
             click.echo("dry run: nothing was changed", err=True)
@@ -73,18 +73,18 @@ def skip_record(
             confirm(f"Skip {what} for group {group!r}?")
         await _refuse_live(bridge.log, group)
         await _bury(bridge, group, records)
-        await bridge.log.reset_offsets(group, {place: records[-1].offset + 1})
+        await bridge.log.reset_offsets(group, {topic_partition: records[-1].offset + 1})
         return 0
 
     run_with_bridge(ctx, act)
 
 
-async def _place(bridge: Bridge, name: str, partition: int) -> TopicPartition:
-    there = await bridge.log.topics()
-    topics = resolve_topics(bridge.name, name, list(bridge.entities), there)
+async def _resolve_partition(bridge: Bridge, name: str, partition: int) -> TopicPartition:
+    topic_infos = await bridge.log.topics()
+    topics = resolve_topics(bridge.name, name, list(bridge.entities), topic_infos)
     if len(topics) != 1:
         raise click.UsageError(f"--topic {name} means several: {', '.join(topics)}")
-    if topics[0] not in there or partition >= there[topics[0]].partitions:
+    if topics[0] not in topic_infos or partition >= topic_infos[topics[0]].partitions:
         raise NothingFound(f"there is no partition {partition} of {topics[0]}")
     return TopicPartition(topics[0], partition)
 
@@ -98,22 +98,22 @@ async def _refuse_live(log: Log, group: str) -> None:
 
 
 async def _next_records(
-    log: Log, group: str, place: TopicPartition, count: int
+    log: Log, group: str, topic_partition: TopicPartition, count: int
 ) -> Sequence[Record]:
     info = (await log.groups()).get(group)
     if info is None:
         raise NothingFound(f"there is no group {group!r}; `bridgectl log groups` lists them")
-    begin = (await log.beginning_offsets([place]))[place]
-    start = max(info.committed.get(place, begin), begin)
+    begin = (await log.beginning_offsets([topic_partition]))[topic_partition]
+    start = max(info.committed.get(topic_partition, begin), begin)
     records: list[Record] = []
-    async with aclosing(read_to_end(log, {place: start}, limit=count)) as batches:
+    async with aclosing(read_to_end(log, {topic_partition: start}, limit=count)) as batches:
         async for batch in batches:
             records += batch
             if len(records) >= count:
                 break
     if not records:
         raise NothingFound(
-            f"group {group!r} has nothing left to read in {place.topic}-{place.partition}"
+            f"group {group!r} has nothing left to read in {topic_partition.topic}-{topic_partition.partition}"
         )
     return records[:count]
 

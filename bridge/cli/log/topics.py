@@ -28,19 +28,19 @@ def topics(ctx: click.Context, *, everything: bool, as_json: bool) -> None:
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
-        there = {
+        topic_infos = {
             name: info
             for name, info in sorted((await bridge.log.topics()).items())
             if everything or of_bridge(bridge.name, name)
         }
         places = [
             TopicPartition(name, number)
-            for name, info in there.items()
+            for name, info in topic_infos.items()
             for number in range(info.partitions)
         ]
         first = await bridge.log.beginning_offsets(places)
         last = await bridge.log.end_offsets(places)
-        rows = [_row(bridge, name, info, first, last) for name, info in there.items()]
+        rows = [_row(bridge, name, info, first, last) for name, info in topic_infos.items()]
         columns = ("topic", "content", "partitions", "offsets", "cleanup", "retention")
         return print_listing(rows, columns, as_json=as_json, nothing="the log has no topics")
 
@@ -59,19 +59,19 @@ def _row(
     first: Mapping[TopicPartition, int],
     last: Mapping[TopicPartition, int],
 ) -> dict[str, Any]:
-    mine = [place for place in last if place.topic == name]
+    mine = [partition for partition in last if partition.topic == name]
     kept = info.spec.history_ms if info.spec.cleanup == "compact" else info.spec.retention_ms
     return {
         "topic": name,
         "content": _holds(bridge, name),
         "partitions": info.partitions,
-        "offsets": sum(last[place] - first[place] for place in mine),
+        "offsets": sum(last[partition] - first[partition] for partition in mine),
         "cleanup": info.spec.cleanup,
         "retention": "last per key"
         if info.spec.cleanup == "compact" and not kept
         else span_text(kept) + (", then last per key" if info.spec.cleanup == "compact" else ""),
-        "first_offsets": {place.partition: first[place] for place in mine},
-        "end_offsets": {place.partition: last[place] for place in mine},
+        "first_offsets": {partition.partition: first[partition] for partition in mine},
+        "end_offsets": {partition.partition: last[partition] for partition in mine},
         "history_ms": info.spec.history_ms,
         "retention_ms": info.spec.retention_ms,
         "records": info.records,

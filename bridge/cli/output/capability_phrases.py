@@ -29,14 +29,14 @@ def _capture(can: Capabilities) -> list[str]:
         if can.every_change
         else "states are emitted, some between two polls may be left out (every_change: no)"
     )
-    found = [every, BEFORE[can.before], DELETES[can.deletes]]
+    phrases = [every, BEFORE[can.before], DELETES[can.deletes]]
     if can.transactions:
-        found.append("changes name their transaction and commit time")
+        phrases.append("changes name their transaction and commit time")
     assigned = "positions are assigned by capture"
-    found.append("positions are the source's own" if can.positions == "source" else assigned)
+    phrases.append("positions are the source's own" if can.positions == "source" else assigned)
     if not can.snapshot:
-        found.append("no snapshots")
-    return found
+        phrases.append("no snapshots")
+    return phrases
 
 
 def _reads(can: Capabilities) -> list[str]:
@@ -51,7 +51,7 @@ def _commands(can: Capabilities) -> list[str]:
     if not can.write:
         return ["no commands"]
     ledger = "commands take effect once, by a ledger in the system"
-    found = [ledger if can.ledger else "commands are sent once and probed for when in doubt"]
+    phrases = [ledger if can.ledger else "commands are sent once and probed for when in doubt"]
     if can.markers:
-        found.append("changes name the command that caused them")
-    return found
+        phrases.append("changes name the command that caused them")
+    return phrases

@@ -41,15 +41,15 @@ def fields_of(row: Any, unavailable: tuple[str, ...] = ()) -> dict[str, Any] | N
     """A row's fields by name, less those that the source did not send."""
     if row is None:
         return None
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name in row.keys():  # noqa: SIM118 - rows are no mappings
         if name in unavailable:
             continue
         try:
-            found[name] = row[name]
+            values[name] = row[name]
         except Unavailable:
             continue
-    return found
+    return values
 
 
 def event_row(record: Record, event: Event) -> dict[str, Any]:
@@ -78,18 +78,18 @@ def system_record_row(
     record: Record, kind: TopicKind, key: SystemKey, value: SystemRecord
 ) -> dict[str, Any]:
     """A record of a fixed topic for programs; JSON texts in it are opened."""
-    found = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    values = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(key, Target):
-        found |= {"system": key.system, "entity": key.entity}
+        values |= {"system": key.system, "entity": key.entity}
     for name in ("key", "args", "result", "raw"):
-        if isinstance(found.get(name), str):
-            found[name] = parse_json_text(found[name])
+        if isinstance(values.get(name), str):
+            values[name] = parse_json_text(values[name])
     # A dead letter has a kind of its own.
     return {
         **record_location(record),
         "kind": kind,
-        **({"letter_kind": found.pop("kind")} if "kind" in found else {}),
-        **found,
+        **({"letter_kind": values.pop("kind")} if "kind" in values else {}),
+        **values,
     }
 
 
@@ -172,11 +172,11 @@ def event_line(event: Event) -> tuple[str, str, str, str, str]:
     when = local_time(event.occurred_at or event.captured_at)
     marks = [f"by {event.caused_by}"] if event.caused_by else []
     marks += ["replayed"] if event.replayed else []
-    told = "  ".join([_told(event), *marks])
-    return when, event.entity, event.op, key_text(event.key), told
+    details = "  ".join([_changes_text(event), *marks])
+    return when, event.entity, event.op, key_text(event.key), details
 
 
-def _told(event: Event) -> str:
+def _changes_text(event: Event) -> str:
     before, after = fields_of(event.before), fields_of(event.after, event.unavailable)
     if after is None:
         return ""
@@ -202,28 +202,28 @@ def system_record_line(
     when = local_time(row["timestamp"])
     match kind:
         case "command":
-            told = {"args": row["args"], "by": row["agent"], "reason": row["reason"]}
+            details = {"args": row["args"], "by": row["agent"], "reason": row["reason"]}
             return (
                 when,
                 "command",
                 row["name"],
                 key_text(row["key"]),
-                _listed({**told, "id": row["id"]}),
+                _listed({**details, "id": row["id"]}),
             )
         case "receipt":
-            told = {"code": row["code"], "message": row["message"], "id": row["command_id"]}
-            return when, "receipt", str(row["outcome"]), _target(key), _listed(told)
+            details = {"code": row["code"], "message": row["message"], "id": row["command_id"]}
+            return when, "receipt", str(row["outcome"]), _target(key), _listed(details)
         case "audit":
-            told = {
+            details = {
                 "command": row["name"],
                 "by": row["by"],
                 "code": row["code"],
                 "message": row["message"],
             }
-            return when, "audit", row["state"], row["command_id"], _listed(told)
+            return when, "audit", row["state"], row["command_id"], _listed(details)
         case "approval":
-            told = {"by": row["by"], "reason": row["reason"]}
-            return when, "approval", row["decision"], row["command_id"], _listed(told)
+            details = {"by": row["by"], "reason": row["reason"]}
+            return when, "approval", row["decision"], row["command_id"], _listed(details)
         case "dead":
             assert isinstance(value, DeadLetter), "its kind says so"  # noqa: S101
             where = value.event_id or value.position or ""

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 def print_json(row: Mapping[str, Any], *, flush: bool = True) -> None:
     """One JSON object on one line of stdout."""
-    found = plain(dict(row))
+    plain_row = plain(dict(row))
     # What stdout can't show it writes as JSON's own escapes (SafeWriter): half an emoji, any
     # character on a terminal that has only ASCII.
-    sys.stdout.write(safe_text(json.dumps(found, ensure_ascii=False)) + "\n")
+    sys.stdout.write(safe_text(json.dumps(plain_row, ensure_ascii=False)) + "\n")
     if flush:
         sys.stdout.flush()
 
@@ -95,8 +95,10 @@ def _cell(value: Any) -> str:
         return f"{value:.3g}"
     if isinstance(value, (tuple, list)) and all(isinstance(item, str) for item in value):
         return ", ".join(value) or "-"
-    shown = plain(value) if not isinstance(value, (str, int)) else value
-    return shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)
+    plain_value = plain(value) if not isinstance(value, (str, int)) else value
+    return (
+        plain_value if isinstance(plain_value, str) else json.dumps(plain_value, ensure_ascii=False)
+    )
 
 
 def _no_bar(done: int, total: int | None = None) -> None:

@@ -31,8 +31,8 @@ class DeadLetterId:
         """Whether it names this letter, which stands in `record`."""
         if self.offset is not None:
             return record.offset == self.offset and self.partition in (None, record.partition)
-        place = f"{letter.topic}:{letter.partition}:{letter.offset}"
-        return self.about in (letter.event_id, letter.position, place)
+        record_position = f"{letter.topic}:{letter.partition}:{letter.offset}"
+        return self.about in (letter.event_id, letter.position, record_position)
 
 
 def parse_letter(text: str) -> DeadLetterId:

@@ -28,10 +28,10 @@ def parse_value(kind: FieldType, text: str) -> Any:
 
 
 def _boolean(text: str) -> bool:
-    said = text.strip().lower()
-    if said not in _TRUE | _FALSE:
+    word = text.strip().lower()
+    if word not in _TRUE | _FALSE:
         raise ValueError(text)
-    return said in _TRUE
+    return word in _TRUE
 
 
 def _number(text: str) -> float:
@@ -42,15 +42,15 @@ def _number(text: str) -> float:
 
 
 def _timestamp(text: str) -> datetime:
-    found = datetime.fromisoformat(text)
-    return found if found.tzinfo else found.astimezone()
+    timestamp = datetime.fromisoformat(text)
+    return timestamp if timestamp.tzinfo else timestamp.astimezone()
 
 
 def _local(text: str) -> datetime:
-    found = datetime.fromisoformat(text)
-    if found.tzinfo:
+    timestamp = datetime.fromisoformat(text)
+    if timestamp.tzinfo:
         raise ValueError(text)
-    return found
+    return timestamp
 
 
 def _exact(text: str) -> Decimal:
@@ -83,15 +83,15 @@ _READ: Mapping[str, Callable[[str], Any]] = {
 
 def parse_pairs(texts: Sequence[str]) -> dict[str, str]:
     """`a=1`, `b=2` as a mapping. Raises ValueError for what isn't a pair, or comes twice."""
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
             raise ValueError(f"{text!r} is not of the form name=value")
-        if name.strip() in found:
+        if name.strip() in values:
             raise ValueError(f"{name.strip()!r} is given twice")
-        found[name.strip()] = value
-    return found
+        values[name.strip()] = value
+    return values
 
 
 def parse_key_parts(fields: Sequence[str], text: str) -> dict[str, Any]:
@@ -101,24 +101,24 @@ def parse_key_parts(fields: Sequence[str], text: str) -> dict[str, Any]:
     Raises ValueError that says which fields the key has.
     """
     form = ",".join(f"{name}=.." for name in fields)
-    given: dict[str, Any] | None = None
+    parts: dict[str, Any] | None = None
     if text.startswith("{"):
         try:
-            given = json.loads(text)
+            parts = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise ValueError(
                 f"key {text[:60]!r} is not valid JSON: {error_message(error, 200)}"
             ) from None
     elif len(fields) > 1 or text.startswith(f"{fields[0]}="):
         try:
-            given = dict(parse_pairs(text.split(",")))
+            parts = dict(parse_pairs(text.split(",")))
         except ValueError as error:
             raise ValueError(f"key {text!r}: {error}; write {form}") from None
-    if given is None:
+    if parts is None:
         return {fields[0]: text}
-    if set(given) != set(fields):
+    if set(parts) != set(fields):
         raise ValueError(f"key {text!r} does not name exactly {', '.join(fields)}; write {form}")
-    return {name: given[name] for name in fields}
+    return {name: parts[name] for name in fields}
 
 
 def parse_key(entity: Entity, text: str) -> dict[str, Any]:
@@ -126,10 +126,10 @@ def parse_key(entity: Entity, text: str) -> dict[str, Any]:
 
     Raises ValueError that names the field.
     """
-    found: dict[str, Any] = {}
+    key: dict[str, Any] = {}
     for name, value in parse_key_parts(entity.key, text).items():
-        found[name] = field_value(entity, name, value)
-    return found
+        key[name] = field_value(entity, name, value)
+    return key
 
 
 def field_value(entity: Entity, name: str, value: Any) -> Any:
@@ -137,8 +137,10 @@ def field_value(entity: Entity, name: str, value: Any) -> Any:
     try:
         kind = entity.field(name).type
     except KeyError:
-        known = ", ".join(field.name for field in entity.fields)
-        raise ValueError(f"{entity.qualified} has no field {name!r}; it has {known}") from None
+        field_names = ", ".join(field.name for field in entity.fields)
+        raise ValueError(
+            f"{entity.qualified} has no field {name!r}; it has {field_names}"
+        ) from None
     try:
         return parse_value(kind, value if isinstance(value, str) else json.dumps(value))
     except ValueError as error:

@@ -28,13 +28,13 @@ def parse_start(text: str, now_ms: int) -> LogStart:
 
     Raises ValueError that says which forms there are.
     """
-    said = text.strip().lower()
-    if said in ("beginning", "earliest"):
+    word = text.strip().lower()
+    if word in ("beginning", "earliest"):
         return BEGINNING
-    if said in ("end", "latest"):
+    if word in ("end", "latest"):
         return END
-    if EPOCH.fullmatch(said) and int(said) < MIN_EPOCH_MS:
-        return LogStart("offset", int(said))
+    if EPOCH.fullmatch(word) and int(word) < MIN_EPOCH_MS:
+        return LogStart("offset", int(word))
     try:
         return LogStart("time", instant_ms(text, now_ms))
     except ValueError:
@@ -85,4 +85,6 @@ def clamp_offset(
     last: Mapping[TopicPartition, int],
 ) -> dict[TopicPartition, int]:
     """`offset` in each partition, neither before its first record nor behind its end."""
-    return {place: min(max(offset, first[place]), last[place]) for place in partitions}
+    return {
+        partition: min(max(offset, first[partition]), last[partition]) for partition in partitions
+    }

@@ -12,19 +12,19 @@ EXAMPLES = {"--login": "--login user=bridge", "--tls": "--tls ca=ca.pem"}
 
 def parse_nested_pairs(pairs: Iterable[str], option: str = "--login") -> dict[str, Any]:
     """The mapping; `oauth.scope=x` is a key of a mapping in it. Raises click.UsageError."""
-    found: dict[str, Any] = {}
+    mapping: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         *around, last = key.split(".")
         if not equals or not all((*around, last)):
             # The pair may hold a secret: it isn't repeated.
             raise click.UsageError(f"{option} is written KEY=VALUE, such as {EXAMPLES[option]}")
-        place = found
+        section = mapping
         for name in around:
-            place = place.setdefault(name, {})
-            if not isinstance(place, dict):
+            section = section.setdefault(name, {})
+            if not isinstance(section, dict):
                 raise click.UsageError(f"{option} {key}: {name!r} has a value of its own already")
-        if last in place:
+        if last in section:
             raise click.UsageError(f"{option} {key} was given twice")
-        place[last] = value
-    return found
+        section[last] = value
+    return mapping
