@@ -147,7 +147,7 @@ class CommandsHeld:
 @dataclass(frozen=True, slots=True)
 class DeadLetterWritten:
     """Something went to the dead-letter topic; `kind` row, record, event, command. What can be said
-    of it: the row's key, `place` and `show`, by which `bridgectl dead` finds the letter, and, where
+    of it: the row's key, `location` and `show`, by which `bridgectl dead` finds the letter, and, where
     a handler failed, which one, how often and where in it.
     """
 
@@ -158,7 +158,7 @@ class DeadLetterWritten:
     entity: str = ""
     key: str = ""
     event_id: str = ""
-    place: str = ""
+    location: str = ""
     attempts: int = 1
     show: str = ""
     traceback: str = ""
@@ -230,7 +230,7 @@ class RowsRead:
 
     system: str
     entity: str
-    asked: int
+    reads: int
     queries: int
     seconds: float
 

@@ -15,9 +15,9 @@ from bridge.model.errors import ConfigurationError
 def data_folder(name: Literal["schemas", "examples"]) -> Path:
     """The folder of that name. Raises ConfigurationError when the installation lacks it."""
     package = Path(__file__).resolve().parent
-    for place in (package / name, package.parent / name):
-        if place.is_dir():
-            return place
+    for folder in (package / name, package.parent / name):
+        if folder.is_dir():
+            return folder
     raise ConfigurationError(
         f"the installed package has no folder {name!r} (looked in {package} and beside it): "
         "install legacy-bridge again"

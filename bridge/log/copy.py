@@ -127,11 +127,17 @@ class _Copy:
         ends = await self._source.end_offsets(places_of(topics))
         begins = await self._source.beginning_offsets(places_of(topics))
         await state.begin(self._target, self._source.name)
-        total = sum(ends[place] - (state.next_offset(place) or begins[place]) for place in ends)
+        total = sum(
+            ends[partition] - (state.next_offset(partition) or begins[partition])
+            for partition in ends
+        )
         for topic, info in topics.items():
             spans = {
-                place.partition: (max(state.next_offset(place) or 0, begins[place]), ends[place])
-                for place in places_of({topic: info})
+                partition.partition: (
+                    max(state.next_offset(partition) or 0, begins[partition]),
+                    ends[partition],
+                )
+                for partition in places_of({topic: info})
             }
             commits = commits_of(groups, topic, begins)
             await self._topic(
@@ -143,7 +149,7 @@ class _Copy:
         placed = await self._groups(groups, topics, state)
         await state.done(self._target, await self._target.end_offsets(places_of(topics)))
         now = await self._source.end_offsets(places_of(topics))
-        left = sum(now[place] - ends[place] for place in now)
+        left = sum(now[partition] - ends[partition] for partition in now)
         return Copied(len(topics), self._records, placed, left)
 
     async def _topic(
@@ -157,9 +163,9 @@ class _Copy:
         stays = topic.partitions == 1 or (
             same and (self._ids.unchanged or not topic.name.startswith("_"))
         )
-        known = await self._known(topic, state)
+        positions = await self._settled_positions(topic, state)
         for part in ranges(topic.spans, topic.commits):
-            places = await self._new_places(topic, part, known, stays)
+            places = await self._new_places(topic, part, positions, stays)
             async with aclosing(self._read(topic.name, part)) as batches:
                 async for records, upto in batches:
                     entries = await self._all_moved(records, topic, translate)
@@ -168,41 +174,43 @@ class _Copy:
                             await transaction.append(topic.name, entries)
                         for group, offsets in places.items():
                             await state.place_group(transaction, group, topic.name, offsets)
-                        place = TopicPartition(topic.name, part.partition)
-                        await state.copied(transaction, place, upto)
+                        partition = TopicPartition(topic.name, part.partition)
+                        await state.copied(transaction, partition, upto)
                     places = {}
                     self._records += len(records)
                     tell(topic.name)
 
-    async def _known(self, topic: CopiedTopic, state: CopyState) -> dict[str, dict[int, int]]:
+    async def _settled_positions(
+        self, topic: CopiedTopic, state: CopyState
+    ) -> dict[str, dict[int, int]]:
         """Where each group goes on in the target, as far as earlier runs have settled it."""
-        known: dict[str, dict[int, int]] = {}
+        positions: dict[str, dict[int, int]] = {}
         async with self._producer.transaction() as transaction:
             for group, committed in topic.commits.items():
-                known[group] = state.group_offsets(group, topic.name)
+                positions[group] = state.group_offsets(group, topic.name)
                 if not is_behind(topic.spans, committed):
                     # It has handled all that was copied before: what comes now decides.
-                    known[group] = {}
+                    positions[group] = {}
                     await state.forget_group(transaction, group, topic.name)
-                elif not known[group] and any(
+                elif not positions[group] and any(
                     state.next_offset(TopicPartition(topic.name, number)) is not None
                     for number in topic.spans
                 ):
                     # New, or moved back, since the last run: it gets everything again.
                     begins = await self._target.beginning_offsets(topic.places())
-                    known[group] = {place.partition: at for place, at in begins.items()}
-                    await state.place_group(transaction, group, topic.name, known[group])
-        return known
+                    positions[group] = {partition.partition: at for partition, at in begins.items()}
+                    await state.place_group(transaction, group, topic.name, positions[group])
+        return positions
 
     async def _new_places(
-        self, topic: CopiedTopic, part: Range, known: dict[str, dict[int, int]], stays: bool
+        self, topic: CopiedTopic, part: Range, positions: dict[str, dict[int, int]], stays: bool
     ) -> dict[str, dict[int, int]]:
         """For groups that have not handled this range: where they go on, unless it is known."""
         numbers = [part.partition] if stays else list(range(topic.partitions))
         wanted = {
             group: missing
             for group in part.waiting
-            if (missing := [number for number in numbers if number not in known[group]])
+            if (missing := [number for number in numbers if number not in positions[group]])
         }
         if not wanted:
             return {}
@@ -212,24 +220,24 @@ class _Copy:
             for group, missing in wanted.items()
         }
         for group, offsets in places.items():
-            known[group].update(offsets)
+            positions[group].update(offsets)
         return places
 
     async def _read(
         self, topic: str, part: Range
     ) -> AsyncGenerator[tuple[list[Record], int], None]:
         """The records of a range in batches, each with the offset up to which it goes."""
-        place = TopicPartition(topic, part.partition)
-        reader = await self._source.reader({place: part.start})
+        partition = TopicPartition(topic, part.partition)
+        reader = await self._source.reader({partition: part.start})
         self._read_records = FIRST_READ_RECORDS
-        ends = {place: part.stop}
+        ends = {partition: part.stop}
         try:
             batches = read_until(self._source, reader, ends, limit=lambda: self._read_records)
             async for batch in batches:
                 records = [record for record in batch if record.offset < part.stop]
                 size = sum(len(r.key or b"") + len(r.value or b"") for r in records)
                 self._read_records = next_limit(size, len(records), self._read_records)
-                yield records, min(reader.position(place), part.stop)
+                yield records, min(reader.position(partition), part.stop)
         finally:
             await reader.close()
 
@@ -274,10 +282,13 @@ class _Copy:
         placed = 0
         for name, group in groups.items():
             offsets: dict[TopicPartition, int] = {}
-            for topic in {place.topic for place in group.committed} & topics.keys():
+            for topic in {partition.topic for partition in group.committed} & topics.keys():
                 ends = await self._target.end_offsets(places_of({topic: topics[topic]}))
-                known = state.group_offsets(name, topic)
-                offsets |= {place: known.get(place.partition, end) for place, end in ends.items()}
+                positions = state.group_offsets(name, topic)
+                offsets |= {
+                    partition: positions.get(partition.partition, end)
+                    for partition, end in ends.items()
+                }
             if offsets:
                 await self._target.reset_offsets(name, offsets)
                 placed += 1

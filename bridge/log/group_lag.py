@@ -25,7 +25,7 @@ class PartitionLag:
     """
 
     group: str
-    place: TopicPartition
+    partition: TopicPartition
     committed: int | None
     start: int
     end: int
@@ -49,36 +49,38 @@ async def partition_lags(
     `counts`: what an earlier call counted; holds afterwards what this one needed, so that partitions
     in which nothing happens cost nothing.
     """
-    places = sorted({place for offsets in committed.values() for place in offsets})
+    places = sorted({partition for offsets in committed.values() for partition in offsets})
     ends = await log.end_offsets(places)
     first = await log.beginning_offsets(places)
     lags = [
-        _lag(group, place, offsets[place], first[place], ends[place])
+        _lag(group, partition, offsets[partition], first[partition], ends[partition])
         for group, offsets in sorted(committed.items())
-        for place in sorted(offsets)
+        for partition in sorted(offsets)
     ]
-    known = {} if counts is None else dict(counts)
+    counted = {} if counts is None else dict(counts)
     near = {
-        (lag.place, lag.start, lag.end): lag for lag in lags if 0 < lag.records <= counted_offsets
+        (lag.partition, lag.start, lag.end): lag
+        for lag in lags
+        if 0 < lag.records <= counted_offsets
     }
-    missing = near.keys() - known.keys()
+    missing = near.keys() - counted.keys()
     if missing:
-        known |= await _counted(log, missing)
+        counted |= await _counted(log, missing)
     if counts is not None:
         counts.clear()
-        counts.update({span: known[span] for span in near})
+        counts.update({span: counted[span] for span in near})
     passed = await _committed_since(log, [lag for lag in lags if lag.missing])
     return [
         PartitionLag(
             lag.group,
-            lag.place,
+            lag.partition,
             lag.committed,
             lag.start,
             lag.end,
-            known.get((lag.place, lag.start, lag.end), lag.records)
+            counted.get((lag.partition, lag.start, lag.end), lag.records)
             if lag.records <= counted_offsets
             else lag.records,
-            max(0, lag.missing - passed.get((lag.group, lag.place), 0)),
+            max(0, lag.missing - passed.get((lag.group, lag.partition), 0)),
         )
         for lag in lags
     ]
@@ -92,21 +94,21 @@ async def _committed_since(
     """
     passed: dict[tuple[str, TopicPartition], int] = {}
     for lag in lags:
-        now = (await log.committed(lag.group, [lag.place]))[lag.place]
+        now = (await log.committed(lag.group, [lag.partition]))[lag.partition]
         if now is not None and lag.committed is not None:
-            passed[lag.group, lag.place] = max(0, now - lag.committed)
+            passed[lag.group, lag.partition] = max(0, now - lag.committed)
     return passed
 
 
 def _lag(
-    group: str, place: TopicPartition, committed: int | None, first: int, end: int
+    group: str, partition: TopicPartition, committed: int | None, first: int, end: int
 ) -> PartitionLag:
     """In offsets. Pure."""
     # Where nothing is committed a group begins at the first record that is there; so it does where
     # the topic was made again, and ends before the offset up to which the old one was read.
     start = first if committed is None or committed > end else max(committed, first)
     missing = 0 if committed is None else max(0, first - committed)
-    return PartitionLag(group, place, committed, start, end, max(0, end - start), missing)
+    return PartitionLag(group, partition, committed, start, end, max(0, end - start), missing)
 
 
 async def _counted(log: Log, spans: Iterable[tuple[TopicPartition, int, int]]) -> CountCache:
@@ -115,12 +117,12 @@ async def _counted(log: Log, spans: Iterable[tuple[TopicPartition, int, int]]) -
     """
     counts = dict.fromkeys(spans, 0)
     begin: dict[TopicPartition, int] = {}
-    for place, start, _ in counts:
-        begin[place] = min(start, begin.get(place, start))
+    for partition, start, _ in counts:
+        begin[partition] = min(start, begin.get(partition, start))
     async for records in read_to_end(log, begin):
         for record in records:
-            place = TopicPartition(record.topic, record.partition)
+            partition = TopicPartition(record.topic, record.partition)
             for span in counts:
-                if span[0] == place and span[1] <= record.offset < span[2]:
+                if span[0] == partition and span[1] <= record.offset < span[2]:
                     counts[span] += 1
     return counts

@@ -42,13 +42,13 @@ class PartitionOwner:
         log: Log,
         bridge: str,
         group: str,
-        told: Rebalance | None,
+        rebalance: Rebalance | None,
         watch: GroupWatch,
     ) -> None:
         self._log = log
         self._bridge = bridge
         self._group = group
-        self._told = told
+        self._listener = rebalance
         self._watch = watch
         self._owned: dict[TopicPartition, _Owner] = {}
         self._lost: set[TopicPartition] = set()
@@ -108,8 +108,8 @@ class PartitionOwner:
     async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
         """Told by the consumer: the stage drops its work, then the producers are closed."""
         held = partitions & self._owned.keys()
-        if self._told is not None and held:
-            await self._told.revoked(frozenset(held))
+        if self._listener is not None and held:
+            await self._listener.revoked(frozenset(held))
         await self._close(held)
         self._lost -= partitions
 
@@ -118,18 +118,22 @@ class PartitionOwner:
     ) -> Mapping[TopicPartition, int] | None:
         """Told by the consumer: fence first; committed offsets are read after this returns."""
         await self._fence(partitions)
-        chosen = None if self._told is None else await self._told.assigned(partitions)
+        chosen = None if self._listener is None else await self._listener.assigned(partitions)
         await self._check_committed(partitions - (chosen or {}).keys())
         return chosen
 
     async def _check_committed(self, partitions: frozenset[TopicPartition]) -> None:
         """Tell of partitions with records in which the group has no offset."""
         committed = await self._log.committed(self._group, partitions)
-        new = [place for place, offset in committed.items() if offset is None]
+        new = [partition for partition, offset in committed.items() if offset is None]
         if not new:
             return
         begin, end = await self._log.beginning_offsets(new), await self._log.end_offsets(new)
-        counts = {place: end[place] - begin[place] for place in new if end[place] > begin[place]}
+        counts = {
+            partition: end[partition] - begin[partition]
+            for partition in new
+            if end[partition] > begin[partition]
+        }
         if counts:
             self._watch.begins(self._group, counts)
 
@@ -142,41 +146,41 @@ class PartitionOwner:
         self._lost &= self.member.assignment()
         lost = frozenset(self._lost)
         dead = frozenset(lost & self._owned.keys())
-        if self._told is not None and dead:
-            await self._told.revoked(dead)
+        if self._listener is not None and dead:
+            await self._listener.revoked(dead)
         # They stay lost until all of this has succeeded, so that the next read tries again.
         await self._close(dead)
         offsets = await self.assigned(lost) or {}
         missing = lost - offsets.keys()
         committed = await self._log.committed(self._group, missing)
         begin = await self._log.beginning_offsets(missing)
-        for place in lost:
-            at = offsets[place] if place in offsets else committed[place]
-            self.member.seek(place, begin[place] if at is None else at)
+        for partition in lost:
+            at = offsets[partition] if partition in offsets else committed[partition]
+            self.member.seek(partition, begin[partition] if at is None else at)
         self._lost -= lost
 
     async def _fence(self, partitions: Iterable[TopicPartition]) -> None:
-        wanted = [place for place in partitions if place not in self._owned]
+        wanted = [partition for partition in partitions if partition not in self._owned]
         opened = await asyncio.gather(
-            *(self._log.producer(self._identity(place)) for place in wanted),
+            *(self._log.producer(self._identity(partition)) for partition in wanted),
             return_exceptions=True,
         )
-        for place, producer in zip(wanted, opened, strict=True):
+        for partition, producer in zip(wanted, opened, strict=True):
             if not isinstance(producer, BaseException):
-                self._owned[place] = _Owner(producer)
+                self._owned[partition] = _Owner(producer)
         for failed in opened:
             if isinstance(failed, BaseException):
                 raise failed
 
     async def _close(self, partitions: Iterable[TopicPartition]) -> None:
-        for place in partitions:
-            owner = self._owned[place]
+        for partition in partitions:
+            owner = self._owned[partition]
             async with owner.busy:
-                del self._owned[place]
+                del self._owned[partition]
                 await owner.producer.close()
 
-    def _identity(self, place: TopicPartition) -> str:
-        return f"{self._bridge}.{self._group}.{place.topic}.{place.partition}"
+    def _identity(self, partition: TopicPartition) -> str:
+        return f"{self._bridge}.{self._group}.{partition.topic}.{partition.partition}"
 
     async def start(self, topics: Iterable[str], session_timeout: float) -> None:
         """Join the group."""
@@ -219,9 +223,9 @@ class ObservedGroup:
 
     def removed(self, error: RecordsRemoved) -> None:
         """One notice a partition."""
-        for place, gap in sorted(error.gaps.items()):
-            reason = f"{gap_text(place, gap)}; it goes on at offset {gap.begin}"
-            self._observer(GroupMoved(error.group, place.topic, gap.missing, reason))
+        for partition, gap in sorted(error.gaps.items()):
+            reason = f"{gap_text(partition, gap)}; it goes on at offset {gap.begin}"
+            self._observer(GroupMoved(error.group, partition.topic, gap.missing, reason))
 
     def begins(self, group: str, counts: Mapping[TopicPartition, int]) -> None:
         """One notice a topic."""

@@ -124,14 +124,15 @@ class RecordsRemoved(BridgeError):
         self.gaps = dict(gaps)
         super().__init__(
             "; ".join(
-                f"group {group}: {gap_text(place, gap)}" for place, gap in sorted(gaps.items())
+                f"group {group}: {gap_text(partition, gap)}"
+                for partition, gap in sorted(gaps.items())
             )
         )
 
 
-def gap_text(place: TopicPartition, gap: Gap) -> str:
+def gap_text(partition: TopicPartition, gap: Gap) -> str:
     """What is missing of a partition, in words."""
-    where = f"{place.topic}, partition {place.partition}"
+    where = f"{partition.topic}, partition {partition.partition}"
     if gap.missing:
         return (
             f"of {where}, up to {gap.missing} records from offset {gap.position} on were removed "

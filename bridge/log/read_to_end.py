@@ -43,19 +43,21 @@ async def read_to_end(
     """
     if ends is None:
         ends = await log.end_offsets(offsets)
-    unread = {place: offset for place, offset in offsets.items() if offset < ends[place]}
+    unread = {
+        partition: offset for partition, offset in offsets.items() if offset < ends[partition]
+    }
     if not unread:
         return
-    total = sum(ends[place] - offset for place, offset in unread.items())
+    total = sum(ends[partition] - offset for partition, offset in unread.items())
     reader = await log.reader(unread)
     try:
         async for batch in read_until(log, reader, {at: ends[at] for at in unread}, limit=limit):
-            for place in list(unread):
-                if reader.position(place) >= ends[place]:
-                    del unread[place]
-                    reader.pause([place])
+            for partition in list(unread):
+                if reader.position(partition) >= ends[partition]:
+                    del unread[partition]
+                    reader.pause([partition])
             if advance is not None:
-                left = sum(ends[place] - reader.position(place) for place in unread)
+                left = sum(ends[partition] - reader.position(partition) for partition in unread)
                 advance(total - left, total)
             records = [r for r in batch if r.offset < ends[TopicPartition(r.topic, r.partition)]]
             if records:
@@ -94,14 +96,18 @@ async def read_until(
     batch, and a batch is empty where only positions have moved. Raises RetryLater.
     """
     timeout_s = READ_TIMEOUT_S if timeout_s is None else timeout_s
-    while unread := [place for place, end in ends.items() if reader.position(place) < end]:
-        before = {place: reader.position(place) for place in ends}
+    while unread := [
+        partition for partition, end in ends.items() if reader.position(partition) < end
+    ]:
+        before = {partition: reader.position(partition) for partition in ends}
         most = limit if isinstance(limit, int) else limit()
         records = await read_past_markers(reader, ends, most, timeout_s, clock)
-        if not records and all(reader.position(place) == at for place, at in before.items()):
+        if not records and all(
+            reader.position(partition) == at for partition, at in before.items()
+        ):
             stuck = ", ".join(
-                f"{place.topic}-{place.partition} at offset {before[place]} of {ends[place]}"
-                for place in sorted(unread)
+                f"{partition.topic}-{partition.partition} at offset {before[partition]} of {ends[partition]}"
+                for partition in sorted(unread)
             )
             raise RetryLater(
                 f"{log.name} could not be read to its end within {timeout_s:.0f} s: {stuck}"
@@ -118,12 +124,12 @@ async def read_past_markers(
 ) -> list[Record]:
     """As `reader.read`, but returns as soon as a position has moved, too."""
     places = list(partitions)
-    before = [reader.position(place) for place in places]
+    before = [reader.position(partition) for partition in places]
     deadline = clock() + timeout
     while True:
         left = deadline - clock()
         records = await reader.read(limit, max(0.0, min(left, READ_WAIT_S)))
-        moved = before != [reader.position(place) for place in places]
+        moved = before != [reader.position(partition) for partition in places]
         if records or moved or left <= READ_WAIT_S:
             return records
 

@@ -38,16 +38,16 @@ async def recent_starts(
     since, starts = now_ms, ends
     for span in SPANS_MS:
         since = now_ms - span
-        found = await log.offsets_at(places, since)
+        offsets = await log.offsets_at(places, since)
         # What came meanwhile lies after these ends.
-        starts = {place: min(found[place], ends[place]) for place in places}
+        starts = {partition: min(offsets[partition], ends[partition]) for partition in places}
         if _count(starts, ends) <= max_records:
             return RecentOffsets(starts, since)
     share = max_records // len(places)
     return RecentOffsets(
-        {place: max(starts[place], ends[place] - share) for place in places}, since
+        {partition: max(starts[partition], ends[partition] - share) for partition in places}, since
     )
 
 
 def _count(starts: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]) -> int:
-    return sum(max(0, ends[place] - start) for place, start in starts.items())
+    return sum(max(0, ends[partition] - start) for partition, start in starts.items())

@@ -20,112 +20,114 @@ _WHOLE = re.compile("-?[0-9]{1,100}")
 SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
-def value_of(field_type: FieldType, given: Any) -> Any:
-    """`given` as a Python value of `field_type` (see `bridge.model.types`). Raises ConversionError, and nothing else,
-    whatever `given` is.
+def value_of(field_type: FieldType, argument: Any) -> Any:
+    """`argument` as a Python value of `field_type` (see `bridge.model.types`). Raises ConversionError, and nothing else,
+    whatever `argument` is.
 
     Takes both forms: JSON's, and a value that is of the type already.
     """
     try:
-        return _converted(field_type, given)
+        return _converted(field_type, argument)
     except ConversionError:
         raise
     except Exception as error:
         raise ConversionError(f"can't be read as {field_type} ({describe_error(error)})") from error
 
 
-def _converted(field_type: FieldType, given: Any) -> Any:
+def _converted(field_type: FieldType, argument: Any) -> Any:
     if field_type.name == "decimal":
-        return _decimal(field_type, given)
+        return _decimal(field_type, argument)
     if field_type.name == "array":
-        return _array(field_type, given)
-    return _SIMPLE[field_type.name](given)
+        return _array(field_type, argument)
+    return _SIMPLE[field_type.name](argument)
 
 
-def _unfit(expected: str, given: Any) -> ConversionError:
-    return ConversionError(f"should be {expected}, not {type(given).__name__} {_excerpt(given)}")
+def _unfit(expected: str, argument: Any) -> ConversionError:
+    return ConversionError(
+        f"should be {expected}, not {type(argument).__name__} {_excerpt(argument)}"
+    )
 
 
-def _excerpt(given: Any) -> str:
+def _excerpt(argument: Any) -> str:
     """The beginning of a value that may be of any size."""
-    return repr(given[:60] if isinstance(given, (str, bytes)) else given)[:60]
+    return repr(argument[:60] if isinstance(argument, (str, bytes)) else argument)[:60]
 
 
-def _boolean(given: Any) -> bool:
-    if isinstance(given, bool):
-        return given
-    raise _unfit("true or false", given)
+def _boolean(argument: Any) -> bool:
+    if isinstance(argument, bool):
+        return argument
+    raise _unfit("true or false", argument)
 
 
-def _integer(given: Any) -> int:
+def _integer(argument: Any) -> int:
     # Integers that a JSON number can't hold exactly stand as text.
-    if isinstance(given, str) and _WHOLE.fullmatch(given):
-        given = int(given)
-    if isinstance(given, bool) or not isinstance(given, int):
-        raise _unfit("a whole number", given)
-    if not -MAX_LONG - 1 <= given <= MAX_LONG:
+    if isinstance(argument, str) and _WHOLE.fullmatch(argument):
+        argument = int(argument)
+    if isinstance(argument, bool) or not isinstance(argument, int):
+        raise _unfit("a whole number", argument)
+    if not -MAX_LONG - 1 <= argument <= MAX_LONG:
         raise ConversionError("should fit 64 bits")
-    return given
+    return argument
 
 
-def _double(given: Any) -> float:
-    if isinstance(given, str) and given in SPECIAL:
-        return SPECIAL[given]
-    if isinstance(given, bool) or not isinstance(given, (int, float)):
-        raise _unfit("a number", given)
-    return float(given)
+def _double(argument: Any) -> float:
+    if isinstance(argument, str) and argument in SPECIAL:
+        return SPECIAL[argument]
+    if isinstance(argument, bool) or not isinstance(argument, (int, float)):
+        raise _unfit("a number", argument)
+    return float(argument)
 
 
-def _decimal(field_type: FieldType, given: Any) -> Decimal:
-    if isinstance(given, bool) or not isinstance(given, (str, int, Decimal)):
-        raise _unfit(f'a {field_type} written as text, like "9.90"', given)
+def _decimal(field_type: FieldType, argument: Any) -> Decimal:
+    if isinstance(argument, bool) or not isinstance(argument, (str, int, Decimal)):
+        raise _unfit(f'a {field_type} written as text, like "9.90"', argument)
     try:
-        number = Decimal(given)
+        number = Decimal(argument)
     except InvalidOperation:
-        raise _unfit(f"a {field_type}", given) from None
+        raise _unfit(f"a {field_type}", argument) from None
     if not number.is_finite():
-        raise _unfit(f"a {field_type}", given)
+        raise _unfit(f"a {field_type}", argument)
     digits, exponent = number.as_tuple().digits, int(number.as_tuple().exponent)
     trailing = len(digits) - len("".join(map(str, digits)).rstrip("0")) if number else len(digits)
     if -exponent - trailing > field_type.scale:
         raise ConversionError(
-            f"should have at most {field_type.scale} digits after the point, not {_excerpt(given)}"
+            f"should have at most {field_type.scale} digits after the point, not {_excerpt(argument)}"
         )
     if number and number.adjusted() >= field_type.precision - field_type.scale:
         raise ConversionError(
-            f"should be a {field_type}; {_excerpt(given)} has too many digits before the point"
+            f"should be a {field_type}; {_excerpt(argument)} has too many digits before the point"
         )
     # A zero may be written with any exponent, which would become as many digits.
     return number if number or exponent <= 0 else Decimal(0)
 
 
-def _string(given: Any) -> str:
-    if isinstance(given, str):
-        return given
-    raise _unfit("text", given)
+def _string(argument: Any) -> str:
+    if isinstance(argument, str):
+        return argument
+    raise _unfit("text", argument)
 
 
-def _bytes(given: Any) -> bytes:
-    if isinstance(given, bytes):
-        return given
+def _bytes(argument: Any) -> bytes:
+    if isinstance(argument, bytes):
+        return argument
     try:
-        return base64.b64decode(_string(given), validate=True)
+        return base64.b64decode(_string(argument), validate=True)
     except ValueError:
-        raise _unfit("bytes as base64 text", given) from None
+        raise _unfit("bytes as base64 text", argument) from None
 
 
 def _parsed(expected: str, exact: type, parse: Callable[[str], Any]) -> Callable[[Any], Any]:
-    def read(given: Any) -> Any:
-        if type(given) is exact:
-            return given
-        if isinstance(given, str):
+    def read(argument: Any) -> Any:
+        if type(argument) is exact:
+            return argument
+        if isinstance(argument, str):
             try:
-                return parse(given)
+                return parse(argument)
             except ConversionError:
                 raise
             except ValueError:
                 pass
-        raise _unfit(expected, given)
+        raise _unfit(expected, argument)
 
     return read
 
@@ -147,11 +149,11 @@ def _with_zone(value: datetime, text: Any) -> datetime:
         ) from None
 
 
-def _timestamp(given: Any) -> datetime:
-    if isinstance(given, datetime):
-        return _with_zone(given, given.isoformat())
+def _timestamp(argument: Any) -> datetime:
+    if isinstance(argument, datetime):
+        return _with_zone(argument, argument.isoformat())
     read = _parsed("an instant like 2026-01-31T10:00:00Z", datetime, _instant)
-    value: datetime = read(given)
+    value: datetime = read(argument)
     return value
 
 
@@ -185,8 +187,8 @@ _SIMPLE: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _array(field_type: FieldType, given: Any) -> list[Any]:
+def _array(field_type: FieldType, argument: Any) -> list[Any]:
     assert field_type.item is not None, "an array type always has an item type"  # noqa: S101
-    if not isinstance(given, (list, tuple)):
-        raise _unfit(f"a list ({field_type})", given)
-    return [None if item is None else value_of(field_type.item, item) for item in given]
+    if not isinstance(argument, (list, tuple)):
+        raise _unfit(f"a list ({field_type})", argument)
+    return [None if item is None else value_of(field_type.item, item) for item in argument]

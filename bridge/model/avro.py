@@ -125,8 +125,8 @@ def field_type(schema: Any) -> FieldType:
         logical = schema.get("logicalType")
         if logical == "decimal":
             return FieldType("decimal", schema["precision"], schema.get("scale", 0))
-        for kind, known in _LOGICAL.items():
-            if logical == known["logicalType"] and schema["type"] == known["type"]:
+        for kind, avro_type in _LOGICAL.items():
+            if logical == avro_type["logicalType"] and schema["type"] == avro_type["type"]:
                 return FieldType(kind)
         if schema.get("type") == "array":
             return FieldType("array", item=field_type(_not_null(schema["items"])))

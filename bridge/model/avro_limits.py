@@ -83,10 +83,10 @@ def _of_name(
     full = name if "." in name or not namespace else f"{namespace}.{name}"
     if full in within or name in within:
         raise ValueError(f"{name} holds itself, to any depth")
-    known = named.get(full) or named.get(name)
-    if known is None:
+    cost = named.get(full) or named.get(name)
+    if cost is None:
         raise ValueError(f"{name!r:.60} is no Avro type")
-    return known
+    return cost
 
 
 def _of_record(

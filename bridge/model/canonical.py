@@ -92,8 +92,8 @@ def _number(value: float) -> str:
         return f"{sign}{digits[:point]}.{digits[point:]}"
     if -6 < point <= 0:
         return f"{sign}0.{'0' * -point}{digits}"
-    shown = f"{point - 1:+d}"
-    return f"{sign}{digits[0]}{'.' + digits[1:] if count > 1 else ''}e{shown}"
+    exponent_text = f"{point - 1:+d}"
+    return f"{sign}{digits[0]}{'.' + digits[1:] if count > 1 else ''}e{exponent_text}"
 
 
 def _write(value: Any) -> str:

@@ -84,12 +84,12 @@ class RowError(BridgeError):
     """
 
     def __init__(self, reason: str, *, column: str = "", field: str = "", step: str = "") -> None:
-        place = ", ".join(
+        origin = ", ".join(
             f"{label} {name!r}"
             for label, name in (("column", column), ("field", field), ("step", step))
             if name
         )
-        super().__init__(f"{place}: {reason}" if place else reason)
+        super().__init__(f"{origin}: {reason}" if origin else reason)
         self.reason = redact(reason)
         self.column = column
         self.field = field

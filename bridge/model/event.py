@@ -46,9 +46,9 @@ class RowVersion(str):
     @classmethod
     def of(cls, text: str, entity: Entity, row: Any) -> RowVersion:
         """`text`, the version of `row`."""
-        made = cls(text)
-        made.entity, made.row = entity, row
-        return made
+        row_version = cls(text)
+        row_version.entity, row_version.row = entity, row
+        return row_version
 
     def guarded(self, guards: tuple[str, ...]) -> str:
         """The version over `guards` only, which is what a command that declares them compares."""

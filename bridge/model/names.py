@@ -32,10 +32,12 @@ def as_name(text: str, taken: Container[str] = ()) -> str:
     """
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", plain)
-    made = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")[:60].strip("_")
-    if not made[:1].isalpha():
-        made = f"x_{made}".rstrip("_")
-    names = itertools.chain([made], (f"{made[:58]}_{number}" for number in itertools.count(2)))
+    base_name = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")[:60].strip("_")
+    if not base_name[:1].isalpha():
+        base_name = f"x_{base_name}".rstrip("_")
+    names = itertools.chain(
+        [base_name], (f"{base_name[:58]}_{number}" for number in itertools.count(2))
+    )
     return next(name for name in names if name not in taken)
 
 

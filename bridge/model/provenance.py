@@ -80,7 +80,7 @@ class TracedRow:
 
 def provenance(row: Any) -> Provenance:
     """Where `row` came from. Raises TypeError for what isn't a row of an event or a read."""
-    return _known(row)._provenance  # noqa: SLF001 - one module
+    return _traced(row)._provenance  # noqa: SLF001 - one module
 
 
 def version(row: Any) -> RowVersion:
@@ -88,11 +88,11 @@ def version(row: Any) -> RowVersion:
 
     Raises TypeError for other things, Unavailable when a field wasn't sent.
     """
-    known = _known(row)
-    return row_version(known._type, known)  # noqa: SLF001 - one module
+    traced = _traced(row)
+    return row_version(traced._type, traced)  # noqa: SLF001 - one module
 
 
-def _known(row: Any) -> TracedRow:
+def _traced(row: Any) -> TracedRow:
     if isinstance(row, TracedRow):
         return row
     message = (

@@ -99,7 +99,7 @@ class _Comparison:
             yield from _logical_reasons(old, new, where)
         elif kind != other:
             if (kind, other) not in _WIDER:
-                yield f"{_at(where)} was {_shown(old)} and would become {_shown(new)}"
+                yield f"{_at(where)} was {_describe(old)} and would become {_describe(new)}"
         elif kind == "record":
             yield from self._records(old, new, where, space)
         elif kind in {"array", "map"}:
@@ -108,7 +108,7 @@ class _Comparison:
         elif kind == "enum":
             yield from _enum_reasons(old, new, where)
         elif kind == "fixed" and (old_name, old["size"]) != (new_name, new["size"]):
-            yield f"{_at(where)} was {_shown(old)} and would become {_shown(new)}"
+            yield f"{_at(where)} was {_describe(old)} and would become {_describe(new)}"
 
     def _records(self, old: Any, new: Any, where: str, space: tuple[str, str]) -> Iterator[str]:
         if old["name"].rpartition(".")[2] != new["name"].rpartition(".")[2]:
@@ -147,10 +147,10 @@ class _Comparison:
             elif len(fresh) == 1:
                 yield from tries[fresh[0]]
             else:
-                yield f"{_at(where)} could be {_shown(branch)} and can't any more"
-        for side, known in ((old, self._old), (new, self._new)):
+                yield f"{_at(where)} could be {_describe(branch)} and can't any more"
+        for side, named_types in ((old, self._old), (new, self._new)):
             for branch in side if isinstance(side, list) else [side]:
-                _learn(branch, known, space[0] if side is old else space[1])
+                _learn(branch, named_types, space[0] if side is old else space[1])
 
     def _alone(self) -> _Comparison:
         """Branches are tried one by one: what a try has met says nothing about the next."""
@@ -158,25 +158,25 @@ class _Comparison:
         copy._old, copy._new, copy._met = dict(self._old), dict(self._new), set(self._met)
         return copy
 
-    def _kind_of(self, schema: Any, known: dict[str, Any]) -> str:
-        return _kind(known.get(schema, schema)) if isinstance(schema, str) else _kind(schema)
+    def _kind_of(self, schema: Any, named_types: dict[str, Any]) -> str:
+        return _kind(named_types.get(schema, schema)) if isinstance(schema, str) else _kind(schema)
 
 
-def _resolved(schema: Any, known: dict[str, Any], space: str) -> tuple[Any, str]:
+def _resolved(schema: Any, named_types: dict[str, Any], space: str) -> tuple[Any, str]:
     """The schema that a name stands for, and its full name (empty for unnamed types)."""
     if isinstance(schema, str):
         for name in (schema, f"{space}.{schema}"):
-            if name in known:
-                return known[name], name
+            if name in named_types:
+                return named_types[name], name
         return schema, ""
-    return schema, _learn(schema, known, space)
+    return schema, _learn(schema, named_types, space)
 
 
-def _learn(schema: Any, known: dict[str, Any], space: str) -> str:
+def _learn(schema: Any, named_types: dict[str, Any], space: str) -> str:
     """Remember a named type, and those inside; its full name."""
     if isinstance(schema, list):
         for branch in schema:
-            _learn(branch, known, space)
+            _learn(branch, named_types, space)
         return ""
     if not isinstance(schema, dict):
         return ""
@@ -185,13 +185,13 @@ def _learn(schema: Any, known: dict[str, Any], space: str) -> str:
         spaced = "." in schema["name"]
         inside = schema.get("namespace", space)
         name = schema["name"] if spaced or not inside else f"{inside}.{schema['name']}"
-        known[name] = schema
+        named_types[name] = schema
         space = _space(name)
     for field in schema.get("fields", ()):
-        _learn(field["type"], known, space)
+        _learn(field["type"], named_types, space)
     for part in ("items", "values"):
         if part in schema:
-            _learn(schema[part], known, space)
+            _learn(schema[part], named_types, space)
     return name
 
 
@@ -215,7 +215,7 @@ def _logical(schema: Any) -> str:
 def _logical_reasons(old: Any, new: Any, where: str) -> Iterator[str]:
     was, now = _logical(old), _logical(new)
     if was != now or _kind(old) != _kind(new):
-        yield f"{_at(where)} was {_shown(old)} and would become {_shown(new)}"
+        yield f"{_at(where)} was {_describe(old)} and would become {_describe(new)}"
     elif was == "decimal":
         if old.get("scale", 0) != new.get("scale", 0):
             yield (
@@ -234,7 +234,7 @@ def _enum_reasons(old: Any, new: Any, where: str) -> Iterator[str]:
         yield f"{_at(where)} loses {', '.join(gone)}"
 
 
-def _shown(schema: Any) -> str:
+def _describe(schema: Any) -> str:
     logical = _logical(schema)
     if logical == "decimal":
         return f"decimal({schema['precision']},{schema.get('scale', 0)})"

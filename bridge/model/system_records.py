@@ -229,5 +229,5 @@ def cloud_event(value: SystemRecord) -> tuple[str, datetime]:
         case AuditRecord():
             return f"{value.command_id}/{value.state}/{instant_text(value.at)}", value.at
         case DeadLetter():
-            place = value.event_id or value.position or f"{value.partition}-{value.offset}"
-            return f"{value.source}/{place}/{instant_text(value.at)}", value.at
+            origin = value.event_id or value.position or f"{value.partition}-{value.offset}"
+            return f"{value.source}/{origin}/{instant_text(value.at)}", value.at

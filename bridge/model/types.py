@@ -80,18 +80,18 @@ def parse_type(text: str) -> FieldType:
     name = text.strip()
     if name in SIMPLE:
         return FieldType(name)
-    if found := _DECIMAL.fullmatch(name):
-        precision, scale = int(found[1]), int(found[2] or 0)
+    if match := _DECIMAL.fullmatch(name):
+        precision, scale = int(match[1]), int(match[2] or 0)
         if not (1 <= precision <= MAX_PRECISION and scale <= precision):
             message = (
                 f"type {text!r}: precision is 1 to {MAX_PRECISION}, scale at most the precision"
             )
             raise ConfigurationError(message)
         return FieldType("decimal", precision, scale)
-    if found := _ARRAY.fullmatch(name):
-        return FieldType("array", item=parse_type(found[1]))
-    known = ", ".join(sorted(SIMPLE))
-    message = f"type {text!r} is not known: use {known}, decimal(P,S) or array(TYPE)"
+    if match := _ARRAY.fullmatch(name):
+        return FieldType("array", item=parse_type(match[1]))
+    type_names = ", ".join(sorted(SIMPLE))
+    message = f"type {text!r} is not known: use {type_names}, decimal(P,S) or array(TYPE)"
     raise ConfigurationError(message)
 
 

@@ -97,7 +97,7 @@ def _array(items: Any) -> ReadValue:
     read, code = reader(items), codes(inner)
 
     def values(data: bytes, at: int) -> list[Any]:
-        found: list[Any] = []
+        items_read: list[Any] = []
         while count := read_long(data, at):
             at = read_end(data, at, _LONG)
             if count < 0:
@@ -107,11 +107,11 @@ def _array(items: Any) -> ReadValue:
                     branch = read_long(data, at)
                     at = read_end(data, at, _LONG)
                     if branch == 0:
-                        found.append(None)
+                        items_read.append(None)
                         continue
-                found.append(read(data, at))
+                items_read.append(read(data, at))
                 at = read_end(data, at, code)
-        return found
+        return items_read
 
     return values
 

@@ -54,15 +54,15 @@ def _boolean(value: Any) -> bool:
 
 
 def _string(value: Any) -> str:
-    found = text_of(value)
-    if not found.isascii():
+    text = text_of(value)
+    if not text.isascii():
         try:
-            found.encode()
+            text.encode()
         except UnicodeEncodeError:
             raise ConversionError(
                 "text with a half of a surrogate pair, which UTF-8 can't hold"
             ) from None
-    return found
+    return text
 
 
 def text_of(value: Any) -> str:
@@ -120,8 +120,8 @@ def _date(value: Any) -> date:
     if isinstance(value, date):
         return value
     if isinstance(value, str):
-        found = _parsed(value, "a date")
-        return _date(found)
+        parsed = _parsed(value, "a date")
+        return _date(parsed)
     raise wrong_type("date", value)
 
 

@@ -49,19 +49,19 @@ def integer(value: Any) -> int:
 def number_of(value: Any) -> Decimal:
     """The finite number that `value` is, exactly; floats by their shortest decimal form."""
     if isinstance(value, Decimal):
-        found = value
+        number = value
     elif isinstance(value, int):
-        found = Decimal(int(value))
+        number = Decimal(int(value))
     elif isinstance(value, float):
-        found = Decimal(repr(value))
+        number = Decimal(repr(value))
     elif isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        found = Decimal(value.strip())
+        number = Decimal(value.strip())
     else:
         raise ConversionError(f"a {type(value).__name__} that is no number", value)
-    if not found.is_finite():
-        raise ConversionError(f"{found} is no number that a decimal can hold")
-    bounded(found)
-    return found
+    if not number.is_finite():
+        raise ConversionError(f"{number} is no number that a decimal can hold")
+    bounded(number)
+    return number
 
 
 def bounded(number: Decimal) -> None:
@@ -172,15 +172,15 @@ def decimal(field_type: FieldType) -> Callable[[Any], Decimal]:
     def fit(value: Any) -> Decimal:
         exact = number_of(value)
         try:
-            found = exact.quantize(unit, context=EXACT)
+            rounded = exact.quantize(unit, context=EXACT)
         except Inexact:
             raise ConversionError(
                 f"more than {field_type.scale} digits after the point", value
             ) from None
         except InvalidOperation:
             raise ConversionError(f"a number that overflows {field_type}", value) from None
-        if not -limit < found < limit:
+        if not -limit < rounded < limit:
             raise ConversionError(f"a number that overflows {field_type}", value)
-        return found or found.copy_abs()
+        return rounded or rounded.copy_abs()
 
     return fit

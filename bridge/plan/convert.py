@@ -80,7 +80,7 @@ def converter(step: PlanStep, entity: str, mask_key: bytes | None) -> Convert:
     It raises RowError that names column, field and step. Raises ConfigurationError when the
     step can't be made into one.
     """
-    place = f"{entity}, field {step.field!r}"
+    field_text = f"{entity}, field {step.field!r}"
     masked = any(part.name == "mask" for part in step.transforms)
     names = list(step.transforms)
     raw = bool(names) and names[0].name == "code_page"
@@ -88,7 +88,7 @@ def converter(step: PlanStep, entity: str, mask_key: bytes | None) -> Convert:
         decoders = [_raw if raw and code != "bytea" else decoder(code) for code in step.wires]
         functions = [(part.name, function(part, mask_key)) for part in names]
     except ConfigurationError as error:
-        raise ConfigurationError(f"{place}: {error}") from None
+        raise ConfigurationError(f"{field_text}: {error}") from None
     fit = coercer(step.target)
     column = "+".join(step.names)
 

@@ -44,11 +44,11 @@ def after_transforms(field: FieldSpec, columns: Sequence[FieldType], entity: str
 
 def directives(text: str) -> str:
     """The directive letters of a strftime format, in order: `%Y-%m` gives `Ym`."""
-    found, at = "", text.find("%")
+    letters, at = "", text.find("%")
     while 0 <= at < len(text) - 1:
-        found += text[at + 1]
+        letters += text[at + 1]
         at = text.find("%", at + 2)
-    return found
+    return letters
 
 
 def format_type(text: str, zone: str) -> FieldType:
@@ -89,11 +89,11 @@ def unit_factor(text: str) -> tuple[tuple[int, ...], int]:
 
 
 def _unit_type(field: FieldSpec, field_type: FieldType, entity: str) -> FieldType:
-    place = f"{entity}, field {field.name!r}"
+    field_text = f"{entity}, field {field.name!r}"
     try:
         digits, exponent = unit_factor(field.unit)
     except ConfigurationError as error:
-        raise ConfigurationError(f"{place}: {error}") from None
+        raise ConfigurationError(f"{field_text}: {error}") from None
     scale, whole = max(-exponent, 0), max(len(digits) + exponent, 0)
     if field_type.name == "integer":
         return FieldType("decimal", 19 + whole + scale, scale)
@@ -104,5 +104,5 @@ def _unit_type(field: FieldSpec, field_type: FieldType, entity: str) -> FieldTyp
     if field_type.name == "string":
         return field_type
     raise ConfigurationError(
-        f"{place}: `unit` needs a decimal or an integer, not {field_type}; say its `type`"
+        f"{field_text}: `unit` needs a decimal or an integer, not {field_type}; say its `type`"
     )

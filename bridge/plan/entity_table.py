@@ -81,7 +81,7 @@ class EntityTable:
 
     def remember(self, *entities: Entity) -> None:
         """It was these before; those that it still is are left out."""
-        fresh = [one for one in entities if one.fields != self.entity.fields]
+        fresh = [entity for entity in entities if entity.fields != self.entity.fields]
         self._earlier = (*fresh, *self._earlier)[:KEPT_ENTITIES]
 
     def entity_of(self, shape: ShapeLike) -> Entity:
@@ -133,17 +133,17 @@ class EntityTable:
         return turn
 
     def _plan(self, shape: ShapeLike) -> tuple[ShapeLike, RowEncoder, _Generation]:
-        known = self._plans.get(id(shape))
+        planned = self._plans.get(id(shape))
         # The shape is kept with its executor, so that its id stays its own.
-        if known is None or known[0] is not shape:
+        if planned is None or planned[0] is not shape:
             while len(self._plans) >= KEPT:
                 del self._plans[next(iter(self._plans))]
             generation = self._follow(shape)
             plan = make_plan(self.spec, generation.entity, shape)
             # Rows have neither key nor headers, so the topic's numbers don't matter here.
             executor = RowEncoder(plan, "", 0, 0, 1, mask_key=self._mask_key)
-            known = self._plans[id(shape)] = (shape, executor, generation)
-        return known
+            planned = self._plans[id(shape)] = (shape, executor, generation)
+        return planned
 
     def _follow(self, shape: ShapeLike) -> _Generation:
         """The generation of a shape that wasn't seen before."""

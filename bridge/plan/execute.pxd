@@ -85,7 +85,7 @@ cdef class RowEncoder:
     cdef Py_ssize_t _state(self, Py_ssize_t index, Cells cells) except? -3
     @c_.locals(index=Py_ssize_t, key=Py_ssize_t, state=Py_ssize_t, use=Cells)
     cdef int _row(self, Cells cells, Cells other, bint whole) except -1
-    @c_.locals(place=Py_ssize_t, index=Py_ssize_t, state=Py_ssize_t, use=Cells)
+    @c_.locals(position=Py_ssize_t, index=Py_ssize_t, state=Py_ssize_t, use=Cells)
     cdef bytes _key(self, Cells cells, Cells other)
     cdef int _no_key(self, Py_ssize_t index, Py_ssize_t state) except -1
     cdef list _contents(self, Py_ssize_t index, Cells cells)

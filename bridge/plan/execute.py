@@ -133,9 +133,10 @@ class Cells:
         p = pointer(self.data)
         size = len(self.data)
         if size < 2 or load_u16(p, 0) != self.count:
-            told = load_u16(p, 0) if size >= 2 else 0
+            column_count = load_u16(p, 0) if size >= 2 else 0
             raise RowError(
-                f"the raw row has {told} columns where its shape has {self.count}", step="frame"
+                f"the raw row has {column_count} columns where its shape has {self.count}",
+                step="frame",
             )
         at = 2
         for index in range(self.count):
@@ -253,9 +254,9 @@ class RowEncoder:
             self.zeros[index] = ways.zeros[index]
             self.digits[index] = min(step.target.precision, 18)
             self.scales[index] = step.target.scale
-        for place, index in enumerate(ways.key):
-            self.keys_at[place] = index
-            self.same[place] = 1 if ways.same[place] else 0
+        for position, index in enumerate(ways.key):
+            self.keys_at[position] = index
+            self.same[position] = 1 if ways.same[position] else 0
 
     def _set_headers(self, plan: Plan, bridge: str) -> None:
         entity = plan.entity
@@ -349,11 +350,11 @@ class RowEncoder:
 
     def keys(self, rows: Iterable[Any]) -> list[bytes]:
         """The framed key of each raw row. Raises RowError."""
-        found = []
+        keys = []
         for raw in rows:
             self.new_row.fill(raw)
-            found.append(self._key(self.new_row, None))
-        return found
+            keys.append(self._key(self.new_row, None))
+        return keys
 
     def row(self, raw: Any) -> bytes:
         """The Avro bytes, unframed, of the Row that a raw row becomes. Raises RowError, also
@@ -634,8 +635,8 @@ class RowEncoder:
         """The framed key of a row; columns that were not sent are taken from `other`."""
         self.at = 0
         self._bytes(self.key_header)
-        for place in range(self.key_count):
-            index = self.keys_at[place]
+        for position in range(self.key_count):
+            index = self.keys_at[position]
             use = cells
             state = self._state(index, cells)
             if state == AWAY and other is not None:
@@ -643,14 +644,14 @@ class RowEncoder:
                 state = self._state(index, other)
             if state < 0:
                 self._no_key(index, state)
-            if self.same[place]:
+            if self.same[position]:
                 if not self._quickly(index, use):
                     self._slowly(index, use)
             else:
                 value = self.converts[index](self._contents(index, use))
                 if value is None:
                     self._no_key(index, NULL)
-                self._bytes(self.key_encodes[place](value))
+                self._bytes(self.key_encodes[position](value))
         return taken(self.buffer, 0, self.at)
 
     def _no_key(self, index: int, state: int) -> int:
@@ -1271,18 +1272,18 @@ def read_end(data: bytes, at: int, codes: bytes) -> int:
 
 def by_shape(changes: Iterable[Any]) -> dict[Any, list[Any]]:
     """Changes by their shape, in the order in which shapes first come."""
-    found: dict[Any, list[Any]] = {}
+    groups: dict[Any, list[Any]] = {}
     last: Any = None
     here: list[Any] = []
     for change in changes:
         shape = change[0]
-        if shape is not last or not found:
-            if shape not in found:
-                found[shape] = []
-            here = found[shape]
+        if shape is not last or not groups:
+            if shape not in groups:
+                groups[shape] = []
+            here = groups[shape]
             last = shape
         here.append(change)
-    return found
+    return groups
 
 
 def partition(key: bytes | None, partitions: int) -> int:

@@ -37,9 +37,9 @@ def row_error(error: Exception) -> RowError:
     """
     if isinstance(error, RowError):
         return error
-    found = RowError(f"a defect ({error_name(error)}), please report it", step="plan")
-    found.__cause__ = error
-    return found
+    defect = RowError(f"a defect ({error_name(error)}), please report it", step="plan")
+    defect.__cause__ = error
+    return defect
 
 
 class FailedRow(NamedTuple):
@@ -106,20 +106,20 @@ def raw_text(plan: Plan, change: Any, limit: int) -> str:
     def columns(raw: Any) -> dict[str, Any] | None:
         if raw is None:
             return None
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for index, form, content in cells_of(plan, raw):
             if index in plan.masked or index >= len(plan.columns) or form == -2:
                 continue
-            found[plan.columns[index]] = (
-                None if form == -1 else _shown(wires.get(index, "unknown"), form, content, cut)
+            values[plan.columns[index]] = (
+                None if form == -1 else _json_value(wires.get(index, "unknown"), form, content, cut)
             )
-        return found
+        return values
 
     rows = {"old": columns(change[2]), "new": columns(change[4])}
     return _json(rows)
 
 
-def _shown(wire: str, form: int, content: Any, cut: int) -> Any:
+def _json_value(wire: str, form: int, content: Any, cut: int) -> Any:
     if form == AS_OBJECT:
         try:
             value = plain(content)
@@ -136,9 +136,9 @@ def _shown(wire: str, form: int, content: Any, cut: int) -> Any:
     text = value if isinstance(value, str) else _json(value)
     # Surrogates and other text that UTF-8 can't hold would make the letter itself unreadable.
     clean = text.encode(errors="backslashreplace")
-    told = clean.decode() if isinstance(value, str) else value
+    json_text = clean.decode() if isinstance(value, str) else value
     # What counts is how long it is in the letter, where a control character takes six bytes.
-    if len(_json(told).encode(errors="backslashreplace")) > cut:
+    if len(_json(json_text).encode(errors="backslashreplace")) > cut:
         content = content if isinstance(content, bytes) else clean
         start = clean[: cut // 2].decode(errors="ignore")
         if len(_json(start).encode()) > cut:
@@ -148,7 +148,7 @@ def _shown(wire: str, form: int, content: Any, cut: int) -> Any:
             "length": len(content),
             "sha256": hashlib.sha256(content).hexdigest(),
         }
-    return told
+    return json_text
 
 
 def _json(value: Any) -> str:
@@ -158,7 +158,7 @@ def _json(value: Any) -> str:
 def oversized(plan: Plan, change: Any, limit: int) -> tuple[Oversized, ...]:
     """The columns of a change that `raw_text` cuts, the newest row's first."""
     cut = cut_at(plan, limit)
-    found: dict[str, Oversized] = {}
+    columns: dict[str, Oversized] = {}
     for raw in (change[4], change[2]):
         if raw is None:
             continue
@@ -171,7 +171,7 @@ def oversized(plan: Plan, change: Any, limit: int) -> tuple[Oversized, ...]:
                 text = content if isinstance(content, str) else safe_repr(content)
                 data = text.encode(errors="backslashreplace")
             name = plan.columns[index]
-            if len(data) > cut and name not in found:
+            if len(data) > cut and name not in columns:
                 digest = "" if index in plan.masked else hashlib.sha256(data).hexdigest()
-                found[name] = Oversized(name, len(data), digest)
-    return tuple(found.values())
+                columns[name] = Oversized(name, len(data), digest)
+    return tuple(columns.values())

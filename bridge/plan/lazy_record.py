@@ -67,15 +67,15 @@ class LazyRow:
         self._away = away
 
     def __getitem__(self, name: str) -> Any:
-        found = self._layout.readers.get(name)
-        if found is None:
-            raise KeyError(f"{self._layout.entity} has no field {name!r}; {self._known()}")
+        read_field = self._layout.readers.get(name)
+        if read_field is None:
+            raise KeyError(f"{self._layout.entity} has no field {name!r}; {self._field_names()}")
         if name in self._away:
             raise Unavailable(
                 f"{self._layout.entity}: the source did not send {name!r}, which did not change; "
                 "read the row with ctx.get"
             )
-        index, read = found
+        index, read = read_field
         if index < 0:
             return None
         at = self._offsets[index]
@@ -84,9 +84,9 @@ class LazyRow:
     def __getattr__(self, name: str) -> Any:
         if name in self._layout.readers:
             return self[name]
-        raise AttributeError(f"{self._layout.entity} has no field {name!r}; {self._known()}")
+        raise AttributeError(f"{self._layout.entity} has no field {name!r}; {self._field_names()}")
 
-    def _known(self) -> str:
+    def _field_names(self) -> str:
         return f"it has {', '.join(self._layout.names)}"
 
     def __iter__(self) -> Iterator[str]:
@@ -124,11 +124,11 @@ class LazyRow:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        shown = ", ".join(
+        field_texts = ", ".join(
             f"{name}=<unavailable>" if name in self._away else f"{name}={self[name]!r}"
             for name in self
         )
-        return f"{self._layout.entity}({shown})"
+        return f"{self._layout.entity}({field_texts})"
 
     def __reduce__(self) -> Any:
         raise TypeError("a lazy row can't be pickled; take row.as_dict()")

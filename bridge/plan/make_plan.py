@@ -93,9 +93,9 @@ def make_plan(spec: EntitySpec, entity: Entity, shape: ShapeLike) -> Plan:
     steps = []
     masked: set[int] = set()
     for field in entity.fields:
-        made = declared.get(field.name)
+        field_spec = declared.get(field.name)
         key = field.name in entity.key
-        if made is None or any(name not in at for name in made.columns):
+        if field_spec is None or any(name not in at for name in field_spec.columns):
             if key:
                 raise ConfigurationError(
                     f"{entity.qualified}: key field {field.name!r} has lost its column in table "
@@ -103,17 +103,17 @@ def make_plan(spec: EntitySpec, entity: Entity, shape: ShapeLike) -> Plan:
                 )
             steps.append(PlanStep(field.name, (), (), (), (), field.type))
             continue
-        indexes = tuple(at[name] for name in made.columns)
+        indexes = tuple(at[name] for name in field_spec.columns)
         used = [shape.columns[index] for index in indexes]
-        if made.mask:
+        if field_spec.mask:
             masked.update(indexes)
         steps.append(
             PlanStep(
                 field.name,
                 indexes,
-                made.columns,
+                field_spec.columns,
                 tuple(column.wire for column in used),
-                _transforms(made, used, entity.qualified),
+                _transforms(field_spec, used, entity.qualified),
                 field.type,
                 key,
                 tuple(column.type for column in used),
@@ -132,16 +132,16 @@ def field_name(column: str) -> str:
 def _specs(spec: EntitySpec, shape: ShapeLike) -> tuple[FieldSpec, ...]:
     if spec.fields:
         return spec.fields
-    found: dict[str, FieldSpec] = {}
+    specs: dict[str, FieldSpec] = {}
     for column in shape.columns:
         name = field_name(column.name)
-        if name in found:
+        if name in specs:
             raise ConfigurationError(
-                f"{spec.qualified}: columns {found[name].columns[0]!r} and {column.name!r} of "
+                f"{spec.qualified}: columns {specs[name].columns[0]!r} and {column.name!r} of "
                 f"{shape.table!r} would both become field {name!r}; declare `fields` with `from`"
             )
-        found[name] = FieldSpec(name, (column.name,))
-    return tuple(found.values())
+        specs[name] = FieldSpec(name, (column.name,))
+    return tuple(specs.values())
 
 
 def _key(spec: EntitySpec, shape: ShapeLike, previous: Entity | None) -> tuple[str, ...]:
@@ -211,33 +211,33 @@ def _transforms(
     field: FieldSpec, columns: Sequence[ColumnLike], entity: str
 ) -> tuple[Transform, ...]:
     """The transforms of a field in the order in which they apply."""
-    made = []
+    transforms = []
     if field.code_page:
-        made.append(Transform("code_page", (field.code_page,)))
+        transforms.append(Transform("code_page", (field.code_page,)))
     if field.trim:
-        made.append(Transform("trim"))
+        transforms.append(Transform("trim"))
     if field.format:
-        made.append(Transform("format", (field.format, field.zone)))
+        transforms.append(Transform("format", (field.format, field.zone)))
     elif field.zone:
-        made.append(Transform("zone", (field.zone,)))
+        transforms.append(Transform("zone", (field.zone,)))
     if field.map is not None:
-        made.append(Transform("map", tuple(field.map.items())))
+        transforms.append(Transform("map", tuple(field.map.items())))
     if field.zeros:
-        made.append(Transform("zeros", (field.zeros,)))
+        transforms.append(Transform("zeros", (field.zeros,)))
     if field.unit:
-        made.append(Transform("unit", (field.unit,)))
+        transforms.append(Transform("unit", (field.unit,)))
     if field.mask:
-        made.append(Transform("mask", (field.mask,)))
+        transforms.append(Transform("mask", (field.mask,)))
     if field.call:
-        made.append(Transform("call", (field.call,)))
-    place = f"{entity}, field {field.name!r}"
+        transforms.append(Transform("call", (field.call,)))
+    field_text = f"{entity}, field {field.name!r}"
     if len(columns) > 1 and not field.format:
         raise ConfigurationError(
-            f"{place}: it is made from {len(columns)} columns, which only `format` can join"
+            f"{field_text}: it is made from {len(columns)} columns, which only `format` can join"
         )
     if field.zeros and columns[0].type.name not in {"string", "bytes", "json"}:
         raise ConfigurationError(
-            f"{place}: `zeros` pads text, but column {columns[0].name!r} is {columns[0].native}; "
+            f"{field_text}: `zeros` pads text, but column {columns[0].name!r} is {columns[0].native}; "
             "leave it out, a number has no leading zeros"
         )
     if (
@@ -251,7 +251,7 @@ def _transforms(
         }
     ):
         raise ConfigurationError(
-            f"{place}: `zone` turns a local time into an instant, but column {columns[0].name!r} "
+            f"{field_text}: `zone` turns a local time into an instant, but column {columns[0].name!r} "
             f"is {columns[0].native}; leave it out"
         )
-    return tuple(made)
+    return tuple(transforms)

@@ -38,9 +38,9 @@ _DAY_MICROS = 86_400_000_000
 
 def decoder(wire: str) -> FromBinary:
     """The function for one wire code. Raises ConfigurationError when there is none."""
-    found = _DECODERS.get(wire)
-    if found is not None:
-        return _whole(wire, found)
+    scalar_decoder = _DECODERS.get(wire)
+    if scalar_decoder is not None:
+        return _whole(wire, scalar_decoder)
     kind, item = nested(wire)
     if kind.startswith("array"):
         decode = decoder(item)
@@ -218,7 +218,7 @@ def _circle(data: bytes) -> str:
 
 def _tsvector(data: bytes) -> str:
     (count,) = _INT4.unpack_from(data)
-    at, shown = 4, []
+    at, lexemes = 4, []
     for _ in range(count):
         end = data.index(b"\0", at)
         lexeme = data[at:end].decode().replace("'", "''").replace("\\", "\\\\")
@@ -226,8 +226,8 @@ def _tsvector(data: bytes) -> str:
         marks = struct.unpack_from(f">{places}H", data, end + 3)
         at = end + 3 + 2 * places
         where = ",".join(f"{mark & 0x3FFF}{'DCBA'[mark >> 14].replace('D', '')}" for mark in marks)
-        shown.append(f"'{lexeme}'" + (f":{where}" if where else ""))
-    return " ".join(shown)
+        lexemes.append(f"'{lexeme}'" + (f":{where}" if where else ""))
+    return " ".join(lexemes)
 
 
 def _lsn(data: bytes) -> str:
@@ -299,12 +299,12 @@ def _range(write: Write) -> Write:
 def _multirange(item: Write) -> FromBinary:
     def decode(data: bytes) -> str:
         (count,) = _INT4.unpack_from(data)
-        at, shown = 4, []
+        at, ranges = 4, []
         for _ in range(count):
             (length,) = _INT4.unpack_from(data, at)
-            shown.append(item(data[at + 4 : at + 4 + length]))
+            ranges.append(item(data[at + 4 : at + 4 + length]))
             at += 4 + length
-        return "{" + ",".join(shown) + "}"
+        return "{" + ",".join(ranges) + "}"
 
     return decode
 

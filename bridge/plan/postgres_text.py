@@ -27,9 +27,9 @@ _WORDS = {"year": 12, "years": 12, "mon": 1, "mons": 1}
 
 def parser(wire: str) -> FromText:
     """The function for one wire code; codes without a rule of their own keep their text."""
-    found = _PARSERS.get(wire)
-    if found is not None:
-        return _whole(wire, found)
+    parse = _PARSERS.get(wire)
+    if parse is not None:
+        return _whole(wire, parse)
     kind, item = nested(wire)
     if kind.startswith("array"):
         return _whole(wire, _array(parser(item), delimiter_of(kind)))
@@ -97,13 +97,13 @@ def _timestamp(text: str) -> datetime:
 
 
 def _timestamptz(text: str) -> datetime:
-    found = _timestamp(text)
-    if found.tzinfo is None and found in {FIRST_LOCAL, LAST_LOCAL}:
-        return found.replace(tzinfo=UTC)
-    if found.tzinfo is None:
+    local = _timestamp(text)
+    if local.tzinfo is None and local in {FIRST_LOCAL, LAST_LOCAL}:
+        return local.replace(tzinfo=UTC)
+    if local.tzinfo is None:
         raise ConversionError("an instant without an offset", text)
     try:
-        return found.astimezone(UTC)
+        return local.astimezone(UTC)
     except OverflowError:
         raise ConversionError("a moment outside of the years 1 to 9999", text) from None
 
@@ -167,7 +167,7 @@ def _array(item: FromText, delimiter: str) -> FromText:
 
 
 def _items(body: str, delimiter: str) -> list[str | None]:
-    found: list[str | None] = []
+    items: list[str | None] = []
     at, size = 0, len(body)
     while at < size:
         if body[at] == '"':
@@ -178,18 +178,18 @@ def _items(body: str, delimiter: str) -> list[str | None]:
                     at += 1
                 signs.append(body[at])
                 at += 1
-            found.append("".join(signs))
+            items.append("".join(signs))
             at += 1
         else:
             end = body.find(delimiter, at)
             end = size if end < 0 else end
             part = body[at:end]
-            found.append(None if part == "NULL" else part)
+            items.append(None if part == "NULL" else part)
             at = end
         if at < size and body[at] != delimiter:
             raise ConversionError("text that is no array")
         at += 1
-    return found
+    return items
 
 
 _PARSERS: dict[str, FromText] = {

@@ -88,7 +88,7 @@ class Plan:
 
     def lines(self) -> list[str]:
         """The plan for people: one line a field."""
-        shown = []
+        lines = []
         for step in self.steps:
             source = " + ".join(
                 f"{name}:{wire}" for name, wire in zip(step.names, step.wires, strict=True)
@@ -98,5 +98,5 @@ class Plan:
                 for part in step.transforms
             )
             mark = "*" if step.key else " "
-            shown.append(f"{mark} {step.field} <- {source or 'nothing'}{through} -> {step.target}")
-        return shown
+            lines.append(f"{mark} {step.field} <- {source or 'nothing'}{through} -> {step.target}")
+        return lines

@@ -36,15 +36,15 @@ def instant(local: datetime, zone: ZoneInfo) -> datetime:
     A time that comes twice is the first of the two; one that the clocks skipped is refused.
     """
     try:
-        found = local.replace(tzinfo=zone, fold=0).astimezone(UTC)
-        back = found.astimezone(zone).replace(tzinfo=None)
+        utc = local.replace(tzinfo=zone, fold=0).astimezone(UTC)
+        back = utc.astimezone(zone).replace(tzinfo=None)
     except OverflowError:
         raise ConversionError("an instant outside of the years 1 to 9999", local) from None
     if back != local:
         raise ConversionError(
             f"a local time that {zone.key} skipped when its clocks changed", local
         )
-    return found
+    return utc
 
 
 def format_parser(text: str, zone: str) -> Callable[[Any], Any]:
@@ -61,7 +61,7 @@ def format_parser(text: str, zone: str) -> Callable[[Any], Any]:
             f"format {text!r} names no part of a date or time; write it as in %Y%m%d%H%M%S"
         )
     parse = _digits(text) or _general(text)
-    place = zone_of(zone) if zone else None
+    time_zone = zone_of(zone) if zone else None
     width = len(_SAMPLE.strftime(text))
 
     def parsed(value: Any) -> date | time | datetime | None:
@@ -72,14 +72,14 @@ def format_parser(text: str, zone: str) -> Callable[[Any], Any]:
         source = source.strip()
         if day and not source.strip("0 "):
             return None
-        found = parse(source)
+        parsed_time = parse(source)
         if not clock:
-            return found.date()
+            return parsed_time.date()
         if not day:
-            return found.time()
-        if place is not None:
-            return instant(found.replace(tzinfo=None), place)
-        return found
+            return parsed_time.time()
+        if time_zone is not None:
+            return instant(parsed_time.replace(tzinfo=None), time_zone)
+        return parsed_time
 
     return parsed
 
@@ -111,10 +111,10 @@ def _digits(text: str) -> Callable[[str], datetime] | None:
     order = [names.find(letter) for letter in "YmdHMSf"]
 
     def parse(source: str) -> datetime:
-        found = match(source)
-        if found is None:
+        digits = match(source)
+        if digits is None:
             raise ConversionError(f"text that isn't written as {text!r}", source)
-        groups = found.groups()
+        groups = digits.groups()
         year, month, day_, hour, minute, second, fraction = (
             int(groups[at]) if at >= 0 else least
             for at, least in zip(order, (1900, 1, 1, 0, 0, 0, 0), strict=True)

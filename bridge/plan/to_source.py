@@ -74,7 +74,7 @@ def to_source(plan: Plan, values: Mapping[str, Any]) -> dict[str, Any]:
     Raises Rejected (`bad_key`) that names the field and why.
     """
     steps = {step.field: step for step in plan.steps}
-    found: dict[str, Any] = {}
+    source_values: dict[str, Any] = {}
     for name, value in values.items():
         step = steps.get(name)
         if step is None:
@@ -84,19 +84,19 @@ def to_source(plan: Plan, values: Mapping[str, Any]) -> dict[str, Any]:
             )
         turn = source_converter(step, plan.entity.qualified)
         many = isinstance(value, (list, tuple, set, frozenset)) and step.target.name != "array"
-        found[step.names[0]] = [turn(each) for each in value] if many else turn(value)
-    return found
+        source_values[step.names[0]] = [turn(each) for each in value] if many else turn(value)
+    return source_values
 
 
 def source_converter(step: PlanStep, entity: str) -> Callable[[Any], Any]:
     """The function from a field's value to its column's. Raises Rejected when there is none."""
-    place = f"{entity}, field {step.field!r}"
+    field_text = f"{entity}, field {step.field!r}"
     if len(step.columns) != 1:
         raise Rejected(
-            "bad_key", f"{place}: it isn't made from one column, so nothing can be asked by it"
+            "bad_key", f"{field_text}: it isn't made from one column, so nothing can be asked by it"
         )
     fit = coercer(step.target)
-    backs = [_back(part, place) for part in reversed(step.transforms)]
+    backs = [_back(part, field_text) for part in reversed(step.transforms)]
     source = coercer(step.sources[0]) if step.sources else None
     encoded = any(part.name == "code_page" for part in step.transforms)
     masked = any(part.name == "mask" for part in step.transforms)
@@ -110,16 +110,16 @@ def source_converter(step: PlanStep, entity: str) -> Callable[[Any], Any]:
                 turned = back(turned)
             return turned if encoded or source is None or turned is None else source(turned)
         except ConversionError as refusal:
-            raise Rejected("bad_key", f"{place}: {refusal.describe(masked=masked)}") from None
+            raise Rejected("bad_key", f"{field_text}: {refusal.describe(masked=masked)}") from None
         except Exception as error:
             # Whatever the value is: its text may hold it, so that a masked field's isn't told.
             why = error_name(error) if masked else describe_error(error)
-            raise Rejected("bad_key", f"{place}: {why}") from error
+            raise Rejected("bad_key", f"{field_text}: {why}") from error
 
     return turn
 
 
-def _back(part: Transform, place: str) -> Callable[[Any], Any]:
+def _back(part: Transform, field_text: str) -> Callable[[Any], Any]:
     """The inverse of one transform."""
     if part.name == "trim":
         return lambda value: value
@@ -137,7 +137,9 @@ def _back(part: Transform, place: str) -> Callable[[Any], Any]:
         return lambda value: value.astimezone(zone).replace(tzinfo=None, fold=0)
     if part.name == "format":
         return _written(part.args[0], part.args[1])
-    raise Rejected("bad_key", f"{place}: nothing can be asked by it, because it has `{part.name}`")
+    raise Rejected(
+        "bad_key", f"{field_text}: nothing can be asked by it, because it has `{part.name}`"
+    )
 
 
 def _pad(width: int) -> Callable[[Any], str]:
@@ -175,13 +177,13 @@ def _encode(name: str) -> Callable[[Any], EncodedText]:
 
 
 def _written(text: str, zone: str) -> Callable[[Any], str]:
-    place = zone_of(zone) if zone else None
+    time_zone = zone_of(zone) if zone else None
 
     def write(value: Any) -> str:
-        if place is not None and isinstance(value, datetime):
-            value = value.astimezone(place)
-        found: str = value.strftime(text)
-        return found
+        if time_zone is not None and isinstance(value, datetime):
+            value = value.astimezone(time_zone)
+        text_value: str = value.strftime(text)
+        return text_value
 
     return write
 

@@ -166,9 +166,9 @@ def imported(name: str) -> Function:
     """The function `package.module:function`. Raises ConfigurationError."""
     module, _, attribute = name.partition(":")
     try:
-        found: Any = importlib.import_module(module)
+        target: Any = importlib.import_module(module)
         for part in attribute.split("."):
-            found = getattr(found, part)
+            target = getattr(target, part)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigurationError(
             f"call {name!r} can't be imported ({error}); write it as package.module:function"
@@ -179,6 +179,6 @@ def imported(name: str) -> Function:
         raise ConfigurationError(
             f"call {name!r} can't be imported ({type(error).__name__}: {error})"
         ) from error
-    if not callable(found):
+    if not callable(target):
         raise ConfigurationError(f"call {name!r} is not a function")
-    return found  # type: ignore[no-any-return]
+    return target  # type: ignore[no-any-return]

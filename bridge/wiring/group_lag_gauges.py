@@ -104,9 +104,11 @@ class GroupLagGauges:
         """These were measured just now; of other groups nothing is known."""
         for lag in lags:
             offsets = self._lags.setdefault(lag.group, {})
-            if lag.place not in offsets:
-                offsets[lag.place] = lag.records
-                series = self._records.labels(lag.group, lag.place.topic, lag.place.partition)
-                series.set_function(partial(self.records, lag.group, lag.place))
-            offsets[lag.place] = lag.records
+            if lag.partition not in offsets:
+                offsets[lag.partition] = lag.records
+                series = self._records.labels(
+                    lag.group, lag.partition.topic, lag.partition.partition
+                )
+                series.set_function(partial(self.records, lag.group, lag.partition))
+            offsets[lag.partition] = lag.records
         self._measured_at = dict.fromkeys(groups, self._clock())

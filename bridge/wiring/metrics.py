@@ -207,7 +207,7 @@ class Metrics:
             case HandlerWaits():
                 self._waiting.labels(notice.agent, notice.handler).set(notice.events)
             case RowsRead():
-                self._reads.labels(notice.entity).inc(notice.asked)
+                self._reads.labels(notice.entity).inc(notice.reads)
                 self._queries.labels(notice.entity).inc(notice.queries)
             case Throttled():
                 self._held.labels(notice.system).inc(notice.seconds)

@@ -116,7 +116,7 @@ async def test_events_become_commands_with_one_query_for_the_batch(here: ErpHarn
         ("erp.block_order", "credit-watch", "1", "check")
     }
     reads = [notice for notice in notices if isinstance(notice, RowsRead)]
-    assert sum(read.asked for read in reads) == 100
+    assert sum(read.reads for read in reads) == 100
     # The log hands over one partition after the other; each part is one query.
     assert sum(read.queries for read in reads) <= 2
 

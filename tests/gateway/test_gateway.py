@@ -59,7 +59,7 @@ async def test_reads_that_wait_at_the_same_time_become_one_query() -> None:
     assert [row.name for row in rows if row] == [f"name {n}" for n in range(1, 501)]
     assert len(reader.queries) == 1
     assert isinstance(seen[0], RowsRead)
-    assert (seen[0].asked, seen[0].queries) == (500, 1)
+    assert (seen[0].reads, seen[0].queries) == (500, 1)
 
 
 async def test_the_same_key_is_asked_for_once_and_in_the_sources_own_form() -> None:

@@ -13,11 +13,11 @@ from bridge.log.embedded.schema import SHIFT
 from bridge.log.port import TopicPartition
 
 
-def remove_embedded(path: Path, place: TopicPartition, before: int) -> None:
+def remove_embedded(path: Path, partition: TopicPartition, before: int) -> None:
     """Those before an offset; batches that reach past it stay whole."""
     with closing(sqlite3.connect(path)) as connection, connection:
         (number,) = connection.execute(
-            "SELECT id FROM partition WHERE topic = ? AND number = ?", tuple(place)
+            "SELECT id FROM partition WHERE topic = ? AND number = ?", tuple(partition)
         ).fetchone()
         connection.execute(
             "DELETE FROM batch WHERE id >= ? AND id < ? AND last < ?",
@@ -36,13 +36,13 @@ def make_again_embedded(path: Path, topic: str) -> None:
         connection.execute("UPDATE partition SET first = 0, next = 0 WHERE topic = ?", (topic,))
 
 
-async def remove_kafka(bootstrap: str, place: TopicPartition, before: int) -> None:
+async def remove_kafka(bootstrap: str, partition: TopicPartition, before: int) -> None:
     """Those before an offset."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
         await admin.delete_records(
-            {aiokafka.TopicPartition(*place): RecordsToDelete(before_offset=before)}
+            {aiokafka.TopicPartition(*partition): RecordsToDelete(before_offset=before)}
         )
     finally:
         await admin.close()

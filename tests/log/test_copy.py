@@ -83,7 +83,10 @@ class Side:
         places = [TopicPartition(topic, number) for number in range(info.partitions)]
         committed = await self.log.committed(group, places)
         begins = await self.log.beginning_offsets(places)
-        start = {place: begins[place] if at is None else at for place, at in committed.items()}
+        start = {
+            partition: begins[partition] if at is None else at
+            for partition, at in committed.items()
+        }
         return await self.between(start, dict(await self.log.end_offsets(places)))
 
     async def decoded(self, data: bytes | None) -> Any:
@@ -95,7 +98,7 @@ class Side:
         )
         return fastavro.schemaless_reader(io.BytesIO(data[5:]), schema, None)
 
-    async def shown(self, record: Record) -> tuple[Any, ...]:
+    async def as_row(self, record: Record) -> tuple[Any, ...]:
         """A record without what may differ from log to log."""
         return (
             await self.decoded(record.key),
@@ -235,11 +238,11 @@ async def move(source: Side, target: Side, **more: Any) -> Copied:
 
 async def histories(side: Side) -> dict[str, list[tuple[Any, ...]]]:
     """The records of each order, in order."""
-    found: dict[str, list[tuple[Any, ...]]] = {}
+    by_key: dict[str, list[tuple[Any, ...]]] = {}
     for record in await side.records(side.orders):
-        shown = await side.shown(record)
-        found.setdefault(shown[0]["order_no"], []).append(shown)
-    return found
+        record_row = await side.as_row(record)
+        by_key.setdefault(record_row[0]["order_no"], []).append(record_row)
+    return by_key
 
 
 async def commit(

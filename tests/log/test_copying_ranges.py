@@ -54,14 +54,14 @@ def test_every_offset_is_copied_once_in_order_and_groups_handled_all_or_nothing(
         )
     )
 
-    found = ranges(given_spans, commits)
+    parts = ranges(given_spans, commits)
 
     for number, (start, stop) in given_spans.items():
         mine = [
-            at for each in found if each.partition == number for at in range(each.start, each.stop)
+            at for each in parts if each.partition == number for at in range(each.start, each.stop)
         ]
         assert mine == list(range(start, stop))
-    for each in found:
+    for each in parts:
         for group, committed in commits.items():
             waiting = [at >= committed[each.partition] for at in range(each.start, each.stop)]
             assert waiting == [group in each.waiting] * len(waiting)
@@ -74,8 +74,8 @@ def test_where_groups_follow_each_other_none_gets_anything_twice(
     ahead = {number: data.draw(st.integers(*span)) for number, span in given_spans.items()}
     behind = {number: data.draw(st.integers(0, at)) for number, at in ahead.items()}
 
-    found = ranges(given_spans, {"ahead": ahead, "behind": behind})
+    parts = ranges(given_spans, {"ahead": ahead, "behind": behind})
 
     for group in ("ahead", "behind"):
-        told = [group in each.waiting for each in found]
-        assert told == sorted(told), "what it has handled is copied before what it has not"
+        handled = [group in each.waiting for each in parts]
+        assert handled == sorted(handled), "what it has handled is copied before what it has not"

@@ -1,32 +1,32 @@
 import pytest
 from hypothesis import given
-from hypothesis import strategies as some
+from hypothesis import strategies as st
 
 from bridge.log.embedded.batch_codec import decode, encode
 from bridge.log.embedded.write import BYTES_A_BATCH, RECORDS_A_BATCH, chunks
 
-contents = some.none() | some.binary(max_size=12)
-names = some.sampled_from(["ce_id", "ce_type", "naïve ✓", ""])
-headers = some.lists(some.tuples(names, some.binary(max_size=5)), max_size=3)
-alike = some.just([("ce_id", b"1"), ("ce_type", b"update")])
-times = some.integers(-(2**62), 2**62) | some.just(7)
-rows = some.tuples(contents, contents, headers | alike, times)
+contents = st.none() | st.binary(max_size=12)
+names = st.sampled_from(["ce_id", "ce_type", "naïve ✓", ""])
+headers = st.lists(st.tuples(names, st.binary(max_size=5)), max_size=3)
+alike = st.just([("ce_id", b"1"), ("ce_type", b"update")])
+times = st.integers(-(2**62), 2**62) | st.just(7)
+rows = st.tuples(contents, contents, headers | alike, times)
 
 
-@given(some.lists(rows, min_size=1, max_size=20))
+@given(st.lists(rows, min_size=1, max_size=20))
 def test_a_batch_comes_back_as_it_was(
     given_rows: list[tuple[bytes, bytes, list[tuple[str, bytes]], int]],
 ) -> None:
     keys, values, each_headers, stamps = zip(*given_rows, strict=True)
 
-    got = decode(encode(keys, values, each_headers, stamps), "t", 3, 1000)
+    records = decode(encode(keys, values, each_headers, stamps), "t", 3, 1000)
 
-    assert [(r.key, r.value, [*r.headers], r.timestamp) for r in got] == given_rows
-    assert [r.offset for r in got] == [*range(1000, 1000 + len(given_rows))]
-    assert {(r.topic, r.partition) for r in got} == {("t", 3)}
+    assert [(r.key, r.value, [*r.headers], r.timestamp) for r in records] == given_rows
+    assert [r.offset for r in records] == [*range(1000, 1000 + len(given_rows))]
+    assert {(r.topic, r.partition) for r in records} == {("t", 3)}
 
 
-@given(some.lists(some.integers(0, 2**31), min_size=1, max_size=20, unique=True))
+@given(st.lists(st.integers(0, 2**31), min_size=1, max_size=20, unique=True))
 def test_offsets_with_gaps_come_back(gaps: list[int]) -> None:
     offsets = [each - min(gaps) for each in sorted(gaps)]
     count = len(offsets)
@@ -53,7 +53,7 @@ def test_a_batch_of_a_newer_format_is_refused_by_name() -> None:
         decode(b"\x09" + data[1:], "orders", 0, 0)
 
 
-@given(some.lists(some.integers(0, BYTES_A_BATCH * 2), min_size=1, max_size=60))
+@given(st.lists(st.integers(0, BYTES_A_BATCH * 2), min_size=1, max_size=60))
 def test_batches_are_cut_without_gaps_and_within_their_bounds(sizes: list[int]) -> None:
     cut = [*chunks(sizes)]
 

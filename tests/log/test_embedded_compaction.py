@@ -20,13 +20,13 @@ class Clock:
 
 
 async def everything(log: EmbeddedLog, topic: str) -> list[Record]:
-    place = TopicPartition(topic, 0)
-    end = (await log.end_offsets([place]))[place]
-    reader = await log.reader({place: 0})
-    got: list[Record] = []
-    while reader.position(place) < end:
-        got += await reader.read(1000, 0.0)
-    return got
+    partition = TopicPartition(topic, 0)
+    end = (await log.end_offsets([partition]))[partition]
+    reader = await log.reader({partition: 0})
+    records: list[Record] = []
+    while reader.position(partition) < end:
+        records += await reader.read(1000, 0.0)
+    return records
 
 
 async def test_history_counts_from_each_record_and_younger_ones_stay(
@@ -92,9 +92,9 @@ async def test_many_small_batches_become_few_and_records_are_counted(
 
     assert await log.compact("t") == 250
 
-    got = await everything(log, "t")
-    assert [int(record.value or b"") for record in got] == [*range(250, 300)]
-    assert [record.offset for record in got] == [*range(250, 300)]
+    records = await everything(log, "t")
+    assert [int(record.value or b"") for record in records] == [*range(250, 300)]
+    assert [record.offset for record in records] == [*range(250, 300)]
     assert (await log.topics())["t"].records == 50
     rows = sqlite3.connect(tmp_path / "log.db")
     assert rows.execute("SELECT count(*), sum(records) FROM batch").fetchone() == (3, 50)
@@ -110,9 +110,9 @@ async def test_a_second_pass_goes_on_behind_the_first(open_embedded: OpenEmbedde
         await log.append("t", [Entry(b"%d" % at, b"%d" % start) for at in range(2500)])
         assert await log.compact("t") == (2500 if start else 0)
 
-    got = await everything(log, "t")
-    assert {record.value for record in got} == {b"2"}
-    assert len(got) == 2500
+    records = await everything(log, "t")
+    assert {record.value for record in records} == {b"2"}
+    assert len(records) == 2500
 
 
 async def test_records_without_a_key_are_never_compacted(open_embedded: OpenEmbedded) -> None:
@@ -129,24 +129,28 @@ async def test_retention_takes_whole_batches_from_the_beginning(
 ) -> None:
     clock = Clock()
     log = await open_embedded(clock=clock)
-    place = TopicPartition("t", 0)
+    partition = TopicPartition("t", 0)
     await log.create_topics([TopicSpec("t", "delete", 1, retention_ms=DAY)])
     for value in (b"1", b"2", b"3"):
         await log.append("t", [Entry(b"k", value), Entry(b"k", value)])
         clock.now += DAY
 
-    reader = await log.reader({place: 0})
+    reader = await log.reader({partition: 0})
     await log.compact()
 
     assert [record.value for record in await everything(log, "t")] == [b"3", b"3"]
-    assert await log.beginning_offsets([place]) == {place: 4}
-    assert await log.offsets_at([place], 0) == {place: 4}
+    assert await log.beginning_offsets([partition]) == {partition: 4}
+    assert await log.offsets_at([partition], 0) == {partition: 4}
     assert (await log.topics())["t"].records == 2
     assert [record.offset for record in await reader.read(10, 1.0)] == [4, 5]
 
     clock.now += 9 * DAY
     assert await log.compact() == 2
-    assert await log.end_offsets([place]) == {place: 6} == await log.beginning_offsets([place])
+    assert (
+        await log.end_offsets([partition])
+        == {partition: 6}
+        == await log.beginning_offsets([partition])
+    )
     member = await log.join("g", ["t"])
     await log.append("t", [Entry(b"k", b"4")])
     assert [record.offset for record in await member.read(10, 5.0)] == [6]
@@ -157,15 +161,15 @@ async def test_compaction_runs_by_itself_once_half_of_a_topic_is_new(
 ) -> None:
     log = await open_embedded(compact_every=0.05)
     await log.create_topics([TopicSpec("t", "compact", 1)])
-    place = TopicPartition("t", 0)
+    partition = TopicPartition("t", 0)
     for _ in range(2):
         await log.append("t", [Entry(b"%d" % (at % 10), b"%d" % at) for at in range(1000)])
 
-    reader = await log.reader({place: 0})
+    reader = await log.reader({partition: 0})
     for _ in range(200):
         if (await log.topics())["t"].records == 10:
             break
         await reader.read(1, 0.05)
-        reader.seek(place, 2000)
+        reader.seek(partition, 2000)
 
     assert len(await everything(log, "t")) == 10

@@ -86,9 +86,9 @@ def test_a_full_disk_is_named_writes_nothing_by_halves_and_is_survived(tmp_path:
     )
 
     assert done.returncode == 0, done.stderr
-    said, went_on = done.stdout.splitlines()
-    assert "is full: nothing of this was written; free some space" in said
-    assert "log.db" in said
+    report, went_on = done.stdout.splitlines()
+    assert "is full: nothing of this was written; free some space" in report
+    assert "log.db" in report
     assert went_on == "went on"
 
 
@@ -124,13 +124,13 @@ async def test_several_processes_append_at_once_and_lose_nothing(
     assert [await each.wait() for each in running] == [0, 0, 0]
 
     reader = await log.reader({TopicPartition("t", 0): 0})
-    got: list[Record] = []
-    while len(got) < 600:
-        got += await reader.read(1000, 1.0)
+    records: list[Record] = []
+    while len(records) < 600:
+        records += await reader.read(1000, 1.0)
 
-    assert [record.offset for record in got] == [*range(600)]
+    assert [record.offset for record in records] == [*range(600)]
     for who in (b"a", b"b", b"c"):
-        assert [int(r.value or b"") for r in got if r.key == who] == [*range(200)]
+        assert [int(r.value or b"") for r in records if r.key == who] == [*range(200)]
 
 
 async def test_processes_that_open_a_new_file_at_once_all_succeed(tmp_path: Path) -> None:
@@ -266,13 +266,13 @@ async def test_offsets_of_a_topic_that_another_process_made_can_be_committed(
 ) -> None:
     log, other = await open_embedded(), await open_embedded()
     await log.create_topics([TopicSpec("t", partitions=1)])
-    place = TopicPartition("t", 0)
+    partition = TopicPartition("t", 0)
 
     producer = await other.producer("id")
     async with producer.transaction() as transaction:
-        transaction.commit_offsets("g", {place: 3})
+        transaction.commit_offsets("g", {partition: 3})
 
-    assert await log.committed("g", [place]) == {place: 3}
+    assert await log.committed("g", [partition]) == {partition: 3}
 
 
 async def test_closing_lets_go_of_the_file_whatever_went_wrong_before(tmp_path: Path) -> None:

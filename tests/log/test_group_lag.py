@@ -10,7 +10,7 @@ from bridge.log.embedded import EmbeddedLog
 from bridge.log.group_lag import PartitionLag, partition_lags
 from bridge.log.port import Entry, TopicPartition, TopicSpec
 
-PLACE = TopicPartition("t", 0)
+PARTITION = TopicPartition("t", 0)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,6 @@ async def lags_of_ten(tmp_path: Path, committed: int | None) -> list[PartitionLa
     try:
         await log.create_topics([TopicSpec("t", partitions=1)])
         await log.append("t", [Entry(b"k", b"v") for _ in range(10)])
-        return await partition_lags(log, {"group": {PLACE: committed}})
+        return await partition_lags(log, {"group": {PARTITION: committed}})
     finally:
         await log.close()

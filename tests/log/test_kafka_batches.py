@@ -71,8 +71,8 @@ def test_a_batch_is_byte_for_byte_what_aiokafka_builds(form: Any, entries: list[
     for entry in entries:
         number = partition(entry.key, 3) if entry.partition is None else entry.partition
         routed.setdefault(number, []).append(entry)
-    made = form.packed("t", entries, 3, NOW)
-    assert {pack.partition: bytes(pack.built(True, 77, 3, 1234)) for pack in made} == {
+    packs = form.packed("t", entries, 3, NOW)
+    assert {pack.partition: bytes(pack.built(True, 77, 3, 1234)) for pack in packs} == {
         number: by_aiokafka(rows) for number, rows in routed.items()
     }
 
@@ -80,10 +80,10 @@ def test_a_batch_is_byte_for_byte_what_aiokafka_builds(form: Any, entries: list[
 @pytest.mark.parametrize("form", FORMS, ids=["installed", "interpreted"])
 def test_full_batches_follow_each_other_and_none_is_too_large_for_a_broker(form: Any) -> None:
     entries = [Entry(b"k", bytes([number % 256]) * (9_000 + number), ()) for number in range(500)]
-    made = form.packed("t", entries, 1, NOW)
-    assert len(made) > 3
+    packs = form.packed("t", entries, 1, NOW)
+    assert len(packs) > 3
     values = []
-    for pack in made:
+    for pack in packs:
         data = pack.built(False, -1, -1, 0)
         assert len(data) == pack.bytes_in_all() <= MAX_BATCH
         memory = MemoryRecords(bytes(data))
@@ -124,8 +124,8 @@ def test_a_batch_that_is_sent_again_is_the_same_bytes() -> None:
 def test_aiokafka_asks_no_more_of_a_batch_than_ours_answers() -> None:
     """Ours stands in for aiokafka's BatchBuilder, which isn't meant to be replaced."""
     source = inspect.getsource(message_accumulator.MessageBatch)
-    asked = {word.partition("(")[0] for word in source.split("self._builder.")[1:]}
-    assert asked == {
+    builder_calls = {word.partition("(")[0] for word in source.split("self._builder.")[1:]}
+    assert builder_calls == {
         "_build", "_set_producer_state", "append", "closed", "record_count",
     }  # fmt: skip
-    assert all(hasattr(RecordBatch, name) for name in asked)
+    assert all(hasattr(RecordBatch, name) for name in builder_calls)

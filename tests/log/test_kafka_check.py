@@ -149,10 +149,10 @@ async def test_servers_of_two_clusters_are_told_apart(kafka: "Kafka", strict: St
     """The log was split: each start took the first server that answered."""
     both = log_of(kafka.bootstrap, strict.plain)
     assert isinstance(both, SupportsLogCheck)
-    found = texts(await both.check_servers([]))
-    assert "belong to 2 clusters" in found
-    assert strict.plain in found
-    assert "log.kafka.servers" in found
+    findings = texts(await both.check_servers([]))
+    assert "belong to 2 clusters" in findings
+    assert strict.plain in findings
+    assert "log.kafka.servers" in findings
     assert await log_of(kafka.bootstrap).check_servers([]) == []
     with pytest.raises(ConfigurationError, match="belong to 2 clusters"):
         await both.open()
@@ -167,9 +167,9 @@ async def test_a_server_that_does_not_answer_is_named(kafka: "Kafka") -> None:
 
 async def test_an_advertised_listener_that_cannot_be_reached_is_named(strict: Strict) -> None:
     """Opening such a log only says that no broker answers, after a long wait."""
-    found = texts(await log_of(strict.far).check_servers([]))
-    assert f"connect to 127.0.0.1:{strict.nobody}, which can't be reached" in found
-    assert "advertised.listeners" in found
+    findings = texts(await log_of(strict.far).check_servers([]))
+    assert f"connect to 127.0.0.1:{strict.nobody}, which can't be reached" in findings
+    assert "advertised.listeners" in findings
 
 
 async def test_what_a_user_lacks_is_named_right_by_right(strict: Strict) -> None:
@@ -179,13 +179,13 @@ async def test_what_a_user_lacks_is_named_right_by_right(strict: Strict) -> None
     stranger = log_of(strict.login, user="stranger")
     assert texts(await stranger.check_servers([spec.name for spec in specs])) == ""
     async with opened(stranger):
-        found = texts(await stranger.check_needs(specs, "acme"))
-    assert "user stranger lacks Describe on topic acme.commands" in found
-    assert "creation of topic acme.receipts" in found
-    assert "group acme.check" in found
+        findings = texts(await stranger.check_needs(specs, "acme"))
+    assert "user stranger lacks Describe on topic acme.commands" in findings
+    assert "creation of topic acme.receipts" in findings
+    assert "group acme.check" in findings
     for prefix in ("acme.check", "legacy-bridge-append-check"):
-        assert f"producer {prefix}" in found
-    assert PASSWORD not in found
+        assert f"producer {prefix}" in findings
+    assert PASSWORD not in findings
 
 
 async def test_with_the_documented_rights_only_the_short_transactions_are_told(
@@ -209,16 +209,18 @@ async def test_a_topic_that_could_not_be_created_is_named_with_the_reason(kafka:
         await log.create_topics([TopicSpec(f"{bridge}.erp_a.b", partitions=1)])
         specs = [TopicSpec(f"{bridge}.erp.a_b"), TopicSpec(f"{bridge}.commands")]
         await log.check_servers([spec.name for spec in specs])
-        found = texts(await log.check_needs(specs, bridge))
-    assert f"creation of topic {bridge}.erp.a_b" in found
-    assert "collides" in found
-    assert f"{bridge}.commands" not in found
+        findings = texts(await log.check_needs(specs, bridge))
+    assert f"creation of topic {bridge}.erp.a_b" in findings
+    assert "collides" in findings
+    assert f"{bridge}.commands" not in findings
 
 
 async def test_a_replication_over_the_number_of_brokers_is_named(kafka: "Kafka") -> None:
     async with opened(log_of(kafka.bootstrap, replication=3)) as log:
-        found = texts(await log.check_needs([TopicSpec(f"x{secrets.token_hex(4)}.commands")], "x"))
-    assert "set replication" in found
+        findings = texts(
+            await log.check_needs([TopicSpec(f"x{secrets.token_hex(4)}.commands")], "x")
+        )
+    assert "set replication" in findings
 
 
 def test_settings_of_topics_under_which_writing_or_reading_fails(
@@ -233,11 +235,11 @@ def test_settings_of_topics_under_which_writing_or_reading_fails(
         ({"min.insync.replicas": "2"}, "min.insync.replicas"),
         ({"compression.type": "zstd"}, "legacy-bridge[kafka]"),
     ]:
-        found = list(settings_findings({"t": {**good, **entry}}, rights))
-        assert words in texts(found)
+        findings = list(settings_findings({"t": {**good, **entry}}, rights))
+        assert words in texts(findings)
     limited = {"cleanup.policy": "delete", "retention.bytes": "1000"}
-    found = list(settings_findings({"t": {**good, **limited}}, rights))
-    assert "retention.bytes" in texts(found, fatal=False)
+    findings = list(settings_findings({"t": {**good, **limited}}, rights))
+    assert "retention.bytes" in texts(findings, fatal=False)
 
 
 def test_rights_that_many_topics_lack_are_one_finding() -> None:
@@ -264,17 +266,17 @@ async def log(request: pytest.FixtureRequest, open_embedded: OpenEmbedded) -> As
 
 
 @pytest.mark.parametrize(
-    "made",
+    "topic_options",
     [{"cleanup": "compact"}, {"cleanup": "delete", "retention_ms": 3_600_000}],
     ids=["compacted", "kept for an hour"],
 )
 async def test_schemas_are_not_trusted_to_a_topic_that_loses_them(
-    log: Log, made: dict[str, object]
+    log: Log, topic_options: dict[str, object]
 ) -> None:
     """It was made beforehand; ids hang on the first record of each schema."""
     bridge = f"c{secrets.token_hex(4)}"
     name = internal_topic(bridge, SCHEMAS)
-    await log.create_topics([TopicSpec(name, partitions=1, **made)])  # type: ignore[arg-type]
+    await log.create_topics([TopicSpec(name, partitions=1, **topic_options)])  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match=rf"{name} .* schemas would vanish.*cleanup"):
         await EmbeddedRegistry(log, bridge).open()
 
@@ -306,7 +308,7 @@ async def test_the_access_lists_that_check_prints_let_agents_send_commands_and_n
         with pytest.raises(ConfigurationError, match="and Create where it isn't there yet"):
             await agents.create_topics([TopicSpec("acme.orders")])
     group = agent_group("acme", "watch")
-    place = aiokafka.TopicPartition("acme.e", 0)
+    partition = aiokafka.TopicPartition("acme.e", 0)
     login: dict[str, Any] = {
         "bootstrap_servers": strict.login,
         "security_protocol": "SASL_PLAINTEXT",
@@ -326,7 +328,7 @@ async def test_the_access_lists_that_check_prints_let_agents_send_commands_and_n
         try:
             async with producer.transaction():
                 await producer.send_and_wait(topic, b"v")
-                await producer.send_offsets_to_transaction({place: 0}, group)
+                await producer.send_offsets_to_transaction({partition: 0}, group)
         except KafkaError:
             refused.add(topic)
         finally:
@@ -342,19 +344,19 @@ async def test_the_access_lists_that_check_prints_let_agents_send_commands_and_n
 async def test_check_says_whether_anybody_decides_who_may_write(
     strict: Strict, kafka: "Kafka"
 ) -> None:
-    async def found(log: KafkaLog) -> CheckResult:
+    async def finding_of(log: KafkaLog) -> CheckResult:
         async with opened(log):
             [only] = [each async for each in access_findings("acme", log, "log")]
             return only
 
-    open_to_all = await found(log_of(kafka.bootstrap))
+    open_to_all = await finding_of(log_of(kafka.bootstrap))
     assert open_to_all.severity == "warning"
     assert "has no authorizer" in open_to_all.message
-    kept = await found(log_of(strict.plain))
+    kept = await finding_of(log_of(strict.plain))
     assert kept.severity == "ok"
     assert "acme.receipts: User:bridge;" in kept.message
     assert "acme.commands: User:agents, User:bridge;" in kept.message
-    unasked = await found(log_of(strict.login, user="bridge"))
+    unasked = await finding_of(log_of(strict.login, user="bridge"))
     assert "this user may not ask it who may write" in unasked.message
     for each in (open_to_all, kept, unasked):
         assert len(each.fix.splitlines()) == len(access_rules("acme"))

@@ -44,8 +44,8 @@ async def compressed(kafka: "Kafka", log: Log, codec_name: str) -> TopicPartitio
 
 @pytest.mark.parametrize("codec_name", CODECS)
 async def test_compressed_records_are_read(kafka: "Kafka", log: Log, codec_name: str) -> None:
-    place = await compressed(kafka, log, codec_name)
-    reader = await log.reader({place: 0})
+    partition = await compressed(kafka, log, codec_name)
+    reader = await log.reader({partition: 0})
     records: list[Record] = []
     while len(records) < 3:
         records += await reader.read(10, 1.0)
@@ -57,10 +57,10 @@ async def test_a_codec_that_is_missing_is_named_and_the_group_lags_from_the_begi
     kafka: "Kafka", log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was waited for without a word, with a lag of 0."""
-    place = await compressed(kafka, log, "zstd")
+    partition = await compressed(kafka, log, "zstd")
     monkeypatch.setattr(codec, "cramjam", None)
     group = f"g{secrets.token_hex(4)}"
-    member = await log.join(group, [place.topic])
+    member = await log.join(group, [partition.topic])
 
     async def read_on() -> None:
         while True:
@@ -69,7 +69,7 @@ async def test_a_codec_that_is_missing_is_named_and_the_group_lags_from_the_begi
     with pytest.raises(ConfigurationError, match=r"pip install 'legacy-bridge\[kafka\]'"):
         await read_on()
     info = (await log.groups())[group]
-    assert info.topics == {place.topic}
+    assert info.topics == {partition.topic}
     monkeypatch.undo()
     [row] = await group_rows(log, {group: info})
     await member.close()

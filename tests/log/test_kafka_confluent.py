@@ -86,19 +86,19 @@ class Reader:
     def read(self, topic: str, count: int) -> list[tuple[Any, Any, Any]]:
         """Key, value and headers of the first records."""
         self._client.subscribe([topic])
-        got: list[tuple[Any, Any, Any]] = []
-        while len(got) < count:
+        messages: list[tuple[Any, Any, Any]] = []
+        while len(messages) < count:
             message = self._client.poll(20)
-            assert message is not None, f"{topic}: only {len(got)} of {count} came"
+            assert message is not None, f"{topic}: only {len(messages)} of {count} came"
             assert message.error() is None
-            got.append(
+            messages.append(
                 (
                     self._decoded(topic, message.key(), MessageField.KEY),
                     self._decoded(topic, message.value(), MessageField.VALUE),
                     dict(message.headers() or []),
                 )
             )
-        return got
+        return messages
 
     def _decoded(self, topic: str, data: bytes | None, field: Any) -> Any:
         return None if data is None else self._avro(data, SerializationContext(topic, field))
@@ -178,15 +178,15 @@ async def test_fixed_topics(
     entry = codec.entry(topic_kind, key, SAMPLES[topic_kind], [(headers.TRACEPARENT, b"00-1-2-01")])
     await log.append(codec.topic(topic_kind), [entry])
 
-    [(seen_key, seen, told)] = reader.read(codec.topic(topic_kind), 1)
+    [(seen_key, seen, seen_headers)] = reader.read(codec.topic(topic_kind), 1)
 
     assert seen_key == (key._asdict() if isinstance(key, Target) else key)
     assert seen == as_dict(SAMPLES[topic_kind])
-    assert told[headers.SPECVERSION] == b"1.0"
-    assert told[headers.ID].startswith(b"credit-watch")
-    assert told[headers.TYPE] == f"{bridge}.{topic_kind}".encode()
-    assert told[headers.CONTENT_TYPE] == b"application/avro"
-    assert told[headers.TRACEPARENT] == b"00-1-2-01"
+    assert seen_headers[headers.SPECVERSION] == b"1.0"
+    assert seen_headers[headers.ID].startswith(b"credit-watch")
+    assert seen_headers[headers.TYPE] == f"{bridge}.{topic_kind}".encode()
+    assert seen_headers[headers.CONTENT_TYPE] == b"application/avro"
+    assert seen_headers[headers.TRACEPARENT] == b"00-1-2-01"
     assert await codec.decode(topic_kind, entry.value or b"") == SAMPLES[topic_kind]
     assert codec.decode_key(topic_kind, entry.key or b"") == key
 

@@ -57,14 +57,14 @@ async def log(request: pytest.FixtureRequest, away: "Kafka", name: str) -> Async
 
 
 async def values(log: KafkaLog, topic: str) -> list[bytes | None]:
-    place = TopicPartition(topic, 0)
-    end = (await log.end_offsets([place]))[place]
-    reader = await log.reader({place: 0})
-    got: list[Record] = []
-    while reader.position(place) < end:
-        got += await reader.read(1000, 1.0)
+    partition = TopicPartition(topic, 0)
+    end = (await log.end_offsets([partition]))[partition]
+    reader = await log.reader({partition: 0})
+    records: list[Record] = []
+    while reader.position(partition) < end:
+        records += await reader.read(1000, 1.0)
     await reader.close()
-    return [record.value for record in got]
+    return [record.value for record in records]
 
 
 async def test_a_broker_that_is_away_at_the_start_is_named_at_once() -> None:
@@ -117,9 +117,9 @@ async def test_readers_and_members_go_on_when_the_broker_is_back(
     await log.append(name, [Entry(b"k", b"after")])
     async with asyncio.timeout(PATIENCE):
         for consumer in (reader, member):
-            got: list[Record] = []
-            while b"after" not in [record.value for record in got]:
-                got += await consumer.read(10, 1.0)
+            records: list[Record] = []
+            while b"after" not in [record.value for record in records]:
+                records += await consumer.read(10, 1.0)
 
 
 @gives_up
@@ -310,16 +310,16 @@ async def test_one_transaction_may_commit_for_several_groups(kafka: "Kafka", nam
     log = KafkaLog(KafkaSettings((kafka.bootstrap,), partitions=1))
     await log.open()
     await log.create_topics([TopicSpec(name)])
-    place = TopicPartition(name, 0)
+    partition = TopicPartition(name, 0)
     producer = await log.producer(name)
     for at in (1, 2):
         async with producer.transaction() as transaction:
             for group in "abc":
-                transaction.commit_offsets(f"{name}.{group}", {place: at})
+                transaction.commit_offsets(f"{name}.{group}", {partition: at})
     await producer.close()
 
     for group in "abc":
-        assert await log.committed(f"{name}.{group}", [place]) == {place: 2}
+        assert await log.committed(f"{name}.{group}", [partition]) == {partition: 2}
     await log.close()
 
 

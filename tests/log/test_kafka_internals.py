@@ -78,20 +78,20 @@ def test_an_assignment_is_told_before_the_first_heartbeat() -> None:
 
 async def failed_in_mid_retry(producer: Any) -> list[str]:
     """What asyncio has to say when a producer fails while a batch waits to be sent again."""
-    said: list[str] = []
+    messages: list[str] = []
     asyncio.get_running_loop().set_exception_handler(
-        lambda _, context: said.append(repr(context.get("exception")))
+        lambda _, context: messages.append(repr(context.get("exception")))
     )
     accumulator = producer._message_accumulator
-    place = aiokafka.TopicPartition("t", 0)
+    partition = aiokafka.TopicPartition("t", 0)
     [batch] = batches("t", [Entry(b"k", b"v")], 1, transactional=False)
-    delivery = await accumulator.add_batch(batch, place, 1)
-    accumulator.reenqueue(accumulator._pop_batch(place))
+    delivery = await accumulator.add_batch(batch, partition, 1)
+    accumulator.reenqueue(accumulator._pop_batch(partition))
     await internals.kill(producer)
     for _ in range(3):
         await asyncio.sleep(0)
     assert isinstance(delivery.exception(), aiokafka.errors.KafkaTimeoutError)
-    return said
+    return messages
 
 
 async def test_a_producer_that_ends_while_a_batch_waits_for_its_retry_is_quiet() -> None:
@@ -102,8 +102,8 @@ async def test_a_producer_that_ends_while_a_batch_waits_for_its_retry_is_quiet()
 async def test_aiokafka_itself_is_not_quiet_then() -> None:
     """If this fails, aiokafka has mended it, and `forgiving` may go."""
     client = aiokafka.AIOKafkaProducer(bootstrap_servers="127.0.0.1:1")
-    [said] = await failed_in_mid_retry(client)
-    assert said.startswith("KeyError")
+    [messages] = await failed_in_mid_retry(client)
+    assert messages.startswith("KeyError")
 
 
 async def test_who_ends_a_producer_and_is_cancelled_meanwhile_is_cancelled(kafka: "Kafka") -> None:

@@ -46,10 +46,13 @@ def test_every_wrong_setting_is_told_at_once() -> None:
 
 def test_clients_are_told_how_to_log_in() -> None:
     security = Security("SASL_PLAINTEXT", "SCRAM-SHA-512", "bridge", "secret")
-    told = client_arguments(KafkaSettings(("k1:1", "k2:2"), security))
-    assert told["bootstrap_servers"] == ["k1:1", "k2:2"]
-    assert told["sasl_mechanism"] == "SCRAM-SHA-512"
-    assert (told["sasl_plain_username"], told["sasl_plain_password"]) == ("bridge", "secret")
+    arguments = client_arguments(KafkaSettings(("k1:1", "k2:2"), security))
+    assert arguments["bootstrap_servers"] == ["k1:1", "k2:2"]
+    assert arguments["sasl_mechanism"] == "SCRAM-SHA-512"
+    assert (arguments["sasl_plain_username"], arguments["sasl_plain_password"]) == (
+        "bridge",
+        "secret",
+    )
 
 
 @pytest.mark.parametrize(
@@ -86,9 +89,9 @@ def test_a_compacted_topic_keeps_its_history_and_as_long_its_tombstones() -> Non
     ],
 )
 def test_errors_say_what_to_do(error: Exception, wanted: type[Exception]) -> None:
-    told = translate(error, "append to t")
-    assert type(told) is wanted
-    assert str(told).startswith("append to t: ")
+    translated = translate(error, "append to t")
+    assert type(translated) is wanted
+    assert str(translated).startswith("append to t: ")
 
 
 def test_an_error_that_aiokafka_wrapped_is_told_by_its_cause() -> None:

@@ -67,9 +67,9 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     }
     settings = {
         **stores,
-        "listeners": ",".join(f"{name}://{place}" for name, place in listeners.items()),
+        "listeners": ",".join(f"{name}://{address}" for name, address in listeners.items()),
         "advertised.listeners": ",".join(
-            f"{name}://{place}" for name, place in listeners.items() if name != "CONTROLLER"
+            f"{name}://{address}" for name, address in listeners.items() if name != "CONTROLLER"
         ),
         "listener.security.protocol.map": (
             "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOGIN:SASL_SSL,CLIENTS:SSL"
@@ -119,10 +119,10 @@ async def works(wanted: KafkaSettings) -> None:
     reader = await log.reader({TopicPartition(name, 0): 0})
     member = await log.join(name, [name])
     for consumer in (reader, member):
-        got: list[bytes | None] = []
-        while len(got) < 2:
-            got += [record.value for record in await consumer.read(10, 20.0)]
-        assert got == [b"plain", b"transaction"]
+        values: list[bytes | None] = []
+        while len(values) < 2:
+            values += [record.value for record in await consumer.read(10, 20.0)]
+        assert values == [b"plain", b"transaction"]
     await log.close()
 
 

@@ -68,12 +68,12 @@ async def test_a_link_to_a_file_that_is_not_there_makes_that_one_private(tmp_pat
     log = EmbeddedLog(tmp_path / "bridge.db")
     await log.open()
     await log.create_topics([TopicSpec("acme.t")])
-    found = modes(disk)
+    file_modes = modes(disk)
     exposed = list(exposed_files(tmp_path / "bridge.db"))
     (disk / "log.db-wal").chmod(0o644)
     exposed_later = list(exposed_files(tmp_path / "bridge.db"))
     await log.close()
-    assert found == dict.fromkeys(("log.db", "log.db-wal", "log.db-shm"), "0o600")
+    assert file_modes == dict.fromkeys(("log.db", "log.db-wal", "log.db-shm"), "0o600")
     assert exposed == []
     assert exposed_later == [(disk / "log.db-wal").resolve()]
 
@@ -87,15 +87,15 @@ async def test_what_is_there_keeps_its_mode_and_check_says_who_can_read_it(tmp_p
     log = EmbeddedLog(path)
     await log.open()
     await log.close()
-    assert [found.fix async for found in log_findings(config) if "chmod" in found.fix] == []
+    assert [finding.fix async for finding in log_findings(config) if "chmod" in finding.fix] == []
     path.chmod(0o640)
     path.parent.chmod(0o777)
     await log.open()
     await log.close()
     assert modes(tmp_path)["var/bridge.db"] == "0o640"
-    warnings = [found async for found in log_findings(config) if "chmod" in found.fix]
-    assert {found.severity for found in warnings} == {"warning"}
-    fixes = {found.fix for found in warnings}
+    warnings = [finding async for finding in log_findings(config) if "chmod" in finding.fix]
+    assert {finding.severity for finding in warnings} == {"warning"}
+    fixes = {finding.fix for finding in warnings}
     assert fixes >= {f"chmod 600 {path}", f"chmod go-w {path.parent}"}
     # SQLite gives the files beside it the same mode; whether they are there is its own affair.
     beside = {f"chmod 600 {path}-wal", f"chmod 600 {path}-shm"}

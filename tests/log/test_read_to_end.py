@@ -19,7 +19,7 @@ from bridge.model.errors import RetryLater
 from bridge.replay.rewind import _batches
 
 _READ_TO_AN_END = re.compile(r"reader\.position\((?s:.)*reader\.read\(")
-PLACE = TopicPartition("t", 0)
+PARTITION = TopicPartition("t", 0)
 END = 10
 
 
@@ -36,7 +36,7 @@ class MarkedLog:
         self._moves = moves
 
     async def groups(self) -> Mapping[str, GroupInfo]:
-        return {"group": GroupInfo("group", (), {PLACE: END - 1})}
+        return {"group": GroupInfo("group", (), {PARTITION: END - 1})}
 
     async def beginning_offsets(self, partitions: Iterable[TopicPartition]) -> dict[Any, int]:
         return dict.fromkeys(partitions, 0)
@@ -45,7 +45,7 @@ class MarkedLog:
         return dict.fromkeys(partitions, END)
 
     async def reader(self, offsets: Mapping[TopicPartition, int]) -> MarkedLog:
-        assert offsets == {PLACE: self._at}
+        assert offsets == {PARTITION: self._at}
         return self
 
     async def read(self, limit: int, timeout: float) -> list[Record]:
@@ -56,7 +56,7 @@ class MarkedLog:
         return []
 
     def position(self, partition: TopicPartition) -> int:
-        assert partition == PLACE
+        assert partition == PARTITION
         return self._at
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
@@ -67,21 +67,21 @@ class MarkedLog:
 
 
 async def read_all(log: Any) -> None:
-    assert [batch async for batch in read_to_end(log, {PLACE: END - 1})] == []
+    assert [batch async for batch in read_to_end(log, {PARTITION: END - 1})] == []
 
 
 async def replay_on(log: Any) -> None:
-    batches = _batches(log, {PLACE: END - 1}, {PLACE: END})
+    batches = _batches(log, {PARTITION: END - 1}, {PARTITION: END})
     assert [batch async for batch in batches] == []
 
 
 async def skip_records(log: Any) -> None:
     with pytest.raises(NothingFound):
-        await _next_records(log, "group", PLACE, 1)
+        await _next_records(log, "group", PARTITION, 1)
 
 
 async def read_between(log: Any) -> None:
-    assert await between(log, PLACE, END - 1) == []
+    assert await between(log, PARTITION, END - 1) == []
 
 
 @pytest.mark.parametrize("read_to_the_end", [read_all, replay_on, skip_records, read_between])

@@ -67,11 +67,11 @@ async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 @pytest.fixture
 async def registries(make: Make) -> AsyncIterator[tuple[Registry, Registry]]:
-    one, other = make(), make()
-    await one.open()
+    registry, other = make(), make()
+    await registry.open()
     await other.open()
-    yield one, other
-    await one.close()
+    yield registry, other
+    await registry.close()
     await other.close()
 
 
@@ -84,9 +84,9 @@ Two = tuple[Registry, Registry]
 
 
 async def test_a_schema_is_found_again_by_id_and_by_subject(registries: Two, subject: str) -> None:
-    one, other = registries
+    registry, other = registries
     text = schema()
-    schema_id = await one.register(subject, text)
+    schema_id = await registry.register(subject, text)
     assert json.loads(await other.schema(schema_id)) == json.loads(text)
     latest = await other.latest(subject)
     assert latest is not None
@@ -94,97 +94,97 @@ async def test_a_schema_is_found_again_by_id_and_by_subject(registries: Two, sub
 
 
 async def test_registering_again_gives_the_same_id(registries: Two, subject: str) -> None:
-    one, other = registries
-    ids = {await each.register(subject, schema()) for each in (one, other, one)}
+    registry, other = registries
+    ids = {await each.register(subject, schema()) for each in (registry, other, registry)}
     assert len(ids) == 1
 
 
 async def test_two_processes_that_register_at_once_get_one_id(
     registries: Two, subject: str
 ) -> None:
-    one, other = registries
+    registry, other = registries
     ids = await asyncio.gather(
-        *(each.register(subject, schema()) for _ in range(5) for each in (one, other))
+        *(each.register(subject, schema()) for _ in range(5) for each in (registry, other))
     )
     assert len(set(ids)) == 1
 
 
 async def test_the_same_schema_under_two_subjects_has_one_id(registries: Two, subject: str) -> None:
     """Commands and receipts of one target must have the same key bytes."""
-    one, other = registries
-    assert await one.register(f"{subject}.a", schema()) == await other.register(
+    registry, other = registries
+    assert await registry.register(f"{subject}.a", schema()) == await other.register(
         f"{subject}.b", schema()
     )
 
 
 async def test_a_wider_schema_is_a_new_version(registries: Two, subject: str) -> None:
-    one, other = registries
-    first = await one.register(subject, schema())
+    registry, other = registries
+    first = await registry.register(subject, schema())
     second = await other.register(subject, schema(precision=17, note="string"))
     assert first != second
-    latest = await one.latest(subject)
+    latest = await registry.latest(subject)
     assert latest is not None
     assert latest.id == second
-    assert await one.register(subject, schema()) == first
+    assert await registry.register(subject, schema()) == first
 
 
 async def test_a_changed_scale_is_refused_although_registries_ignore_it(
     registries: Two, subject: str
 ) -> None:
-    one, other = registries
-    await one.register(subject, schema(scale=2))
+    registry, other = registries
+    await registry.register(subject, schema(scale=2))
     with pytest.raises(Rejected, match="had 2 decimal places and would have 3") as refused:
         await other.register(subject, schema(scale=3))
     assert refused.value.code == "incompatible_schema"
-    latest = await one.latest(subject)
+    latest = await registry.latest(subject)
     assert latest is not None
     assert json.loads(latest.text) == json.loads(schema(scale=2))
 
 
 async def test_every_earlier_version_counts(registries: Two, subject: str) -> None:
-    one, other = registries
-    await one.register(subject, schema())
-    await one.register(subject, schema(note="string"))
+    registry, other = registries
+    await registry.register(subject, schema())
+    await registry.register(subject, schema(note="string"))
     await other.register(subject, schema())
     with pytest.raises(Rejected, match="'note' is gone"):
         await other.register(subject, schema(other="string"))
 
 
 async def test_a_key_schema_never_changes(registries: Two) -> None:
-    one, other = registries
+    registry, other = registries
     subject = f"acme{secrets.token_hex(4)}.erp.o-key"
-    await one.register(subject, schema())
+    await registry.register(subject, schema())
     with pytest.raises(Rejected, match="a key's schema never changes"):
         await other.register(subject, schema(note="string"))
 
 
 async def test_an_unknown_id_or_subject_is_told_apart(registries: Two) -> None:
-    one, _ = registries
+    registry, _ = registries
     with pytest.raises(KeyError):
-        await one.schema(2_000_000_000)
-    assert await one.latest(f"nobody{secrets.token_hex(4)}") is None
+        await registry.schema(2_000_000_000)
+    assert await registry.latest(f"nobody{secrets.token_hex(4)}") is None
 
 
 async def test_compatibility_can_be_set_before_there_is_a_schema(
     registries: Two, subject: str
 ) -> None:
-    one, other = registries
-    await one.set_compatibility(subject, "BACKWARD_TRANSITIVE")
+    registry, other = registries
+    await registry.set_compatibility(subject, "BACKWARD_TRANSITIVE")
     assert await other.register(subject, schema()) > 0
 
 
 async def test_what_is_no_schema_is_refused(registries: Two, subject: str) -> None:
-    one, _ = registries
+    registry, _ = registries
     with pytest.raises(Rejected, match=subject) as refused:
-        await one.register(subject, "{not json")
+        await registry.register(subject, "{not json")
     assert refused.value.code == "invalid_schema"
 
 
 async def test_versions_are_listed_oldest_first(registries: Two, subject: str) -> None:
-    one, other = registries
+    registry, other = registries
     assert await other.versions(subject) == []
-    first = await one.register(subject, schema())
-    second = await one.register(subject, schema(note="string"))
+    first = await registry.register(subject, schema())
+    second = await registry.register(subject, schema(note="string"))
     assert [version.id for version in await other.versions(subject)] == [first, second]
     assert json.loads((await other.versions(subject))[0].text) == json.loads(schema())
 
@@ -212,22 +212,22 @@ JUNK = (
 async def test_what_is_no_schema_in_its_topic_is_left_out_visibly(
     make: Make, subject: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    one, other = make(), make()
-    assert isinstance(one, EmbeddedRegistry)
-    await one.open()
-    before = await one.register(subject, schema())
-    topic = one.name.partition(" ")[0]
+    registry, other = make(), make()
+    assert isinstance(registry, EmbeddedRegistry)
+    await registry.open()
+    before = await registry.register(subject, schema())
+    topic = registry.name.partition(" ")[0]
     junk = before + 1
-    await one._log.append(topic, [Entry(b"k", value) for value in JUNK])
-    after = await one.register(subject, schema(note="string"))
+    await registry._log.append(topic, [Entry(b"k", value) for value in JUNK])
+    after = await registry.register(subject, schema(note="string"))
     await other.open()
-    for each in (one, other):
+    for each in (registry, other):
         assert [version.id for version in await each.versions(subject)] == [before, after]
         assert json.loads(await each.schema(after)) == json.loads(schema(note="string"))
         with pytest.raises(ConfigurationError, match=f"{topic}.*offset {junk - 1} .*left out"):
             await each.schema(junk)
         assert await each.versions("x") == []
-    told = [record for record in caplog.records if "left out" in record.message]
-    assert len(told) == 2 * len(JUNK)
-    await one.close()
+    warnings = [record for record in caplog.records if "left out" in record.message]
+    assert len(warnings) == 2 * len(JUNK)
+    await registry.close()
     await other.close()

@@ -33,7 +33,7 @@ class Server:
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.logins: set[str] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -42,7 +42,7 @@ class Server:
         fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
         lower = {name.lower(): value for name, value in fields.items()}
         await reader.readexactly(int(lower.get("content-length", 0)))
-        self.asked.append(f"{method} {path}")
+        self.requests.append(f"{method} {path}")
         self.logins.add(lower.get("authorization", ""))
         status, body = self.answer(method, path)
         data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
@@ -96,7 +96,7 @@ async def test_a_busy_registry_is_asked_again_until_it_answers(serving: Serving)
     registry = HttpRegistry(url)
     await registry.open()
     await registry.close()
-    assert len(server.asked) == 3
+    assert len(server.requests) == 3
 
 
 async def test_a_wrong_password_is_a_configuration_error_without_the_password(
@@ -158,8 +158,8 @@ async def test_answers_are_kept_so_that_a_schema_is_asked_for_once(serving: Serv
         assert await registry.schema(7) == '"string"'
         assert await registry.schema(8) == '"string"'
     await registry.close()
-    asked = [each for each in server.asked if "/config" not in each]
-    assert [each.partition("/v7")[2] for each in asked] == [
+    requests = [each for each in server.requests if "/config" not in each]
+    assert [each.partition("/v7")[2] for each in requests] == [
         "/subjects/s-value/versions",
         "/subjects/s-value/versions",
         "/schemas/ids/8",
@@ -206,12 +206,12 @@ async def test_500_concurrent_reads_of_an_id_are_one_request_and_one_decoder(
     server, url = await serving(lambda *_: (200, {"schema": CHANGE_SCHEMA}))
     registry = HttpRegistry(url)
     await registry.open()
-    made = 0
+    decoders = 0
 
     class Counting(Decoder):
         def __init__(self, text: str, entity: Entity) -> None:
-            nonlocal made
-            made += 1
+            nonlocal decoders
+            decoders += 1
             super().__init__(text, entity)
 
     monkeypatch.setattr("bridge.wiring.registry_events.Decoder", Counting)
@@ -225,10 +225,10 @@ async def test_500_concurrent_reads_of_an_id_are_one_request_and_one_decoder(
     await registry.close()
     assert sum(isinstance(each, ValueError) for each in results) == 500
     assert results[500:] == [CHANGE_SCHEMA] * 500
-    assert [each for each in server.asked if "/schemas/ids/" in each] == [
+    assert [each for each in server.requests if "/schemas/ids/" in each] == [
         "GET /apis/ccompat/v7/schemas/ids/7"
     ]
-    assert made == 1
+    assert decoders == 1
 
 
 async def test_a_record_under_the_id_of_another_entitys_schema_is_no_event(
@@ -280,7 +280,7 @@ async def test_concurrent_registrations_of_one_schema_are_one_request(serving: S
     ids = await asyncio.gather(*(registry.register("s-value", '"string"') for _ in range(50)))
     await registry.close()
     assert set(ids) == {7}
-    assert sum(each.startswith("POST") for each in server.asked) == 1
+    assert sum(each.startswith("POST") for each in server.requests) == 1
 
 
 PROXY_404 = [(404, "<html>no such page</html>"), (404, {"message": "no route"}), (200, "<html>")]
@@ -342,11 +342,11 @@ async def test_a_schema_that_is_nowhere_is_waited_for_once(serving: Serving) -> 
     await registry.open()
     with pytest.raises(KeyError):
         await registry.schema(7)
-    count = len(server.asked)
+    count = len(server.requests)
     assert count > 2
     with pytest.raises(KeyError):
         await registry.schema(7)
-    assert len(server.asked) == count + 1
+    assert len(server.requests) == count + 1
     await registry.close()
 
 

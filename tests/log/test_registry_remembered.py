@@ -69,7 +69,8 @@ class MemoryRegistry:
 
     def _add(self, subject: str, text: str) -> int:
         schema_id = next(
-            (each for each, known in self.texts.items() if known == text), len(self.texts) + 1
+            (each for each, stored_text in self.texts.items() if stored_text == text),
+            len(self.texts) + 1,
         )
         self.texts[schema_id] = text
         ids = self.subjects.setdefault(subject, [])
@@ -135,9 +136,9 @@ async def test_what_another_process_registers_between_two_questions_is_no_other_
     checks, runs = await opened(client, log), await opened(database.client(), log)
     ask = getattr(client, question)
 
-    async def ask_too_early(asked: str) -> object:
+    async def ask_too_early(requested: str) -> object:
         setattr(client, question, ask)
-        answer = await ask(asked)
+        answer = await ask(requested)
         await runs.register(subject, text)
         return answer
 
@@ -203,8 +204,8 @@ async def test_an_id_that_the_log_never_used_is_missing_as_ever(
         await registry.schema(99)
     database.texts[99] = schema("other.thing", "x")
     assert await registry.schema(99) == database.texts[99]
-    place = TopicPartition("_acme.schema_ids", 0)
-    assert (await log.end_offsets([place]))[place] == 0, "nobody wrote with it"
+    partition = TopicPartition("_acme.schema_ids", 0)
+    assert (await log.end_offsets([partition]))[partition] == 0, "nobody wrote with it"
 
 
 async def test_versions_from_before_the_log_remembered_are_learned_unless_they_are_foreign(

@@ -57,7 +57,7 @@ def test_an_answer_is_read_or_none_of_a_registrys(status: int, content: bytes) -
         return
 
 
-async def asked(content: bytes, status: int = 200) -> list[object]:
+async def answers_to(content: bytes, status: int = 200) -> list[object]:
     """What comes of each question to an address that always answers that."""
     registry = HttpRegistry("http://registry", patience=0.0)
     registry._client = httpx.AsyncClient(
@@ -91,10 +91,10 @@ async def asked(content: bytes, status: int = 200) -> list[object]:
 async def test_only_errors_of_the_bridge_come_of_answers_that_are_none(
     content: bytes, status: int
 ) -> None:
-    await asked(content, status)
+    await answers_to(content, status)
 
 
 async def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "MAX_ANSWER_BYTES", 2**20)
-    outcomes = await asked(b" " * (2**20 + 1))
+    outcomes = await answers_to(b" " * (2**20 + 1))
     assert all("more than 1 MB" in str(error) for error in outcomes), outcomes

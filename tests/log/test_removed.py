@@ -39,7 +39,7 @@ class Harness:
     log: Log
     remove: Remove
     group: str
-    place: TopicPartition
+    partition: TopicPartition
 
 
 @pytest.fixture(params=["embedded", "kafka"])
@@ -48,14 +48,14 @@ async def harness(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     if request.param == "embedded":
         log = EmbeddedLog(tmp_path / "log.db")
 
-        async def remove(place: TopicPartition, before: int) -> None:
-            await asyncio.to_thread(remove_embedded, tmp_path / "log.db", place, before)
+        async def remove(partition: TopicPartition, before: int) -> None:
+            await asyncio.to_thread(remove_embedded, tmp_path / "log.db", partition, before)
     else:
         broker: Kafka = request.getfixturevalue("kafka")
         log = from_url(f"kafka://{broker.bootstrap}")
 
-        async def remove(place: TopicPartition, before: int) -> None:
-            await remove_kafka(broker.bootstrap, place, before)
+        async def remove(partition: TopicPartition, before: int) -> None:
+            await remove_kafka(broker.bootstrap, partition, before)
 
     await log.open()
     topic = f"r{secrets.token_hex(4)}"
@@ -82,36 +82,38 @@ async def first_words(member: Consumer) -> tuple[RecordsRemoved | None, list[Rec
 
 async def test_a_member_says_how_much_was_removed_while_it_was_away(harness: Harness) -> None:
     """An agent went from order 1 to order 8 without a word."""
-    log, place = harness.log, harness.place
-    await log.reset_offsets(harness.group, {place: 2})
-    await harness.remove(place, 7)
+    log, partition = harness.log, harness.partition
+    await log.reset_offsets(harness.group, {partition: 2})
+    await harness.remove(partition, 7)
     [row] = await group_rows(log, {harness.group: (await log.groups())[harness.group]})
     assert (row["missing"], row["lag"]) == (5, 3)
-    member = await log.join(harness.group, [place.topic])
+    member = await log.join(harness.group, [partition.topic])
     removed, records = await first_words(member)
     await member.close()
     assert removed is not None
-    assert removed.gaps == {place: Gap(2, 7)}
-    assert f"group {harness.group}: of {place.topic}, partition 0, up to 5 records" in str(removed)
+    assert removed.gaps == {partition: Gap(2, 7)}
+    assert f"group {harness.group}: of {partition.topic}, partition 0, up to 5 records" in str(
+        removed
+    )
     assert [record.value for record in records] == [b"7", b"8", b"9"]
 
 
 async def test_what_a_group_read_while_it_was_looked_at_is_not_missing(harness: Harness) -> None:
     """Records are removed behind a group that gets on; its offset was read before that."""
-    log, place = harness.log, harness.place
-    await log.reset_offsets(harness.group, {place: 2})
+    log, partition = harness.log, harness.partition
+    await log.reset_offsets(harness.group, {partition: 2})
     before = (await log.groups())[harness.group]
-    await log.reset_offsets(harness.group, {place: 6})
-    await harness.remove(place, 7)
+    await log.reset_offsets(harness.group, {partition: 6})
+    await harness.remove(partition, 7)
     [row] = await group_rows(log, {harness.group: before})
     assert row["missing"] == 1
 
 
 async def test_a_member_says_so_when_all_of_it_was_removed(harness: Harness) -> None:
-    log, place = harness.log, harness.place
-    await log.reset_offsets(harness.group, {place: 2})
-    await harness.remove(place, 10)
-    member = await log.join(harness.group, [place.topic])
+    log, partition = harness.log, harness.partition
+    await log.reset_offsets(harness.group, {partition: 2})
+    await harness.remove(partition, 10)
+    member = await log.join(harness.group, [partition.topic])
 
     async def read_on() -> None:
         while True:
@@ -119,8 +121,8 @@ async def test_a_member_says_so_when_all_of_it_was_removed(harness: Harness) -> 
 
     with pytest.raises(RecordsRemoved) as removed:
         await read_on()
-    assert removed.value.gaps[place].missing == 8
-    await log.append(place.topic, [Entry(b"k", b"next")])
+    assert removed.value.gaps[partition].missing == 8
+    await log.append(partition.topic, [Entry(b"k", b"next")])
     again, records = await first_words(member)
     await member.close()
     assert again is None
@@ -128,27 +130,27 @@ async def test_a_member_says_so_when_all_of_it_was_removed(harness: Harness) -> 
 
 
 async def test_a_member_says_so_while_it_runs(harness: Harness) -> None:
-    log, place = harness.log, harness.place
-    member = await log.join(harness.group, [place.topic])
+    log, partition = harness.log, harness.partition
+    member = await log.join(harness.group, [partition.topic])
     assert await first_words(member)
-    await harness.remove(place, 7)
-    member.seek(place, 4)
+    await harness.remove(partition, 7)
+    member.seek(partition, 4)
     removed, records = await first_words(member)
     await member.close()
     assert removed is not None
-    assert removed.gaps == {place: Gap(4, 7)}
+    assert removed.gaps == {partition: Gap(4, 7)}
     assert records[0].value == b"7"
 
 
 async def test_a_topic_that_ends_before_the_groups_offset_was_made_again(harness: Harness) -> None:
     """It was handled anew (Kafka) or never read (embedded) without a word."""
-    log, place = harness.log, harness.place
-    await log.reset_offsets(harness.group, {place: 500})
-    member = await log.join(harness.group, [place.topic])
+    log, partition = harness.log, harness.partition
+    await log.reset_offsets(harness.group, {partition: 500})
+    member = await log.join(harness.group, [partition.topic])
     removed, records = await first_words(member)
     await member.close()
     assert removed is not None
-    assert removed.gaps == {place: Gap(500, 0)}
+    assert removed.gaps == {partition: Gap(500, 0)}
     assert "ends before offset 500" in str(removed)
     assert len(records) == 10
 
@@ -167,33 +169,35 @@ async def test_a_group_without_offsets_is_told_before_everything_is_handled(
     harness: Harness,
 ) -> None:
     """They expire after a week, or somebody deletes them."""
-    log, place = harness.log, harness.place
+    log, partition = harness.log, harness.partition
 
     async def notices_of_a_start() -> list[Notice]:
         watch = Collecting()
-        async with own_partitions(log, "acme", harness.group, [place.topic], watch=watch) as owned:
+        async with own_partitions(
+            log, "acme", harness.group, [partition.topic], watch=watch
+        ) as owned:
             records: list[Record] = []
             while not records:
                 records = await owned.read(1, 1.0)
-            async with owned.transaction(place) as transaction:
-                transaction.commit_offsets(harness.group, {place: records[-1].offset + 1})
+            async with owned.transaction(partition) as transaction:
+                transaction.commit_offsets(harness.group, {partition: records[-1].offset + 1})
         return watch.notices
 
     notice, joined = await notices_of_a_start()
     assert isinstance(notice, GroupMoved)
     assert joined == GroupJoined(harness.group)
-    assert (notice.group, notice.topic, notice.missing) == (harness.group, place.topic, 0)
+    assert (notice.group, notice.topic, notice.missing) == (harness.group, partition.topic, 0)
     assert "up to 10 records are handled from the beginning" in notice.reason
     assert await notices_of_a_start() == [GroupJoined(harness.group)]
 
 
 async def test_what_was_removed_is_observed_and_the_rest_is_read(harness: Harness) -> None:
-    log, place = harness.log, harness.place
-    await log.reset_offsets(harness.group, {place: 2})
-    await harness.remove(place, 7)
+    log, partition = harness.log, harness.partition
+    await log.reset_offsets(harness.group, {partition: 2})
+    await harness.remove(partition, 7)
     watch = Collecting()
     records: list[Record] = []
-    async with own_partitions(log, "acme", harness.group, [place.topic], watch=watch) as owned:
+    async with own_partitions(log, "acme", harness.group, [partition.topic], watch=watch) as owned:
         while not records:
             records = await owned.read(100, 1.0)
     [notice] = [each for each in watch.notices if isinstance(each, GroupMoved)]

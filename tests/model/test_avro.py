@@ -89,8 +89,8 @@ def test_the_text_of_a_schema_is_the_same_everywhere() -> None:
 
 
 def test_logical_types_are_not_shared_between_schemas() -> None:
-    one: Any = type_schema(FieldType("date"))
-    one["doc"] = "changed by a caller"
+    schema: Any = type_schema(FieldType("date"))
+    schema["doc"] = "changed by a caller"
     assert "doc" not in type_schema(FieldType("date"))
 
 

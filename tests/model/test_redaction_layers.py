@@ -48,12 +48,12 @@ def late() -> str:
 
 
 @pytest.fixture
-def known(late: str) -> str:
+def secret(late: str) -> str:
     register_secret(late)
     return late
 
 
-def test_every_error_is_redacted_as_it_is_made(known: str) -> None:
+def test_every_error_is_redacted_as_it_is_made(secret: str) -> None:
     kinds = [
         kind
         for kind in vars(errors).values()
@@ -61,38 +61,38 @@ def test_every_error_is_redacted_as_it_is_made(known: str) -> None:
     ]
     assert len(kinds) > 8
     for kind in kinds:
-        arguments = ("code", known) if issubclass(kind, errors.Rejected) else (known,)
+        arguments = ("code", secret) if issubclass(kind, errors.Rejected) else (secret,)
         error = kind(*arguments)
-        assert known not in str(error) + repr(error), kind
-    assert RowError(known).reason == "***"
+        assert secret not in str(error) + repr(error), kind
+    assert RowError(secret).reason == "***"
 
 
-def test_what_any_error_says_is_redacted_before_it_is_cut(known: str) -> None:
-    assert clean_text(f"ab{known}", 9) == "ab***"
-    assert describe_error(ValueError(known)) == "ValueError: ***"
+def test_what_any_error_says_is_redacted_before_it_is_cut(secret: str) -> None:
+    assert clean_text(f"ab{secret}", 9) == "ab***"
+    assert describe_error(ValueError(secret)) == "ValueError: ***"
     with pytest.raises(ValueError, match="late") as caught:
-        raise ValueError(known)
-    assert known not in error_trace(caught.value)
+        raise ValueError(secret)
+    assert secret not in error_trace(caught.value)
 
 
 @pytest.mark.parametrize("as_json", [True, False])
 def test_a_line_of_the_log_is_redacted_whatever_is_in_it(
-    known: str, monkeypatch: pytest.MonkeyPatch, as_json: bool
+    secret: str, monkeypatch: pytest.MonkeyPatch, as_json: bool
 ) -> None:
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
-    line_logger(as_json=as_json).warning("event", fact=known, nested={"a": [known]})
+    line_logger(as_json=as_json).warning("event", fact=secret, nested={"a": [secret]})
     assert "***" in stream.getvalue()
-    assert known not in stream.getvalue()
+    assert secret not in stream.getvalue()
 
 
-def test_stderr_is_redacted_whoever_writes_to_it(known: str) -> None:
+def test_stderr_is_redacted_whoever_writes_to_it(secret: str) -> None:
     buffer = io.BytesIO()
     writer = SafeWriter(io.TextIOWrapper(buffer, "utf-8"), redacts=True)
     handler = logging.StreamHandler(writer)
-    handler.emit(logging.makeLogRecord({"msg": f"1 {known}"}))
-    print("2", known, file=writer)
-    writer.writelines([f"3 {known}\n"])
+    handler.emit(logging.makeLogRecord({"msg": f"1 {secret}"}))
+    print("2", secret, file=writer)
+    writer.writelines([f"3 {secret}\n"])
     writer.flush()
     assert buffer.getvalue() == b"1 ***\n2 ***\n3 ***\n"
 
@@ -109,11 +109,11 @@ def test_how_a_command_fails_is_redacted_once_more(
 
 @pytest.mark.parametrize("as_json", [True, False])
 def test_what_check_found_is_redacted(
-    known: str, capsys: pytest.CaptureFixture[str], as_json: bool
+    secret: str, capsys: pytest.CaptureFixture[str], as_json: bool
 ) -> None:
-    show(CheckResult("error", "system", known, known, known, known), as_json=as_json)
+    show(CheckResult("error", "system", secret, secret, secret, secret), as_json=as_json)
     printed = capsys.readouterr().out
-    assert known not in printed
+    assert secret not in printed
     assert printed.count("***") >= 3
 
 
@@ -142,15 +142,15 @@ def test_the_sentences_of_records_are_fields_of_theirs() -> None:
         assert set(sentences) <= {field.name for field in fields(SYSTEM_TOPICS[kind].record)}
 
 
-def test_a_status_is_redacted(known: str) -> None:
-    texts = {"shop.order": known}
-    owed = {"shop.order": {"reason": known, "since": 1}}
+def test_a_status_is_redacted(secret: str) -> None:
+    texts = {"shop.order": secret}
+    owed = {"shop.order": {"reason": secret, "since": 1}}
     status = SourceStatus(
-        "shop", "retrying", 1, 1, known, troubles=texts, remarks=texts, owed=owed,
-        results=({"failed": known},),
+        "shop", "retrying", 1, 1, secret, troubles=texts, remarks=texts, owed=owed,
+        results=({"failed": secret},),
     )  # fmt: skip
     stored = dump(status).decode()
-    assert known not in stored
+    assert secret not in stored
     assert json.loads(stored)["remarks"] == {"shop.order": "***"}
 
 

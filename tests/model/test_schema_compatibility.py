@@ -54,9 +54,9 @@ def test_the_same_schema_may_follow() -> None:
     ],
 )
 def test_a_change_of_meaning_is_refused_and_named(old: str, new: str, reason: str) -> None:
-    found = incompatibilities(change(value=old), change(value=new))
-    assert any(reason in each for each in found), found
-    assert all("value" in each for each in found)
+    reasons = incompatibilities(change(value=old), change(value=new))
+    assert any(reason in each for each in reasons), reasons
+    assert all("value" in each for each in reasons)
 
 
 @pytest.mark.parametrize(
@@ -87,14 +87,14 @@ def test_a_new_field_needs_a_default() -> None:
 
 
 def test_a_dropped_field_must_stay() -> None:
-    found = incompatibilities(change(a="string", b="string"), change(a="string"))
-    assert found
-    assert all(".b' is gone: keep it" in reason for reason in found)
+    reasons = incompatibilities(change(a="string", b="string"), change(a="string"))
+    assert reasons
+    assert all(".b' is gone: keep it" in reason for reason in reasons)
 
 
 def test_a_field_that_can_not_be_null_any_more_is_refused() -> None:
-    found = incompatibilities(record(a=["null", "string"]), record(a="string"))
-    assert found == ["field 'a' could be null and can't any more"]
+    reasons = incompatibilities(record(a=["null", "string"]), record(a="string"))
+    assert reasons == ["field 'a' could be null and can't any more"]
     assert incompatibilities(record(a="string"), record(a=["null", "string"])) == []
 
 
@@ -106,11 +106,11 @@ def test_an_enum_may_gain_symbols_and_never_lose_them() -> None:
 
 
 def test_a_key_never_changes_but_its_text_may_be_written_differently() -> None:
-    one = Entity("erp", "o", ("a",), (Field("a", parse_type("integer")),))
+    entity = Entity("erp", "o", ("a",), (Field("a", parse_type("integer")),))
     other = Entity("erp", "o", ("a",), (Field("a", parse_type("string")),))
-    same = json.loads(json.dumps(key_schema(one), indent=2))
-    assert incompatibilities(key_schema(one), same, "acme.erp.o-key") == []
-    [reason] = incompatibilities(key_schema(one), key_schema(other), "acme.erp.o-key")
+    same = json.loads(json.dumps(key_schema(entity), indent=2))
+    assert incompatibilities(key_schema(entity), same, "acme.erp.o-key") == []
+    [reason] = incompatibilities(key_schema(entity), key_schema(other), "acme.erp.o-key")
     assert "use a new entity name" in reason
 
 

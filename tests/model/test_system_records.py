@@ -104,10 +104,12 @@ def test_instants_keep_their_microseconds_and_read_as_utc() -> None:
 
 
 def test_a_target_key_is_canonical_whatever_the_order_of_its_fields() -> None:
-    one = system_records.target("erp", "order_line", {"order_no": "1", "line": 10})
+    first = system_records.target("erp", "order_line", {"order_no": "1", "line": 10})
     other = system_records.target("erp", "order_line", {"line": 10, "order_no": "1"})
-    assert one == other == Target("erp", "order_line", '{"line":10,"order_no":"1"}')
-    assert system_records.decode_key("command", system_records.encode_key("command", one)) == one
+    assert first == other == Target("erp", "order_line", '{"line":10,"order_no":"1"}')
+    assert (
+        system_records.decode_key("command", system_records.encode_key("command", first)) == first
+    )
 
 
 def test_commands_and_receipts_of_one_target_have_the_same_key_bytes() -> None:

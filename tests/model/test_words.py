@@ -29,10 +29,10 @@ AT = datetime(2024, 1, 31, tzinfo=UTC)
 
 @given(PARTS, PARTS)
 def test_positions_compare_as_text_as_they_do_as_numbers(
-    one: tuple[int, int, int], other: tuple[int, int, int]
+    left: tuple[int, int, int], other: tuple[int, int, int]
 ) -> None:
-    assert (format_position(*one) < format_position(*other)) == (one < other)
-    assert parse_position(str(Position(*one))) == one
+    assert (format_position(*left) < format_position(*other)) == (left < other)
+    assert parse_position(str(Position(*left))) == left
 
 
 def test_the_least_position_is_zero() -> None:
@@ -88,9 +88,9 @@ def sealed(command: Command, **options: Any) -> Any:
 
 
 def test_a_digest_binds_name_key_args_and_expect_and_nothing_else() -> None:
-    one = sealed(Command("erp.block", "7", {"a": 1, "b": Decimal("1.0")}, "v1"))
+    command = sealed(Command("erp.block", "7", {"a": 1, "b": Decimal("1.0")}, "v1"))
     assert (
-        one.digest
+        command.digest
         == sealed(Command("erp.block", "7", {"b": Decimal("1.0"), "a": 1}, "v1", reason="x")).digest
     )
     for other in (
@@ -99,24 +99,24 @@ def test_a_digest_binds_name_key_args_and_expect_and_nothing_else() -> None:
         Command("erp.block", "7", {"a": 1, "b": Decimal("1.00")}, "v1"),
         Command("erp.block", "7", {"a": 1, "b": Decimal("1.0")}, None),
     ):
-        assert sealed(other).digest != one.digest
-    assert (one.key, one.args) == ('{"id":"7"}', '{"a":1,"b":"1.0"}')
+        assert sealed(other).digest != command.digest
+    assert (command.key, command.args) == ('{"id":"7"}', '{"a":1,"b":"1.0"}')
 
 
 def test_a_command_id_is_the_agents_name_and_26_signs_of_its_key() -> None:
-    found = command_id("watch", "k")
-    agent, _, rest = found.partition(":")
+    id_text = command_id("watch", "k")
+    agent, _, rest = id_text.partition(":")
     assert agent == "watch"
     assert len(rest) == 26
     assert set(rest) <= set("abcdefghijklmnopqrstuvwxyz234567")
-    assert found != command_id("watch", "l")
-    assert found == sealed(Command("erp.block", "7")).id
+    assert id_text != command_id("watch", "l")
+    assert id_text == sealed(Command("erp.block", "7")).id
 
 
 def test_the_default_idempotency_key_tells_commands_of_one_event_apart() -> None:
-    one = default_idempotency_key("a", "h", "erp:P", 0)
-    assert one != default_idempotency_key("a", "h", "erp:P", 1)
-    assert one != default_idempotency_key("a", "other", "erp:P", 0)
+    first = default_idempotency_key("a", "h", "erp:P", 0)
+    assert first != default_idempotency_key("a", "h", "erp:P", 1)
+    assert first != default_idempotency_key("a", "other", "erp:P", 0)
 
 
 def test_an_argument_without_a_canonical_form_is_refused() -> None:

@@ -35,20 +35,20 @@ def made_already() -> list[Path]:
     """The modules that `make build` compiled; none, if the sources aren't those any more."""
     sums = [line.split() for line in BUILT.read_text().splitlines()] if BUILT.exists() else []
     same = all(hashlib.sha256((ROOT / path).read_bytes()).hexdigest() == was for was, path in sums)
-    known = {path for _, path in sums}
-    found = [path for name in TESTED for path in ROOT.glob(f"{name}.*.so")]
-    complete = known >= {f"{name}.py" for name in TESTED} and len(found) == len(TESTED)
-    return found if same and complete else []
+    built_paths = {path for _, path in sums}
+    modules = [path for name in TESTED for path in ROOT.glob(f"{name}.*.so")]
+    complete = built_paths >= {f"{name}.py" for name in TESTED} and len(modules) == len(TESTED)
+    return modules if same and complete else []
 
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the compiled modules of exactly these sources in it."""
-    found = made_already()
-    if found:
+    modules = made_already()
+    if modules:
         # Copied, because a library that is loaded already would not be loaded once more.
         folder = tmp_path_factory.mktemp("compiled")
-        for path in found:
+        for path in modules:
             copy = folder / path.relative_to(ROOT)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, copy)
@@ -73,7 +73,7 @@ def compile_here(tmp_path_factory: pytest.TempPathFactory) -> Path:
         elif source.exists():
             shutil.copy(source, folder / name)
     with permission.granted():
-        made = subprocess.run(
+        build = subprocess.run(
             [sys.executable, "setup.py", "-q", "build_ext", "--inplace"],
             cwd=folder,
             env={**os.environ, "BRIDGE_BUILD": "compiled", "CFLAGS": "-O1"},
@@ -81,14 +81,14 @@ def compile_here(tmp_path_factory: pytest.TempPathFactory) -> Path:
             text=True,
             check=False,
         )
-    assert made.returncode == 0, made.stdout + made.stderr
+    assert build.returncode == 0, build.stdout + build.stderr
     return folder
 
 
 def only(folder: Path, pattern: str) -> Path:
     """The one file of this pattern."""
-    [found] = folder.glob(pattern)
-    return found
+    [file] = folder.glob(pattern)
+    return file
 
 
 @pytest.fixture(scope="session")

@@ -50,11 +50,11 @@ def shape(
 
 
 def plan_of(
-    made: Shape, fields: Sequence[FieldSpec] = (), key: Sequence[str] = ()
+    source_shape: Shape, fields: Sequence[FieldSpec] = (), key: Sequence[str] = ()
 ) -> tuple[Entity, Plan]:
     spec = EntitySpec("erp", "order", "public.t", tuple(key), tuple(fields))
-    entity = entity_type(spec, made)
-    return entity, make_plan(spec, entity, made)
+    entity = entity_type(spec, source_shape)
+    return entity, make_plan(spec, entity, source_shape)
 
 
 def pgoutput(values: Sequence[bytes | Text | Any | None]) -> bytes:
@@ -86,20 +86,22 @@ def read_change(entity: Entity, value: bytes, schema_id: int = 2) -> dict[str, A
     assert value[:5] == struct.pack(">bI", 0, schema_id)
     stream = io.BytesIO(value[5:])
     schema = fastavro.parse_schema(json.loads(schema_text(change_schema(entity))))
-    found: Any = fastavro.schemaless_reader(stream, schema, None)
+    change: Any = fastavro.schemaless_reader(stream, schema, None)
     assert stream.read() == b"", "nothing stands behind the record"
-    assert isinstance(found, dict)
-    return found
+    assert isinstance(change, dict)
+    return change
 
 
 def read_key(entity: Entity, key: bytes, schema_id: int = 1) -> dict[str, Any]:
     """What fastavro reads of a framed key."""
     assert key[:5] == struct.pack(">bI", 0, schema_id)
     stream = io.BytesIO(key[5:])
-    found: Any = fastavro.schemaless_reader(stream, fastavro.parse_schema(key_schema(entity)), None)
+    key_record: Any = fastavro.schemaless_reader(
+        stream, fastavro.parse_schema(key_schema(entity)), None
+    )
     assert stream.read() == b""
-    assert isinstance(found, dict)
-    return found
+    assert isinstance(key_record, dict)
+    return key_record
 
 
 # -- PostgreSQL's binary forms, from its documentation, for tests without a server -----------

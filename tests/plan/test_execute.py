@@ -17,8 +17,8 @@ from bridge.plan.steps import MISSING, Wire
 from tests.plan.plans import CAPTURED, pgoutput, plan_of, read_change, read_key, shape
 
 COLUMNS = [("id", "python", "integer"), ("name", "python", "string"), ("big", "python", "string")]
-MADE = shape(COLUMNS, Wire.PYTHON)
-ENTITY, PLAN = plan_of(MADE)
+SHAPE = shape(COLUMNS, Wire.PYTHON)
+ENTITY, PLAN = plan_of(SHAPE)
 HERE = SourceTransaction("77", 0x10, 1_600_000_000_000_000)
 
 
@@ -29,7 +29,7 @@ def run(form: ModuleType, *changes: Change, limit: int = 900_000) -> tuple[list[
 
 
 def change(op: int, old: Any, full: bool, new: Any, index: int = 3) -> Change:
-    return Change(MADE, op, old, full, new, index, HERE)
+    return Change(SHAPE, op, old, full, new, index, HERE)
 
 
 def test_a_changed_key_is_a_delete_a_tombstone_and_a_create(form: ModuleType) -> None:
@@ -39,11 +39,15 @@ def test_a_changed_key_is_a_delete_a_tombstone_and_a_create(form: ModuleType) ->
     assert tombstone == (deleted[0], None, deleted[2], deleted[3], deleted[4])
     assert read_key(ENTITY, deleted[0]) == {"id": 1}
     assert read_key(ENTITY, created[0]) == {"id": 2}
-    gone, made = read_change(ENTITY, deleted[1]), read_change(ENTITY, created[1])
+    gone, created_change = read_change(ENTITY, deleted[1]), read_change(ENTITY, created[1])
     assert (gone["op"], gone["before"]["name"], gone["after"]) == ("delete", "a", None)
-    assert (made["op"], made["before"], made["after"]["name"]) == ("create", None, "b")
+    assert (created_change["op"], created_change["before"], created_change["after"]["name"]) == (
+        "create",
+        None,
+        "b",
+    )
     assert parse_position(gone["position"]) == (1, 0x10, 6)
-    assert parse_position(made["position"]) == (1, 0x10, 7)
+    assert parse_position(created_change["position"]) == (1, 0x10, 7)
 
 
 def test_positions_rise_with_every_entry_of_a_transaction(form: ModuleType) -> None:
@@ -72,10 +76,10 @@ def test_columns_that_were_not_sent_are_filled_from_a_whole_old_row_only(form: M
         # An old row that calls itself whole and lacks a column is none.
         change(UPDATE, (1, "a", MISSING), True, (1, "b", MISSING)),
     )
-    found = [read_change(ENTITY, entry[1]) for entry in out]
-    assert [each["after"]["big"] for each in found] == ["old", None, None, None]
-    assert [each["unavailable"] for each in found] == [[], ["big"], ["big"], ["big"]]
-    assert [each["before"] is None for each in found] == [False, True, True, True]
+    changes_written = [read_change(ENTITY, entry[1]) for entry in out]
+    assert [each["after"]["big"] for each in changes_written] == ["old", None, None, None]
+    assert [each["unavailable"] for each in changes_written] == [[], ["big"], ["big"], ["big"]]
+    assert [each["before"] is None for each in changes_written] == [False, True, True, True]
 
 
 def test_nothing_is_left_over_from_the_change_before(form: ModuleType) -> None:
@@ -128,10 +132,16 @@ def test_an_old_row_that_cannot_be_normalised_is_told_as_none(form: ModuleType) 
         change(UPDATE, (1, "\ud800", "b"), True, (2, "mended", "b")),
     )
     assert failures == []
-    found = [read_change(ENTITY, entry[1]) for entry in out if entry[1]]
-    assert [each["op"] for each in found] == ["update", "update", "delete", "delete", "create"]
-    assert [each["before"] for each in found] == [None] * 5
-    assert [each["unavailable"] for each in found] == [[], ["big"], [], [], []]
+    changes_written = [read_change(ENTITY, entry[1]) for entry in out if entry[1]]
+    assert [each["op"] for each in changes_written] == [
+        "update",
+        "update",
+        "delete",
+        "delete",
+        "create",
+    ]
+    assert [each["before"] for each in changes_written] == [None] * 5
+    assert [each["unavailable"] for each in changes_written] == [[], ["big"], [], [], []]
     assert [read_key(ENTITY, entry[0])["id"] for entry in out] == [1, 1, 1, 1, 1, 1, 2]
     assert [entry[1] is None for entry in out] == [False, False, False, True, False, True, False]
 
@@ -157,8 +167,11 @@ def test_a_row_that_was_too_large_comes_once_it_is_small_and_goes_when_it_is_del
         limit=10_000,
     )
     assert failures == []
-    found = [read_change(ENTITY, entry[1]) for entry in out if entry[1]]
-    assert [(each["op"], each["before"]) for each in found] == [("update", None), ("delete", None)]
+    changes_written = [read_change(ENTITY, entry[1]) for entry in out if entry[1]]
+    assert [(each["op"], each["before"]) for each in changes_written] == [
+        ("update", None),
+        ("delete", None),
+    ]
 
 
 def test_a_changed_key_whose_second_half_fails_leaves_no_first_half(form: ModuleType) -> None:
@@ -180,11 +193,11 @@ def test_a_record_that_is_too_large_names_its_columns_with_length_and_hash(
     assert failure.oversized == (("big", 10_000, digest),)
     letter = form.RowEncoder(PLAN, "acme", 1, 2, 5, 10_000).raw_text(failure.change)
     assert len(letter) < 10_000
-    found = json.loads(letter)
-    assert found["new"]["name"] == "b"
-    assert found["new"]["big"]["length"] == 10_000
-    assert found["new"]["big"]["sha256"] == digest
-    assert text.startswith(found["new"]["big"]["start"])
+    raw_columns = json.loads(letter)
+    assert raw_columns["new"]["name"] == "b"
+    assert raw_columns["new"]["big"]["length"] == 10_000
+    assert raw_columns["new"]["big"]["sha256"] == digest
+    assert text.startswith(raw_columns["new"]["big"]["start"])
 
 
 @pytest.mark.parametrize("sign", ["\x01", '"', "\ud800", "x", "€"])
@@ -229,7 +242,7 @@ def test_a_masked_column_that_is_too_large_gives_no_hash_away(form: ModuleType) 
         FieldSpec("big", ("big",), mask="hash"),
     ]
     fields.append(FieldSpec("copy", ("name",)))
-    _, plan = plan_of(MADE, fields)
+    _, plan = plan_of(SHAPE, fields)
     executor = form.RowEncoder(plan, "acme", 1, 2, 5, 9_000, b"key")
     bad = change(CREATE, None, False, (1, "n" * 5000, "s" * 5000))
     out: list[Any] = []
@@ -242,13 +255,13 @@ def test_a_masked_column_that_is_too_large_gives_no_hash_away(form: ModuleType) 
 def test_a_dead_letter_shows_text_where_it_can_and_hexadecimal_where_it_must(
     form: ModuleType,
 ) -> None:
-    made = shape(
+    source_shape = shape(
         [("id", "int4", "integer"), ("n", "numeric", "decimal(9,2)"), ("t", "text", "string")]
     )
-    _, plan = plan_of(made)
+    _, plan = plan_of(source_shape)
     nan = struct.pack(">hhHH", 0, 0, 0xC000, 0)
     row = pgoutput([struct.pack(">i", 7), nan, b"caf\xe9"])
-    bad = Change(made, CREATE, None, False, row, 0, HERE)
+    bad = Change(source_shape, CREATE, None, False, row, 0, HERE)
     out: list[Any] = []
     executor = form.RowEncoder(plan, "acme", 1, 2, 5)
     [failure] = executor.changes([bad], 1, CAPTURED, out)
@@ -305,7 +318,7 @@ def test_changes_are_grouped_by_shape_in_their_order(form: ModuleType) -> None:
     first = change(CREATE, None, False, (1, "a", "b"))
     second = first._replace(shape=other)
     third = first._replace(index=9)
-    assert form.by_shape([first, second, third]) == {MADE: [first, third], other: [second]}
+    assert form.by_shape([first, second, third]) == {SHAPE: [first, third], other: [second]}
 
 
 def test_a_large_row_makes_room_for_itself(form: ModuleType) -> None:

@@ -165,7 +165,7 @@ def raw(case: dict[str, Any], values: list[Any], away: set[int]) -> Any:
     )
 
 
-def change_of(case: dict[str, Any], made: Any) -> Change:
+def change_of(case: dict[str, Any], source_shape: Any) -> Change:
     old: Any = None
     if case["old"] == "full" and case["op"] != 1:
         old = raw(case, case["before"], set())
@@ -176,7 +176,9 @@ def change_of(case: dict[str, Any], made: Any) -> Change:
     away = case["away"] if case["op"] == 2 else set()
     new = None if case["op"] == 3 else raw(case, case["row"], away)
     transaction = SourceTransaction(case["name"], case["commit"], case["at"])
-    return Change(made, case["op"], old, full, new, case["index"], transaction, case["causation"])
+    return Change(
+        source_shape, case["op"], old, full, new, case["index"], transaction, case["causation"]
+    )
 
 
 @QUICK
@@ -188,9 +190,9 @@ def test_both_forms_and_fastavro_agree_on_every_change(
     columns = case["columns"]
     names = [name for name, _, _ in columns]
     keys = names[: case["keys"]]
-    made = shape(columns, wire, keys)
-    entity, plan = plan_of(made)
-    change = change_of(case, made)
+    source_shape = shape(columns, wire, keys)
+    entity, plan = plan_of(source_shape)
+    change = change_of(case, source_shape)
     outs: list[list[Any]] = []
     for module in (compiled, interpreted):
         out: list[Any] = []
@@ -213,7 +215,7 @@ def check(case: dict[str, Any], entity: Entity, change: Change, out: list[Any]) 
     for name in unsent:
         after[name] = before[name] if full else None
 
-    def shown(row: dict[str, Any]) -> dict[str, Any]:
+    def as_fields(row: dict[str, Any]) -> dict[str, Any]:
         return {name: expected(kind, row[name]) for name, kind in zip(names, types, strict=True)}
 
     def key_of(row: dict[str, Any]) -> dict[str, Any]:
@@ -221,22 +223,22 @@ def check(case: dict[str, Any], entity: Entity, change: Change, out: list[Any]) 
 
     wanted: list[tuple[str, dict[str, Any], Any, Any, list[str], int]] = []
     moved = change.op == 2 and change.old is not None and key_of(before) != key_of(after)
-    old = shown(before) if full else None
+    old = as_fields(before) if full else None
     left = [] if full else unsent
     if change.op == 3 or moved:
         wanted.append(("delete", key_of(before), old, None, [], 0))
     if change.op == 1 or moved:
-        wanted.append(("create", key_of(after), None, shown(after), left, int(moved)))
+        wanted.append(("create", key_of(after), None, as_fields(after), left, int(moved)))
     elif change.op == 2:
-        wanted.append(("update", key_of(after), old, shown(after), left, 0))
+        wanted.append(("update", key_of(after), old, as_fields(after), left, 0))
     entries = iter(out)
     for op, key, old_row, new_row, away, half in wanted:
         entry = next(entries)
         assert read_key(entity, entry[0]) == key
         number = 2 * case["index"] + half
         position = f"{case['epoch']:04X}-{case['commit']:016X}-{number:010X}"
-        found = read_change(entity, entry[1])
-        assert found == {
+        written = read_change(entity, entry[1])
+        assert written == {
             "op": op,
             "before": old_row,
             "after": new_row,
@@ -276,7 +278,7 @@ def test_a_snapshot_row_and_an_event_of_the_same_state_are_equal(
     keys = [name for name, _, _ in columns if name.startswith("k")]
     values = [data.draw(value) for value in strategies]
     codes = [code for _, code, _ in columns]
-    found = []
+    rows_read = []
     for wire, rendered in (
         (Wire.PGCOPY, pgcopy([binary(*pair) for pair in zip(codes, values, strict=True)])),
         (Wire.PGOUTPUT, pgoutput([text(*pair) for pair in zip(codes, values, strict=True)])),
@@ -293,8 +295,8 @@ def test_a_snapshot_row_and_an_event_of_the_same_state_are_equal(
             assert change["position"] == "0003-000000000000004D-0000000005"
             assert executor.keys([rendered]) == [entry[0]]
             assert executor.row(rendered) in entry[1]
-            found.append((entry, change["after"]))
-    assert all(other == found[0] for other in found)
+            rows_read.append((entry, change["after"]))
+    assert all(other == rows_read[0] for other in rows_read)
 
 
 @QUICK
@@ -307,20 +309,20 @@ def test_garbage_is_refused_alike_or_read_alike(
     framed: bool,
 ) -> None:
     """Bytes that no server sent must not crash the compiled form nor be read differently."""
-    made = shape([("id", "int4", "integer"), ("c", kind[0], kind[1])])
-    _, plan = plan_of(made)
+    source_shape = shape([("id", "int4", "integer"), ("c", kind[0], kind[1])])
+    _, plan = plan_of(source_shape)
     row = data
     if framed:
         row = struct.pack(">h", 2) + b"b" + struct.pack(">ii", 4, 7)
         row += b"b" + struct.pack(">i", len(data)) + data
-    told = []
+    results = []
     for module in (compiled, interpreted):
         out: list[Any] = []
-        change = Change(made, 1, None, False, row, 0, SourceTransaction(None, 1, None))
+        change = Change(source_shape, 1, None, False, row, 0, SourceTransaction(None, 1, None))
         failures = module.RowEncoder(plan, "acme", 1, 2, 7).changes([change], 1, CAPTURED, out)
-        told.append((out, [(str(each.error), each.kind, each.position) for each in failures]))
-    assert told[0] == told[1]
-    assert len(told[0][0]) + len(told[0][1]) == 1
+        results.append((out, [(str(each.error), each.kind, each.position) for each in failures]))
+    assert results[0] == results[1]
+    assert len(results[0][0]) + len(results[0][1]) == 1
 
 
 @pytest.mark.parametrize(
@@ -347,11 +349,11 @@ def test_garbage_is_refused_alike_or_read_alike(
 def test_infinities_become_the_extremes_that_are_written_down(
     form: ModuleType, code: str, kind: str, data: Any, wanted: Any
 ) -> None:
-    made = shape([("id", "int4", "integer"), ("c", code, kind)])
-    entity, plan = plan_of(made)
+    source_shape = shape([("id", "int4", "integer"), ("c", code, kind)])
+    entity, plan = plan_of(source_shape)
     out: list[Any] = []
     change = Change(
-        made,
+        source_shape,
         1,
         None,
         False,
@@ -399,12 +401,12 @@ def test_what_would_change_a_value_is_an_error_that_names_its_place(
 ) -> None:
     from bridge.model.specs import FieldSpec
 
-    made = shape([("id", "int4", "integer"), ("src", code, "string")])
+    source_shape = shape([("id", "int4", "integer"), ("src", code, "string")])
     fields = [FieldSpec("id", ("id",)), FieldSpec("c", ("src",), parse_type(kind))]
-    _, plan = plan_of(made, fields)
+    _, plan = plan_of(source_shape, fields)
     out: list[Any] = []
     change = Change(
-        made,
+        source_shape,
         1,
         None,
         False,

@@ -58,13 +58,13 @@ def keepalive(end: int, *, reply: bool = False) -> bytes:
     return b"k" + struct.pack(">QqB", end, 0, reply)
 
 
-def shape_of(told: Any) -> Shape | None:
-    if told.name == "unwanted":
+def shape_of(relation: Any) -> Shape | None:
+    if relation.name == "unwanted":
         return None
     columns = tuple(
-        Column(each.name, "int4", FieldType("integer"), "int4") for each in told.columns
+        Column(each.name, "int4", FieldType("integer"), "int4") for each in relation.columns
     )
-    return Shape(f"{told.namespace}.{told.name}", columns, Wire.PGOUTPUT)
+    return Shape(f"{relation.namespace}.{relation.name}", columns, Wire.PGOUTPUT)
 
 
 def fed(form: ModuleType, *frames: bytes, start: tuple[int, int] = (0, 0)) -> tuple[Any, Batch]:
@@ -129,8 +129,8 @@ def test_a_marker_is_the_causation_of_what_follows_it_in_its_transaction(
         insert(1, 5),
         commit(300),
     )
-    told = [change.causation for change in batch.changes]
-    assert told == [None, "cmd:1", "cmd:1", "cmd:ö", None]
+    causations = [change.causation for change in batch.changes]
+    assert causations == [None, "cmd:1", "cmd:1", "cmd:ö", None]
 
 
 def test_watermarks_stand_between_the_changes_around_them(frames_form: ModuleType) -> None:
@@ -203,7 +203,7 @@ def stream(sizes: list[int]) -> list[bytes]:
     return frames
 
 
-def told(batch: Batch) -> list[Any]:
+def described(batch: Batch) -> list[Any]:
     changes = [
         (each.new, each.index, each.transaction.commit, each.causation) for each in batch.changes
     ]
@@ -235,8 +235,10 @@ def test_resuming_anywhere_repeats_nothing_and_leaves_nothing_out(
             if keep:
                 again.append(frame)
         _, rest = fed(form, *again, start=(lsn, steps))
-        for one, other, both in zip(told(first), told(rest), told(whole), strict=True):
-            assert one + other == both
+        for before, other, both in zip(
+            described(first), described(rest), described(whole), strict=True
+        ):
+            assert before + other == both
 
 
 @pytest.mark.parametrize("told_before", [0, 1, 4, 9])
@@ -245,12 +247,12 @@ def test_a_checkpoint_taken_while_what_was_told_comes_again_stands_where_the_las
 ) -> None:
     frames = [relation(1, "t"), begin(200), *(insert(1, number) for number in range(9))]
     decoder, _ = fed(frames_form, *frames[: 2 + told_before])
-    place = decoder.position()
+    resume_point = decoder.position()
     # A second interruption, before the server has sent again all that was told before the first.
     for again in range(2 + told_before + 1):
-        decoder, batch = fed(frames_form, *frames[:again], start=place)
+        decoder, batch = fed(frames_form, *frames[:again], start=resume_point)
         assert not batch.changes
-        assert decoder.position() == place, f"{again} frames in"
+        assert decoder.position() == resume_point, f"{again} frames in"
 
 
 def test_a_transaction_that_is_no_longer_there_is_history_lost(frames_form: ModuleType) -> None:
@@ -272,8 +274,8 @@ def test_an_unchanged_relation_keeps_its_shape_and_a_changed_one_gets_another(
         insert(1, 3),
         commit(200),
     )
-    one, two, three = (change.shape for change in batch.changes)
-    assert one is two
+    first, two, three = (change.shape for change in batch.changes)
+    assert first is two
     assert two is not three
     assert [column.name for column in three.columns] == ["id", "more"]
 
@@ -293,10 +295,12 @@ def test_a_damaged_frame_asks_for_a_new_connection_in_both_forms(
     if data.draw(st.booleans()):
         frame = frame[: data.draw(st.integers(0, len(frame) - 1))]
     else:
-        place = data.draw(st.integers(0, len(frame) - 1))
-        frame = frame[:place] + bytes([data.draw(st.integers(0, 255))]) + frame[place + 1 :]
+        damaged_at = data.draw(st.integers(0, len(frame) - 1))
+        frame = (
+            frame[:damaged_at] + bytes([data.draw(st.integers(0, 255))]) + frame[damaged_at + 1 :]
+        )
     frames[at] = frame
-    found = []
+    results = []
     for form in (compiled_frames, interpreted_frames):
         decoder = form.Frames(shape_of)
         batch = Batch([], b"", 0)
@@ -307,9 +311,9 @@ def test_a_damaged_frame_asks_for_a_new_connection_in_both_forms(
             outcome = "refused"
         except OverflowError:
             outcome = "overflow"
-        found.append((outcome, told(batch), batch.watermarks, decoder.position()))
-    assert found[0] == found[1]
-    assert found[0][0] != "overflow"
+        results.append((outcome, described(batch), batch.watermarks, decoder.position()))
+    assert results[0] == results[1]
+    assert results[0][0] != "overflow"
 
 
 @pytest.fixture

@@ -29,14 +29,14 @@ anyhow = settings(quick, suppress_health_check=[HealthCheck.function_scoped_fixt
 def test_any_value_of_any_declared_type_is_an_entry_or_a_failure(
     form: ModuleType, key: bool
 ) -> None:
-    made = shape(
+    source_shape = shape(
         [
             ("id", "python", "string" if key else "integer"),
             *((f"f{at}", "python", kind) for at, kind in enumerate(KINDS)),
         ],
         Wire.PYTHON,
     )
-    _, plan = plan_of(made)
+    _, plan = plan_of(source_shape)
     executor = form.RowEncoder(plan, "acme", 1, 2, 5)
 
     @anyhow
@@ -47,7 +47,7 @@ def test_any_value_of_any_declared_type_is_an_entry_or_a_failure(
         out: list[Any] = []
         rows = {CREATE: (None, bad), UPDATE: (good, bad), DELETE: (bad, None)}[op]
         old, new = (None if row is None else tuple(row) for row in rows)
-        change = Change(made, op, old, True, new, 3, HERE)
+        change = Change(source_shape, op, old, True, new, 3, HERE)
         failures = executor.changes([change], 1, CAPTURED, out)
         assert len(failures) == 1 or out
         for failure in failures:

@@ -129,14 +129,14 @@ def test_any_row_reads_back_as_fastavro_wrote_it(
 def test_garbage_is_read_alike_or_refused_alike(
     compiled: ModuleType, interpreted: ModuleType, data: bytes, layout: bytes
 ) -> None:
-    told: list[Any] = []
+    results: list[Any] = []
     for module in (compiled, interpreted):
         offsets: list[int] = []
         try:
-            told.append((module.scan(data, 0, layout, offsets), offsets))
+            results.append((module.scan(data, 0, layout, offsets), offsets))
         except ValueError as error:
-            told.append(str(error))
-    assert told[0] == told[1]
+            results.append(str(error))
+    assert results[0] == results[1]
 
 
 def test_a_field_that_the_source_did_not_send_says_so() -> None:
@@ -180,12 +180,12 @@ def test_a_row_behaves_as_a_mapping_of_its_fields() -> None:
 
 
 def test_rows_are_equal_by_their_fields_wherever_they_were_written() -> None:
-    one = decoder().change(written(ENTITY, after=ROW)).after
+    row = decoder().change(written(ENTITY, after=ROW)).after
     other = decoder().change(written(ENTITY, before=ROW, transaction="x")).before
-    assert one == other
-    assert one != decoder().change(written(ENTITY, after={**ROW, "no": 8})).after
+    assert row == other
+    assert row != decoder().change(written(ENTITY, after={**ROW, "no": 8})).after
     with pytest.raises(TypeError):
-        hash(one)
+        hash(row)
 
 
 def test_an_old_writer_is_read_by_a_newer_reader_and_the_other_way_round() -> None:
@@ -241,13 +241,13 @@ def test_a_key_reads_as_the_fields_own_values() -> None:
         "l": "2024-02-29T10:00:00.000000",
     }
     fastavro.schemaless_writer(out, fastavro.parse_schema(key_schema(entity)), key)
-    found = decoder(entity).key(header(1) + out.getvalue())
-    assert list(found) == ["d", "n", "u", "s", "b", "l"]
-    assert found["d"] == date(2024, 2, 29)
-    assert found["n"] == Decimal("1.50")
-    assert str(found["u"]) == key["u"]
-    assert found["l"] == datetime(2024, 2, 29, 10)
-    assert (found["s"], found["b"]) == ("x", True)
+    key_fields = decoder(entity).key(header(1) + out.getvalue())
+    assert list(key_fields) == ["d", "n", "u", "s", "b", "l"]
+    assert key_fields["d"] == date(2024, 2, 29)
+    assert key_fields["n"] == Decimal("1.50")
+    assert str(key_fields["u"]) == key["u"]
+    assert key_fields["l"] == datetime(2024, 2, 29, 10)
+    assert (key_fields["s"], key_fields["b"]) == ("x", True)
 
 
 def test_blocks_with_a_size_as_other_writers_make_them_are_read() -> None:

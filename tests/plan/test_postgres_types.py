@@ -364,8 +364,8 @@ def test_a_type_comes_through_exactly(  # noqa: PLR0917 - pytest gives them by n
         ]
         for style in ("iso_8601", "postgres"):
             server.execute(f"SET intervalstyle = '{style}'")
-            [(shown,)] = server.execute(f"SELECT format('%s', ({literal})::{sql})").fetchall()
-            variants.append((Wire.PGOUTPUT, pgoutput([Text("1"), Text(shown)])))
+            [(server_text,)] = server.execute(f"SELECT format('%s', ({literal})::{sql})").fetchall()
+            variants.append((Wire.PGOUTPUT, pgoutput([Text("1"), Text(server_text)])))
         for wire, raw in variants:
             entity, plan = plan_of(shape(columns, wire))
             for module in (compiled, interpreted):
@@ -374,9 +374,9 @@ def test_a_type_comes_through_exactly(  # noqa: PLR0917 - pytest gives them by n
                     [raw], 1, 2, 3, CAPTURED, out
                 )
                 assert failures == [], (literal, wire)
-                found = read_change(entity, out[0][1])["after"]["c"]
-                assert found == wanted, (literal, wire, raw)
-                assert type(found) is type(wanted)
+                written_value = read_change(entity, out[0][1])["after"]["c"]
+                assert written_value == wanted, (literal, wire, raw)
+                assert type(written_value) is type(wanted)
 
 
 def test_floats_are_written_as_the_server_writes_them(server: psycopg.Connection[Any]) -> None:
@@ -390,8 +390,8 @@ def test_floats_are_written_as_the_server_writes_them(server: psycopg.Connection
     singles += [float(chance.randrange(10**5, 10**10)) for _ in range(500)]
     singles = [struct.unpack("f", struct.pack("f", value))[0] for value in singles]
     for kind, values, write in (("float8", doubles, double_text), ("float4", singles, single_text)):
-        found = server.execute(f"SELECT unnest(%s::{kind}[])::text", [values]).fetchall()
-        assert [write(value) for value in values] == [text for (text,) in found]
+        server_rows = server.execute(f"SELECT unnest(%s::{kind}[])::text", [values]).fetchall()
+        assert [write(value) for value in values] == [text for (text,) in server_rows]
 
 
 def test_not_a_number_comes_through_in_a_double(
@@ -422,11 +422,11 @@ def test_what_has_no_place_in_the_log_is_an_error_in_both_forms(
     server: psycopg.Connection[Any], form: ModuleType, sql: str, code: str, kind: str
 ) -> None:
     [row] = copied(server, f"SELECT 1::int4, {sql}")
-    [(shown,)] = server.execute(f"SELECT format('%s', {sql})").fetchall()
+    [(server_text,)] = server.execute(f"SELECT format('%s', {sql})").fetchall()
     columns = [("id", "int4", "integer"), ("c", code, kind)]
     for wire, raw in (
         (Wire.PGCOPY, row),
-        (Wire.PGOUTPUT, pgoutput([Text("1"), Text(shown)])),
+        (Wire.PGOUTPUT, pgoutput([Text("1"), Text(server_text)])),
     ):
         _, plan = plan_of(shape(columns, wire))
         out: list[Any] = []
@@ -436,15 +436,15 @@ def test_what_has_no_place_in_the_log_is_an_error_in_both_forms(
 
 
 @pytest.mark.parametrize(
-    "shown", ["-12,34 €", "12.34", "1.234,00 €", "￥1,234", "$12.3", "($1.00)"]
+    "server_text", ["-12,34 €", "12.34", "1.234,00 €", "￥1,234", "$12.3", "($1.00)"]
 )
 def test_money_in_another_countrys_form_is_an_error_and_never_another_amount(
-    form: ModuleType, shown: str
+    form: ModuleType, server_text: str
 ) -> None:
     columns = [("id", "int4", "integer"), ("c", "money", "decimal(19,2)")]
     _, plan = plan_of(shape(columns, Wire.PGOUTPUT))
     out: list[Any] = []
-    raw = pgoutput([Text("1"), Text(shown)])
+    raw = pgoutput([Text("1"), Text(server_text)])
     [failure] = form.RowEncoder(plan, "acme", 1, 2, 3).rows([raw], 1, 2, 3, CAPTURED, out)
     assert out == []
     assert failure.error.column == "c"

@@ -49,73 +49,77 @@ def inwards(
     """
     columns = [("id", "python", "integer")]
     columns += [(f"s{at}", "python", kind) for at in range(len(values))]
-    made = shape(columns, Wire.PYTHON)
-    entity, plan = plan_of(made, [KEY, field])
+    source_shape = shape(columns, Wire.PYTHON)
+    entity, plan = plan_of(source_shape, [KEY, field])
     executor = form.RowEncoder(plan, "acme", 1, 2, 3, mask_key=b"key")
-    found: list[Any] = []
+    field_values: list[Any] = []
     for _ in range(rounds):
         out: list[Any] = []
         failures = executor.changes(
-            [Change(made, 1, None, False, (1, *values), 0, SourceTransaction(None, 1, None))],
+            [
+                Change(
+                    source_shape, 1, None, False, (1, *values), 0, SourceTransaction(None, 1, None)
+                )
+            ],
             1,
             CAPTURED,
             out,
         )
         if failures:
-            found.append(str(failures[0].error))
+            field_values.append(str(failures[0].error))
         else:
-            found.append(read_change(entity, out[0][1])["after"][field.name])
-    assert all(each == found[0] for each in found)
-    return found[0]
+            field_values.append(read_change(entity, out[0][1])["after"][field.name])
+    assert all(each == field_values[0] for each in field_values)
+    return field_values[0]
 
 
-def one(**options: Any) -> FieldSpec:
+def spec(**options: Any) -> FieldSpec:
     kind = options.pop("type", None)
     return FieldSpec("f", ("s0",), parse_type(kind) if kind else None, **options)
 
 
 CASES: list[tuple[FieldSpec, Any, Any]] = [
-    (one(trim=True), "  a b  ", "a b"),
-    (one(trim=True), "   ", ""),
-    (one(zeros=10), "0000004711", "4711"),
-    (one(zeros=10), "0000000000", "0"),
-    (one(zeros=4), "00A1", "00A1"),
-    (one(zeros=3), "123456", "123456"),
-    (one(zeros=4), "", ""),
-    (one(zeros=4, type="integer"), "0012", 12),
-    (one(trim=True, zeros=4), " 0012 ", "12"),
-    (one(map={"A": "open", "C": None, "B": "done"}), "A", "open"),
-    (one(map={"A": "open", "C": None, "B": "done"}), "C", None),
-    (one(trim=True, map={"A": True, "B": False}), "A ", True),
-    (one(map={1: "open", "2": "done"}), 1, "open"),
-    (one(map={"1": 10, "2": 20}), 2, 20),
-    (one(format="%Y%m%d"), "20240229", date(2024, 2, 29)),
-    (one(format="%Y%m%d"), 20240229, date(2024, 2, 29)),
-    (one(format="%Y%m%d"), "00000000", None),
-    (one(format="%Y%m%d"), "        ", None),
-    (one(format="%H%M%S"), "000000", time()),
-    (one(format="%H%M%S"), 93000, time(9, 30)),
-    (one(format="%d.%m.%Y %H:%M"), "31.01.2024 10:30", datetime(2024, 1, 31, 10, 30)),
-    (one(format="%d %b %Y"), "31 Jan 2024", date(2024, 1, 31)),
+    (spec(trim=True), "  a b  ", "a b"),
+    (spec(trim=True), "   ", ""),
+    (spec(zeros=10), "0000004711", "4711"),
+    (spec(zeros=10), "0000000000", "0"),
+    (spec(zeros=4), "00A1", "00A1"),
+    (spec(zeros=3), "123456", "123456"),
+    (spec(zeros=4), "", ""),
+    (spec(zeros=4, type="integer"), "0012", 12),
+    (spec(trim=True, zeros=4), " 0012 ", "12"),
+    (spec(map={"A": "open", "C": None, "B": "done"}), "A", "open"),
+    (spec(map={"A": "open", "C": None, "B": "done"}), "C", None),
+    (spec(trim=True, map={"A": True, "B": False}), "A ", True),
+    (spec(map={1: "open", "2": "done"}), 1, "open"),
+    (spec(map={"1": 10, "2": 20}), 2, 20),
+    (spec(format="%Y%m%d"), "20240229", date(2024, 2, 29)),
+    (spec(format="%Y%m%d"), 20240229, date(2024, 2, 29)),
+    (spec(format="%Y%m%d"), "00000000", None),
+    (spec(format="%Y%m%d"), "        ", None),
+    (spec(format="%H%M%S"), "000000", time()),
+    (spec(format="%H%M%S"), 93000, time(9, 30)),
+    (spec(format="%d.%m.%Y %H:%M"), "31.01.2024 10:30", datetime(2024, 1, 31, 10, 30)),
+    (spec(format="%d %b %Y"), "31 Jan 2024", date(2024, 1, 31)),
     (
-        one(format="%Y-%m-%d %H:%M:%S", zone="Europe/Berlin"),
+        spec(format="%Y-%m-%d %H:%M:%S", zone="Europe/Berlin"),
         "2024-07-01 12:00:00",
         datetime(2024, 7, 1, 10, tzinfo=UTC),
     ),
     # The hour that comes twice: the first of the two.
     (
-        one(format="%Y-%m-%d %H:%M:%S", zone="Europe/Berlin"),
+        spec(format="%Y-%m-%d %H:%M:%S", zone="Europe/Berlin"),
         "2024-10-27 02:30:00",
         datetime(2024, 10, 27, 0, 30, tzinfo=UTC),
     ),
-    (one(zone="Europe/Berlin"), "2024-01-01T12:00", datetime(2024, 1, 1, 11, tzinfo=UTC)),
-    (one(unit="0.01", type="decimal(9,2)"), "1234", Decimal("12.34")),
-    (one(mask="drop"), "x", None),
-    (one(mask="hash"), "Jo", hmac.new(b"key", b"Jo", hashlib.sha256).hexdigest()),
-    (one(code_page="cp037"), "ÄB".encode("cp037"), "ÄB"),
-    (one(code_page="cp1252", trim=True, map={"Ä": "a"}), b"\xc4 ", "a"),
-    (one(call="tests.plan.test_transforms:twice", type="integer"), 21, 42),
-    (one(call="tests.plan.test_transforms:twice", type="integer"), 13, None),
+    (spec(zone="Europe/Berlin"), "2024-01-01T12:00", datetime(2024, 1, 1, 11, tzinfo=UTC)),
+    (spec(unit="0.01", type="decimal(9,2)"), "1234", Decimal("12.34")),
+    (spec(mask="drop"), "x", None),
+    (spec(mask="hash"), "Jo", hmac.new(b"key", b"Jo", hashlib.sha256).hexdigest()),
+    (spec(code_page="cp037"), "ÄB".encode("cp037"), "ÄB"),
+    (spec(code_page="cp1252", trim=True, map={"Ä": "a"}), b"\xc4 ", "a"),
+    (spec(call="tests.plan.test_transforms:twice", type="integer"), 21, 42),
+    (spec(call="tests.plan.test_transforms:twice", type="integer"), 13, None),
 ]
 
 
@@ -127,21 +131,21 @@ def test_a_transform_gives(form: ModuleType, field: FieldSpec, value: Any, wante
 
 
 REFUSED: list[tuple[FieldSpec, Any, str]] = [
-    (one(zeros=10), "4711", "step 'zeros': 4 digits where `zeros` says 10"),
-    (one(map={"A": "open"}), "B", "step 'map': a value that `map` doesn't list: 'B'"),
-    (one(format="%Y%m%d"), "20230229", "no moment"),
-    (one(format="%Y%m%d"), "2023-02-01", "isn't written as '%Y%m%d'"),
-    (one(format="%Y%m%d %p"), "x", "isn't written as"),
+    (spec(zeros=10), "4711", "step 'zeros': 4 digits where `zeros` says 10"),
+    (spec(map={"A": "open"}), "B", "step 'map': a value that `map` doesn't list: 'B'"),
+    (spec(format="%Y%m%d"), "20230229", "no moment"),
+    (spec(format="%Y%m%d"), "2023-02-01", "isn't written as '%Y%m%d'"),
+    (spec(format="%Y%m%d %p"), "x", "isn't written as"),
     (
-        one(format="%Y-%m-%d %H:%M", zone="Europe/Berlin"),
+        spec(format="%Y-%m-%d %H:%M", zone="Europe/Berlin"),
         "2024-03-31 02:30",
         "Europe/Berlin skipped when its clocks changed",
     ),
-    (one(unit="0.01", type="decimal(9,1)"), "1234", "1 digits after the point"),
-    (one(code_page="ascii"), b"\xff", "ascii"),
-    (one(call="tests.plan.test_transforms:fails", type="integer"), 1, "RuntimeError: secret 4711"),
-    (one(call="tests.plan.test_transforms:leaves", type="integer"), 1, "raised SystemExit: 0"),
-    (one(type="integer"), "abc", "'abc'"),
+    (spec(unit="0.01", type="decimal(9,1)"), "1234", "1 digits after the point"),
+    (spec(code_page="ascii"), b"\xff", "ascii"),
+    (spec(call="tests.plan.test_transforms:fails", type="integer"), 1, "RuntimeError: secret 4711"),
+    (spec(call="tests.plan.test_transforms:leaves", type="integer"), 1, "raised SystemExit: 0"),
+    (spec(type="integer"), "abc", "'abc'"),
 ]
 
 
@@ -163,15 +167,15 @@ def test_columns_are_joined_into_one_moment(form: ModuleType) -> None:
 
 def test_a_masked_value_shows_in_no_error_and_no_dead_letter(form: ModuleType) -> None:
     field = FieldSpec("f", ("s0",), map={"A": "a"}, mask="hash")
-    told = inwards(form, field, ("Jane Doe",))
-    assert "Jane" not in told
-    assert "map" in told
-    made = shape([("id", "int4", "integer"), ("s0", "text", "string")])
-    _, plan = plan_of(made, [KEY, field])
+    errors = inwards(form, field, ("Jane Doe",))
+    assert "Jane" not in errors
+    assert "map" in errors
+    source_shape = shape([("id", "int4", "integer"), ("s0", "text", "string")])
+    _, plan = plan_of(source_shape, [KEY, field])
     executor = form.RowEncoder(plan, "acme", 1, 2, 3, mask_key=b"key")
     out: list[Any] = []
     change = Change(
-        made,
+        source_shape,
         1,
         None,
         False,
@@ -188,42 +192,46 @@ def test_a_call_that_raises_on_a_masked_field_hides_what_it_says(form: ModuleTyp
     field = FieldSpec(
         "f", ("s0",), parse_type("string"), mask="hash", call="tests.plan.test_transforms:fails"
     )
-    told = inwards(form, field, ("Jane Doe",))
-    assert "RuntimeError" in told
-    assert "secret" not in told
+    errors = inwards(form, field, ("Jane Doe",))
+    assert "RuntimeError" in errors
+    assert "secret" not in errors
 
 
 def test_a_dropped_field_is_null_even_where_the_source_did_not_send_it(form: ModuleType) -> None:
-    made = shape([("id", "python", "integer"), ("s0", "python", "string")], Wire.PYTHON)
-    entity, plan = plan_of(made, [KEY, one(mask="drop")])
+    source_shape = shape([("id", "python", "integer"), ("s0", "python", "string")], Wire.PYTHON)
+    entity, plan = plan_of(source_shape, [KEY, spec(mask="drop")])
     out: list[Any] = []
-    change = Change(made, 2, None, False, (1, MISSING), 0, SourceTransaction(None, 1, None))
+    change = Change(source_shape, 2, None, False, (1, MISSING), 0, SourceTransaction(None, 1, None))
     assert form.RowEncoder(plan, "acme", 1, 2, 3).changes([change], 1, CAPTURED, out) == []
     assert read_change(entity, out[0][1])["unavailable"] == []
 
 
 def test_the_same_text_and_number_are_not_taken_for_one_another(form: ModuleType) -> None:
     """Remembered results go by type as well: 1, True and "1" are three values."""
-    made = shape([("id", "python", "integer"), ("s0", "python", "string")], Wire.PYTHON)
-    entity, plan = plan_of(made, [KEY, one(map={"1": "one", "true": "yes", "1.0": "float"})])
+    source_shape = shape([("id", "python", "integer"), ("s0", "python", "string")], Wire.PYTHON)
+    entity, plan = plan_of(
+        source_shape, [KEY, spec(map={"1": "one", "true": "yes", "1.0": "float"})]
+    )
     executor = form.RowEncoder(plan, "acme", 1, 2, 3)
-    found = []
+    values = []
     for value in (1, True, "1", 1.0, 1, True):
         out: list[Any] = []
-        change = Change(made, 1, None, False, (1, value), 0, SourceTransaction(None, 1, None))
+        change = Change(
+            source_shape, 1, None, False, (1, value), 0, SourceTransaction(None, 1, None)
+        )
         assert executor.changes([change], 1, CAPTURED, out) == []
-        found.append(read_change(entity, out[0][1])["after"]["f"])
-    assert found == ["one", "yes", "one", "float", "one", "yes"]
+        values.append(read_change(entity, out[0][1])["after"]["f"])
+    assert values == ["one", "yes", "one", "float", "one", "yes"]
 
 
 # -- configuration -------------------------------------------------------------------------
 
 WRONG: list[tuple[FieldSpec, str]] = [
-    (one(code_page="cp9999"), "code page 'cp9999' is not known"),
-    (one(zone="Europe/Atlantis"), "time zone 'Europe/Atlantis' is not known"),
-    (one(format="yyyy"), "names no part of a date"),
-    (one(call="no.such.module:f", type="string"), "can't be imported"),
-    (one(call="tests.plan.test_transforms:KEY", type="string"), "not a function"),
+    (spec(code_page="cp9999"), "code page 'cp9999' is not known"),
+    (spec(zone="Europe/Atlantis"), "time zone 'Europe/Atlantis' is not known"),
+    (spec(format="yyyy"), "names no part of a date"),
+    (spec(call="no.such.module:f", type="string"), "can't be imported"),
+    (spec(call="tests.plan.test_transforms:KEY", type="string"), "not a function"),
 ]
 
 
@@ -231,41 +239,41 @@ WRONG: list[tuple[FieldSpec, str]] = [
 def test_a_transform_that_cannot_work_is_a_configuration_error_that_names_the_field(
     form: ModuleType, field: FieldSpec, reason: str
 ) -> None:
-    made = shape([("id", "python", "integer"), ("s0", "python", "string")], Wire.PYTHON)
+    source_shape = shape([("id", "python", "integer"), ("s0", "python", "string")], Wire.PYTHON)
     with pytest.raises(ConfigurationError, match=r"erp\.order, field 'f'") as caught:
-        form.RowEncoder(plan_of(made, [KEY, field])[1], "acme", 1, 2, 3)
+        form.RowEncoder(plan_of(source_shape, [KEY, field])[1], "acme", 1, 2, 3)
     assert reason in str(caught.value)
 
 
 def test_a_hash_without_a_key_is_refused(form: ModuleType) -> None:
-    made = shape([("id", "python", "integer"), ("s0", "python", "string")], Wire.PYTHON)
+    source_shape = shape([("id", "python", "integer"), ("s0", "python", "string")], Wire.PYTHON)
     with pytest.raises(ConfigurationError, match="mask_key"):
-        form.RowEncoder(plan_of(made, [KEY, one(mask="hash")])[1], "acme", 1, 2, 3)
+        form.RowEncoder(plan_of(source_shape, [KEY, spec(mask="hash")])[1], "acme", 1, 2, 3)
 
 
 # -- outwards ------------------------------------------------------------------------------
 
 DIGITS = st.text("0123456789", min_size=1, max_size=8)
 INVERTIBLE: list[tuple[FieldSpec, str, st.SearchStrategy[Any]]] = [
-    (one(), "string", st.text(st.characters(exclude_categories=["Cs"]), max_size=10)),
+    (spec(), "string", st.text(st.characters(exclude_categories=["Cs"]), max_size=10)),
     (
-        one(zeros=8),
+        spec(zeros=8),
         "string",
         DIGITS.map(lambda text: text.zfill(8)) | st.sampled_from(["A01", "00B"]),
     ),
-    (one(zeros=8, type="integer"), "string", DIGITS.map(lambda text: text.zfill(8))),
-    (one(map={"A": "open", "B": True, "C": 3}, type="string"), "string", st.sampled_from("ABC")),
-    (one(map={"1": "open", "2": "done"}), "integer", st.sampled_from([1, 2])),
+    (spec(zeros=8, type="integer"), "string", DIGITS.map(lambda text: text.zfill(8))),
+    (spec(map={"A": "open", "B": True, "C": 3}, type="string"), "string", st.sampled_from("ABC")),
+    (spec(map={"1": "open", "2": "done"}), "integer", st.sampled_from([1, 2])),
     (
-        one(code_page="cp037"),
+        spec(code_page="cp037"),
         "bytes",
         st.text("ABCÄÖ 123", max_size=9).map(lambda text: text.encode("cp037")),
     ),
-    (one(trim=True), "string", st.text("ab", max_size=5)),
-    (one(unit="0.25", type="decimal(12,2)"), "integer", st.integers(-(10**6), 10**6)),
-    (one(), "integer", st.integers(-(2**63), 2**63 - 1)),
-    (one(), "decimal(9,2)", st.decimals(-99, 99, places=2)),
-    (one(), "uuid", st.uuids()),
+    (spec(trim=True), "string", st.text("ab", max_size=5)),
+    (spec(unit="0.25", type="decimal(12,2)"), "integer", st.integers(-(10**6), 10**6)),
+    (spec(), "integer", st.integers(-(2**63), 2**63 - 1)),
+    (spec(), "decimal(9,2)", st.decimals(-99, 99, places=2)),
+    (spec(), "uuid", st.uuids()),
 ]
 
 
@@ -278,40 +286,40 @@ def test_outwards_is_the_inverse_of_inwards(
     field, kind, strategy = case
     value = data.draw(strategy)
     inside = inwards(interpreted, field, (value,), kind, rounds=1)
-    made = shape([("id", "python", "integer"), ("s0", "python", kind)], Wire.PYTHON)
-    _, plan = plan_of(made, [KEY, field])
+    source_shape = shape([("id", "python", "integer"), ("s0", "python", kind)], Wire.PYTHON)
+    _, plan = plan_of(source_shape, [KEY, field])
     assert to_source(plan, {"f": inside}) == {"s0": value}
 
 
 def plan_for(*fields: FieldSpec, kind: str = "string") -> Any:
-    made = shape([("id", "int4", "integer"), ("s0", "text", kind), ("s1", "text", kind)])
-    return plan_of(made, [KEY, *fields])[1]
+    source_shape = shape([("id", "int4", "integer"), ("s0", "text", kind), ("s1", "text", kind)])
+    return plan_of(source_shape, [KEY, *fields])[1]
 
 
 def test_any_of_several_values_and_null_are_turned_too() -> None:
-    plan = plan_for(one(zeros=4))
+    plan = plan_for(spec(zeros=4))
     assert to_source(plan, {"f": ["1", "22"], "id": "7"}) == {"s0": ["0001", "0022"], "id": 7}
     assert to_source(plan, {"f": None}) == {"s0": None}
 
 
 def test_an_instant_is_asked_for_in_the_local_time_of_its_zone() -> None:
-    plan = plan_for(one(zone="Europe/Berlin"), kind="local_timestamp")
-    asked = to_source(plan, {"f": "2024-07-01T10:00:00Z"})
-    assert asked == {"s0": datetime(2024, 7, 1, 12)}
+    plan = plan_for(spec(zone="Europe/Berlin"), kind="local_timestamp")
+    source_values = to_source(plan, {"f": "2024-07-01T10:00:00Z"})
+    assert source_values == {"s0": datetime(2024, 7, 1, 12)}
 
 
 def test_a_date_written_as_text_is_asked_for_as_that_text() -> None:
-    assert to_source(plan_for(one(format="%Y%m%d")), {"f": "2024-01-31"}) == {"s0": "20240131"}
+    assert to_source(plan_for(spec(format="%Y%m%d")), {"f": "2024-01-31"}) == {"s0": "20240131"}
 
 
 @pytest.mark.parametrize(
     ("field", "values", "reason"),
     [
-        (one(), {"nope": 1}, "has no field 'nope'; it has id, f"),
-        (one(map={"A": "open"}), {"f": "shut"}, "not a value of its `map` (open): 'shut'"),
-        (one(type="integer"), {"f": "x"}, "field 'f'"),
-        (one(mask="hash"), {"f": "x"}, "`mask`"),
-        (one(call="a:b", type="string"), {"f": "x"}, "`call`"),
+        (spec(), {"nope": 1}, "has no field 'nope'; it has id, f"),
+        (spec(map={"A": "open"}), {"f": "shut"}, "not a value of its `map` (open): 'shut'"),
+        (spec(type="integer"), {"f": "x"}, "field 'f'"),
+        (spec(mask="hash"), {"f": "x"}, "`mask`"),
+        (spec(call="a:b", type="string"), {"f": "x"}, "`call`"),
         (FieldSpec("f", ("s0", "s1"), format="%Y%m%d"), {"f": "x"}, "one column"),
     ],
 )
@@ -353,7 +361,7 @@ def test_lookups_by_fields_that_lead_nowhere_are_found_before_anything_runs() ->
 
 
 def test_entity_type_and_plan_agree_on_what_a_transform_becomes() -> None:
-    made = shape(
+    source_shape = shape(
         [("id", "int4", "integer"), ("n", "int4", "integer"), ("p", "numeric", "decimal(9,2)")]
     )
     fields = (
@@ -366,7 +374,7 @@ def test_entity_type_and_plan_agree_on_what_a_transform_becomes() -> None:
         FieldSpec("hashed", ("n",), mask="hash"),
     )
     spec = EntitySpec("erp", "order", "public.t", (), fields)
-    entity = entity_type(spec, made)
+    entity = entity_type(spec, source_shape)
     assert [str(field.type) for field in entity.fields] == [
         "integer",
         "decimal(21,2)",
@@ -376,6 +384,6 @@ def test_entity_type_and_plan_agree_on_what_a_transform_becomes() -> None:
         "timestamp",
         "string",
     ]
-    assert [step.target for step in make_plan(spec, entity, made).steps] == [
+    assert [step.target for step in make_plan(spec, entity, source_shape).steps] == [
         field.type for field in entity.fields
     ]

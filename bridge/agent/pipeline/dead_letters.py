@@ -73,7 +73,7 @@ class DeadLetterEntries:
                 entity=event.entity if event else record.topic.partition(".")[2],
                 key=key_of_event(event) if event else "",
                 event_id=letter.event_id or "",
-                place=offset_text,
+                location=offset_text,
                 attempts=attempts,
                 show=f"bridgectl dead show {letter.event_id or offset_text}",
                 traceback=letter.traceback or "",

@@ -44,7 +44,7 @@ class DemoTally:
             case Handled():
                 self.handled[notice.outcome] += 1
             case RowsRead():
-                self.reads += notice.asked
+                self.reads += notice.reads
                 self.queries += notice.queries
             case _:
                 pass

@@ -81,8 +81,8 @@ async def group_rows(log: Log, groups: Mapping[str, GroupInfo]) -> list[dict[str
         {
             "group": lag.group,
             "members": len(groups[lag.group].members),
-            "topic": lag.place.topic,
-            "partition": lag.place.partition,
+            "topic": lag.partition.topic,
+            "partition": lag.partition.partition,
             "committed": lag.committed,
             "end": lag.end,
             "lag": lag.records,

@@ -51,7 +51,7 @@ async def _letter(value: bytes, ids: SchemaIds) -> DeadLetter | None:
         return None
     text = await ids.text(value)
     try:
-        found = system_records.decode("dead", value[framing.HEADER_SIZE :], parse_bounded(text))
+        letter = system_records.decode("dead", value[framing.HEADER_SIZE :], parse_bounded(text))
     except Exception:  # noqa: BLE001 - whatever it is, it is no letter
         return None
-    return found if isinstance(found, DeadLetter) else None
+    return letter if isinstance(letter, DeadLetter) else None

@@ -35,7 +35,7 @@ def ranges(
 
     Each group has an offset in each partition.
     """
-    found = []
+    ordered_ranges = []
     for partition, (start, stop) in spans.items():
         inside = {
             committed[partition]
@@ -48,8 +48,8 @@ def ranges(
                 waiting = frozenset(
                     group for group, at in commits.items() if at[partition] <= first
                 )
-                found.append(Range(partition, first, last, waiting))
-    return sorted(found, key=lambda each: (len(each.waiting), each.partition, each.start))
+                ordered_ranges.append(Range(partition, first, last, waiting))
+    return sorted(ordered_ranges, key=lambda each: (len(each.waiting), each.partition, each.start))
 
 
 def is_behind(spans: Mapping[int, tuple[int, int]], committed: Mapping[int, int]) -> bool:

@@ -20,78 +20,78 @@ COPIED = "copied"
 class CopyState:
     """What earlier runs did. Made by `load`, after the copy's producer was opened."""
 
-    def __init__(self, topic: str, found: dict[str, Any]) -> None:
+    def __init__(self, topic: str, values: dict[str, Any]) -> None:
         self._topic = topic
-        self._found = found
+        self._values = values
 
     @classmethod
     async def load(cls, target: Log, bridge: str, source: str) -> CopyState:
         """Read it. Raises ConfigurationError when the target was copied from another log."""
         topic = internal_topic(bridge, COPIED)
         await target.create_topics([TopicSpec(topic, "compact", 1)])
-        found = await _newest(target, TopicPartition(topic, 0))
-        known = found.get("source", {"name": source})["name"]
-        if known != source:
+        values = await _newest(target, TopicPartition(topic, 0))
+        copied_from = values.get("source", {"name": source})["name"]
+        if copied_from != source:
             raise ConfigurationError(
-                f"{target.name} was copied from {known}, not from {source}: copy into a log of "
+                f"{target.name} was copied from {copied_from}, not from {source}: copy into a log of "
                 "its own"
             )
-        return cls(topic, found)
+        return cls(topic, values)
 
-    def next_offset(self, place: TopicPartition) -> int | None:
+    def next_offset(self, partition: TopicPartition) -> int | None:
         """The first offset of the source that was not copied."""
-        told = self._found.get(f"at:{place.topic}/{place.partition}")
-        return None if told is None else int(told["next"])
+        offset = self._values.get(f"at:{partition.topic}/{partition.partition}")
+        return None if offset is None else int(offset["next"])
 
     def group_offsets(self, group: str, topic: str) -> dict[int, int]:
         """Where a group goes on in the target, by partition, as far as that is known."""
-        told = self._found.get(f"group:{topic}/{group}", {})
-        return {int(number): int(at) for number, at in told.items()}
+        offsets = self._values.get(f"group:{topic}/{group}", {})
+        return {int(number): int(at) for number, at in offsets.items()}
 
     def ends(self, topic: str) -> dict[int, int] | None:
         """Where the target's partitions ended when the last copy was complete; None: it wasn't."""
-        told = self._found.get("done")
-        if told is None:
+        ends = self._values.get("done")
+        if ends is None:
             return None
-        return {int(number): int(at) for number, at in told.get(topic, {}).items()}
+        return {int(number): int(at) for number, at in ends.get(topic, {}).items()}
 
     async def begin(self, target: Log, source: str) -> None:
         """A run begins: until it ends, nothing is said of the ends."""
-        self._found.pop("done", None)
-        self._found["source"] = {"name": source}
+        self._values.pop("done", None)
+        self._values["source"] = {"name": source}
         await target.append(
-            self._topic, [_entry("source", self._found["source"]), Entry(b"done", None)]
+            self._topic, [_entry("source", self._values["source"]), Entry(b"done", None)]
         )
 
-    async def copied(self, transaction: Transaction, place: TopicPartition, upto: int) -> None:
+    async def copied(self, transaction: Transaction, partition: TopicPartition, upto: int) -> None:
         """With this transaction everything below `upto` is copied."""
-        await self._put(transaction, f"at:{place.topic}/{place.partition}", {"next": upto})
+        await self._put(transaction, f"at:{partition.topic}/{partition.partition}", {"next": upto})
 
     async def place_group(
         self, transaction: Transaction, group: str, topic: str, offsets: Mapping[int, int]
     ) -> None:
         """With this transaction it is known where a group goes on in these partitions."""
-        told = {**self.group_offsets(group, topic), **offsets}
+        placed = {**self.group_offsets(group, topic), **offsets}
         await self._put(
-            transaction, f"group:{topic}/{group}", {str(at): told[at] for at in sorted(told)}
+            transaction, f"group:{topic}/{group}", {str(at): placed[at] for at in sorted(placed)}
         )
 
     async def forget_group(self, transaction: Transaction, group: str, topic: str) -> None:
         """The group has handled all that was copied so far."""
-        if self._found.pop(f"group:{topic}/{group}", None) is not None:
+        if self._values.pop(f"group:{topic}/{group}", None) is not None:
             key = f"group:{topic}/{group}".encode()
             await transaction.append(self._topic, [Entry(key, None)])
 
     async def done(self, target: Log, ends: Mapping[TopicPartition, int]) -> None:
         """A run is complete."""
-        told: dict[str, dict[str, int]] = {}
-        for place, end in ends.items():
-            told.setdefault(place.topic, {})[str(place.partition)] = end
-        self._found["done"] = told
-        await target.append(self._topic, [_entry("done", told)])
+        by_topic: dict[str, dict[str, int]] = {}
+        for partition, end in ends.items():
+            by_topic.setdefault(partition.topic, {})[str(partition.partition)] = end
+        self._values["done"] = by_topic
+        await target.append(self._topic, [_entry("done", by_topic)])
 
     async def _put(self, transaction: Transaction, key: str, value: Any) -> None:
-        self._found[key] = value
+        self._values[key] = value
         await transaction.append(self._topic, [_entry(key, value)])
 
 
@@ -99,14 +99,14 @@ def _entry(key: str, value: Any) -> Entry:
     return Entry(key.encode(), json.dumps(value, separators=(",", ":")).encode())
 
 
-async def _newest(log: Log, place: TopicPartition) -> dict[str, Any]:
+async def _newest(log: Log, partition: TopicPartition) -> dict[str, Any]:
     """The last value of each key."""
-    found: dict[str, Any] = {}
-    async for records in read_to_end(log, await log.beginning_offsets([place])):
+    values: dict[str, Any] = {}
+    async for records in read_to_end(log, await log.beginning_offsets([partition])):
         for record in records:
             key = (record.key or b"").decode()
             if record.value is None:
-                found.pop(key, None)
+                values.pop(key, None)
             else:
-                found[key] = json.loads(record.value)
-    return found
+                values[key] = json.loads(record.value)
+    return values

@@ -31,26 +31,28 @@ def commits_of(
     groups: Mapping[str, GroupInfo], topic: str, begins: Mapping[TopicPartition, int]
 ) -> dict[str, dict[int, int]]:
     """Where each group that reads a topic goes on there, by partition."""
-    first = {place.partition: at for place, at in begins.items() if place.topic == topic}
+    first = {
+        partition.partition: at for partition, at in begins.items() if partition.topic == topic
+    }
     commits: dict[str, dict[int, int]] = {}
     for group in groups.values():
-        for place, offset in group.committed.items():
-            if place.topic == topic:
+        for partition, offset in group.committed.items():
+            if partition.topic == topic:
                 mine = commits.setdefault(group.name, dict(first))
-                mine[place.partition] = max(offset, mine[place.partition])
+                mine[partition.partition] = max(offset, mine[partition.partition])
     return commits
 
 
 def ordered(
-    there: Mapping[str, TopicInfo], bridge: str, leave_out: Iterable[str]
+    topics: Mapping[str, TopicInfo], bridge: str, leave_out: Iterable[str]
 ) -> dict[str, TopicInfo]:
     """This bridge's topics; the checkpoints last, since they say that the rest is there."""
     left = {internal_topic(bridge, name) for name in (SCHEMAS, SCHEMA_IDS, COPIED)} | {*leave_out}
     mine = (f"{bridge}.", f"_{bridge}.")
     last = internal_topic(bridge, POSITIONS)
-    names = (name for name in there if name.startswith(mine) and name not in left)
+    names = (name for name in topics if name.startswith(mine) and name not in left)
     ordered = sorted(names, key=lambda name: (name == last, name.startswith("_"), name))
-    return {name: there[name] for name in ordered}
+    return {name: topics[name] for name in ordered}
 
 
 def places_of(topics: Mapping[str, TopicInfo]) -> list[TopicPartition]:
@@ -65,7 +67,7 @@ def check_members(groups: Mapping[str, GroupInfo], topics: Mapping[str, TopicInf
     busy = [
         group.name
         for group in groups.values()
-        if group.members and any(place.topic in topics for place in group.committed)
+        if group.members and any(partition.topic in topics for partition in group.committed)
     ]
     if busy:
         raise Rejected(
@@ -83,9 +85,12 @@ async def check_untouched(
     for topic, info in topics.items():
         mine = places_of({topic: info})
         ends = state.ends(topic)
-        if ends is None and any(state.next_offset(place) is not None for place in mine):
+        if ends is None and any(state.next_offset(partition) is not None for partition in mine):
             continue  # An earlier run was interrupted: its end isn't known.
-        since = {place: (ends or {}).get(place.partition, begins[place]) for place in mine}
+        since = {
+            partition: (ends or {}).get(partition.partition, begins[partition])
+            for partition in mine
+        }
         if await _anything(target, since):
             raise ConfigurationError(
                 f"{target.name}: topic {topic} holds records that were not copied from "

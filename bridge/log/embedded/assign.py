@@ -19,31 +19,31 @@ def assign(
     load = dict.fromkeys(sorted(members), 0)
     homeless: list[tuple[int, str]] = []
     topics = sorted(partitions)
-    for place, topic in topics:
-        owner = held.get(place)
+    for partition_id, topic in topics:
+        owner = held.get(partition_id)
         if owner is not None and topic in members.get(owner, ()):
-            target[place] = owner
+            target[partition_id] = owner
             load[owner] += 1
         else:
-            homeless.append((place, topic))
+            homeless.append((partition_id, topic))
     wanting = {
         topic: [name for name in load if topic in members[name]] for topic in {t for _, t in topics}
     }
-    for place, topic in homeless:
+    for partition_id, topic in homeless:
         if wanting[topic]:
             least = min(wanting[topic], key=load.__getitem__)
-            target[place] = least
+            target[partition_id] = least
             load[least] += 1
     moved = True
     while moved:
         moved = False
-        for place, topic in topics:
-            if place not in target:
+        for partition_id, topic in topics:
+            if partition_id not in target:
                 continue
-            owner = target[place]
+            owner = target[partition_id]
             least = min(wanting[topic], key=load.__getitem__)
             if load[owner] > load[least] + 1:
-                target[place] = least
+                target[partition_id] = least
                 load[owner] -= 1
                 load[least] += 1
                 moved = True

@@ -60,8 +60,8 @@ async def compact(store: EmbeddedStore, topic: StoredTopic, *, force: bool) -> i
     gone = 0
     for partition in topic.partitions:
         if topic.spec.cleanup == "compact":
-            while found := await _learn(store, partition, topic.spec, force=force):
-                gone += await _rewrite(store, found)
+            while round_ := await _learn(store, partition, topic.spec, force=force):
+                gone += await _rewrite(store, round_)
         elif topic.spec.retention_ms is not None:
             oldest = store.clock() - topic.spec.retention_ms
             gone += await store.writer.run(
@@ -134,33 +134,33 @@ def _old(
     return horizon, records
 
 
-async def _rewrite(store: EmbeddedStore, found: _Round) -> int:
+async def _rewrite(store: EmbeddedStore, round_: _Round) -> int:
     at, gone = 0, 0
-    while at < found.upto:
-        at, less = await store.writer.run(lambda c, at=at: _slice(c, found, at))  # type: ignore[misc]
+    while at < round_.upto:
+        at, less = await store.writer.run(lambda c, at=at: _slice(c, round_, at))  # type: ignore[misc]
         gone += less
     await store.writer.run(
         lambda c: (
             c.execute(
                 "UPDATE partition SET cleaned = max(cleaned, ?) WHERE id = ?",
-                (found.upto, found.partition),
+                (round_.upto, round_.partition),
             ).rowcount
         )
     )
     return gone
 
 
-def _slice(connection: sqlite3.Connection, found: _Round, at: int) -> tuple[int, int]:
+def _slice(connection: sqlite3.Connection, round_: _Round, at: int) -> tuple[int, int]:
     """Rewrite some batches; where the next ones begin and how many records went."""
-    low = found.partition << SHIFT
+    low = round_.partition << SHIFT
     rows = connection.execute(
         "SELECT id, last, data FROM batch WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?",
-        (low | at, (low | found.upto) - 1, _BATCHES_A_SLICE),
+        (low | at, (low | round_.upto) - 1, _BATCHES_A_SLICE),
     ).fetchall()
     if not rows:
-        return found.upto, 0
+        return round_.upto, 0
     records = [record for number, _, data in rows for record in decode(data, "", 0, number - low)]
-    kept = [record for record in records if found.keeps(record)]
+    kept = [record for record in records if round_.keeps(record)]
     after = max(rows[-1][1] + 1, at + 1)
     gone = len(records) - len(kept)
     cut = [*chunks([len(record.value or b"") for record in kept])] if kept else []
@@ -168,23 +168,23 @@ def _slice(connection: sqlite3.Connection, found: _Round, at: int) -> tuple[int,
         return after, 0
     connection.executemany("DELETE FROM batch WHERE id = ?", ((row[0],) for row in rows))
     for start, end in cut:
-        some = kept[start:end]
-        base = some[0].offset
-        offsets = [record.offset - base for record in some]
+        chunk = kept[start:end]
+        base = chunk[0].offset
+        offsets = [record.offset - base for record in chunk]
         gaps = offsets[-1] != len(offsets) - 1
-        _, _, _, times, keys, values, headers = zip(*some, strict=True)
+        _, _, _, times, keys, values, headers = zip(*chunk, strict=True)
         connection.execute(
             "INSERT INTO batch VALUES (?, ?, ?, ?, ?)",
             (
                 low | base,
-                some[-1].offset,
-                len(some),
+                chunk[-1].offset,
+                len(chunk),
                 max(times),
                 encode(keys, values, headers, times, offsets if gaps else None),
             ),
         )
     connection.execute(
-        "UPDATE partition SET records = records - ? WHERE id = ?", (gone, found.partition)
+        "UPDATE partition SET records = records - ? WHERE id = ?", (gone, round_.partition)
     )
     return after, gone
 

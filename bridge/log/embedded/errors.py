@@ -30,9 +30,9 @@ def named(error: sqlite3.Error, path: Path, *, committing: bool = False) -> Exce
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
         return error  # Not from SQLite but from how it was called.
-    found = _named(error, code & 0xFF, path, committing=committing)
-    found.__cause__ = error
-    return found
+    translated = _named(error, code & 0xFF, path, committing=committing)
+    translated.__cause__ = error
+    return translated
 
 
 def not_made(error: OSError, path: Path) -> BridgeError:

@@ -92,14 +92,14 @@ def check_location(path: Path, network: Callable[[Path], str | None] = network_f
     """
     try:
         make_private_folder(path.parent)
-        found = network(path.parent)
+        network_type = network(path.parent)
     except OSError as error:
         raise ConfigurationError(
             f"the folder of the embedded log {path} can't be used: {error.strerror}"
         ) from error
-    if found is not None:
+    if network_type is not None:
         raise ConfigurationError(
-            f"the embedded log {path} lies on a network file system ({found}), where two machines "
+            f"the embedded log {path} lies on a network file system ({network_type}), where two machines "
             "could destroy it: put it on a local disk, or use Kafka (log: kafka://...)"
         )
 

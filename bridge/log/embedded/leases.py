@@ -97,10 +97,10 @@ def rebalance(
     """Show life (again), give back `release`, take what is free and meant for this member."""
     if not renew(connection, me, now):
         enter(connection, me, now)
-    for place in release:
+    for partition_id in release:
         connection.execute(
             "DELETE FROM lease WHERE consumer_group = ? AND partition = ? AND member = ?",
-            (me.group, place, me.name),
+            (me.group, partition_id, me.name),
         )
         _advance(connection, me.group)
     members = {
@@ -110,8 +110,8 @@ def rebalance(
         )
     }
     leases = {
-        place: (name, generation)
-        for place, name, generation in connection.execute(
+        partition_id: (name, generation)
+        for partition_id, name, generation in connection.execute(
             "SELECT partition, member, generation FROM lease WHERE consumer_group = ?", (me.group,)
         )
     }
@@ -119,16 +119,24 @@ def rebalance(
     partitions = connection.execute(
         "SELECT id, topic FROM partition WHERE topic IN (SELECT value FROM json_each(?))", (wanted,)
     ).fetchall()
-    target = assign(members, partitions, {place: name for place, (name, _) in leases.items()})
-    held = {place: at for place, (name, at) in leases.items() if name == me.name}
-    surplus = frozenset(place for place in held if target.get(place) != me.name)
-    free = [place for place, name in target.items() if name == me.name and place not in leases]
+    target = assign(
+        members, partitions, {partition_id: name for partition_id, (name, _) in leases.items()}
+    )
+    held = {partition_id: at for partition_id, (name, at) in leases.items() if name == me.name}
+    surplus = frozenset(
+        partition_id for partition_id in held if target.get(partition_id) != me.name
+    )
+    free = [
+        partition_id
+        for partition_id, name in target.items()
+        if name == me.name and partition_id not in leases
+    ]
     generation = generation_of(connection, me.group)
     if free:
         generation = _advance(connection, me.group)
         connection.executemany(
             "INSERT INTO lease VALUES (?, ?, ?, ?)",
-            ((me.group, place, me.name, generation) for place in free),
+            ((me.group, partition_id, me.name, generation) for partition_id in free),
         )
         held |= dict.fromkeys(free, generation)
     return LeaseView(generation, held, surplus)
@@ -138,11 +146,11 @@ def check_leases(
     connection: sqlite3.Connection, me: GroupMember, generations: Mapping[int, int]
 ) -> None:
     """Raises Fenced unless the member still holds each of these in that generation."""
-    for place, generation in generations.items():
+    for partition_id, generation in generations.items():
         row = connection.execute(
             "SELECT 1 FROM lease WHERE consumer_group = ? AND partition = ? AND member = ? "
             "AND generation = ?",
-            (me.group, place, me.name, generation),
+            (me.group, partition_id, me.name, generation),
         ).fetchone()
         if row is None:
             raise Fenced(

@@ -199,22 +199,24 @@ class EmbeddedLog:
         """As the port says."""
         ids = await self._ids(partitions)
         ends = await self._edges("next", ids)
-        found = await self._store.reader.run(
-            lambda c: {place: offset_at(c, each, timestamp) for place, each in ids.items()}
+        offsets = await self._store.reader.run(
+            lambda c: {partition: offset_at(c, each, timestamp) for partition, each in ids.items()}
         )
-        return {place: ends[place] if at is None else at for place, at in found.items()}
+        return {
+            partition: ends[partition] if at is None else at for partition, at in offsets.items()
+        }
 
     async def _edges(
         self, which: str, partitions: Iterable[TopicPartition]
     ) -> dict[TopicPartition, int]:
         ids = await self._ids(partitions)
-        found = await self._store.reader.run(lambda c: offsets_of(c, which, ids.values()))
-        return {place: found[each] for place, each in ids.items()}
+        offsets = await self._store.reader.run(lambda c: offsets_of(c, which, ids.values()))
+        return {partition: offsets[each] for partition, each in ids.items()}
 
     async def _ids(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         wanted = list(partitions)
-        await self._store.know({place.topic for place in wanted})
-        return {place: partition_id(self._store.catalogue, place) for place in wanted}
+        await self._store.know({partition.topic for partition in wanted})
+        return {partition: partition_id(self._store.catalogue, partition) for partition in wanted}
 
     # -- groups
 
@@ -228,8 +230,8 @@ class EmbeddedLog:
     ) -> Mapping[TopicPartition, int | None]:
         """As the port says."""
         ids = await self._ids(partitions)
-        found = await self._store.reader.run(lambda c: committed_of(c, group, ids.values()))
-        return {place: found.get(each) for place, each in ids.items()}
+        offsets = await self._store.reader.run(lambda c: committed_of(c, group, ids.values()))
+        return {partition: offsets.get(each) for partition, each in ids.items()}
 
     async def delete_group(self, group: str) -> None:
         """As the port says."""
@@ -243,6 +245,8 @@ class EmbeddedLog:
 
         def reset(connection: sqlite3.Connection) -> None:
             check_deserted(connection, group, now)
-            commit_offsets(connection, {(group, ids[place]): at for place, at in offsets.items()})
+            commit_offsets(
+                connection, {(group, ids[partition]): at for partition, at in offsets.items()}
+            )
 
         await self._store.writer.run(reset)

@@ -34,10 +34,10 @@ _SIGNS_A_SESSION = 3
 class EmbeddedMember(EmbeddedReader):
     """Made by `join`. A task of its own shows its life; all else happens in `read`."""
 
-    def __init__(self, store: EmbeddedStore, me: GroupMember, told: Rebalance | None) -> None:
+    def __init__(self, store: EmbeddedStore, me: GroupMember, rebalance: Rebalance | None) -> None:
         super().__init__(store, {})
         self._me = me
-        self._told = told
+        self._listener = rebalance
         self._places: dict[int, TopicPartition] = {}
         self._leases: dict[int, int] = {}
         """What was told as assigned, and the generation of its lease."""
@@ -56,14 +56,16 @@ class EmbeddedMember(EmbeddedReader):
             seen = self._store.bell.rung
             if self._generation < 0 or loop.time() > self._alive_until:
                 await self._settle()
-            found, generation = await self._look_in_group(limit)
+            fetched, generation = await self._look_in_group(limit)
             if generation != self._generation:
                 self._generation = -1
                 continue
             gaps = {
-                each.place: Gap(each.offset, each.begin) for each in found if each.begin is not None
+                each.partition: Gap(each.offset, each.begin)
+                for each in fetched
+                if each.begin is not None
             }
-            self._cursor.store(found)
+            self._cursor.store(fetched)
             if gaps:
                 raise RecordsRemoved(self._me.group, gaps)
             records = self._cursor.take(limit)
@@ -74,12 +76,14 @@ class EmbeddedMember(EmbeddedReader):
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """As the port says; Fenced unless this member still holds all of them."""
-        ids = {partition_id(self._store.catalogue, place): at for place, at in offsets.items()}
+        ids = {
+            partition_id(self._store.catalogue, partition): at for partition, at in offsets.items()
+        }
         strange = ids.keys() - self._leases.keys()
         if strange:
             raise Fenced(
                 f"this member of group {self._me.group} does not hold "
-                f"{[place for place in offsets if self._id(place) in strange]} (any more): drop "
+                f"{[partition for partition in offsets if self._id(partition) in strange]} (any more): drop "
                 "what is under way for them and read on"
             )
         generations = {each: self._leases[each] for each in ids}
@@ -106,8 +110,8 @@ class EmbeddedMember(EmbeddedReader):
             with contextlib.suppress(RetryLater, OutcomeUnknown, ConfigurationError):
                 await self._store.writer.run(lambda connection: leave(connection, self._me))
 
-    def _id(self, place: TopicPartition) -> int:
-        return partition_id(self._store.catalogue, place)
+    def _id(self, partition: TopicPartition) -> int:
+        return partition_id(self._store.catalogue, partition)
 
     async def _look_in_group(self, limit: int) -> tuple[list[FetchedRecords], int]:
         wanted = self.wanted()
@@ -160,8 +164,8 @@ class EmbeddedMember(EmbeddedReader):
         self._cursor.drop(gone)
         # Should they come back, nobody knows any more that they were paused.
         self._cursor.resume(gone)
-        if self._told is not None:
-            await self._told.revoked(gone)
+        if self._listener is not None:
+            await self._listener.revoked(gone)
         for each in ids:
             del self._leases[each]
 
@@ -174,15 +178,15 @@ class EmbeddedMember(EmbeddedReader):
         self._places |= {each: names[each] for each in generations}
         places = {each: names[each] for each in generations}
         chosen = None
-        if self._told is not None:
-            chosen = await self._told.assigned(frozenset(places.values()))
+        if self._listener is not None:
+            chosen = await self._listener.assigned(frozenset(places.values()))
         ids = [*places]
         committed, first = await self._store.reader.run(
             lambda c: (committed_of(c, self._me.group, ids), offsets_of(c, "first", ids))
         )
-        for each, place in sorted(places.items()):
+        for each, partition in sorted(places.items()):
             start = committed.get(each, first[each])
-            self._cursor.seek(place, (chosen or {}).get(place, start))
+            self._cursor.seek(partition, (chosen or {}).get(partition, start))
             self._leases[each] = generations[each]
 
     async def _show_life(self) -> None:
@@ -199,7 +203,11 @@ class EmbeddedMember(EmbeddedReader):
 
 
 async def join(
-    store: EmbeddedStore, group: str, topics: Iterable[str], told: Rebalance | None, session: float
+    store: EmbeddedStore,
+    group: str,
+    topics: Iterable[str],
+    rebalance: Rebalance | None,
+    session: float,
 ) -> EmbeddedMember:
     """Become a member of `group`; partitions come with the first read."""
     wanted = tuple(sorted(set(topics)))
@@ -208,4 +216,4 @@ async def join(
     me = GroupMember(group, name, wanted, max(1, round(session * 1000)))
     now = store.clock()
     await store.writer.run(lambda connection: enter(connection, me, now))
-    return EmbeddedMember(store, me, told)
+    return EmbeddedMember(store, me, rebalance)

@@ -44,14 +44,14 @@ class OpenFiles:
             self._add(companions(self._path))
 
     def _add(self, paths: Sequence[Path]) -> None:
-        self._ids |= {path: found for path in paths if (found := file_id(path)) is not None}
+        self._ids |= {path: identity for path in paths if (identity := file_id(path)) is not None}
 
     def check(self) -> None:
         """Raises ConfigurationError when one of them was removed or replaced."""
         for path, expected in self._ids.items():
-            found = file_id(path)
-            if found != expected:
-                raise replaced(self._path, path, removed=found is None)
+            identity = file_id(path)
+            if identity != expected:
+                raise replaced(self._path, path, removed=identity is None)
 
 
 def replaced(log: Path, file: Path, *, removed: bool) -> ConfigurationError:
@@ -84,11 +84,11 @@ def processes_on_removed_file(path: Path) -> list[int]:
     """
     # The system tells a file's name without the links that led to it.
     removed = f"{path.resolve()} (deleted)"
-    found: list[int] = []
+    processes: list[int] = []
     for process in sorted(_PROCESSES.glob("[0-9]*/fd"), key=lambda each: int(each.parent.name)):
         try:
             if any(str(each.readlink()) == removed for each in process.iterdir()):
-                found.append(int(process.parent.name))
+                processes.append(int(process.parent.name))
         except OSError:
             continue  # It ended, or is somebody else's.
-    return found
+    return processes

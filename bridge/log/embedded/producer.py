@@ -29,15 +29,15 @@ class EmbeddedTransaction:
 
     def commit_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         """As the port says."""
-        for place, at in offsets.items():
-            self._offsets[group, place] = at
+        for partition, at in offsets.items():
+            self._offsets[group, partition] = at
 
     async def offsets(self) -> dict[tuple[str, int], int]:
         """What was committed, by group and partition id."""
-        await self._store.know({place.topic for _, place in self._offsets})
+        await self._store.know({partition.topic for _, partition in self._offsets})
         return {
-            (group, partition_id(self._store.catalogue, place)): at
-            for (group, place), at in self._offsets.items()
+            (group, partition_id(self._store.catalogue, partition)): at
+            for (group, partition), at in self._offsets.items()
         }
 
 

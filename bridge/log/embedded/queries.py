@@ -24,7 +24,7 @@ ORDER BY id
 class BatchQuery(NamedTuple):
     """Records of one partition from an offset on."""
 
-    place: TopicPartition
+    partition: TopicPartition
     id: int
     offset: int
 
@@ -34,7 +34,7 @@ class FetchedRecords(NamedTuple):
     first offset that is there, where `offset` is before it or past the end.
     """
 
-    place: TopicPartition
+    partition: TopicPartition
     offset: int
     records: list[Record]
     next: int
@@ -59,12 +59,12 @@ def fetch_records(
             (json.dumps([each.id for each in wanted]),),
         ).fetchall()
     }
-    found: list[FetchedRecords] = []
+    fetched: list[FetchedRecords] = []
     count = size = 0
     for each in wanted:
         first, end = bounds[each.id]
         if back_to_begin and each.offset > end:
-            found.append(FetchedRecords(each.place, each.offset, [], first, first))
+            fetched.append(FetchedRecords(each.partition, each.offset, [], first, first))
             continue
         if each.offset >= end:
             continue
@@ -75,7 +75,7 @@ def fetch_records(
         for number, last, data in rows:
             if last < each.offset:
                 continue
-            batch = decode(data, each.place.topic, each.place.partition, number - low)
+            batch = decode(data, each.partition.topic, each.partition.partition, number - low)
             records += (
                 batch
                 if number - low >= each.offset
@@ -91,10 +91,10 @@ def fetch_records(
         rows.close()
         count += len(records)
         begin = first if each.offset < first else None
-        found.append(FetchedRecords(each.place, each.offset, records, reached, begin))
+        fetched.append(FetchedRecords(each.partition, each.offset, records, reached, begin))
         if count >= limit or size >= BYTES_A_LOOK:
             break
-    return found
+    return fetched
 
 
 def offset_at(connection: sqlite3.Connection, partition: int, timestamp: int) -> int | None:

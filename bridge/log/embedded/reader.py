@@ -20,16 +20,16 @@ class ReadCursor:
         self._ahead: dict[TopicPartition, list[Record]] = {}
         self._paused: set[TopicPartition] = set()
 
-    def seek(self, place: TopicPartition, offset: int) -> None:
+    def seek(self, partition: TopicPartition, offset: int) -> None:
         """Stand at `offset`; comes last in turn."""
-        self.drop([place])
-        self.positions[place] = max(offset, 0)
+        self.drop([partition])
+        self.positions[partition] = max(offset, 0)
 
     def drop(self, places: Iterable[TopicPartition]) -> None:
         """Know nothing of these any more."""
-        for place in places:
-            self.positions.pop(place, None)
-            self._ahead.pop(place, None)
+        for partition in places:
+            self.positions.pop(partition, None)
+            self._ahead.pop(partition, None)
 
     def pause(self, places: Iterable[TopicPartition]) -> None:
         """Take nothing of these."""
@@ -42,37 +42,37 @@ class ReadCursor:
     def wanted(self) -> list[tuple[TopicPartition, int]]:
         """What to look for, whose turn it is first; what is at hand needs no look."""
         return [
-            (place, at)
-            for place, at in self.positions.items()
-            if place not in self._paused and place not in self._ahead
+            (partition, at)
+            for partition, at in self.positions.items()
+            if partition not in self._paused and partition not in self._ahead
         ]
 
-    def store(self, found: Iterable[FetchedRecords]) -> None:
+    def store(self, fetched: Iterable[FetchedRecords]) -> None:
         """Have these at hand; found nothing means: stand behind the gap."""
-        for place, offset, records, reached, _ in found:
-            if self.positions.get(place) != offset:
+        for partition, offset, records, reached, _ in fetched:
+            if self.positions.get(partition) != offset:
                 continue  # It was moved meanwhile.
             if records:
-                self._ahead[place] = records
+                self._ahead[partition] = records
             else:
-                self.positions[place] = reached
+                self.positions[partition] = reached
 
     def take(self, limit: int) -> list[Record]:
         """Up to `limit` of what is at hand; partitions that gave some come last next time."""
         taken: list[Record] = []
-        for place in [*self._ahead]:
-            if place in self._paused:
+        for partition in [*self._ahead]:
+            if partition in self._paused:
                 continue
             if len(taken) >= limit:
                 break
-            ready = self._ahead.pop(place)
-            some = ready[: limit - len(taken)]
-            if len(some) < len(ready):
-                self._ahead[place] = ready[len(some) :]
-            taken += some
+            ready = self._ahead.pop(partition)
+            delivered = ready[: limit - len(taken)]
+            if len(delivered) < len(ready):
+                self._ahead[partition] = ready[len(delivered) :]
+            taken += delivered
             # Out and in again: to the end of the line.
-            del self.positions[place]
-            self.positions[place] = some[-1].offset + 1
+            del self.positions[partition]
+            self.positions[partition] = delivered[-1].offset + 1
         return taken
 
 
@@ -82,8 +82,8 @@ class EmbeddedReader:
     def __init__(self, store: EmbeddedStore, offsets: Mapping[TopicPartition, int]) -> None:
         self._store = store
         self._cursor = ReadCursor()
-        for place, offset in offsets.items():
-            self._cursor.seek(place, offset)
+        for partition, offset in offsets.items():
+            self._cursor.seek(partition, offset)
 
     async def read(self, limit: int, timeout: float) -> list[Record]:
         """As the port says."""
@@ -108,8 +108,8 @@ class EmbeddedReader:
     def wanted(self) -> list[BatchQuery]:
         """What to look for in the file."""
         return [
-            BatchQuery(place, partition_id(self._store.catalogue, place), at)
-            for place, at in self._cursor.wanted()
+            BatchQuery(partition, partition_id(self._store.catalogue, partition), at)
+            for partition, at in self._cursor.wanted()
         ]
 
     def assignment(self) -> frozenset[TopicPartition]:

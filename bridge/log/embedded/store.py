@@ -46,13 +46,13 @@ class EmbeddedStore:
 
     async def topic(self, name: str) -> StoredTopic:
         """Raises ConfigurationError when there is none of that name."""
-        found = self.catalogue.get(name)
-        if found is None:
+        stored = self.catalogue.get(name)
+        if stored is None:
             await self.refresh()
-            found = self.catalogue.get(name)
-            if found is None:
+            stored = self.catalogue.get(name)
+            if stored is None:
                 raise unknown(name)
-        return found
+        return stored
 
     async def know(self, topics: set[str]) -> None:
         """Have these topics in the catalogue. Raises ConfigurationError for the first unknown."""

@@ -165,11 +165,11 @@ class WriterThread(ReaderThread):
         except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            told = {future for future, _ in failed}
+            failed_futures = {future for future, _ in failed}
             failed += [
                 (future, named(error, self._path, committing=committing))
                 for _, future in jobs
-                if future not in told
+                if future not in failed_futures
             ]
             done = []
         for future, result in done:

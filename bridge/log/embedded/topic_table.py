@@ -30,14 +30,14 @@ def create(
     Raises ConfigurationError when a topic has another number of partitions than asked for.
     """
     for spec in specs:
-        there = connection.execute(
+        row = connection.execute(
             "SELECT partitions FROM topic WHERE name = ?", (spec.name,)
         ).fetchone()
-        if there is None:
+        if row is None:
             _insert(connection, spec, spec.partitions or partitions)
-        elif spec.partitions not in {None, there[0]}:
+        elif spec.partitions not in {None, row[0]}:
             raise ConfigurationError(
-                f"topic {spec.name} has {there[0]} partitions, not {spec.partitions}: their number "
+                f"topic {spec.name} has {row[0]} partitions, not {spec.partitions}: their number "
                 "can't change, because keys would move; ask for the one it has, or copy the log "
                 "into a new one"
             )
@@ -64,10 +64,10 @@ def load(connection: sqlite3.Connection) -> dict[str, StoredTopic]:
     rows = connection.execute(
         "SELECT name, cleanup, partitions, history_ms, retention_ms FROM topic"
     ).fetchall()
-    found: dict[str, list[int]] = {}
+    partition_ids: dict[str, list[int]] = {}
     for each, name in connection.execute("SELECT id, topic FROM partition ORDER BY topic, number"):
-        found.setdefault(name, []).append(each)
-    return {row[0]: StoredTopic(TopicSpec(*row), tuple(found[row[0]])) for row in rows}
+        partition_ids.setdefault(name, []).append(each)
+    return {row[0]: StoredTopic(TopicSpec(*row), tuple(partition_ids[row[0]])) for row in rows}
 
 
 def described(connection: sqlite3.Connection) -> dict[str, TopicInfo]:
@@ -82,17 +82,17 @@ def described(connection: sqlite3.Connection) -> dict[str, TopicInfo]:
     }
 
 
-def partition_id(catalogue: TopicTable, place: TopicPartition) -> int:
+def partition_id(catalogue: TopicTable, partition: TopicPartition) -> int:
     """The id of a partition. Raises ConfigurationError when it isn't there."""
-    topic = catalogue.get(place.topic)
+    topic = catalogue.get(partition.topic)
     if topic is None:
-        raise unknown(place.topic)
-    if not 0 <= place.partition < len(topic.partitions):
+        raise unknown(partition.topic)
+    if not 0 <= partition.partition < len(topic.partitions):
         raise ConfigurationError(
-            f"topic {place.topic} has {len(topic.partitions)} partitions, none with the number "
-            f"{place.partition}"
+            f"topic {partition.topic} has {len(topic.partitions)} partitions, none with the number "
+            f"{partition.partition}"
         )
-    return topic.partitions[place.partition]
+    return topic.partitions[partition.partition]
 
 
 def unknown(topic: str) -> ConfigurationError:

@@ -65,8 +65,8 @@ class Gathered:
     def _pack(self, partition: int) -> None:
         rows = self._rows.pop(partition)
         for start, end in chunks([len(entry[1] or b"") for entry in rows]):
-            some = rows[start:end]
-            keys, values, headers, times, _ = zip(*some, strict=True)
+            chunk = rows[start:end]
+            keys, values, headers, times, _ = zip(*chunk, strict=True)
             data = encode(keys, values, headers, times)
             self._packed.append((partition, end - start, max(times), data))
 

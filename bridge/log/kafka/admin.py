@@ -53,23 +53,23 @@ class KafkaAdmin:
 
     async def partitions(self, topic: str) -> int:
         """The number of partitions, as first seen. Raises ConfigurationError: no such topic."""
-        known = self._counts.get(topic)
-        if known is None:
-            await self._count_flights.result(topic, lambda: self._until_shown([topic], MISSING))
-            known = self._counts.get(topic)
-        if known is None:
+        count = self._counts.get(topic)
+        if count is None:
+            await self._count_flights.result(topic, lambda: self._wait_for_topics([topic], MISSING))
+            count = self._counts.get(topic)
+        if count is None:
             raise ConfigurationError(
                 f"topic {topic} does not exist in {self._settings.name}: `bridgectl run` creates "
                 "the bridge's topics when it starts"
             )
-        return known
+        return count
 
     async def create(self, specs: Iterable[TopicSpec]) -> None:
         """Create those that are missing; see the port."""
         wanted = {spec.name: spec for spec in specs}
-        there = await self._shown()
-        self._check_counts(wanted, there)
-        missing = [spec for name, spec in wanted.items() if name not in there]
+        existing = await self._existing()
+        self._check_counts(wanted, existing)
+        missing = [spec for name, spec in wanted.items() if name not in existing]
         if not missing:
             return
         replication = await self._replication()
@@ -77,15 +77,15 @@ class KafkaAdmin:
         if refused:
             # Older brokers refuse what they don't know, and say so only in words.
             await self._create(refused, replication, leave_out=frozenset(NEWER), last=True)
-        await self._until_shown([spec.name for spec in missing], SPREAD)
+        await self._wait_for_topics([spec.name for spec in missing], SPREAD)
         self._check_counts(wanted, self._counts)
 
     async def topics(self) -> Mapping[str, TopicInfo]:
         """Every topic but Kafka's own."""
-        there = await self._shown()
-        settings = await self.settings(there)
+        existing = await self._existing()
+        settings = await self.settings(existing)
         return {
-            name: TopicInfo(spec_of(name, there[name], entries), there[name])
+            name: TopicInfo(spec_of(name, existing[name], entries), existing[name])
             for name, entries in settings.items()
         }
 
@@ -114,8 +114,8 @@ class KafkaAdmin:
 
     async def refusals(self, specs: Iterable[TopicSpec]) -> dict[str, str]:
         """Why those of the topics that are missing could not be created, by name; none is made."""
-        there = await self._shown()
-        missing = [spec for spec in specs if spec.name not in there]
+        existing = await self._existing()
+        missing = [spec for spec in specs if spec.name not in existing]
         if not missing:
             return {}
         new = self._new_topics(missing, await self._replication(), frozenset(NEWER))
@@ -187,39 +187,44 @@ class KafkaAdmin:
         offsets = await self._ask(
             f"offsets of group {group}", lambda: stable_offsets(self._client, group, wanted)
         )
-        return {place: offsets.get(place) for place in wanted}
+        return {partition: offsets.get(partition) for partition in wanted}
 
     async def _all_committed(self, group: str) -> dict[TopicPartition, int]:
-        found = await self._ask(
+        offsets = await self._ask(
             f"offsets of group {group}", lambda: self._client.list_consumer_group_offsets(group)
         )
-        return {TopicPartition(*place): at.offset for place, at in found.items() if at.offset >= 0}
+        return {
+            TopicPartition(*partition): at.offset
+            for partition, at in offsets.items()
+            if at.offset >= 0
+        }
 
-    async def _shown(self) -> dict[str, int]:
+    async def _existing(self) -> dict[str, int]:
         """Partitions by topic; remembers them. Asking for all topics never creates one."""
         listed = await self._ask("list of topics", self._client.describe_topics)
-        there = {
+        existing = {
             topic["topic"]: len(topic["partitions"])
             for topic in listed
             if not topic["is_internal"] and not topic["error_code"]
         }
-        for name, count in there.items():
+        for name, count in existing.items():
             self._counts.setdefault(name, count)
-        return there
+        return existing
 
-    async def _until_shown(self, names: Iterable[str], seconds: float) -> None:
+    async def _wait_for_topics(self, names: Iterable[str], seconds: float) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        while set(names) - set(await self._shown()):
+        while set(names) - set(await self._existing()):
             if loop.time() > deadline:
                 return
             await asyncio.sleep(0.1)  # Kafka tells nobody when its brokers have heard of it.
 
-    def _check_counts(self, wanted: Mapping[str, TopicSpec], there: Mapping[str, int]) -> None:
+    def _check_counts(self, wanted: Mapping[str, TopicSpec], existing: Mapping[str, int]) -> None:
         wrong = [
-            f"topic {name} has {there[name]} partitions, not {spec.partitions}"
+            f"topic {name} has {existing[name]} partitions, not {spec.partitions}"
             for name, spec in wanted.items()
-            if spec.partitions is not None and there.get(name, spec.partitions) != spec.partitions
+            if spec.partitions is not None
+            and existing.get(name, spec.partitions) != spec.partitions
         ]
         if wrong:
             raise ConfigurationError(

@@ -57,10 +57,10 @@ class RecordBatch:
 
 def numbers(entries: Sequence[Entry], partitions: int) -> set[int]:
     """The partitions, of so many, that these belong to; those that aren't there left out."""
-    found = {
+    numbers_by_topic = {
         partition(key, partitions) if number is None else number for key, _, _, _, number in entries
     }
-    return {number for number in found if 0 <= number < partitions}
+    return {number for number in numbers_by_topic if 0 <= number < partitions}
 
 
 def batches(
@@ -72,5 +72,5 @@ def batches(
     isn't there.
     """
     now = time.time_ns() // 1_000_000
-    made = packed(topic, entries, partitions, now)
-    return [RecordBatch(pack, transactional=transactional) for pack in made]
+    packs = packed(topic, entries, partitions, now)
+    return [RecordBatch(pack, transactional=transactional) for pack in packs]

@@ -67,11 +67,13 @@ async def _views(
     topics: Sequence[str],
     timeout: float = SERVER_TIMEOUT_S,
 ) -> dict[tuple[str, int], Answer]:
-    asked = list(dict.fromkeys(servers))
+    distinct_servers = list(dict.fromkeys(servers))
     return dict(
         zip(
-            asked,
-            await asyncio.gather(*(_view(server, arguments, topics, timeout) for server in asked)),
+            distinct_servers,
+            await asyncio.gather(
+                *(_view(server, arguments, topics, timeout) for server in distinct_servers)
+            ),
             strict=True,
         )
     )
@@ -133,7 +135,7 @@ def rights_findings(topics: Mapping[str, TopicRights], user: str) -> Iterator[Lo
             lacking.setdefault(rights.missing, []).append(name)
     for missing, names in lacking.items():
         yield LogFinding(
-            f"{user} lacks {', '.join(missing)} on {_some(names, 'topic')}",
+            f"{user} lacks {', '.join(missing)} on {_first_names(names, 'topic')}",
             "grant Create, Describe, DescribeConfigs, Read and Write on the topics with the "
             "bridge's two prefixes",
         )
@@ -181,10 +183,10 @@ def _limited(entries: Mapping[str, str | None]) -> bool:
     return int(entries.get("retention.bytes") or -1) >= 0
 
 
-def _some(names: Sequence[str], noun: str) -> str:
-    shown = ", ".join(names[:MAX_NAMED])
+def _first_names(names: Sequence[str], noun: str) -> str:
+    first_names = ", ".join(names[:MAX_NAMED])
     more = len(names) - MAX_NAMED
-    return f"{noun} {shown}" + (f" and {more} more" if more > 0 else "")
+    return f"{noun} {first_names}" + (f" and {more} more" if more > 0 else "")
 
 
 def _address(server: str) -> tuple[str, int]:

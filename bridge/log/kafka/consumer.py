@@ -88,7 +88,7 @@ class KafkaConsumer:
         """The partitions that `read` delivers; a member's change during `read` only."""
         if self._membership is not None:
             return self._membership.held
-        return frozenset(TopicPartition(*place) for place in self._client.assignment())
+        return frozenset(TopicPartition(*partition) for partition in self._client.assignment())
 
     def position(self, partition: TopicPartition) -> int:
         """The offset that would be read next; past commit markers that were passed."""
@@ -134,7 +134,7 @@ class KafkaConsumer:
         with translated_errors(doing):
             try:
                 await self._client.commit(
-                    {aiokafka.TopicPartition(*place): at for place, at in offsets.items()}
+                    {aiokafka.TopicPartition(*partition): at for partition, at in offsets.items()}
                 )
             except CommitFailedError as error:
                 if isinstance(error.__cause__, RebalanceInProgressError):
@@ -162,10 +162,10 @@ class KafkaConsumer:
         came = await membership.tell_assigned()
         if came is None:
             return
-        partitions, asked = came
+        partitions, chosen = came
         assert self._starts is not None, "a member knows where its group begins"  # noqa: S101
         with translated_errors(f"{self._name}: offsets of new partitions"):
-            starts = {**await self._starts(partitions - set(asked)), **asked}
+            starts = {**await self._starts(partitions - set(chosen)), **chosen}
         if not membership.settle(partitions):
             return  # The group shared anew meanwhile.
         # Until now aiokafka may have fetched from older offsets.
@@ -186,11 +186,15 @@ class KafkaConsumer:
     async def _raise_removed(self) -> None:
         """Raise RecordsRemoved for what aiokafka goes on after by itself."""
         assert self._begins is not None, "a member knows where partitions begin"  # noqa: S101
-        mine = {place: at for place, at in self._out_of_range.items() if place in self.assignment()}
+        mine = {
+            partition: at
+            for partition, at in self._out_of_range.items()
+            if partition in self.assignment()
+        }
         begins = await self._begins(mine)
         self._out_of_range.clear()
         if mine:
-            gaps = {place: Gap(at, begins[place]) for place, at in mine.items()}
+            gaps = {partition: Gap(at, begins[partition]) for partition, at in mine.items()}
             raise RecordsRemoved(self._group, gaps)
 
     def _may_fetch(self) -> bool:
@@ -201,10 +205,10 @@ class KafkaConsumer:
 
     async def _fetch(self, limit: int, timeout: float) -> bool:
         with translated_errors(f"{self._name}: read"):
-            got = await self._client.getmany(
+            fetched = await self._client.getmany(
                 timeout_ms=int(timeout * 1000), max_records=max(limit, 1)
             )
-        return self._take(got)
+        return self._take(fetched)
 
     async def _wait(self, limit: int, timeout: float) -> None:
         """Until records came, the group changed or the time is over."""
@@ -232,12 +236,12 @@ class KafkaConsumer:
             raise translate(error, f"{self._name}: read") from error
         self._take(task.result())
 
-    def _take(self, got: Mapping[Any, list[Any]]) -> bool:
+    def _take(self, fetched: Mapping[Any, list[Any]]) -> bool:
         if self._membership is not None and not self._membership.settled:
             return False  # Of partitions that are not ours (yet): read again from their start.
         self._ready.extend(
             Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, r.headers)
-            for records in got.values()
+            for records in fetched.values()
             for r in records
         )
         return bool(self._ready)
@@ -251,9 +255,9 @@ class KafkaConsumer:
         first: dict[TopicPartition, int] = {}
         kept: deque[Record] = deque()
         for record in self._ready:
-            place = TopicPartition(record.topic, record.partition)
-            if place in gone:
-                first.setdefault(place, record.offset)
+            partition = TopicPartition(record.topic, record.partition)
+            if partition in gone:
+                first.setdefault(partition, record.offset)
             else:
                 kept.append(record)
         self._ready = kept

@@ -66,16 +66,16 @@ async def added(
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     tell = type(manager).partition_added
 
-    def partition_added(place: aiokafka.TopicPartition) -> None:
-        tell(manager, place)
-        missing.discard(place)
+    def partition_added(partition: aiokafka.TopicPartition) -> None:
+        tell(manager, partition)
+        missing.discard(partition)
         if not missing and not done.done():
             done.set_result(None)
 
     manager.partition_added = partition_added
     try:
-        for place in tuple(missing):
-            manager.maybe_add_partition_to_txn(place)
+        for partition in tuple(missing):
+            manager.maybe_add_partition_to_txn(partition)
         failed = manager.wait_for_transaction_end()
         await asyncio.wait([done, failed], return_when=asyncio.FIRST_COMPLETED)
         if failed.done():

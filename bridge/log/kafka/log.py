@@ -123,9 +123,9 @@ class KafkaLog:
         async with AsyncExitStack() as ends:
             if self._admin_ is not None:
                 ends.push_async_callback(self._admin_.close)
-            for asked in (self._undecided_, self._offsets_):
-                if asked is not None:
-                    ends.push_async_callback(internals.stop, asked)
+            for client in (self._undecided_, self._offsets_):
+                if client is not None:
+                    ends.push_async_callback(internals.stop, client)
             if self._appender is not None:
                 ends.push_async_callback(internals.kill, self._appender)
             if self._bulk is not None:
@@ -184,9 +184,9 @@ class KafkaLog:
             partitions: frozenset[TopicPartition],
         ) -> Mapping[TopicPartition, int]:
             committed = await self._admin.committed(group, partitions)
-            new = [place for place, at in committed.items() if at is None]
+            new = [partition for partition, at in committed.items() if at is None]
             return {
-                **{place: at for place, at in committed.items() if at is not None},
+                **{partition: at for partition, at in committed.items() if at is not None},
                 **await self.beginning_offsets(new),
             }
 
@@ -210,10 +210,10 @@ class KafkaLog:
             await self._check_partition(partition)
         client = self._consumer(None)
         await self._start(client, "reader")
-        client.assign([aiokafka.TopicPartition(*place) for place in offsets])
+        client.assign([aiokafka.TopicPartition(*topic_partition) for topic_partition in offsets])
         consumer = KafkaConsumer(client, "reader", forget=self._consumers.discard)
-        for place, at in offsets.items():
-            consumer.start(place, at)
+        for topic_partition, at in offsets.items():
+            consumer.start(topic_partition, at)
         self._consumers.add(consumer)
         return consumer
 
@@ -222,8 +222,8 @@ class KafkaLog:
     ) -> Mapping[TopicPartition, int]:
         places = await self._places(partitions)
         async with self._answering("first offsets"):
-            found = await self._offsets.beginning_offsets(places)
-        return {TopicPartition(*place): at for place, at in found.items()}
+            offsets = await self._offsets.beginning_offsets(places)
+        return {TopicPartition(*partition): at for partition, at in offsets.items()}
 
     async def end_offsets(
         self, partitions: Iterable[TopicPartition]
@@ -236,26 +236,32 @@ class KafkaLog:
         places = await self._places(partitions)
         async with self._answering("last offsets"):
             undecided = await self._undecided.end_offsets(places)
-            found = await self._offsets.end_offsets(places)
+            stable_ends = await self._offsets.end_offsets(places)
             loop = asyncio.get_running_loop()
             deadline = loop.time() + SETTLING
-            while behind := [place for place in places if found[place] < undecided[place]]:
+            while behind := [
+                partition for partition in places if stable_ends[partition] < undecided[partition]
+            ]:
                 if loop.time() > deadline:
                     break
                 await asyncio.sleep(0.002)
-                found = {**found, **await self._offsets.end_offsets(behind)}
-        return {TopicPartition(*place): at for place, at in found.items()}
+                stable_ends = {**stable_ends, **await self._offsets.end_offsets(behind)}
+        return {TopicPartition(*partition): at for partition, at in stable_ends.items()}
 
     async def offsets_at(
         self, partitions: Iterable[TopicPartition], timestamp: int
     ) -> Mapping[TopicPartition, int]:
         places = await self._places(partitions)
         # First: what is committed in between must be told by the one or the other.
-        ends = await self.end_offsets([TopicPartition(*place) for place in places])
+        ends = await self.end_offsets([TopicPartition(*partition) for partition in places])
         async with self._answering("offsets by time"):
-            found = await self._offsets.offsets_for_times(dict.fromkeys(places, max(timestamp, 0)))
+            offsets_by_time = await self._offsets.offsets_for_times(
+                dict.fromkeys(places, max(timestamp, 0))
+            )
         offsets = {
-            TopicPartition(*place): at.offset for place, at in found.items() if at is not None
+            TopicPartition(*partition): at.offset
+            for partition, at in offsets_by_time.items()
+            if at is not None
         }
         return {**ends, **offsets}
 
@@ -280,7 +286,9 @@ class KafkaLog:
                 f"group {group} has {len(members)} live member(s): stop them, then reset its "
                 "offsets",
             )
-        places = {aiokafka.TopicPartition(*place): at for place, at in offsets.items()}
+        places = {
+            aiokafka.TopicPartition(*topic_partition): at for topic_partition, at in offsets.items()
+        }
         for partition in offsets:
             await self._check_partition(partition)
         if not places:
@@ -303,9 +311,9 @@ class KafkaLog:
         """See the port. Opens a producer, as running does, and writes nothing with it."""
         user = f"user {self._settings.security.username or '(no login)'}"
         findings = [*rights_findings(self._rights, user)]
-        there = {name for name, rights in self._rights.items() if not rights.missing}
+        readable = {name for name, rights in self._rights.items() if not rights.missing}
         try:
-            findings += settings_findings(await self._admin.settings(there), self._rights)
+            findings += settings_findings(await self._admin.settings(readable), self._rights)
             refused = await self._admin.refusals(specs)
             findings += [LogFinding(why) for _, why in sorted(refused.items())]
             operations = await self._admin.group_operations(f"{bridge}.check")
@@ -464,4 +472,4 @@ class KafkaLog:
         wanted = list(partitions)
         for partition in wanted:
             await self._check_partition(partition)
-        return [aiokafka.TopicPartition(*place) for place in wanted]
+        return [aiokafka.TopicPartition(*topic_partition) for topic_partition in wanted]

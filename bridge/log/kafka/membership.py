@@ -23,8 +23,8 @@ class KafkaMembership(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]
         self._rebalance = rebalance
         self._revoking: asyncio.Future[None] | None = None
         self._assigned: frozenset[TopicPartition] | None = None
-        self._told: frozenset[TopicPartition] | None = None
-        self._asked: Mapping[TopicPartition, int] = {}
+        self._reported: frozenset[TopicPartition] | None = None
+        self._chosen_offsets: Mapping[TopicPartition, int] = {}
         self._joined = False
         self._closed = False
         self._news: asyncio.Future[None] | None = None
@@ -59,7 +59,7 @@ class KafkaMembership(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]
 
     def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
         """These came; nothing of them is delivered before it was told."""
-        self._assigned = frozenset(TopicPartition(*place) for place in assigned)
+        self._assigned = frozenset(TopicPartition(*partition) for partition in assigned)
         self._wake()
 
     async def tell_revoked(self) -> frozenset[TopicPartition]:
@@ -67,14 +67,14 @@ class KafkaMembership(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]
 
         What was told as assigned while the group already shared anew goes here, too.
         """
-        stale = self._assigned is not None and self._told is not self._assigned
+        stale = self._assigned is not None and self._reported is not self._assigned
         if self._revoking is None and not (stale and self.held):
             return frozenset()
         gone = self.held
         if self._rebalance is not None:
             await self._rebalance.revoked(gone)
         self.held = frozenset()
-        self._told = None
+        self._reported = None
         self._release()
         return gone
 
@@ -88,12 +88,12 @@ class KafkaMembership(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]
         came = self._assigned
         if came is None:
             return None
-        if self._told is not came:
-            asked: Mapping[TopicPartition, int] | None = None
+        if self._reported is not came:
+            chosen: Mapping[TopicPartition, int] | None = None
             if came and self._rebalance is not None:
-                asked = await self._rebalance.assigned(came)
-            self._told, self._asked, self.held = came, asked or {}, came
-        return came, self._asked
+                chosen = await self._rebalance.assigned(came)
+            self._reported, self._chosen_offsets, self.held = came, chosen or {}, came
+        return came, self._chosen_offsets
 
     def settle(self, came: frozenset[TopicPartition]) -> bool:
         """The member reads these from their right offsets now. False: it has lost them again."""

@@ -30,5 +30,5 @@ cdef class Pack:
 cpdef list packed(str topic, object entries, Py_ssize_t partitions, long long now)
 @c_.locals(size=int)
 cdef inline int width(u64 rest) noexcept
-@c_.locals(found=bytes)
+@c_.locals(name_bytes=bytes)
 cdef bytes encoded(object name)

@@ -214,13 +214,13 @@ def width(rest: int) -> int:
 
 def encoded(name: Any) -> bytes:
     """A header's name as bytes; there are few different ones."""
-    found = _NAMES.get(name)
-    if found is None:
-        found = name.encode()
+    name_bytes = _NAMES.get(name)
+    if name_bytes is None:
+        name_bytes = name.encode()
         if len(_NAMES) >= _NAMES_KEPT:
             _NAMES.clear()
-        _NAMES[name] = found
-    return found
+        _NAMES[name] = name_bytes
+    return name_bytes
 
 
 def too_large(topic: str, size: int) -> RecordTooLarge:

@@ -135,8 +135,8 @@ class KafkaProducer:
         """Wait until the open transaction has the partitions of these records."""
         places = {
             aiokafka.TopicPartition(topic, number)
-            for topic, some in entries.items()
-            for number in numbers(some, await self._partitions(topic))
+            for topic, topic_entries in entries.items()
+            for number in numbers(topic_entries, await self._partitions(topic))
         }
         try:
             async with asyncio.timeout(self._timeout):
@@ -198,7 +198,7 @@ class KafkaProducer:
         for number, (group, offsets) in enumerate(transaction.offsets.items()):
             if number:
                 internals.next_group(self._client)
-            places = {aiokafka.TopicPartition(*place): at for place, at in offsets.items()}
+            places = {aiokafka.TopicPartition(*partition): at for partition, at in offsets.items()}
             await self._client.send_offsets_to_transaction(places, group)
 
     async def _abort(self) -> None:

@@ -111,8 +111,8 @@ async def stable_offsets(
     answer: Any = await internals.ask(client, coordinator, request)
     _raise_for(answer.error_code)
     offsets = {}
-    for name, found, _ in answer.topics:
-        for number, offset, _, _, code, _ in found:
+    for name, partition_answers, _ in answer.topics:
+        for number, offset, _, _, code, _ in partition_answers:
             _raise_for(code)
             if offset >= 0:
                 offsets[TopicPartition(name, number)] = offset

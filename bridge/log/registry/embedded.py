@@ -34,7 +34,7 @@ from bridge.single_flight import CoalescedRun
 _READ = 1000
 #: Seconds in which a read has to move on, while there is something to be read.
 _WAIT = 30.0
-_told = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 #: What the bridge's own check holds every subject to.
 _LEVELS = frozenset({"BACKWARD_TRANSITIVE", "BACKWARD"})
 
@@ -44,28 +44,28 @@ class EmbeddedRegistry:
 
     def __init__(self, log: Log, bridge: str) -> None:
         self._log = log
-        self._place = TopicPartition(internal_topic(bridge, SCHEMAS), 0)
+        self._partition = TopicPartition(internal_topic(bridge, SCHEMAS), 0)
         self._reader: Consumer | None = None
         self._reading = CoalescedRun()
         self._ids: dict[str, int] = {}
         self._texts: dict[int, str] = {}
         self._subjects: dict[str, list[str]] = {}
-        self._known: set[tuple[str, str]] = set()
+        self._registered: set[tuple[str, str]] = set()
         self._left_out: dict[int, str] = {}
 
     @property
     def name(self) -> str:
         """For people: which topic of which log."""
-        return f"{self._place.topic} of {self._log.name}"
+        return f"{self._partition.topic} of {self._log.name}"
 
     async def open(self) -> None:
         """Create the topic and read what is there."""
-        topic = self._place.topic
+        topic = self._partition.topic
         spec = TopicSpec(topic, "delete", partitions=1)
         await self._log.create_topics([spec])
         await check_kept(self._log, spec, "schemas would vanish, and no record could be read")
-        begin = await self._log.beginning_offsets([self._place])
-        self._reader = await self._log.reader({self._place: begin[self._place]})
+        begin = await self._log.beginning_offsets([self._partition])
+        self._reader = await self._log.reader({self._partition: begin[self._partition]})
         await self._catch_up()
 
     async def close(self) -> None:
@@ -82,7 +82,7 @@ class EmbeddedRegistry:
         if not self._has(subject, mark):
             schema_compatibility.check(subject, text, self._subjects.get(subject, ()))
             value = json.dumps({"subject": subject, "schema": text}, separators=(",", ":"))
-            await self._log.append(self._place.topic, [Entry(subject.encode(), value.encode())])
+            await self._log.append(self._partition.topic, [Entry(subject.encode(), value.encode())])
             await self._catch_up()
         if not self._has(subject, mark):
             # Another process was quicker with one that this may not follow.
@@ -109,8 +109,8 @@ class EmbeddedRegistry:
 
     async def latest(self, subject: str) -> RegisteredSchema | None:
         """The newest version under `subject`."""
-        found = await self.versions(subject)
-        return found[-1] if found else None
+        versions = await self.versions(subject)
+        return versions[-1] if versions else None
 
     async def versions(self, subject: str) -> list[RegisteredSchema]:
         """Every version under `subject`, oldest first."""
@@ -136,7 +136,7 @@ class EmbeddedRegistry:
         reader = self._reader
         if reader is None:
             raise RetryLater(f"the registry {self.name} is not open")
-        ends = await self._log.end_offsets([self._place])
+        ends = await self._log.end_offsets([self._partition])
         async for records in read_until(self._log, reader, ends):
             for record in records:
                 self._take(record)
@@ -150,7 +150,7 @@ class EmbeddedRegistry:
                 f"{self.name}: the record at offset {record.offset} (schema id {schema_id}) is left "
                 f"out: {error}; only the bridge may write to this topic"
             )
-            _told.warning("%s", self._left_out[schema_id])
+            _logger.warning("%s", self._left_out[schema_id])
             return
         if mark not in self._ids:
             self._ids[mark] = schema_id
@@ -158,17 +158,17 @@ class EmbeddedRegistry:
         versions = self._subjects.setdefault(subject, [])
         if not self._has(subject, mark) and _may_follow(subject, text, versions):
             versions.append(text)
-            self._known.add((subject, mark))
+            self._registered.add((subject, mark))
 
     def _has(self, subject: str, mark: str) -> bool:
-        return (subject, mark) in self._known
+        return (subject, mark) in self._registered
 
 
 def _understood(value: bytes | None) -> tuple[str, str, str]:
     """Subject, schema and fingerprint of a record. Raises Rejected when it isn't one of ours."""
     try:
-        told: Any = json.loads(value or b"")
-        subject, text = told["subject"], told["schema"]
+        content: Any = json.loads(value or b"")
+        subject, text = content["subject"], content["schema"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Rejected(
             "not_a_schema", f"not a registered schema ({type(error).__name__})"

@@ -120,9 +120,9 @@ class HttpRegistry:
 
     async def register(self, subject: str, text: str) -> int:
         """The id of `text` under `subject`; our own check comes before the registry's."""
-        known = self._ids.get((subject, text))
-        if known is not None:
-            return known
+        schema_id = self._ids.get((subject, text))
+        if schema_id is not None:
+            return schema_id
         return await self._register_flights.result(
             (subject, text), lambda: self._register(subject, text)
         )
@@ -195,12 +195,12 @@ class HttpRegistry:
     async def versions(self, subject: str) -> list[RegisteredSchema]:
         """Every version under `subject`, oldest first."""
         path = f"/subjects/{quote(subject, safe='')}/versions"
-        found = []
+        registered = []
         for number in await self._find(path, version_numbers_of) or ():
             version = await self._find(f"{path}/{number}", registered_of)
             if version is not None:
-                found.append(version)
-        return found
+                registered.append(version)
+        return registered
 
     async def set_compatibility(self, subject: str, level: str) -> None:
         """`BACKWARD_TRANSITIVE` and the like, for one subject."""
@@ -253,15 +253,15 @@ class HttpRegistry:
         if self._client is None:
             raise RetryLater(f"the registry {self.name} is not open")
         auth = httpx.BasicAuth(self._username, password) if self._username else None
-        asked = f"{method} {path}"
+        request_text = f"{method} {path}"
         try:
             async with self._client.stream(
                 method, self._url + path, json=body, auth=auth
             ) as response:
                 answer = await read_answer(response)
-            return self._checked(answer, asked, missing=missing)
+            return self._checked(answer, request_text, missing=missing)
         except NoAnswer as error:
-            raise self._foreign(f"registry {self.name}, {asked}: {error}") from error
+            raise self._foreign(f"registry {self.name}, {request_text}: {error}") from error
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             raise ConfigurationError(
                 "registry.url is no address of a registry: write http://HOST:PORT/PATH (Apicurio: "
@@ -274,10 +274,10 @@ class HttpRegistry:
                 f"registry {self.name} is away: {str(error) or type(error).__name__}"
             ) from error
 
-    def _checked(self, answer: RegistryAnswer, asked: str, *, missing: bool) -> Any:
+    def _checked(self, answer: RegistryAnswer, request_text: str, *, missing: bool) -> Any:
         """What the answer holds, or the error that it stands for."""
         status = answer.status
-        where = f"registry {self.name}, {asked}"
+        where = f"registry {self.name}, {request_text}"
         if status == httpx.codes.NOT_FOUND and missing and answer.error_code in _ABSENT:
             return None
         if status in _BUSY:
