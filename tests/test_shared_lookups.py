@@ -20,9 +20,8 @@ ONE_CALLER = {
     "bridge/commands/receipts/index.py:catch_up": "one task an executor",
     "bridge/log/kafka/log.py:_bulk_producer": "called under the lock of appends",
     "bridge/log/registry/remembered.py:_read_to_end": "runs in a CoalescedRun",
-    "connectors/odata/capture/snapshot/chunks.py:_keyed": "one task a snapshot",
-    "connectors/odata/capture/snapshot/chunks.py:_pages_by_key": "one task a snapshot",
-    "connectors/odata/capture/snapshot/chunks.py:_read": "one task a snapshot",
+    "connectors/odata/capture/snapshot/keyset_chunks.py:_keyed": "one task a snapshot",
+    "connectors/odata/capture/snapshot/keyset_chunks.py:fits": "one task a snapshot",
     "connectors/postgres/capture/relation_shapes.py:learn": "one task a stream",
     "connectors/postgres/capture/snapshot.py:_find": "one task a snapshot",
 }

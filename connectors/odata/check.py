@@ -17,7 +17,7 @@ from connectors.odata.capture.pollers.changed import ChangedPoller
 from connectors.odata.capture.snapshot.chunks import ODataSnapshot
 from connectors.odata.commands.binding import statement_problems
 from connectors.odata.http.client import ODataClient
-from connectors.odata.http.status_errors import is_refusal
+from connectors.odata.http.errors import is_refusal
 from connectors.odata.lookup.reader import ODataReader
 from connectors.odata.metadata.field_types import TIME_TYPES
 from connectors.odata.metadata.model import ODataService

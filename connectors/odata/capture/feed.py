@@ -15,7 +15,7 @@ from connectors.odata.capture.pollers.delta import DeltaPoller, NoChangeTracking
 from connectors.odata.capture.pollers.listing import ListingPoller
 from connectors.odata.capture.pollers.poller import Poller, PollerState, RowChange
 from connectors.odata.capture.presence import MAX_KEYS_PER_PAGE, present_keys
-from connectors.odata.http.status_errors import is_refusal
+from connectors.odata.http.errors import is_refusal
 from connectors.odata.metadata.model import ODataService
 from connectors.odata.paging.page_reader import PageReader
 from connectors.odata.protocol.entity_table import EntitySetTable, Row

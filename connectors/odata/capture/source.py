@@ -133,7 +133,7 @@ class ODataSource:
             self._active = self._round.popleft()
         feed = self._active
         try:
-            service = await self._fresh() if feed.lacking else None
+            service = await self._client.refresh_metadata() if feed.lacking else None
             step = await feed.step(service)
         except BridgeError as error:
             self._failed(feed, error)
@@ -145,14 +145,6 @@ class ODataSource:
         self._items.extend(step.items)
         if not self._items:
             self._turn()
-
-    async def _fresh(self) -> ODataService:
-        """The metadata as it is by now: what was lacking may be there."""
-        client = ODataClient(self._system)
-        try:
-            return await client.metadata()
-        finally:
-            await client.close()
 
     def _failed(self, feed: EntityFeed, error: BridgeError) -> None:
         """One feed can't be read. A service that fails by itself (a 500) is away."""

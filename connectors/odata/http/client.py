@@ -103,6 +103,11 @@ class ODataClient:
             self._service = await self._reading.result("$metadata", self._read_metadata)
         return self._service
 
+    async def refresh_metadata(self) -> ODataService:
+        """As `metadata`, read again: what was missing may be there by now."""
+        self._service = await self._reading.result("$metadata", self._read_metadata)
+        return self._service
+
     async def _read_metadata(self) -> ODataService:
         try:
             return self._parsed(await self._document())

@@ -80,5 +80,5 @@ def _text(error: Mapping[str, Any]) -> str:
     return words if isinstance(words, str) else ""
 
 
-def _title(body: Any) -> str:
+def page_title(body: Any) -> str:
     return element_text(body, "title") if isinstance(body, bytes) else ""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from bridge.model.errors import Rejected
-from connectors.odata.http.status_errors import is_refusal
+from connectors.odata.http.errors import is_refusal
 
 Result = TypeVar("Result")
 

@@ -20,15 +20,16 @@ from connectors.http.bounded_body import MAX_BODY_BYTES
 from connectors.http.client import http_client
 from connectors.http.errors import AnswerTooLarge, UnreadableAnswer
 from connectors.http.exchange_errors import lost_exchange
-from connectors.odata.http.errors import broken_response, oversized_response
-from connectors.odata.http.limits import limits_of
-from connectors.odata.http.login import login_method
-from connectors.odata.http.status_errors import (
+from connectors.odata.http.errors import (
+    broken_response,
     is_web_page,
     needs_csrf_token,
+    oversized_response,
     response_error,
     withhold_error_text,
 )
+from connectors.odata.http.limits import limits_of
+from connectors.odata.http.login import login_method
 from connectors.odata.protocol.request import WRITING_METHODS, ODataRequest, redacted_url
 from connectors.odata.protocol.response import ODataResponse, parse_body
 
@@ -113,7 +114,7 @@ class ODataTransport:
         return answer
 
     def check(self, request: ODataRequest, answer: ODataResponse) -> None:
-        """Raise what is wrong with an answer (`connectors.odata.http.status_errors`)."""
+        """Raise what is wrong with an answer (`connectors.odata.http.errors`)."""
         if self._is_masked(request):
             answer = withhold_error_text(answer)
         error = response_error(

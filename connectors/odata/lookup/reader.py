@@ -14,8 +14,8 @@ from bridge.connector.seen_again import seen_again
 from bridge.model.errors import ConfigurationError, Rejected, Unsupported
 from connectors.erp.probe import MAX_CONTROL_ROWS
 from connectors.odata.http.client import ODataClient
+from connectors.odata.http.errors import is_refusal
 from connectors.odata.http.limits import limits_of
-from connectors.odata.http.status_errors import is_refusal
 from connectors.odata.lookup.requests import LookupForm, form_fits, forms_of, lookup_requests
 from connectors.odata.paging.completeness import Completeness
 from connectors.odata.protocol.entity_table import EntitySetTable, complete_row

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import Rejected
-from connectors.odata.http.status_errors import is_refusal
+from connectors.odata.http.errors import is_refusal
 from connectors.odata.metadata.model import Property
 from connectors.odata.paging.followed_links import FollowedLinks
 from connectors.odata.paging.page_reader import FetchPage

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from bridge.connector.answer_check import first_misplaced, first_repeated
+from bridge.connector.answer_check import AnswerMismatch, first_misplaced, first_repeated
 from bridge.connector.seen_again import RowsChange, contradiction
 from bridge.model.errors import Rejected
-from connectors.odata.http.status_errors import is_refusal
+from connectors.odata.http.errors import is_refusal
 from connectors.odata.metadata.field_types import TIMESTAMP_TYPES
 from connectors.odata.metadata.model import Property
 from connectors.odata.paging.keyset_pages import KeysetPages
@@ -174,6 +174,17 @@ def paging_fault(table: EntitySetTable, keys: Sequence[Row], cursor: Sequence[An
     if first_misplaced(following, after) is not None:
         return f"rows come in another order than that of {', '.join(p.name for p in table.key)}"
     return ""
+
+
+def left_out_error(table: EntitySetTable, *faults: str) -> AnswerMismatch:
+    """The error where neither pages by key nor the service's own links give every row: what is wrong
+    with each; "" where it wasn't tried.
+    """
+    text = "; and by the service's own links ".join(filter(None, faults))
+    return AnswerMismatch(
+        f"entity set {table.name!r}: rows would be left out: {text}. Have the service heed `$filter` and "
+        "`$orderby` of the key, or link to further pages"
+    )
 
 
 async def has_row_after(

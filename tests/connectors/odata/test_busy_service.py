@@ -80,7 +80,7 @@ async def test_a_snapshot_is_refused_by_no_load(
     """As many rows came as went while it was read: it gave fewer than are counted."""
     if not by_key:
         monkeypatch.setattr(
-            "connectors.odata.capture.snapshot.chunks.key_can_page", lambda _: False
+            "connectors.odata.capture.snapshot.keyset_chunks.can_page_by_key", lambda _: False
         )
     for seed in range(SEEDS):
         service = serve(BusyService(seed, numbers=numbers, page=7))
@@ -107,7 +107,7 @@ async def test_a_listing_keeps_its_way_under_a_load(
 ) -> None:
     if not by_key:
         monkeypatch.setattr(
-            "connectors.odata.capture.pollers.listing.key_can_page", lambda _: False
+            "connectors.odata.capture.pollers.listing.can_page_by_key", lambda _: False
         )
     for seed in range(SEEDS):
         service = serve(BusyService(seed, numbers=numbers, page=7))

@@ -12,7 +12,7 @@ from bridge.model.errors import ConfigurationError, OutcomeUnknown, Rejected, Re
 from connectors.http.dates import retry_after_seconds
 from connectors.http.errors import UnreadableAnswer
 from connectors.http.exchange_errors import lost_exchange
-from connectors.odata.http.status_errors import response_error
+from connectors.odata.http.errors import response_error
 from connectors.odata.protocol import batch
 from connectors.odata.protocol.request import path_segment, redacted_url, with_query
 from connectors.odata.protocol.response import ODataResponse, parse_body

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bridge.model.errors import BridgeError
 from connectors.http.errors import UnreadableAnswer
-from connectors.odata.http.status_errors import response_error
+from connectors.odata.http.errors import response_error
 from connectors.odata.metadata.model import Property
 from connectors.odata.protocol import multipart
 from connectors.odata.protocol.property_values import row_value

@@ -23,7 +23,7 @@ from connectors.odata.commands.writer import ODataWriter
 from connectors.odata.connector import connector
 from connectors.odata.draft import draft
 from connectors.odata.http.error_text import MAX_DETAILS, service_error_text
-from connectors.odata.http.status_errors import response_error
+from connectors.odata.http.errors import response_error
 from connectors.odata.lookup.reader import ODataReader
 from connectors.odata.metadata.document import parse_metadata
 from connectors.odata.metadata.model import Property

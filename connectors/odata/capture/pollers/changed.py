@@ -26,7 +26,7 @@ from connectors.odata.capture.pollers.poller import (
     digest_of,
 )
 from connectors.odata.capture.pollers.service_clock import ServiceClock, timestamp_of
-from connectors.odata.http.status_errors import is_refusal
+from connectors.odata.http.errors import is_refusal
 from connectors.odata.paging.followed_links import FollowedLinks
 from connectors.odata.paging.keyset_pages import KeysetPages
 from connectors.odata.paging.keyset_trial import KeysetTrial

@@ -24,13 +24,14 @@ from connectors.odata.capture.pollers.poller import (
     RowChange,
     digest_of,
 )
-from connectors.odata.http.status_errors import is_refusal
+from connectors.odata.http.errors import is_refusal
 from connectors.odata.paging.followed_links import FollowedLinks
 from connectors.odata.paging.keyset_pages import KeysetPages
 from connectors.odata.paging.keyset_trial import (
     BEYOND_EVERY_ROW,
     KeysetTrial,
     has_row_after,
+    left_out_error,
     paging_fault,
 )
 from connectors.odata.paging.page_reader import PageReader
@@ -285,11 +286,7 @@ class ListingPoller:
 
     def _refusal(self, fault: str) -> AnswerMismatch:
         self._phase = _Phase.IDLE
-        text = "; and by the service's own links ".join(filter(None, [self._fault, fault]))
-        return AnswerMismatch(
-            f"entity set {self.table.name!r}: rows would be left out: {text}. Have the service heed "
-            "`$filter` and `$orderby` of the key, or link to further pages"
-        )
+        return left_out_error(self.table, self._fault, fault)
 
     @property
     def size(self) -> int:
