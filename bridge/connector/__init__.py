@@ -1,7 +1,7 @@
 """The port that connectors implement: Source, Snapshot, Reader, Writer, and their capabilities.
 
 A connector is registered under the entry point group `bridge.connectors` as an object that
-fulfils `Connector`. `bridge.kit.connector` is the suite that holds it to what is said here.
+implements `Connector`. `bridge.kit.connector` is the suite that tests what these ports promise.
 
 All coroutines of one object are called by one task at a time, except `Source.ack`, which may be
 called while `Source.read` waits, and `Reader.fetch`, which is called concurrently up to the

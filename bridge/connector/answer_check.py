@@ -174,8 +174,8 @@ def _coarse(values: Sequence[Any]) -> Values:
 
 def first_foreign(rows: Sequence[Sequence[Any]], keys: Iterable[Sequence[Any]]) -> int | None:
     """The index of the first row that is no answer to a question for `keys`; None: all may be."""
-    asked = AskedKeys(keys)
-    return next((index for index, row in enumerate(rows) if not asked.accepts(row)), None)
+    asked_keys = AskedKeys(keys)
+    return next((index for index, row in enumerate(rows) if not asked_keys.accepts(row)), None)
 
 
 def first_repeated(keys: Iterable[Sequence[Any]]) -> int | None:

@@ -16,37 +16,52 @@ from bridge.model.specs import CommandSpec
 
 
 class Connector(Protocol):
-    """The code that talks to one kind of system. Stateless; makes the other parts."""
+    """The code that talks to one kind of system. Stateless; opens the other parts.
+
+    name: its entry point, as `connector:` names it.
+    options: model of the `capture:` mapping in the system's file.
+    """
 
     name: str
     options: type[BaseModel]
-    """Model of the `capture:` mapping in the system's file."""
 
-    def capabilities(self) -> Capabilities: ...
+    def capabilities(self) -> Capabilities:
+        """What it offers; the same for every system and as long as the process runs."""
 
     async def describe(self, system: System) -> Mapping[str, Shape]:
-        """The tables' columns as the catalogue tells. Raises ConfigurationError for a missing
-        table, RetryLater when the system is away.
+        """Shapes of `system.tables` by configured name, as the catalogue has them. Raises
+        ConfigurationError for a missing table, RetryLater while the system is away.
         """
 
     async def check(self, system: System) -> list[Finding]:
-        """Everything that is missing or dangerous, at once, with what mends it."""
+        """Report everything that is missing or dangerous, at once, with what fixes it. A system that is
+        away is a finding too. Changes nothing.
+        """
 
     async def setup(self, system: System) -> list[str]:
-        """Make what capture and commands need (publication, slot, journal, ledger); returns the
-        statements that ran. Only on request.
+        """Create what capture and commands need and is missing (publication, slot, journal, ledger);
+        returns the statements that ran. Only on request. Raises ConfigurationError for a right that
+        is missing, RetryLater while the system is away.
         """
 
     def setup_sql(self, system: System) -> list[str]:
         """What `setup` would run, for people to read."""
 
-    async def source(self, system: System) -> Source: ...
+    async def source(self, system: System) -> Source:
+        """A Source that is not open yet. Raises Unsupported without the capability `capture`."""
 
-    async def snapshot(self, system: System) -> Snapshot: ...
+    async def snapshot(self, system: System) -> Snapshot:
+        """Open a Snapshot. Raises Unsupported without that capability, RetryLater, ConfigurationError."""
 
-    async def reader(self, system: System) -> Reader: ...
+    async def reader(self, system: System) -> Reader:
+        """Open a Reader. Raises Unsupported without the capability `read`, RetryLater,
+        ConfigurationError.
+        """
 
-    async def writer(self, system: System) -> Writer: ...
+    async def writer(self, system: System) -> Writer:
+        """Open a Writer. Raises Unsupported without the capability `write`, RetryLater,
+        ConfigurationError.
+        """
 
 
 class LogsIn(Protocol):
@@ -69,11 +84,11 @@ class SpeaksHttp(Protocol):
 
 
 class Drafts(Protocol):
-    """A connector that can write a systems file (`bridgectl schema import`)."""
+    """A connector that can write a system file (`bridgectl schema import`)."""
 
     async def draft(self, system: System) -> str:
-        """YAML of a systems file from `capture:` on, with comments: what `system.tables` names
-        (empty: everything that the bridge can use). What was left out stands there as a comment.
+        """YAML of a system file from `capture:` on, with comments: what `system.tables` names
+        (empty: everything that the bridge can use). What was left out is in it as a comment.
 
         The lines before it (`system`, `connector`, `url`, `login`) are written by the caller, who
         alone knows the references in them. The whole must pass `bridgectl check` as it is.
@@ -95,7 +110,7 @@ ReadCheckpoint = Callable[[], Awaitable[Checkpoint | None]]
 
 @runtime_checkable
 class ChecksResuming(Protocol):
-    """A Connector that can tell, without beginning, whether its source could go on."""
+    """A Connector that can say, without opening a source, whether one could resume."""
 
     async def check_resuming(
         self, system: System, read_checkpoint: ReadCheckpoint
@@ -110,7 +125,12 @@ class ChecksResuming(Protocol):
 
 
 class TransportRisk(NamedTuple):
-    """What the way to a system gives away: `where` in its file, what, and what to do about it."""
+    """What the connection to a system gives away.
+
+    where: path of the setting in the system's file.
+    what: is at risk, as a sentence.
+    hint: what to do about it.
+    """
 
     where: tuple[str, ...]
     what: str
@@ -119,7 +139,7 @@ class TransportRisk(NamedTuple):
 
 @runtime_checkable
 class ChecksTransport(Protocol):
-    """A Connector that can tell from the configuration alone whether a login or data would cross a
+    """A Connector that can say from the configuration alone whether a login or data would cross a
     network unprotected.
     """
 
@@ -136,7 +156,12 @@ class PlansSetup(Protocol):
 
 
 class StatementProblem(NamedTuple):
-    """What is wrong with the `run` or `probe` of a command; `what` is a sentence."""
+    """What is wrong with a command.
+
+    command: its name.
+    where: whether its `run` or its `probe`.
+    what: is wrong, as a sentence.
+    """
 
     command: str
     where: Literal["run", "probe"]
@@ -145,12 +170,14 @@ class StatementProblem(NamedTuple):
 
 @runtime_checkable
 class ChecksCommands(Protocol):
-    """A Connector that can hold commands against what the system has, without carrying them out."""
+    """A Connector that can compare commands with what the system has, without executing them."""
 
     async def check_commands(
         self, system: System, commands: Sequence[CommandSpec]
     ) -> list[StatementProblem]:
-        """Everything that is wrong with them whatever their arguments. Raises as `describe`."""
+        """Everything that is wrong with them whatever their arguments. Raises ConfigurationError or
+        RetryLater where the system can't be asked.
+        """
 
 
 def unsupported(connector: str, what: str) -> str:

@@ -10,18 +10,18 @@ from bridge.connector.stream import Shape
 from bridge.model.errors import Rejected
 
 Condition = Mapping[str, Any]
-"""Entity fields and the values that they must equal; the value may be a sequence (any of)."""
+"""Source columns and the source values that they must equal; a sequence: any one of its values."""
 
 
 class Visibility(Protocol):
-    """Which transactions a read has seen."""
+    """Which transactions a read has seen, by `SourceTransaction.visibility`. Immutable; asks nobody."""
 
     def contains(self, transaction: int) -> bool:
-        """Whether the effects of that transaction (`Transaction.visibility`) were visible."""
+        """Whether the effects of that transaction were visible to the read."""
 
     def unseen(self) -> Iterable[int]:
-        """Every transaction (as in `Transaction.visibility`) that had begun by then, may have been
-        told by the source already, and was not visible. Empty where reads show what is told.
+        """Every transaction that was not visible although the source may have emitted it before the
+        read. Empty where reads always show what was emitted.
         """
 
 
@@ -29,8 +29,11 @@ class Visibility(Protocol):
 class Chunk:
     """Rows of a table in key order, read by one statement.
 
-    `rows` raw rows of `shape`; `last` resumes behind the last row (opaque, JSON-able list of
-    the key columns' text) and is None when the table is at its end.
+    shape: the columns of `rows`.
+    rows: raw rows, in the form that `shape.wire` names.
+    last: cursor after the last row (opaque to the caller, a list that JSON can hold); None at the
+    end of the table.
+    visibility: which transactions the statement saw; None without that capability.
     """
 
     shape: Shape
@@ -40,32 +43,50 @@ class Chunk:
 
 
 class Snapshot(Protocol):
-    """Reads a table in key-ordered chunks on a connection of its own."""
+    """Reads tables in key-ordered chunks on a connection of its own, one call at a time.
+
+    Every method raises RetryLater while the system is away or the table locked (the caller closes this
+    Snapshot and opens another one), ConfigurationError for a table that may not or can't be read,
+    Rejected for a condition that the system refuses. A cancelled call is followed by `close`.
+    """
 
     async def count(self, table: str, where: Condition | None) -> int:
-        """A quick estimate for progress bars."""
+        """Estimate how many rows there are, without reading them; for people alone."""
 
     async def chunk(
         self, table: str, where: Condition | None, after: list[Any] | None, limit: int
     ) -> Chunk:
-        """The next `limit` rows behind `after`. `where` is in source columns and values."""
+        """Return up to `limit` rows whose key is greater than `after` (a `Chunk.last`; None: from the
+        beginning), in key order.
 
-    async def close(self) -> None: ...
+        A row that was there before the call and still is afterwards is returned. Fewer rows than
+        `limit` are not the end: only `Chunk.last` None is.
+        """
+
+    async def close(self) -> None:
+        """Close the connection. Never raises for one that is lost; may be called twice."""
 
 
 @runtime_checkable
 class ListsKeys(Protocol):
-    """A Snapshot that can list keys for less than whole rows: asked for where only deletes are
-    missed (`Stale.deletes_only`).
+    """A Snapshot that can list keys at a lower price than rows: used where only deletes are missing
+    (`Stale.deletes_only`).
     """
 
     async def keys(self, table: str, after: list[Any] | None, limit: int) -> Chunk:
-        """As `chunk`, of the table's usual Shape, with MISSING in all columns but the key's."""
+        """Return up to `limit` rows of the table's usual Shape with MISSING in all columns but the
+        key's; order, cursor and errors as those of `chunk`.
+        """
 
 
 @dataclass(slots=True)
 class Rows:
-    """Raw rows of one lookup: aligned with nothing, the caller aligns them by key."""
+    """Raw rows of one lookup, in any order: the caller finds each by its key.
+
+    shape: the columns of `rows`.
+    rows: raw rows, in the form that `shape.wire` names.
+    visibility: which transactions the query saw; None without that capability.
+    """
 
     shape: Shape
     rows: list[Any]
@@ -89,7 +110,7 @@ def distinct_keys(
 
 
 class Reader(Protocol):
-    """Set-based lookups for the gateway; every read goes through it."""
+    """Set-based lookups. `fetch` is called concurrently, up to the system's `limits.connections`."""
 
     async def fetch(
         self,
@@ -98,14 +119,20 @@ class Reader(Protocol):
         keys: Sequence[tuple[Any, ...]],
         limit: int | None = None,
     ) -> Rows:
-        """All rows whose `columns` equal one of `keys` (source values), in one query.
+        """Return all rows whose `columns` equal one of `keys`, in one query.
 
-        `keys` empty and `columns` empty: all rows, up to `limit`. Raises RetryLater, or
-        Rejected (`bad_key`) when one of the keys can't be asked for (the caller bisects).
+        table: its name in the source.
+        columns: source columns; empty together with `keys`: all rows, up to `limit`.
+        keys: at most `max_keys` tuples of source values, aligned with `columns`.
+
+        Raises Rejected (`bad_key`) when one of the keys can't be asked for (the caller bisects),
+        RetryLater while the system is away, ConfigurationError for a table that can't be read. A
+        call may be cancelled at any time.
         """
 
     @property
     def max_keys(self) -> int:
-        """How many keys one query may carry."""
+        """How many keys one query may carry, at least 1."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close all connections. Never raises for a lost one; may be called twice."""

@@ -1,4 +1,4 @@
-"""What a connector can say of the rights that commands need, without carrying them out."""
+"""What a connector can say of the rights that commands need, without executing them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from bridge.model.specs import CommandSpec
 class CommandRight(NamedTuple):
     """What the system says of one command under the bridge's login.
 
-    `verdict`: `missing`, a right is (`fix` is the statement that gives it); `wrong`, the statement
-    itself is refused; `unasked`, that could not be asked. `what` is a sentence.
+    command: its name.
+    verdict: `missing`: a right is; `wrong`: the statement itself is refused; `unasked`: the system
+    could not be asked.
+    what: as a sentence.
+    fix: the statement that grants the missing right.
     """
 
     command: str
@@ -24,9 +27,11 @@ class CommandRight(NamedTuple):
 
 @runtime_checkable
 class ChecksRights(Protocol):
-    """A Connector that can ask whether its login may do what commands do."""
+    """A Connector that can ask whether its login has the rights that commands need."""
 
     async def check_rights(
         self, system: System, commands: Sequence[CommandSpec]
     ) -> list[CommandRight]:
-        """Nothing of a command that may be carried out. Nothing is changed. Raises as `describe`."""
+        """One entry for each command that may not be executed, none for the others. Changes nothing.
+        Raises ConfigurationError or RetryLater where the system can't be asked.
+        """

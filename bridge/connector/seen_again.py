@@ -28,12 +28,12 @@ async def contradiction(
     """
     last, times = None, 0
     for _ in range(most):
-        shown = await look()
-        if shown is None:
+        evidence = await look()
+        if evidence is None:
             return None
-        last, times = shown, times + 1 if shown == last else 1
+        last, times = evidence, times + 1 if evidence == last else 1
         if times == IN_A_ROW:
-            return shown
+            return evidence
     raise RowsChange
 
 

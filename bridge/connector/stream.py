@@ -17,10 +17,14 @@ Checkpoint = bytes
 class Column:
     """A column as the source describes it.
 
-    `native` is the source's own type name for people (`numeric(15,2)`), `type` the sensible
-    field type when nothing is declared, `wire` the code of its bytes for the plan (`int4`,
-    `numeric`, `python` ...), `key` whether it is part of the primary key. `captured` False: rows
-    that are read have it, and changes never do (a generated column, one that isn't published).
+    name: its name in the source.
+    native: the source's own type name, for people (`numeric(15,2)`).
+    type: the field type when nothing is declared.
+    wire: the code of its bytes for the plan (`int4`, `numeric`, `python` ...).
+    nullable: whether a row may have null in it.
+    key: whether it is part of the primary key.
+    captured: False where rows that are read have it and changes never do (a generated column, one
+    that isn't published).
     """
 
     name: str
@@ -36,8 +40,10 @@ class Column:
 class Shape:
     """A table's columns as of now. A new object each time they change; compared by identity.
 
-    Raw rows of a Shape have one slot a column, in this order, in the form that `wire` names.
-    `before`: whether old rows are whole.
+    table: its configured name.
+    columns: in the order of a raw row's slots.
+    wire: the form of raw rows.
+    before: whether old rows are whole.
     """
 
     table: str
@@ -47,9 +53,12 @@ class Shape:
 
 
 class SourceTransaction(NamedTuple):
-    """A source transaction: `id` for people and correlation, `commit` the 64-bit commit
-    position (0: the source has no order, capture counts), `committed_at` microseconds since
-    1970 UTC or None, `visibility` what a snapshot's `contains` is asked about (an xid, ...).
+    """The transaction of a change in the source.
+
+    id: for people and correlation; None: the source doesn't say.
+    commit: 64-bit commit position; 0: the source has no order, capture assigns a number.
+    committed_at: microseconds since 1970 UTC; None: the source doesn't say.
+    visibility: what `Visibility.contains` is asked about (an xid, ...); 0 without that capability.
     """
 
     id: str | None
@@ -63,11 +72,17 @@ CREATE, UPDATE, DELETE, READ = 1, 2, 3, 4
 
 
 class Change(NamedTuple):
-    """A change as the source saw it. The executor also takes plain tuples of these slots.
+    """A change of one row. The row encoder also takes plain tuples of these slots.
 
-    `old` is the whole old row when `old_full`, else a row in which only the old key is set (a
-    changed key) or None. `index` is the row's running number in its transaction, over all
-    tables, from 0. `causation` is the last command marker before it in its transaction.
+    shape: of `old` and `new`.
+    op: CREATE, UPDATE, DELETE or READ.
+    old: raw; the whole old row when `old_full`, else a row in which only the old key is set (a
+    changed key or a delete), or None.
+    old_full: whether `old` is whole.
+    new: raw; None for a delete.
+    index: the row's running number in its transaction, over all tables, from 0.
+    transaction: the same object for all changes of one transaction in a batch.
+    causation: the id in the last command marker before it in its transaction.
     """
 
     shape: Shape
@@ -81,8 +96,11 @@ class Change(NamedTuple):
 
 
 class Watermark(NamedTuple):
-    """A watermark as it came back through the stream; `at` = number of changes of the batch
-    that stand before it. `commit` is its place in the commit order.
+    """A watermark as it came back through the stream.
+
+    at: how many changes of the batch stand before it.
+    name: as it was given to `Source.write_watermark`.
+    commit: its commit position; 0 where the source has no order.
     """
 
     at: int
@@ -91,7 +109,12 @@ class Watermark(NamedTuple):
 
 
 class Truncate(NamedTuple):
-    """TRUNCATE of tables; `at` as in Watermark."""
+    """TRUNCATE of tables.
+
+    at: how many changes of the batch stand before it.
+    tables: configured names.
+    transaction: in which it happened.
+    """
 
     at: int
     tables: tuple[str, ...]
@@ -99,14 +122,15 @@ class Truncate(NamedTuple):
 
 
 class Stale(NamedTuple):
-    """Tables of which the source can't tell any more what happened to them: a token expired, or
-    it never tells deletes and an interval is over. `reason` is for people.
+    """Tables whose changes the source has missed: a token expired, or it never emits deletes and an
+    interval is over. Capture reconciles them by itself: it reads every row again and writes deletes
+    for keys that are gone. A reconcile under way starts again.
 
-    Capture compares them with the log by itself, with windows as for any snapshot: it reads every
-    row anew and writes deletes for keys that are gone. A comparison under way begins anew then.
-    `deletes_only`: changes were told all the same. Then no rows are written, only deletes, and a
-    comparison that is asked for already or under way is enough; with `once` only one that has not
-    begun, because the source will not ask for it again.
+    tables: configured names.
+    reason: for people.
+    deletes_only: no change was missed but deletes. Then no rows are written, only deletes, and a
+    reconcile that is requested already or under way is enough.
+    once: the source will not ask again, so that only a reconcile that has not begun is enough.
     """
 
     tables: tuple[str, ...]
@@ -119,14 +143,19 @@ class Stale(NamedTuple):
 class Batch:
     """What one `read` returned; empty lists when nothing came within its wait.
 
-    `checkpoint` resumes after the last change of the batch, even inside a transaction.
-    `commit` is the commit position up to which everything has been read (idle sources move on).
-    `lag_bytes` tells how far behind the source is, where it knows. `silent`: seconds for which the
-    source has owed a sign of life: an empty batch is no progress then. `troubles`: tables that can't
-    be read for now, and why; the others go on, and they do once they can be. `remarks`: tables whose
-    capture is slower or dearer than it could be, and why. `polls`, of a source
-    that can't tell every change: how many complete looks at all of its tables it has told by now,
-    since it was opened.
+    changes: in commit order.
+    checkpoint: resumes after the last change of the batch, even inside a transaction.
+    commit: commit position up to which everything has been read (an idle source's moves too); 0 where
+    the source has no order.
+    watermarks, truncates: by their place among `changes`.
+    lag_bytes: how much the source still holds for us; None where it can't say.
+    stale: tables to reconcile after the changes of this batch.
+    silent: seconds for which the source has owed an answer: an empty batch is no progress then.
+    troubles: tables that can't be read for now, and why; the others continue, and these do once they
+    can be read.
+    polls: of a source that doesn't emit every change, how many complete polls of all its tables it has
+    emitted since it was opened.
+    remarks: tables whose capture is slower or costs more than it could, and why.
     """
 
     changes: list[Change]
@@ -146,32 +175,40 @@ class Source(Protocol):
     """Captures changes of the tables that it was made for.
 
     Order of calls: `open`, then `read` again and again with `ack` and `write_watermark` in between,
-    then `close`. Raises RetryLater when the connection is lost (the runner opens a new Source
-    from the log's checkpoint), HistoryLost when changes are gone, ConfigurationError with the
-    statement that mends it.
+    then `close`. After an error nothing but `close` is called; a new Source starts from the log's
+    checkpoint.
     """
 
     async def open(self, after: Checkpoint | None) -> Checkpoint:
         """Begin after `after`, or (None) now; returns where it begins.
 
         With None everything that commits after the return is captured. The caller writes the
-        returned checkpoint to the log before it reads.
+        returned checkpoint to the log before it reads. Raises RetryLater while the system is away or
+        another instance reads it, HistoryLost when changes after `after` are gone,
+        ConfigurationError with the statement that fixes it.
         """
 
     async def read(self, limit: int, timeout: float) -> Batch:
-        """Up to `limit` changes in commit order, as soon as there is one; else after `timeout`
-        seconds an empty batch whose checkpoint may have moved on.
+        """Return up to `limit` changes in commit order as soon as there is one; after `timeout`
+        seconds an empty batch whose checkpoint may have advanced.
+
+        May wait while `ack` is called. When it is cancelled the source is closed: changes that it had
+        taken come again from the log's checkpoint. Raises RetryLater when the connection is lost,
+        HistoryLost, ConfigurationError.
         """
 
     async def ack(self, upto: Checkpoint) -> None:
-        """Everything up to here is durable in the log; the source may forget it."""
+        """Everything up to `upto`, a checkpoint of a batch, is durable in the log: the source may
+        forget it. Called by capture after the log's commit, in order, also while `read` waits.
+        Raises RetryLater when the connection is lost.
+        """
 
     async def write_watermark(self, name: str) -> None:
         """Write a watermark that comes back through `read` in commit order.
 
-        A source that polls (`every_change` false) gives it back behind everything that polls begun
-        before this call told: at once where none is under way, else behind the last page of it.
-        Raises Unsupported without the capability `snapshot`.
+        A polling source (`every_change` false) emits the watermark after all changes of polls that
+        started before this call: at once where none is under way. Raises Unsupported without the
+        capability `snapshot`, RetryLater when the connection is lost.
         """
 
     async def close(self) -> None:

@@ -14,9 +14,12 @@ from bridge.tls import TlsFiles
 
 @dataclass(frozen=True, slots=True)
 class TableUse:
-    """A table that the configuration names: its declared key columns (empty: the primary key)
-    and the columns that are used (empty: all). A source that derives deletes by comparing, more of
-    them than `max_deletes`, yields `Stale` in their place.
+    """A table that the configuration names.
+
+    table: its configured name.
+    key: declared key columns; empty: the primary key.
+    columns: those that are used; empty: all.
+    max_deletes: a source that derives more deletes than these by comparing yields `Stale` instead.
     """
 
     table: str
@@ -29,13 +32,18 @@ class TableUse:
 class System:
     """One configured system as a connector sees it.
 
-    `url` is resolved and secret: never print it; `shown_url` is for people. `options` is the
-    validated model of `Connector.options`, `login` that of `LogsIn.login` (None: nothing is said).
-    `connections`: at most so many for reads. `commands`: whether any are declared, so that `check`
-    and `setup` care for the ledger. `tls`: the section of that name, which only connectors with
-    `SpeaksHttp` are given. `logins`: see `shared_login`. `masked`: tables with a column that an
-    entity masks: no message may repeat a server's own words about one of them, unless it is certain
-    that they quote no value (`bridge.model.withheld`).
+    bridge, name: of the bridge and of the system in it.
+    url: resolved and secret; never print it.
+    shown_url: for people.
+    options: the validated model of `Connector.options`.
+    tables: those that entities are declared of.
+    connections: at most so many for reads.
+    commands: whether any are declared, so that `check` and `setup` include the ledger.
+    login: the validated model of `LogsIn.login`; None: the file has no `login`.
+    tls: the section of that name; only connectors with `SpeaksHttp` get one.
+    logins: see `shared_login`.
+    masked: tables with a column that an entity masks: no message may repeat a server's own words about
+    one of them, unless it is certain that they quote no value (`bridge.model.withheld`).
     """
 
     bridge: str
@@ -70,9 +78,12 @@ class System:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that `check` found: `what` is wrong, `fix` the exact statement that mends it.
+    """A problem that `check` reports.
 
-    `fatal`: capture or commands would not work. `create`: the bridge can do `fix` on request.
+    what: is wrong, as a sentence.
+    fix: the exact statement that fixes it; empty: there is none.
+    fatal: capture or commands would not work.
+    create: `setup` runs `fix` on request.
     """
 
     what: str
@@ -83,7 +94,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class SetupStatement:
-    """A statement that a system needs. `login`: who may run it, for people; `note`: why."""
+    """A statement that a system needs.
+
+    sql: to run.
+    login: who may run it, for people.
+    note: why.
+    """
 
     sql: str
     login: str
@@ -92,8 +108,11 @@ class SetupStatement:
 
 @dataclass(frozen=True, slots=True)
 class SetupPlan:
-    """What a system needs, in the order in which it is run. `unasked`: why the system couldn't say
-    what is there already, so that these are all statements; empty: they are what is missing.
+    """What a system needs.
+
+    statements: in the order in which they are run.
+    unasked: why the system couldn't say what exists already, so that `statements` are all; empty: they
+    are what is missing.
     """
 
     statements: tuple[SetupStatement, ...]

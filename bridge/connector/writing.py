@@ -1,4 +1,4 @@
-"""Commands: what is carried out, what came of it, and who does it."""
+"""Commands in the system: what is executed, its outcome, and who executes it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,23 @@ from bridge.model.types import FieldType
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """A command, ready to be carried out.
+    """A command, ready to be executed.
 
-    `statement` with bound parameters `:name`; `parameters` source values, and `types` what those
-    that have a type are declared as. `table` and `key` name
-    the row (source columns and values); `guard` is asked under the row's lock with the current
-    raw row (None: not there) and raises Rejected (`conflict`, ...) to refuse.
-    `many`: more than one row may be affected. `probe` is the command's own question to the system
-    whether it has happened, with the parameters of `statement` (empty: none is declared).
-    `partition` is who acts, as in `LedgerWriter.own` (empty: anybody may).
-    `begin` is called right in front of each request that may carry it out, last of all checks. It
-    raises Fenced when it is too late for this process to act: then nothing is sent, and Fenced is
-    the effect's outcome.
+    command_id: unique; the ledger's key and the marker of its changes.
+    digest: of its content; the same id with another digest is refused (`key_reused`).
+    statement: what is executed, with bound parameters `:name`.
+    parameters: source values by name.
+    table: of the row that it is about.
+    key: source columns and values of that row.
+    guard: called under the row's lock with the current raw row (None: there is none); raises Rejected
+    (`conflict`, ...) to refuse.
+    many: more than one row may be affected.
+    probe: the declared query that says whether it took effect, with the parameters of `statement`;
+    empty: none is declared.
+    partition: whose it is, as in `LedgerWriter.own`; empty: anybody may execute it.
+    begin: called immediately before each request that may execute it, after all other checks. Raises
+    Fenced when it is too late for this process: then nothing is sent, and Fenced is the outcome.
+    types: the declared types of those parameters that have one.
     """
 
     command_id: str
@@ -42,11 +47,17 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What the legacy system answered: rows affected, rows returned by the statement, raw.
+    """A command that took effect.
 
-    `repeated`: the ledger held this command already; nothing was done again, and `result`,
-    `rows` and `finished_at` (microseconds) are those of the first time. `position` is a commit
-    position at or behind that of the effect (`Transaction.commit`), where the system tells one.
+    rows: how many were affected.
+    result: what the statement returned, as JSON text.
+    repeated: the ledger held this command already: nothing was executed again, and `rows`, `result`
+    and `finished_at` are those of the first time.
+    position: a commit position (`SourceTransaction.commit`): the effect is at or before this point;
+    None where the system reports none.
+    after: the raw row afterwards, of `shape`; None where it was not read.
+    shape: of `after`.
+    finished_at: microseconds since 1970 UTC.
     """
 
     rows: int
@@ -59,11 +70,11 @@ class Done:
 
 
 class Writer(Protocol):
-    """Carries out commands.
+    """Executes commands, one call at a time.
 
-    With the capability `ledger` each takes effect at most once, whoever asks however often (see
-    LedgerWriter). Without it the executor keeps count: it writes its intent into the log before
-    it asks, and what may have happened is probed for, never asked for again blindly.
+    With the capability `ledger` each takes effect at most once, however often it is executed (see
+    LedgerWriter). Without it the caller writes its intent into the log before it calls `execute`, and
+    an effect that may have happened is probed, never executed again blindly.
     """
 
     @property
@@ -73,29 +84,36 @@ class Writer(Protocol):
         """
 
     async def prepare(self) -> None:
-        """Check that all is there, the ledger too; raises ConfigurationError with the SQL that
-        makes it, RetryLater while the system is away. May be called again at any time.
+        """Check that everything needed exists, the ledger too. Called before the first `execute`; may be
+        called again at any time. Raises ConfigurationError with the SQL that creates what is missing,
+        RetryLater while the system is away.
         """
 
     async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
-        """Aligned outcomes. With a ledger, effects that succeed share one legacy transaction with
-        their ledger rows and markers; each stands behind a savepoint, so that one failure spares
-        the rest. Without, they are carried out in this order, and an error spares the rest too.
+        """Execute effects in this order; returns their outcomes, aligned with them.
+
+        With a ledger, effects that succeed share one transaction with their ledger rows and markers;
+        each has a savepoint, so that one failure leaves the others alone. Without a ledger, an error
+        leaves the others alone too.
 
         Per effect: Done; Rejected (`not_found`, `conflict`, `key_reused`, `too_many_rows`,
         `legacy_error`), RetryLater and Fenced: it did not happen; OutcomeUnknown: it may have.
-        Raises OutcomeUnknown when that is so for all (a commit's answer was lost: with a ledger,
-        call again with the same effects, the ledger answers), RetryLater when nothing happened.
+        Raises OutcomeUnknown when that is so for all (a commit's answer was lost: with a ledger, call
+        again with the same effects, the ledger answers), RetryLater when nothing happened. When it
+        is cancelled every outcome is unknown.
         """
 
     async def probe(self, effect: Effect) -> Done | None:
-        """Whether it happened: what is known of it, or None when it certainly did not.
+        """Ask whether an effect happened; returns what is known of it, or None when it certainly did
+        not. Changes nothing.
 
-        With a ledger always answered, by id and digest alone. Raises Unsupported when it can't be
-        told (nothing to look for), OutcomeUnknown when it can't be told for now, RetryLater.
+        With a ledger always answered, by id and digest alone. Raises Unsupported when nobody can say
+        (there is nothing to look for), OutcomeUnknown when it can't be said for now, RetryLater while
+        the system is away.
         """
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close the connections. Never raises for a lost one; may be called twice."""
 
 
 @runtime_checkable
@@ -103,9 +121,10 @@ class LedgerWriter(Writer, Protocol):
     """A Writer that keeps a ledger in the legacy transaction of the effect."""
 
     async def own(self, partitions: Sequence[str]) -> None:
-        """From now on this Writer acts for these: a transaction of another one that acts for
-        them has ended, or ends without effect. Raises RetryLater, ConfigurationError.
+        """Take these partitions over from every other Writer: when it returns, a transaction of another
+        one for them has ended, or will end without effect.
 
-        Effects of a partition that another Writer owns by now (or nobody yet) have the outcome
-        Fenced, decided in their transaction.
+        From then on `execute` gives effects of a partition that another Writer has taken (or nobody
+        yet) the outcome Fenced, decided in their transaction. Raises RetryLater while the system is
+        away, ConfigurationError where the ledger is missing.
         """
