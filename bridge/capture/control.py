@@ -88,11 +88,11 @@ def topic(bridge: str) -> TopicSpec:
     return TopicSpec(internal_topic(bridge, CONTROL), "delete", 1, retention_ms=week)
 
 
-async def send(log: Log, bridge: str, asked: ControlRequest) -> None:
+async def send(log: Log, bridge: str, request: ControlRequest) -> None:
     """Ask. Returns when the request is durable, not when it is done."""
     spec = topic(bridge)
     await log.create_topics([spec])
-    await log.append(spec.name, [Entry(asked.system.encode(), dump(asked))])
+    await log.append(spec.name, [Entry(request.system.encode(), dump(request))])
 
 
 async def since(
@@ -101,23 +101,23 @@ async def since(
     """Every request from `offset` on that is there now, with its offset; and what is to be said of
     records that are none.
     """
-    found: list[tuple[int, ControlRequest]] = []
+    requests: list[tuple[int, ControlRequest]] = []
     left_out: list[str] = []
     for record in await between(log, partition(bridge), await first_unread(log, bridge, offset)):
         try:
-            found.append((record.offset, load(record.value)))
+            requests.append((record.offset, load(record.value)))
         except ValueError as error:
             left_out.append(left_out_text(record.offset, error))
-    return found, left_out
+    return requests, left_out
 
 
 async def first_unread(log: Log, bridge: str, offset: int) -> int:
     """Where requests go on that were read up to `offset`. Where the topic was deleted since, and made
     again, they begin anew: nobody would hear them before as many had come as there were.
     """
-    place = partition(bridge)
-    begin = (await log.beginning_offsets([place]))[place]
-    end = (await log.end_offsets([place]))[place]
+    topic_partition = partition(bridge)
+    begin = (await log.beginning_offsets([topic_partition]))[topic_partition]
+    end = (await log.end_offsets([topic_partition]))[topic_partition]
     return begin if offset > end else max(begin, offset)
 
 
@@ -131,10 +131,10 @@ def partition(bridge: str) -> TopicPartition:
     return TopicPartition(internal_topic(bridge, CONTROL), 0)
 
 
-def dump(asked: ControlRequest) -> bytes:
+def dump(request: ControlRequest) -> bytes:
     """The value of a request's record."""
-    fields = asdict(asked)
-    if not asked.max_deletes:
+    fields = asdict(request)
+    if not request.max_deletes:
         # A capture of an earlier version knows no such field, and would leave the request out.
         del fields["max_deletes"]
     return json.dumps(fields, separators=(",", ":")).encode()
@@ -143,22 +143,22 @@ def dump(asked: ControlRequest) -> bytes:
 def load(value: bytes | None) -> ControlRequest:
     """The request in a record's value. Raises ValueError when it isn't one."""
     try:
-        found = ControlRequest(**json.loads(value or b""))
+        document = ControlRequest(**json.loads(value or b""))
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"not a request to capture: {error}") from error
-    if found.action not in get_args(Action):
-        raise ValueError(f"capture knows no request {found.action!r}")
-    texts = (found.id, found.system, found.entity, found.max_deletes)
+    if document.action not in get_args(Action):
+        raise ValueError(f"capture knows no request {document.action!r}")
+    texts = (document.id, document.system, document.entity, document.max_deletes)
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("not a request to capture: id, system and entity are not all texts")
     try:
-        parse_delete_limit(found.max_deletes)
+        parse_delete_limit(document.max_deletes)
     except ValueError as error:
         raise ValueError(f"not a request to capture: {error}") from None
-    reconcile: object = found.reconcile
-    if not isinstance(reconcile, bool) or not _possible(found.where):
+    reconcile: object = document.reconcile
+    if not isinstance(reconcile, bool) or not _possible(document.where):
         raise ValueError("not a request to capture: its condition or `reconcile` is none")
-    return found
+    return document
 
 
 def _possible(where: object) -> bool:
@@ -177,34 +177,34 @@ def _possible(where: object) -> bool:
 
 
 def apply(
-    progress: CaptureProgress, asked: ControlRequest, entities: Mapping[str, bool], at: int
+    progress: CaptureProgress, request: ControlRequest, entities: Mapping[str, bool], at: int
 ) -> CaptureProgress:
     """The state after a request. `entities`: each of the system by its bare name, and whether
     snapshots of it are possible. What can't be done is recorded as a result that failed.
     """
-    names = [asked.entity] if asked.entity else list(entities)
+    names = [request.entity] if request.entity else list(entities)
     progress = replace(progress, at=at)
     for number, name in enumerate(names):
         job = SnapshotJob(
-            asked.id if len(names) == 1 else f"{asked.id}-{number}",
+            request.id if len(names) == 1 else f"{request.id}-{number}",
             name,
-            asked.where,
-            reconcile=asked.reconcile or asked.action in {"resume", "accept_loss"},
-            max_deletes=asked.max_deletes,
+            request.where,
+            reconcile=request.reconcile or request.action in {"resume", "accept_loss"},
+            max_deletes=request.max_deletes,
         )
-        why = _refusal(progress, asked, entities, name)
+        why = _refusal(progress, request, entities, name)
         if why:
             progress = abandon(progress, job, why)
-        elif asked.action == "accept_loss":
-            progress = abandon(progress, job, nothing_lost(asked.system))
-        elif asked.action == "cancel":
+        elif request.action == "accept_loss":
+            progress = abandon(progress, job, nothing_lost(request.system))
+        elif request.action == "cancel":
             for other in [job for job in progress.jobs if job.entity == name]:
-                progress = abandon(progress, other, f"cancelled by {asked.id}")
-        elif asked.action == "resume":
+                progress = abandon(progress, other, f"cancelled by {request.id}")
+        elif request.action == "resume":
             if name in progress.paused:
                 progress = enqueue(resume(progress, name), replace(job, reason=RESUMED))
-        elif asked.action == "snapshot":
-            if name in progress.paused and asked.reconcile:
+        elif request.action == "snapshot":
+            if name in progress.paused and request.reconcile:
                 progress, job = resume(progress, name), replace(job, reason=RESUMED)
             progress = enqueue(progress, job)
     return progress
@@ -220,16 +220,16 @@ def nothing_lost(system: str) -> str:
 
 
 def _refusal(
-    progress: CaptureProgress, asked: ControlRequest, entities: Mapping[str, bool], name: str
+    progress: CaptureProgress, request: ControlRequest, entities: Mapping[str, bool], name: str
 ) -> str:
     if name not in entities:
-        known = ", ".join(sorted(entities))
-        return f"{asked.system}.{name} is not an entity of this system; it has {known}"
-    if asked.action in {"snapshot", "resume"} and not entities[name]:
-        return f"the connector of {asked.system!r} takes no snapshots"
-    if asked.action == "snapshot" and name in progress.paused and not asked.reconcile:
+        can_snapshot = ", ".join(sorted(entities))
+        return f"{request.system}.{name} is not an entity of this system; it has {can_snapshot}"
+    if request.action in {"snapshot", "resume"} and not entities[name]:
+        return f"the connector of {request.system!r} takes no snapshots"
+    if request.action == "snapshot" and name in progress.paused and not request.reconcile:
         return (
-            f"{asked.system}.{name} is paused ({progress.paused[name].reason}): once that is "
+            f"{request.system}.{name} is paused ({progress.paused[name].reason}): once that is "
             "mended, resume it, which reconciles it"
         )
     return ""

@@ -92,17 +92,17 @@ class CapturedEntity:
         if self.foreign:
             raise Incompatible(self.foreign)
         try:
-            found = entity_type(self.spec, shape, self.type)
-            plan = make_plan(self.spec, found, shape)
+            entity = entity_type(self.spec, shape, self.type)
+            plan = make_plan(self.spec, entity, shape)
         except ConfigurationError as error:
             if self.type is None:
                 raise
             raise Incompatible(str(error)) from error
         if self.type is None:
             self._encoder(plan)  # what can't be made leaves no schema behind
-        if self.type is None or _schemas(found) != _schemas(self.type):
-            await self._register(found)
-        self.type = found
+        if self.type is None or _schemas(entity) != _schemas(self.type):
+            await self._register(entity)
+        self.type = entity
         encoder = self._encoder(plan)
         while len(self._encoders) >= KEPT_SHAPES:
             del self._encoders[next(iter(self._encoders))]
@@ -120,10 +120,10 @@ class CapturedEntity:
             self._target.mask_key,
         )
 
-    async def _register(self, found: Entity) -> None:
-        for part, schema in (("key", key_schema(found)), ("value", change_schema(found))):
+    async def _register(self, entity: Entity) -> None:
+        for part, schema in (("key", key_schema(entity)), ("value", change_schema(entity))):
             subject = f"{self.topic}-{part}"
-            self._check(subject, found)
+            self._check(subject, entity)
             try:
                 await self._registry.set_compatibility(subject, COMPATIBILITY)
                 schema_id = await self._registry.register(subject, schema_text(schema))
@@ -136,20 +136,20 @@ class CapturedEntity:
             else:
                 self._value_schema = schema_id
 
-    def _check(self, subject: str, found: Entity) -> None:
+    def _check(self, subject: str, entity: Entity) -> None:
         """Ask our own compatibility check, before the registry's. Only rows can differ."""
         if self.type is None:
             return
-        if reason := shape_conflict(self.type, found, subject):
+        if reason := shape_conflict(self.type, entity, subject):
             raise Incompatible(reason)
 
 
-def shape_conflict(stored: Entity, found: Entity, subject: str) -> str:
-    """Why rows of `found` can't go into the topic of an entity that is `stored` under this subject
+def shape_conflict(stored: Entity, described: Entity, subject: str) -> str:
+    """Why rows of `described` can't go into the topic of an entity that is `stored` under this subject
     of its; empty where they can. Pure.
     """
     part = key_schema if subject.endswith(KEY_SUFFIX) else row_schema
-    reasons = incompatibilities(part(stored), part(found), subject)
+    reasons = incompatibilities(part(stored), part(described), subject)
     if not reasons:
         return ""
     return (
@@ -195,8 +195,8 @@ def touched(
     partial = Counter(_key(encoder, change) for change in changes if is_partial(encoder, change))
     if not partial:
         return [KeyChange(entry[0] or b"", complete=True) for entry in entries]
-    told = Counter(entry[0] or b"" for entry in entries)
-    return [KeyChange(key, complete=count > partial[key]) for key, count in told.items()]
+    emitted = Counter(entry[0] or b"" for entry in entries)
+    return [KeyChange(key, complete=count > partial[key]) for key, count in emitted.items()]
 
 
 def is_partial(encoder: RowEncoder, change: Change) -> bool:
@@ -230,13 +230,13 @@ def keys_of(encoder: RowEncoder, failures: Sequence[FailedRow]) -> list[bytes]:
 
 def row_keys(encoder: RowEncoder, rows: Sequence[Any]) -> list[bytes]:
     """The key of each raw row, aligned; empty where it can't be told, so that no event has it."""
-    found: list[bytes] = []
+    keys: list[bytes] = []
     for row in rows:
         try:
-            found += encoder.keys([row])
+            keys += encoder.keys([row])
         except RowError:
-            found.append(b"")
-    return found
+            keys.append(b"")
+    return keys
 
 
 def failure_reason(failure: FailedRow) -> str:

@@ -128,5 +128,8 @@ class Outbox:
     def _fits(self, group: RecordGroup) -> bool:
         return self._waiting is None or self._both_fit(self._waiting, group)
 
-    def _both_fit(self, one: RecordGroup, other: RecordGroup) -> bool:
-        return one.changes + other.changes <= self._changes and one.size + other.size <= self._size
+    def _both_fit(self, earlier: RecordGroup, later: RecordGroup) -> bool:
+        return (
+            earlier.changes + later.changes <= self._changes
+            and earlier.size + later.size <= self._size
+        )

@@ -27,7 +27,7 @@ async def describe_tables(
 async def _apart(connector: Connector, system: System) -> tuple[dict[str, Shape], dict[str, str]]:
     """By halves, as one of the tables at least can't be described."""
     shapes: dict[str, Shape] = {}
-    why: dict[str, str] = {}
+    missing: dict[str, str] = {}
     middle = len(system.tables) // 2
     for half in filter(None, (system.tables[:middle], system.tables[middle:])):
         part = replace(system, tables=half)
@@ -35,12 +35,12 @@ async def _apart(connector: Connector, system: System) -> tuple[dict[str, Shape]
             shapes |= await connector.describe(part)
         except ConfigurationError as error:
             if len(half) == 1:
-                why[half[0].table] = str(error)
+                missing[half[0].table] = str(error)
                 continue
-            told, lacking = await _apart(connector, part)
-            shapes |= told
-            why |= lacking
-    return shapes, why
+            half_shapes, half_missing = await _apart(connector, part)
+            shapes |= half_shapes
+            missing |= half_missing
+    return shapes, missing
 
 
 def table_uses(system: System, tables: set[str]) -> tuple[TableUse, ...]:

@@ -57,10 +57,10 @@ def read_table(
     attributes = attributes_of(columns).get(table.oid, ())
     types: dict[int, TypeRow] = {}
     while unknown := missing(types, {attribute.oid for attribute in attributes}):
-        found = types_of(connection.exec_driver_sql(TYPES, (sorted(unknown),)).all())
-        if not found:
+        loaded = types_of(connection.exec_driver_sql(TYPES, (sorted(unknown),)).all())
+        if not loaded:
             break
-        types |= found
+        types |= loaded
     primary = primary_key_of(attributes)
     captured = {each.name for each in _captured(connection, table.with_(attributes), publication)}
     described = [

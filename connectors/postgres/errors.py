@@ -65,22 +65,22 @@ def server_words(error: psycopg.Error, system: System) -> str:
 
 def says_why(error: psycopg.Error) -> bool:
     """Whether it is known what to do about a connection that failed, or nobody refused it."""
-    known = (psycopg.ProgrammingError, psycopg.errors.ConnectionTimeout)
-    told = error.sqlstate is not None or isinstance(error, known)
-    return told or _FIX_WORDS.search(str(error)) is not None
+    explained = (psycopg.ProgrammingError, psycopg.errors.ConnectionTimeout)
+    has_reason = error.sqlstate is not None or isinstance(error, explained)
+    return has_reason or _FIX_WORDS.search(str(error)) is not None
 
 
 def translate_error(
     error: psycopg.Error, system: System, doing: str, refused: Sequence[str] = ()
 ) -> BridgeError:
     """What a failed connection or statement means for the caller; `refused` as in `refusal`."""
-    said = server_words(error, system) or type(error).__name__
-    text = f"system {system.name!r} ({system.shown_url}): {doing}: {said}"
+    server_text = server_words(error, system) or type(error).__name__
+    text = f"system {system.name!r} ({system.shown_url}): {doing}: {server_text}"
     state = error.sqlstate
     if state is None and refused:
         # One of several servers that may answer later is worth asking again.
-        state = next((one for one in refused if not one.startswith(_FIX)), refused[-1])
-    hint = next((hint for words, hint in _HINTS.items() if words in said), "")
+        state = next((code for code in refused if not code.startswith(_FIX)), refused[-1])
+    hint = next((hint for words, hint in _HINTS.items() if words in server_text), "")
     hint = hint or _STATE_HINTS.get(state or "", "")
     if hint:
         text += f"; {hint.replace('{system}', system.name)}"
@@ -90,7 +90,7 @@ def translate_error(
         # libpq could not read the address; its message may quote a part of the password.
         return ConfigurationError(f"system {system.name!r}: {NOT_AN_ADDRESS}")
     else:
-        fix = _FIX_WORDS.search(said) is not None
+        fix = _FIX_WORDS.search(server_text) is not None
     if fix and (state in LOGIN_STATES or (state is None and is_login_refusal(error))):
         return LoginRefused(text)
     return ConfigurationError(text) if fix else RetryLater(text)

@@ -101,8 +101,8 @@ def load(value: bytes, source: str) -> CaptureProgress:
     Raises ConfigurationError when a newer version wrote it, or when it isn't one at all.
     """
     try:
-        found = json.loads(value)
-        version = found["format"]
+        document = json.loads(value)
+        version = document["format"]
     except Exception as error:
         raise _foreign(source, error) from error
     if version != FORMAT:
@@ -111,7 +111,7 @@ def load(value: bytes, source: str) -> CaptureProgress:
             f"{FORMAT}: run the version of legacy-bridge that wrote it"
         )
     try:
-        return _progress(found)
+        return _progress(document)
     except Exception as error:
         raise _foreign(source, error) from error
 
@@ -123,50 +123,51 @@ def _foreign(source: str, error: Exception) -> ConfigurationError:
     )
 
 
-def _progress(found: dict[str, Any]) -> CaptureProgress:
-    checkpoint = found["checkpoint"]
+def _progress(document: dict[str, Any]) -> CaptureProgress:
+    checkpoint = document["checkpoint"]
     return CaptureProgress(
-        epoch=found["epoch"],
+        epoch=document["epoch"],
         checkpoint=None if checkpoint is None else base64.b64decode(checkpoint),
-        position=found["position"],
-        counter=found["counter"],
-        owner=found["owner"],
-        control=found["control"],
-        at=found["at"],
-        paused={name: EntityPause(**why) for name, why in found["paused"].items()},
-        jobs=tuple(_load_job(job) for job in found["jobs"]),
-        taken=found["taken"],
-        results=tuple(SnapshotResult(**result) for result in found["results"]),
+        position=document["position"],
+        counter=document["counter"],
+        owner=document["owner"],
+        control=document["control"],
+        at=document["at"],
+        paused={name: EntityPause(**why) for name, why in document["paused"].items()},
+        jobs=tuple(_load_job(job) for job in document["jobs"]),
+        taken=document["taken"],
+        results=tuple(SnapshotResult(**result) for result in document["results"]),
     )
 
 
-def _load_job(found: dict[str, Any]) -> SnapshotJob:
+def _load_job(document: dict[str, Any]) -> SnapshotJob:
     return SnapshotJob(
-        id=found["id"],
-        entity=found["entity"],
-        where=found["where"],
-        reconcile=found["reconcile"],
-        after=_cursor(found["after"]),
-        whole=found["whole"],
+        id=document["id"],
+        entity=document["entity"],
+        where=document["where"],
+        reconcile=document["reconcile"],
+        after=_cursor(document["after"]),
+        whole=document["whole"],
         rereads=tuple(
-            RereadKeys(_cursor(part["after"]), _load_keys(part["keys"])) for part in found["again"]
+            RereadKeys(_cursor(part["after"]), _load_keys(part["keys"]))
+            for part in document["again"]
         ),
-        rows=found["rows"],
-        total=found["total"],
-        chunks=found["chunks"],
+        rows=document["rows"],
+        total=document["total"],
+        chunks=document["chunks"],
         # Records of the first version have none of these.
-        deletes_only=found.get("deletes_only", False),
-        reason=found.get("reason", ""),
-        since=found.get("since", ""),
-        spared=_load_keys(found.get("spared", [])),
-        max_deletes=found.get("max_deletes", ""),
-        moved_at=found.get("moved_at", 0),
+        deletes_only=document.get("deletes_only", False),
+        reason=document.get("reason", ""),
+        since=document.get("since", ""),
+        spared=_load_keys(document.get("spared", [])),
+        max_deletes=document.get("max_deletes", ""),
+        moved_at=document.get("moved_at", 0),
     )
 
 
-def _load_keys(found: list[str]) -> frozenset[bytes]:
-    return frozenset(map(base64.b64decode, found))
+def _load_keys(encoded_keys: list[str]) -> frozenset[bytes]:
+    return frozenset(map(base64.b64decode, encoded_keys))
 
 
-def _cursor(found: list[Any] | None) -> tuple[Any, ...] | None:
-    return None if found is None else tuple(found)
+def _cursor(key_values: list[Any] | None) -> tuple[Any, ...] | None:
+    return None if key_values is None else tuple(key_values)

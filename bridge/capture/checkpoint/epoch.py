@@ -14,7 +14,7 @@ class Epoch:
     def __init__(self, log: Log, bridge: str, source: str) -> None:
         self._log = log
         self._source = source
-        self._place = TopicPartition(store.topic(bridge).name, 0)
+        self._partition = TopicPartition(store.topic(bridge).name, 0)
         self._epoch: int | None = None
         self._reader: Consumer | None = None
 
@@ -34,15 +34,15 @@ class Epoch:
 
     async def _begun(self) -> Consumer | None:
         """A reader behind the newest record; None where nothing was ever captured."""
-        if self._place.topic not in await self._log.topics():
+        if self._partition.topic not in await self._log.topics():
             return None
-        end = (await self._log.end_offsets([self._place]))[self._place]
+        end = (await self._log.end_offsets([self._partition]))[self._partition]
         key = self._source.encode()
-        self._take((await store.newest(self._log, self._place, key)).get(key))
-        return await self._log.reader({self._place: end})
+        self._take((await store.newest(self._log, self._partition, key)).get(key))
+        return await self._log.reader({self._partition: end})
 
     async def _catch_up(self, reader: Consumer) -> None:
-        ends = await self._log.end_offsets([self._place])
+        ends = await self._log.end_offsets([self._partition])
         async for records in read_until(self._log, reader, ends):
             for record in records:
                 if record.key == self._source.encode():

@@ -20,13 +20,13 @@ def confirmations(changes: Sequence[Change], entries: Iterable[Entry]) -> list[C
     """
     if not any(map(_causation, changes)):
         return []
-    found = [confirmed(entry[2]) for entry in entries if entry[1] is not None]
-    return [notice for notice in found if notice is not None]
+    confirmed_commands = [confirmed(entry[2]) for entry in entries if entry[1] is not None]
+    return [notice for notice in confirmed_commands if notice is not None]
 
 
-def confirmed(told: Headers) -> Confirmed | None:
+def confirmed(record_headers: Headers) -> Confirmed | None:
     """What a change record's headers confirm: the command that caused it, if one did."""
-    values = dict(told)
+    values = dict(record_headers)
     cause, kind, event = (
         values.get(name, b"").decode("utf-8", "replace")
         for name in (headers.CAUSATION, headers.TYPE, headers.ID)

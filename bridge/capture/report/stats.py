@@ -85,8 +85,8 @@ class CaptureStats:
 
     def _progress(self, at: int) -> None:
         # What is still to come is from before the clock was set back.
-        known = self.progressed_at if self.progressed_at <= at else 0
-        self.progressed_at = max(known, at - int(self.silent * SECOND))
+        previous = self.progressed_at if self.progressed_at <= at else 0
+        self.progressed_at = max(previous, at - int(self.silent * SECOND))
 
     def last(self, at: int) -> SourceStatus:
         """The report as of `at`, with what was committed last."""

@@ -27,7 +27,7 @@ from bridge.model.work_progress import (
     find_stall,
 )
 
-_told = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 SECOND: Final = 1_000_000
 TOO_OLD: Final = CAPTURE_SILENT_AFTER_S
 
@@ -106,8 +106,8 @@ class SourceStatus:
 
     def stalls(self, now: int, stalled_after_s: float = STALLED_AFTER_S) -> list[Stall]:
         """What of it makes no progress although it should."""
-        found = [find_stall(work, now, stalled_after_s) for work in self.work()]
-        return [stall for stall in found if stall is not None]
+        stalls = [find_stall(work, now, stalled_after_s) for work in self.work()]
+        return [stall for stall in stalls if stall is not None]
 
     def healthy(self, now: int, stalled_after_s: float = STALLED_AFTER_S) -> bool:
         """Whether it makes progress, whatever its tasks look like, with every entity of it."""
@@ -154,18 +154,18 @@ def load(value: bytes) -> SourceStatus:
     when it isn't one.
     """
     try:
-        found = json.loads(value)
-        known = {
-            name: found[name]
+        document = json.loads(value)
+        fields = {
+            name: document[name]
             for name in SourceStatus.__dataclass_fields__
-            if found.get(name) is not None
+            if document.get(name) is not None
         }
         for name in ("snapshots", "results"):
-            known[name] = tuple(known.get(name, ()))
-        status = SourceStatus(**known)
+            fields[name] = tuple(fields.get(name, ()))
+        status = SourceStatus(**fields)
     except Exception as error:
         raise ValueError(f"not a status report: {error_message(error, 200)}") from error
-    if wrong := [name for name, kinds in _KINDS.items() if type(known.get(name)) not in kinds]:
+    if wrong := [name for name, kinds in _KINDS.items() if type(fields.get(name)) not in kinds]:
         raise ValueError(f"not a status report: {', '.join(wrong)} are of another type")
     maps = (*status.snapshots, *status.results, *status.paused.values(), *status.owed.values())
     if not all(isinstance(each, dict) for each in maps):
@@ -182,15 +182,15 @@ async def statuses(log: Log, bridge: str) -> dict[str, SourceStatus]:
     """The newest report of every source of this bridge. Records that are none are left out, with a
     warning: others may have written them, and nothing hangs on them.
     """
-    place = TopicPartition(internal_topic(bridge, STATUS), 0)
-    if place.topic not in await log.topics():
+    partition = TopicPartition(internal_topic(bridge, STATUS), 0)
+    if partition.topic not in await log.topics():
         return {}
-    found: dict[str, SourceStatus] = {}
-    for key, value in (await newest(log, place, None)).items():
+    by_system: dict[str, SourceStatus] = {}
+    for key, value in (await newest(log, partition, None)).items():
         if b"/" in key:
             continue  # How the groups of a process get on: `bridge.wiring.group_reports`.
         try:
-            found[key.decode()] = load(value)
+            by_system[key.decode()] = load(value)
         except ValueError as error:
-            _told.warning("a record of %s is left out: %s", place.topic, error)
-    return found
+            _log.warning("a record of %s is left out: %s", partition.topic, error)
+    return by_system

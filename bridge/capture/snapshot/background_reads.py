@@ -73,7 +73,7 @@ class BackgroundReads(Generic[R]):
         if call is None:
             raise ValueError("no call was started")
         try:
-            found = call.result()
+            result = call.result()
         except RetryLater as error:
             self._postpone(str(error), error.after)
             await self._let_go()
@@ -82,7 +82,7 @@ class BackgroundReads(Generic[R]):
             self.why, self._wait = "", 0.0
             raise
         self.why, self._wait = "", 0.0
-        return found
+        return result
 
     def _postpone(self, why: str, after: float | None) -> None:
         limits = self._deps.limits

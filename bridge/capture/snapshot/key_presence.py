@@ -119,54 +119,54 @@ class KeyPresence:
         return answer
 
     async def _ask(
-        self, by_values: dict[Values, list[bytes]], asked: list[Values], answer: PresenceAnswer
+        self, by_values: dict[Values, list[bytes]], key_values: list[Values], answer: PresenceAnswer
     ) -> None:
         try:
-            rows = await self._reader.fetch(self._table.table, self._columns, asked)
-            found = [self._values(rows, raw) for raw in rows.rows]
+            rows = await self._reader.fetch(self._table.table, self._columns, key_values)
+            row_values = [self._values(rows, raw) for raw in rows.rows]
         except RowError:
             # One of the rows can't be normalised: it is there all the same.
-            if len(asked) == 1:
-                answer.present += len(by_values[asked[0]])
+            if len(key_values) == 1:
+                answer.present += len(by_values[key_values[0]])
                 return
-            await self._halves(by_values, asked, answer)
+            await self._halves(by_values, key_values, answer)
             return
         except AnswerMismatch as error:
-            if len(asked) == 1:
+            if len(key_values) == 1:
                 raise ConfigurationError(
                     f"{self._name}: whether rows are gone can't be asked for: {error}"
                 ) from error
-            await self._halves(by_values, asked, answer)
+            await self._halves(by_values, key_values, answer)
             return
         except Rejected as error:
-            if len(asked) == 1:
+            if len(key_values) == 1:
                 answer.unasked.append(str(error))
                 return
-            await self._halves(by_values, asked, answer)
+            await self._halves(by_values, key_values, answer)
             return
-        unasked = set(found).difference(asked)
-        if unasked and len(asked) > 1:
-            await self._halves(by_values, asked, answer)
+        unasked = set(row_values).difference(key_values)
+        if unasked and len(key_values) > 1:
+            await self._halves(by_values, key_values, answer)
             return
-        if unasked and len(found) > 1:
+        if unasked and len(row_values) > 1:
             raise ConfigurationError(
                 f"{self._name}: asked for one row by its key, the system answers with "
-                f"{len(found)} others: it ignores the condition, so that no delete can be confirmed"
+                f"{len(row_values)} others: it ignores the condition, so that no delete can be confirmed"
             )
         # A single other row may equal the key by the column's collation: then the key is gone.
-        there = set(found)
-        for values in asked:
-            if values in there:
+        present_values = set(row_values)
+        for values in key_values:
+            if values in present_values:
                 answer.present += len(by_values[values])
             else:
                 answer.absent += by_values[values]
 
     async def _halves(
-        self, by_values: dict[Values, list[bytes]], asked: list[Values], answer: PresenceAnswer
+        self, by_values: dict[Values, list[bytes]], key_values: list[Values], answer: PresenceAnswer
     ) -> None:
-        middle = len(asked) // 2
-        await self._ask(by_values, asked[:middle], answer)
-        await self._ask(by_values, asked[middle:], answer)
+        middle = len(key_values) // 2
+        await self._ask(by_values, key_values[:middle], answer)
+        await self._ask(by_values, key_values[middle:], answer)
 
     def _values(self, rows: Rows, raw: Any) -> Values:
         row = self._table.row(rows.shape, raw)

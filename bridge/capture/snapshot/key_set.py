@@ -141,7 +141,7 @@ class KeySet:
         return written
 
     def _submit(self, act: Callable[[], T]) -> Future[T]:
-        return self._thread.submit(_told, act)
+        return self._thread.submit(_translating, act)
 
     def close(self) -> None:
         """Delete the file. Waits for what is being written."""
@@ -149,7 +149,7 @@ class KeySet:
         self._file.close()
 
 
-def _told(act: Callable[[], T]) -> T:
+def _translating(act: Callable[[], T]) -> T:
     try:
         return act()
     except sqlite3.Error as error:

@@ -28,8 +28,8 @@ async def scan(log: Log, topic: str, partitions: int, keys: KeySet, since: str) 
     """Tell `keys` everything that the topic holds now, and that what stands behind the position
     `since` was met; returns the number of records read.
     """
-    places = [TopicPartition(topic, number) for number in range(partitions)]
-    begin = await log.beginning_offsets(places)
+    topic_partitions = [TopicPartition(topic, number) for number in range(partitions)]
+    begin = await log.beginning_offsets(topic_partitions)
     read = 0
     async with aclosing(read_to_end(log, begin, limit=BATCH)) as batches:
         async for records in batches:

@@ -22,7 +22,7 @@ class StandbyFeedback:
         self._confirmed = 0
         self._sending = asyncio.Lock()
 
-    def known(self, confirmed: int) -> None:
+    def already_confirmed(self, confirmed: int) -> None:
         """The server has this already."""
         self._confirmed = max(self._confirmed, confirmed)
 

@@ -13,15 +13,15 @@ class ServerLiveness:
     def __init__(self) -> None:
         self._since: float | None = None
 
-    def asked(self, now: float) -> None:
+    def note_request(self, now: float) -> None:
         """The server was asked for an answer."""
         if self._since is None:
             self._since = now
 
-    def broken(self) -> None:
+    def note_arrival(self) -> None:
         """Something came, or the stream is another one."""
         self._since = None
 
-    def lasts(self, now: float) -> float:
+    def silent_for(self, now: float) -> float:
         """For how long an answer has been owed; ask only after everything there was taken."""
         return 0.0 if self._since is None else max(0.0, now - self._since)

@@ -44,7 +44,7 @@ class RelationShapes:
         self._partial: set[str] = set()
         self._keys = {use.table: use.key for use in system.tables}
         self._configured: dict[tuple[str, str], str] = {}
-        self._known: dict[RelationMessage, Shape | None] = {}
+        self._by_relation: dict[RelationMessage, Shape | None] = {}
         self._latest: dict[str, Shape] = {}
 
     async def load(self) -> bool:
@@ -78,24 +78,24 @@ class RelationShapes:
         """Prepare `of` for these Relation frames; True when one has a column that can only be
         decoded from text.
         """
-        found: list[RelationMessage] = []
+        relations: list[RelationMessage] = []
 
         def collect(relation: RelationMessage) -> None:
-            found.append(relation)
+            relations.append(relation)
 
         Frames(collect).feed(frames, Batch([], b"", 0))
         text = False
         self.unconfigured = set()
-        for relation in found:
+        for relation in relations:
             if (relation.namespace, relation.name) not in self._configured:
-                self._known[relation] = None
+                self._by_relation[relation] = None
                 self.unconfigured.add(relation.oid)
                 continue
             oids = {column.type_oid for column in relation.columns}
             try:
                 await self._catalog.learn(oids)
-                if relation not in self._known:
-                    self._known[relation] = await self._make(relation)
+                if relation not in self._by_relation:
+                    self._by_relation[relation] = await self._make(relation)
             except psycopg.Error as error:
                 raise translate_error(error, self._system, "cannot read the catalogue") from None
             text = text or not all_binary(
@@ -105,7 +105,7 @@ class RelationShapes:
 
     def of(self, relation: RelationMessage) -> Shape | None:
         """The shape of a learned relation; the same object for as long as nothing changes."""
-        shape = self._known[relation]
+        shape = self._by_relation[relation]
         if shape is not None:
             self._judge(relation, shape)
         return shape
@@ -118,15 +118,17 @@ class RelationShapes:
                 "stream doesn't send: declare the entity's `key` with other unique columns"
             )
             return
-        key = self._keys.get(shape.table) or [one.name for one in shape.columns if one.key]
-        told = {one.name for one in relation.columns if one.key or relation.identity == "f"}
-        lacking = [name for name in key if name not in told]
-        if not lacking:
+        key = self._keys.get(shape.table) or [column.name for column in shape.columns if column.key]
+        identity = {
+            column.name for column in relation.columns if column.key or relation.identity == "f"
+        }
+        missing = [name for name in key if name not in identity]
+        if not missing:
             self.troubles.pop(shape.table, None)
             return
         quoted = f"{quote(relation.namespace)}.{quote(relation.name)}"
         self.troubles[shape.table] = (
-            f"{untold_key(shape.table, lacking)}; deletes are set aside as dead letters: run "
+            f"{untold_key(shape.table, missing)}; deletes are set aside as dead letters: run "
             f"{ddl.identity_full(quoted)}, then compare what they were about: bridgectl "
             "snapshot ENTITY --reconcile"
         )
@@ -162,12 +164,12 @@ class RelationShapes:
                 )
             )
         before: Literal["full", "none"] = "full" if relation.identity == "f" else "none"
-        made = Shape(table, tuple(columns), Wire.PGOUTPUT, before)
+        shape = Shape(table, tuple(columns), Wire.PGOUTPUT, before)
         latest = self._latest.get(table)
-        if latest is not None and latest.columns == made.columns and latest.before == before:
+        if latest is not None and latest.columns == shape.columns and latest.before == before:
             return latest
-        self._latest[table] = made
-        return made
+        self._latest[table] = shape
+        return shape
 
 
 def configured_names(tables: Sequence[CatalogTable]) -> dict[tuple[str, str], str]:
@@ -179,15 +181,15 @@ def key_names(relation: RelationMessage, now: dict[str, CatalogColumn]) -> froze
     """The primary key's columns: as the stream tells with the default replica identity, else as
     the catalogue has them now, else (the table is gone) the replica identity's.
     """
-    told = frozenset(column.name for column in relation.columns if column.key)
+    identity = frozenset(column.name for column in relation.columns if column.key)
     primary = frozenset(primary_key_of(now.values()))
-    if relation.identity == "d" and told:
+    if relation.identity == "d" and identity:
         # The stream leaves a generated column of the key out, and the rest is no key.
         partial = not primary and any(attribute.primary for attribute in now.values())
-        return frozenset() if partial else told
+        return frozenset() if partial else identity
     if primary and primary <= {column.name for column in relation.columns}:
         return primary
-    return told if relation.identity == "i" else frozenset()
+    return identity if relation.identity == "i" else frozenset()
 
 
 async def find_tables(system: System, catalog: Catalog) -> list[CatalogTable]:
@@ -197,14 +199,14 @@ async def find_tables(system: System, catalog: Catalog) -> list[CatalogTable]:
     """
     names = [use.table for use in system.tables]
     try:
-        found, missing = await chosen_tables(catalog, names)
+        tables, missing = await chosen_tables(catalog, names)
         if missing:
             raise ConfigurationError(f"system {system.name!r}: {'; '.join(missing)}")
-        oids = {column.oid for table in found for column in table.attributes}
+        oids = {column.oid for table in tables for column in table.attributes}
         await catalog.learn(oids)
     except psycopg.Error as error:
         raise translate_error(error, system, "cannot read the catalogue") from None
-    return found
+    return tables
 
 
 async def chosen_tables(
@@ -214,26 +216,24 @@ async def chosen_tables(
     say. Raises psycopg.Error.
     """
     candidates = await catalog.candidates(names)
-    found: list[CatalogTable] = []
+    tables: list[CatalogTable] = []
     missing: list[str] = []
     for name in names:
         table, near = choose(name, candidates)
         if table is None:
             missing.append(absent(name, near))
         else:
-            found.append(table.as_(name))
-    attributes = await catalog.attributes([table.oid for table in found])
-    return [table.with_(attributes.get(table.oid, ())) for table in found], missing
+            tables.append(table.as_(name))
+    attributes = await catalog.attributes([table.oid for table in tables])
+    return [table.with_(attributes.get(table.oid, ())) for table in tables], missing
 
 
 def absent(name: str, near: Sequence[CatalogTable]) -> str:
     """What to say of a table that isn't there, with what may have been meant."""
-    said = f"table {name!r} does not exist"
+    problem = f"table {name!r} does not exist"
     if not near:
-        return (
-            f"{said} in this database; correct `from` (schema.table, or a name on the search path)"
-        )
-    places = ", ".join(f"{table.schema}.{table.name}" for table in near[:3])
+        return f"{problem} in this database; correct `from` (schema.table, or a name on the search path)"
+    candidates = ", ".join(f"{table.schema}.{table.name}" for table in near[:3])
     closed = [table.schema for table in near if not table.schema_granted]
     grant = f", and run: GRANT USAGE ON SCHEMA {closed[0]} TO the bridge's role" if closed else ""
-    return f"{said} on the search path; write `from: {places}`{grant}"
+    return f"{problem} on the search path; write `from: {candidates}`{grant}"

@@ -60,7 +60,7 @@ class ServerIdentity:
     identifier: str
     wal_end: int
     database: str
-    patience: float = 0.0
+    sender_timeout: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +106,12 @@ def tables_text(tables: Mapping[str, Binding]) -> str:
 def load(checkpoint: Checkpoint) -> SlotCheckpoint:
     """The content of a checkpoint. Raises ConfigurationError for another connector's."""
     try:
-        found: dict[str, Any] = json.loads(checkpoint)
-        bindings: dict[str, list[int]] = found.get("tables") or {}
+        document: dict[str, Any] = json.loads(checkpoint)
+        bindings: dict[str, list[int]] = document.get("tables") or {}
         return SlotCheckpoint(
-            lsn_number(found["lsn"]),
-            int(found["steps"]),
-            str(found["system"]),
+            lsn_number(document["lsn"]),
+            int(document["steps"]),
+            str(document["system"]),
             {name: Binding(int(table), int(entry)) for name, (table, entry) in bindings.items()},
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -78,12 +78,14 @@ class PostgresSnapshot:
     async def count(self, table: str, where: Condition | None) -> int:
         """The planner's estimate, which costs no reading."""
         await self._ready()
-        found = await self._find(table)
+        catalog_table = await self._find(table)
         # What can't be told to the planner as UTF-8 counts as any value.
         estimated = {column: value for column, value in (where or {}).items() if is_utf8(value)}
-        conditions = [condition_text(estimated), self._filter(found) or ""]
-        filters = " AND ".join(f"({one})" for one in conditions if one)
-        statement = f"SELECT FROM {from_text(found)}" + (f" WHERE {filters}" if filters else "")
+        conditions = [condition_text(estimated), self._filter(catalog_table) or ""]
+        filters = " AND ".join(f"({condition})" for condition in conditions if condition)
+        statement = f"SELECT FROM {from_text(catalog_table)}" + (
+            f" WHERE {filters}" if filters else ""
+        )
         try:
             [[plan]] = await self._link.rows(f"EXPLAIN (FORMAT JSON) {statement}")
         except psycopg.Error as error:
@@ -98,20 +100,20 @@ class PostgresSnapshot:
         if after is None:
             # The name may lead to another table than it did for the job before.
             self._tables.pop(table, None)
-        known = table in self._tables
-        found = await self._find(table)
+        was_looked_up = table in self._tables
+        catalog_table = await self._find(table)
         try:
-            view = await self._begin(found)
+            view = await self._begin(catalog_table)
             key, values = self._cursor(view.table, after)
             columns = view.table.attributes
-            nullable = {one.name for one in columns if not one.not_null}
+            nullable = {column.name for column in columns if not column.not_null}
             casts = {
-                one.name: one.native
-                for one in columns
-                if not self._catalog.decoded(one.oid, one.typmod).binary
+                column.name: column.native
+                for column in columns
+                if not self._catalog.decoded(column.oid, column.typmod).binary
             }
             conditions = [
-                self._filter(found) or "",
+                self._filter(catalog_table) or "",
                 condition_text(where),
                 behind_text(key, values, nullable, casts),
             ]
@@ -127,7 +129,7 @@ class PostgresSnapshot:
             return Chunk(view.shape, rows, last, view.visibility)
         except psycopg.Error as error:
             failed = self._failed(error, table, self._tables.pop(table, None))
-            if known and isinstance(failed, ConfigurationError):
+            if was_looked_up and isinstance(failed, ConfigurationError):
                 # Perhaps only by what was known of the table, such as its row filter.
                 raise RetryLater(str(failed)) from None
             raise failed from None
@@ -142,20 +144,24 @@ class PostgresSnapshot:
 
     # -- one transaction ---------------------------------------------------------------
 
-    async def _begin(self, found: CatalogTable) -> _View:
+    async def _begin(self, catalog_table: CatalogTable) -> _View:
         link = self._link
         await link.rows(_BEGIN)
         # A change of the table's shape waits until the rows are read, or is seen whole.
-        await link.rows(f"LOCK TABLE {from_text(found)} IN ACCESS SHARE MODE")
+        await link.rows(f"LOCK TABLE {from_text(catalog_table)} IN ACCESS SHARE MODE")
         [[seen, oid]] = await link.rows(
-            f"SELECT pg_current_snapshot()::text, to_regclass({literal(found.quoted)})::oid::int8"
+            f"SELECT pg_current_snapshot()::text, to_regclass({literal(catalog_table.quoted)})::oid::int8"
         )
-        attributes = (await self._catalog.attributes([found.oid])).get(found.oid)
-        if attributes is None or oid != found.oid:
-            self._tables.pop(found.configured, None)
-            raise RetryLater(f"{self._place}: table {found.configured!r} was replaced just now")
+        attributes = (await self._catalog.attributes([catalog_table.oid])).get(catalog_table.oid)
+        if attributes is None or oid != catalog_table.oid:
+            self._tables.pop(catalog_table.configured, None)
+            raise RetryLater(
+                f"{self._system_text}: table {catalog_table.configured!r} was replaced just now"
+            )
         await self._catalog.learn({attribute.oid for attribute in attributes})
-        table = sent(found.with_(attributes), self._published, link.connection.info.server_version)
+        table = sent(
+            catalog_table.with_(attributes), self._published, link.connection.info.server_version
+        )
         return _View(
             table,
             self._shape(table),
@@ -176,7 +182,7 @@ class PostgresSnapshot:
                 try:
                     fresh = rows_of(frames, columns, first=first)
                 except ValueError as error:
-                    raise RetryLater(f"{self._place}: {error}") from None
+                    raise RetryLater(f"{self._system_text}: {error}") from None
                 first = False
                 rows += fresh
                 size += sum(map(len, fresh))
@@ -200,23 +206,23 @@ class PostgresSnapshot:
         """
         values = values_of(row)
         names = [attribute.name for attribute in view.table.attributes]
-        found: list[list[str | None]] = []
+        named_texts: list[list[str | None]] = []
         for name in key:
             at = names.index(name)
             attribute = view.table.attributes[at]
             content = values[at]
             decoded = self._catalog.decoded(attribute.oid, attribute.typmod)
             if content is None:
-                found.append([name, None])
+                named_texts.append([name, None])
             elif decoded.wire in TEXT_WIRES:
-                found.append([name, content.decode(errors="surrogateescape")])
+                named_texts.append([name, content.decode(errors="surrogateescape")])
             elif decoded.binary:
-                found.append([name, await self._text_of(content, attribute.oid)])
+                named_texts.append([name, await self._text_of(content, attribute.oid)])
             elif decoded.wire.startswith("array"):
-                found.append([name, await self._text_of(content, _TEXT_ARRAY)])
+                named_texts.append([name, await self._text_of(content, _TEXT_ARRAY)])
             else:
-                found.append([name, content.decode(errors="surrogateescape")])
-        return found
+                named_texts.append([name, content.decode(errors="surrogateescape")])
+        return named_texts
 
     async def _text_of(self, content: bytes, oid: int) -> str:
         results = await self._link.converted(content, oid)
@@ -237,8 +243,10 @@ class PostgresSnapshot:
 
     async def _find(self, name: str) -> CatalogTable:
         if name not in self._keys:
-            known = ", ".join(sorted(self._keys)) or "none"
-            raise ConfigurationError(f"{self._place}: table {name!r} is not configured ({known})")
+            configured = ", ".join(sorted(self._keys)) or "none"
+            raise ConfigurationError(
+                f"{self._system_text}: table {name!r} is not configured ({configured})"
+            )
         if name not in self._tables:
             try:
                 tables, missing = await chosen_tables(self._catalog, [name])
@@ -248,7 +256,7 @@ class PostgresSnapshot:
             except psycopg.Error as error:
                 raise self._failed(error, name) from None
             if missing:
-                raise ConfigurationError(f"{self._place}: {missing[0]}")
+                raise ConfigurationError(f"{self._system_text}: {missing[0]}")
             self._tables[name] = tables[0]
         return self._tables[name]
 
@@ -263,14 +271,14 @@ class PostgresSnapshot:
         key = table.primary_key or self._keys.get(table.configured, ())
         if not key:
             raise ConfigurationError(
-                f"{self._place}: table {table.configured!r} has no primary key that the stream "
+                f"{self._system_text}: table {table.configured!r} has no primary key that the stream "
                 "sends, so it can't be read in chunks; declare `key` with columns that are unique "
                 "and never null"
             )
-        unsent = set(key).difference(one.name for one in table.attributes)
+        unsent = set(key).difference(column.name for column in table.attributes)
         if unsent:
             raise ConfigurationError(
-                f"{self._place}: table {table.configured!r}: the key column "
+                f"{self._system_text}: table {table.configured!r}: the key column "
                 f"{', '.join(map(repr, sorted(unsent)))} is not published, so that no event would "
                 "have a key; publish it, or declare another `key`"
             )
@@ -278,7 +286,9 @@ class PostgresSnapshot:
             return key, None
         if isinstance(after[0], str) or after[0] is None:
             # As an earlier release wrote it: no names.
-            in_table = [one.name for one in table.attributes if one.name in table.primary_key]
+            in_table = [
+                column.name for column in table.attributes if column.name in table.primary_key
+            ]
             began = tuple(in_table) or key
             values = after
         else:
@@ -289,23 +299,27 @@ class PostgresSnapshot:
         return began, values
 
     def _filter(self, table: CatalogTable) -> str | None:
-        known = self._published.get((table.schema, table.name))
-        return known.filter if known else None
+        published_table = self._published.get((table.schema, table.name))
+        return published_table.filter if published_table else None
 
     def _selected(self, attribute: CatalogColumn) -> str:
         return column_text(attribute, self._catalog.decoded(attribute.oid, attribute.typmod))
 
     def _shape(self, table: CatalogTable) -> Shape:
         """The same object for as long as nothing changes."""
-        made = self._catalog.shape(table, table.attributes, Wire.PGCOPY)
-        known = self._shapes.get(table.configured)
-        if known is not None and known.columns == made.columns and known.before == made.before:
-            return known
-        self._shapes[table.configured] = made
-        return made
+        shape = self._catalog.shape(table, table.attributes, Wire.PGCOPY)
+        previous = self._shapes.get(table.configured)
+        if (
+            previous is not None
+            and previous.columns == shape.columns
+            and previous.before == shape.before
+        ):
+            return previous
+        self._shapes[table.configured] = shape
+        return shape
 
     @property
-    def _place(self) -> str:
+    def _system_text(self) -> str:
         return f"system {self._system.name!r} ({self._system.shown_url})"
 
     def _failed(

@@ -52,16 +52,16 @@ class PostgresSource:
         self._system = system
         self._options = options_of(system)
         self._slot = slot_name(system)
-        self._link: CopyConnection | None = None
-        self._side: ControlConnection | None = None
+        self._stream_connection: CopyConnection | None = None
+        self._control: ControlConnection | None = None
         self._shapes: RelationShapes | None = None
         self._bindings: TableBindings | None = None
         self._frames = Frames(self._shape_of)
         self._identifier = ""
-        self._patience = 0.0
+        self._sender_timeout = 0.0
         self._binary = True
-        self._durable = StandbyFeedback(clock)
-        self._silence = ServerLiveness()
+        self._feedback = StandbyFeedback(clock)
+        self._liveness = ServerLiveness()
         self._tasks: list[asyncio.Task[None]] = []
         self._broken: BridgeError | None = None
 
@@ -74,16 +74,16 @@ class PostgresSource:
             raise
 
     async def _open(self, resume: SlotCheckpoint | None) -> Checkpoint:
-        self._side = await ControlConnection.open(self._system)
-        self._shapes = RelationShapes(self._system, self._side.catalog)
+        self._control = await ControlConnection.open(self._system)
+        self._shapes = RelationShapes(self._system, self._control.catalog)
         self._binary = await self._shapes.load()
-        await self._side.covers(self._options.publication, self._shapes.tables)
-        self._bindings = TableBindings(self._system, self._side.connection)
+        await self._control.covers(self._options.publication, self._shapes.tables)
+        self._bindings = TableBindings(self._system, self._control.connection)
         self._bindings.resume(resume.tables if resume is not None else {})
         begin = await self._start(resume)
         await self._bindings.look()
         if self._bindings.waits:
-            await self._side.heartbeat()  # as in `_look`
+            await self._control.heartbeat()  # as in `_look`
         begin = replace(begin, tables=dict(self._bindings.current))
         self._tasks = [
             asyncio.create_task(self._stay_alive(), name="postgres status updates"),
@@ -101,71 +101,71 @@ class PostgresSource:
             self._raise_broken()
             taken = await self._take(batch, min(limit - len(batch.changes), _TAKE), room)
             room -= taken
-            told = batch.changes or batch.watermarks or batch.truncates
-            if len(batch.changes) >= limit or room <= 0 or (told and not taken):
+            has_events = batch.changes or batch.watermarks or batch.truncates
+            if len(batch.changes) >= limit or room <= 0 or (has_events and not taken):
                 break
             if taken:
                 continue
             now = loop.time()
-            batch.silent = self._silence.lasts(now)
-            patience = (self._patience or _PATIENCE) - batch.silent
-            if patience <= 0:
+            batch.silent = self._liveness.silent_for(now)
+            timeout_s = (self._sender_timeout or _PATIENCE) - batch.silent
+            if timeout_s <= 0:
                 raise self._silent(batch.silent)
             if deadline <= now:
                 break
-            await self._opened().readable(min(deadline - now, patience))
+            await self._open_stream_connection().readable(min(deadline - now, timeout_s))
         lsn, _ = self._frames.position()
-        batch.stale = self._bindings_opened().passed(lsn)
-        batch.checkpoint = self._resume().dump(self._bindings_opened().text)
+        batch.stale = self._open_bindings().passed(lsn)
+        batch.checkpoint = self._resume().dump(self._open_bindings().text)
         # The next transaction's commit record may begin at `lsn` itself.
         batch.commit = lsn - 1
-        batch.troubles = {**self._shapes_opened().troubles, **self._bindings_opened().troubles}
-        batch.lag_bytes = max(0, max(self._frames.received, self._side_opened().wal_end) - lsn)
+        batch.troubles = {**self._open_shapes().troubles, **self._open_bindings().troubles}
+        batch.lag_bytes = max(0, max(self._frames.received, self._open_control().wal_end) - lsn)
         return batch
 
     async def ack(self, upto: Checkpoint) -> None:
         """Confirm what is durable in the log, never beyond what was received."""
         self._raise_broken()
-        if self._durable.reach(load(upto).lsn, self._frames.received):
-            await self._report()
+        if self._feedback.reach(load(upto).lsn, self._frames.received):
+            await self._send_feedback()
 
     async def write_watermark(self, name: str) -> None:
         """Write a watermark; it needs no table and no grant."""
         self._raise_broken()
-        await self._side_opened().watermark(name)
+        await self._open_control().watermark(name)
 
     async def close(self) -> None:
         """Stop; never raises for a lost connection, and waits for no server."""
-        link, side = self._link, self._side
-        self._link = self._side = None
-        if side is not None:
-            await side.close()
+        connection, control = self._stream_connection, self._control
+        self._stream_connection = self._control = None
+        if control is not None:
+            await control.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
-        if link is not None:
-            await link.close()
+        if connection is not None:
+            await connection.close()
 
     # -- beginning ---------------------------------------------------------------------
 
     async def _start(self, resume: SlotCheckpoint | None) -> SlotCheckpoint:
-        side = self._side_opened()
+        control = self._open_control()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._options.slot_wait
         while True:
-            server = await side.server()
-            self._identifier, self._patience = server.identifier, server.patience
-            slot = await side.slot(self._slot)
+            server = await control.server()
+            self._identifier, self._sender_timeout = server.identifier, server.sender_timeout
+            slot = await control.slot(self._slot)
             step = decide(slot, resume, server, self._slot, self._system.name)
             if step == "create":
-                await side.create_slot(self._slot)
+                await control.create_slot(self._slot)
                 continue
             holder = slot.active_pid if slot is not None else None
             if step == "start" and slot is not None:
                 begin = resume or SlotCheckpoint(slot.confirmed or 0, 0, server.identifier)
                 if await self._stream(begin):
-                    self._durable.known(slot.confirmed or 0)
+                    self._feedback.already_confirmed(slot.confirmed or 0)
                     return begin
             if loop.time() >= deadline:
                 raise RetryLater(
@@ -178,19 +178,19 @@ class PostgresSource:
 
     async def _stream(self, begin: SlotCheckpoint) -> bool:
         """Start replication; False when the slot is in use."""
-        link = await CopyConnection.open(self._system, "source", replication=True)
+        connection = await CopyConnection.open(self._system, "source", replication=True)
         try:
-            await link.start_copy(self._statement(begin.lsn))
+            await connection.start_copy(self._statement(begin.lsn))
         except psycopg.Error as error:
-            await link.close()
+            await connection.close()
             if error.sqlstate == _IN_USE and "active for PID" in str(error):
                 return False
-            raise self._side_opened().refused(error, self._slot, begin) from None
+            raise self._open_control().refused(error, self._slot, begin) from None
         except BaseException:
-            await link.close()
+            await connection.close()
             raise
-        self._link = link
-        self._silence.broken()
+        self._stream_connection = connection
+        self._liveness.note_arrival()
         received = max(self._frames.received, begin.lsn)
         self._frames = Frames(self._shape_of)
         self._frames.resume(begin.lsn, begin.steps)
@@ -209,42 +209,42 @@ class PostgresSource:
 
     async def _take(self, batch: Batch, count: int, room: int) -> int:
         """Take and decode what has arrived; returns the bytes taken."""
-        link = self._opened()
+        connection = self._open_stream_connection()
         frames: list[memoryview] = []
         try:
-            alive = link.take(frames, count, room)
+            alive = connection.take(frames, count, room)
             if not alive and not frames:
-                await link.end_copy()
-                raise RetryLater(f"{self._place}: the server ended the stream; reconnecting")
+                await connection.end_copy()
+                raise RetryLater(f"{self._system_text}: the server ended the stream; reconnecting")
         except psycopg.Error as error:
-            raise await self._broke_off(link, error) from None
+            raise await self._broke_off(connection, error) from None
         if not frames:
             return 0
-        self._silence.broken()
+        self._liveness.note_arrival()
         batch.silent = 0.0
         await self._decode(frames, batch)
         if self._frames.reply:
             self._frames.reply = False
-            await self._report()
+            await self._send_feedback()
         return sum(map(len, frames))
 
-    async def _broke_off(self, link: CopyConnection, error: psycopg.Error) -> BridgeError:
+    async def _broke_off(self, connection: CopyConnection, error: psycopg.Error) -> BridgeError:
         """What the end of the stream means."""
         if error.sqlstate == _UNDEFINED_OBJECT:
-            lost = await self._side_opened().slot_before_publication(
+            lost = await self._open_control().slot_before_publication(
                 self._slot, self._options.publication
             )
             if lost is not None:
                 return lost
-        return link.lost(error, "the replication stream broke off")
+        return connection.lost(error, "the replication stream broke off")
 
     async def _decode(self, frames: list[memoryview], batch: Batch) -> None:
-        shapes = self._shapes_opened()
+        shapes = self._open_shapes()
         relations = [f for f in frames if f[0] == _XLOG and f[25] == _RELATION]
         text = False
         if relations:
             text = await shapes.learn(relations)
-            self._bindings_opened().renamed(shapes.unconfigured)
+            self._open_bindings().renamed(shapes.unconfigured)
         if text and self._binary:
             # A type that can only be decoded from its text came up: begin here again, in text.
             self._binary = False
@@ -254,53 +254,53 @@ class PostgresSource:
 
     async def _restart(self) -> None:
         begin = self._resume()
-        link, self._link = self._link, None
-        if link is not None:
-            await link.close()
+        connection, self._stream_connection = self._stream_connection, None
+        if connection is not None:
+            await connection.close()
         await self._start(begin)
 
     def _shape_of(self, relation: RelationMessage) -> Shape | None:
-        return self._shapes_opened().of(relation)
+        return self._open_shapes().of(relation)
 
     def _resume(self) -> SlotCheckpoint:
         lsn, steps = self._frames.position()
-        return SlotCheckpoint(lsn, steps, self._identifier, self._bindings_opened().current)
+        return SlotCheckpoint(lsn, steps, self._identifier, self._open_bindings().current)
 
     # -- keeping alive -----------------------------------------------------------------
 
-    async def _report(self) -> None:
-        await self._durable.report(self._link)
+    async def _send_feedback(self) -> None:
+        await self._feedback.report(self._stream_connection)
 
-    async def _ask(self) -> None:
-        self._silence.asked(asyncio.get_running_loop().time())
-        await self._durable.report(self._link, ask=True)
+    async def _request_reply(self) -> None:
+        self._liveness.note_request(asyncio.get_running_loop().time())
+        await self._feedback.report(self._stream_connection, ask=True)
 
     async def _stay_alive(self) -> None:
-        patience = self._patience
-        await self._every(min(_ALIVE, patience / 4) if patience else _ALIVE, self._ask)
+        timeout_s = self._sender_timeout
+        await self._every(min(_ALIVE, timeout_s / 4) if timeout_s else _ALIVE, self._request_reply)
 
     def _silent(self, seconds: float) -> RetryLater:
         return RetryLater(
-            f"{self._place}: the server has told nothing for {seconds:.0f} s, although it was asked "
+            f"{self._system_text}: the server has told nothing for {seconds:.0f} s, although it was asked "
             "to: it hangs, or the network swallows what it says; reconnecting"
         )
 
     async def _beat(self) -> None:
-        await self._every(self._options.heartbeat, self._look)
+        await self._every(self._options.heartbeat, self._beat_and_check)
 
-    async def _look(self) -> None:
+    async def _beat_and_check(self) -> None:
         """A heartbeat, and whether the tables are still the same."""
-        side, bindings = self._side_opened(), self._bindings_opened()
-        await side.heartbeat()
+        control, bindings = self._open_control(), self._open_bindings()
+        await control.heartbeat()
         tables = await bindings.look()
-        if not self._shapes_opened().knows(tables):
+        if not self._open_shapes().knows(tables):
             raise RetryLater(
-                f"{self._place}: a configured name leads to a table that wasn't there before; "
+                f"{self._system_text}: a configured name leads to a table that wasn't there before; "
                 "reconnecting"
             )
         if bindings.waits:
             # So that the stream passes the moment at which they were looked at.
-            await side.heartbeat()
+            await control.heartbeat()
 
     async def _every(self, seconds: float, act: Callable[[], Any]) -> None:
         while True:
@@ -319,27 +319,27 @@ class PostgresSource:
             raise self._broken
 
     @property
-    def _place(self) -> str:
+    def _system_text(self) -> str:
         return f"system {self._system.name!r} ({self._system.shown_url})"
 
-    def _opened(self) -> CopyConnection:
-        if self._link is None:
-            raise RetryLater(f"{self._place}: the source is not open")
-        return self._link
+    def _open_stream_connection(self) -> CopyConnection:
+        if self._stream_connection is None:
+            raise RetryLater(f"{self._system_text}: the source is not open")
+        return self._stream_connection
 
-    def _side_opened(self) -> ControlConnection:
-        if self._side is None:
-            raise RetryLater(f"{self._place}: the source is not open")
-        return self._side
+    def _open_control(self) -> ControlConnection:
+        if self._control is None:
+            raise RetryLater(f"{self._system_text}: the source is not open")
+        return self._control
 
-    def _bindings_opened(self) -> TableBindings:
+    def _open_bindings(self) -> TableBindings:
         if self._bindings is None:
-            raise RetryLater(f"{self._place}: the source is not open")
+            raise RetryLater(f"{self._system_text}: the source is not open")
         return self._bindings
 
-    def _shapes_opened(self) -> RelationShapes:
+    def _open_shapes(self) -> RelationShapes:
         if self._shapes is None:
-            raise RetryLater(f"{self._place}: the source is not open")
+            raise RetryLater(f"{self._system_text}: the source is not open")
         return self._shapes
 
 

@@ -41,8 +41,8 @@ class Published:
     def of(self, table: CatalogTable) -> tuple[CatalogColumn, ...]:
         """The columns that the stream has, in table order."""
         if self.columns is None:
-            return tuple(one for one in table.attributes if not one.generated)
-        return tuple(one for one in table.attributes if one.name in self.columns)
+            return tuple(column for column in table.attributes if not column.generated)
+        return tuple(column for column in table.attributes if column.name in self.columns)
 
 
 def published_sql(version: int) -> LiteralString:
@@ -71,12 +71,12 @@ async def published(connection: Connection, publication: str) -> dict[tuple[str,
 
 
 def sent(
-    table: CatalogTable, known: Mapping[tuple[str, str], Published], version: int
+    table: CatalogTable, published_tables: Mapping[tuple[str, str], Published], version: int
 ) -> CatalogTable:
     """The table with only the columns that the stream has (all, where it isn't published)."""
-    attributes = known.get((table.schema, table.name), Published()).of(table)
+    attributes = published_tables.get((table.schema, table.name), Published()).of(table)
     if version < _GENERATED:  # lists name generated columns too, which are never sent
-        attributes = tuple(one for one in attributes if not one.generated)
+        attributes = tuple(column for column in attributes if not column.generated)
     return table.only(attributes)
 
 
@@ -87,14 +87,14 @@ async def describe(system: System) -> dict[str, Shape]:
         catalog = Catalog(connection)
         tables = await find_tables(system, catalog)
         try:
-            known = await published(connection, options_of(system).publication)
+            published_tables = await published(connection, options_of(system).publication)
         except psycopg.Error as error:
             raise translate_error(error, system, "cannot read the publication") from None
         version = connection.info.server_version
-        shown = [sent(table, known, version) for table in tables]
+        sent_tables = [sent(table, published_tables, version) for table in tables]
         return {
             table.configured: catalog.shape(table, table.attributes, Wire.PGOUTPUT)
-            for table in shown
+            for table in sent_tables
         }
     finally:
         await connection.close()

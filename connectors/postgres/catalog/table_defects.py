@@ -43,8 +43,11 @@ def identity_trouble(table: CatalogTable, key: Sequence[str]) -> str:
     """
     if table.kind != "r" or table.replica_identity == "f":
         return ""
-    primary = {one.name for one in table.attributes if one.primary}
-    by_setting = {"d": primary, "i": {one.name for one in table.attributes if one.identity}}
+    primary = {column.name for column in table.attributes if column.primary}
+    by_setting = {
+        "d": primary,
+        "i": {column.name for column in table.attributes if column.identity},
+    }
     identity = by_setting.get(table.replica_identity, set())
     fix = (
         ddl.identity_default(table.quoted)
@@ -56,12 +59,12 @@ def identity_trouble(table: CatalogTable, key: Sequence[str]) -> str:
             f"table {table.configured!r} has no replica identity: as long as it is published, the "
             f"legacy system's own updates and deletes of it fail; run: {fix}"
         )
-    names = {one.name for one in table.attributes}
-    lacking = [name for name in key if name in names and name not in identity]
-    if not lacking:
+    names = {column.name for column in table.attributes}
+    missing = [name for name in key if name in names and name not in identity]
+    if not missing:
         return ""
     return (
-        f"{untold_key(table.configured, lacking)}; deletes are set aside as dead letters: run "
+        f"{untold_key(table.configured, missing)}; deletes are set aside as dead letters: run "
         f"{fix}, then compare what they were about: bridgectl snapshot ENTITY --reconcile"
     )
 

@@ -119,10 +119,12 @@ def primary_key_of(attributes: Iterable[CatalogColumn]) -> tuple[str, ...]:
     """The primary key's columns in the order of its index. None where one of them is generated:
     the stream doesn't send it, and rows that differ in nothing else would be taken for one.
     """
-    key = sorted((one for one in attributes if one.primary), key=lambda one: one.primary)
-    if any(one.generated for one in key):
+    key = sorted(
+        (column for column in attributes if column.primary), key=lambda column: column.primary
+    )
+    if any(column.generated for column in key):
         return ()
-    return tuple(one.name for one in key)
+    return tuple(column.name for column in key)
 
 
 def quote(name: str) -> str:
@@ -177,10 +179,10 @@ def tables_of(rows: Iterable[Sequence[Any]]) -> list[CatalogTable]:
 
 def attributes_of(rows: Iterable[Sequence[Any]]) -> dict[int, tuple[CatalogColumn, ...]]:
     """The result of COLUMNS: each table's columns, in table order."""
-    found: dict[int, list[CatalogColumn]] = {}
+    by_table: dict[int, list[CatalogColumn]] = {}
     for oid, *rest in rows:
-        found.setdefault(oid, []).append(CatalogColumn(*rest))
-    return {oid: tuple(columns) for oid, columns in found.items()}
+        by_table.setdefault(oid, []).append(CatalogColumn(*rest))
+    return {oid: tuple(columns) for oid, columns in by_table.items()}
 
 
 def types_of(rows: Iterable[Sequence[Any]]) -> dict[int, TypeRow]:
@@ -222,10 +224,10 @@ class Catalog:
         """Load these types and whatever they are made of."""
         while unknown := missing(self._types, oids):
             cursor = await self._connection.execute(TYPES, [sorted(unknown)])
-            found = types_of(await cursor.fetchall())
-            if not found:
+            loaded = types_of(await cursor.fetchall())
+            if not loaded:
                 return
-            self._types |= found
+            self._types |= loaded
 
     def decoded(self, oid: int, typmod: int) -> DecodedType:
         """How values of a learned type are decoded."""

@@ -25,7 +25,7 @@ cdef class Frames:
     cdef void _begin(self, u64 lsn, long long committed_at, unsigned int xid) except *
     cdef void _commit(self, u64 lsn, u64 end) except *
     cdef int _step(self) except -1
-    @c_.locals(p=c_.p_const_uchar, told=bint, tag=int, at=Py_ssize_t, end=Py_ssize_t,
+    @c_.locals(p=c_.p_const_uchar, is_new=bint, tag=int, at=Py_ssize_t, end=Py_ssize_t,
                    full=bint, op=int, oid=c_.uint)
     cdef void _change(self, bytes data, Py_ssize_t size, list changes, int kind) except *
     @c_.locals(p=c_.p_const_uchar, at=Py_ssize_t)

@@ -228,13 +228,13 @@ class Frames:
     def _change(self, data: bytes, size: int, changes: list[Change], kind: int) -> None:
         self._need(size, 31)
         p = pointer(data)
-        told = self._step()
+        is_new = self._step()
         oid = load_u32(p, 26)
         if oid != self.last_oid:
             self.last_shape = self.shapes[oid]
             self.last_oid = oid
         shape = self.last_shape
-        if not told or shape is None:
+        if not is_new or shape is None:
             return
         tag = p[30]
         at = 31
@@ -309,7 +309,7 @@ class Frames:
     def _truncate(self, data: bytes, size: int, batch: Batch) -> None:
         self._need(size, 31)
         p = pointer(data)
-        told = self._step()
+        is_new = self._step()
         count = load_i32(p, 26)
         self._need(size, 31 + 4 * count)
         tables = []
@@ -317,7 +317,7 @@ class Frames:
             shape = self.shapes[load_u32(p, 31 + 4 * index)]
             if shape is not None:
                 tables.append(shape.table)
-        if told and tables:
+        if is_new and tables:
             batch.truncates.append(Truncate(len(batch.changes), tuple(tables), self.transaction))
 
 

@@ -27,11 +27,11 @@ def setup_sql(system: System) -> list[str]:
     for use in system.tables:
         schema, name = split_name(use.table)
         tables.append(f"{quote(schema)}.{quote(name)}" if schema else quote(name))
-    made = [
+    statements = [
         sql.create_publication(options_of(system).publication, tables),
         sql.create_slot(slot_name(system)),
     ]
-    return [*made, ledger_sql()] if system.commands else made
+    return [*statements, ledger_sql()] if system.commands else statements
 
 
 def needed(facts: ServerFacts, system: System) -> list[str]:

@@ -36,16 +36,16 @@ async def check(system: System) -> list[Finding]:
     except (ConfigurationError, RetryLater) as error:
         return [Finding(str(error))]
     try:
-        found = judge(await inspect_server(system, connection), system)
+        findings = judge(await inspect_server(system, connection), system)
     finally:
         await connection.close()
-    if not any(finding.fatal for finding in found):
+    if not any(finding.fatal for finding in findings):
         # What stands between (a pooler, pg_hba.conf) may refuse replication alone.
         try:
             await (await CopyConnection.open(system, "check", replication=True)).close()
         except (ConfigurationError, RetryLater) as error:
-            found.append(Finding(f"a replication connection is refused: {error}"))
-    return found
+            findings.append(Finding(f"a replication connection is refused: {error}"))
+    return findings
 
 
 async def check_resuming(system: System, read_checkpoint: ReadCheckpoint) -> list[Finding]:

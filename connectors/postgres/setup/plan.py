@@ -140,12 +140,12 @@ class StatementRight(NamedTuple):
 
 def command_rights(commands: Sequence[CommandSpec], role: str) -> list[StatementRight]:
     """What the declared statements need, as far as their words say; `check` asks the server."""
-    found: dict[tuple[str, str], StatementRight] = {}
+    rights: dict[tuple[str, str], StatementRight] = {}
     for command in commands:
         for right, name in _needs(command.run):
             note = f"for command {command.name!r}"
-            found.setdefault((right, name), StatementRight(right, name, role, note))
-    return list(found.values())
+            rights.setdefault((right, name), StatementRight(right, name, role, note))
+    return list(rights.values())
 
 
 def _needs(statement: str) -> Iterable[tuple[str, str]]:

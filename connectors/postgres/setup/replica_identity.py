@@ -124,12 +124,14 @@ def weak_identity(table: CatalogTable, facts: ServerFacts) -> Finding | None:
             where = "" if quoted == table.quoted else f", partition {quoted},"
             return Finding(
                 f"table {table.configured!r}{where} {reason}: {danger}",
-                _mend(quoted, setting, facts.indexes.get(oid, ()), table),
+                _fix_statement(quoted, setting, facts.indexes.get(oid, ()), table),
             )
     return None
 
 
-def _mend(quoted: str, setting: str, indexes: tuple[Index, ...], table: CatalogTable) -> str:
+def _fix_statement(
+    quoted: str, setting: str, indexes: tuple[Index, ...], table: CatalogTable
+) -> str:
     if setting == "n" and any(index.primary and index.immediate for index in indexes):
         return ddl.identity_default(quoted)
     not_null = {attribute.name for attribute in table.attributes if attribute.not_null}
@@ -144,7 +146,9 @@ def _key(table: CatalogTable, use: TableUse, facts: ServerFacts) -> Iterator[Fin
     indexes = facts.indexes.get(table.oid, ())
     primary = next((index.columns for index in indexes if index.primary), frozenset())
     key = frozenset(use.key) or primary
-    generated = sorted(one.name for one in table.attributes if one.primary and one.generated)
+    generated = sorted(
+        column.name for column in table.attributes if column.primary and column.generated
+    )
     if generated and not use.key:
         yield Finding(
             f"table {table.configured!r}: {', '.join(map(repr, generated))} is part of the primary "
@@ -173,11 +177,11 @@ def _key(table: CatalogTable, use: TableUse, facts: ServerFacts) -> Iterator[Fin
             fatal=False,
         )
     for oid, setting, quoted in _places(table, facts):
-        told = identity_columns(oid, setting, every, facts) or frozenset()
-        if not key <= told:
+        identity = identity_columns(oid, setting, every, facts) or frozenset()
+        if not key <= identity:
             whole = ddl.identity_full(quoted)
             yield Finding(
-                untold_key(table.configured, sorted(key - told)),
+                untold_key(table.configured, sorted(key - identity)),
                 ddl.identity_default(quoted) if key <= primary else whole,
             )
             break
@@ -191,12 +195,14 @@ def _key(table: CatalogTable, use: TableUse, facts: ServerFacts) -> Iterator[Fin
 
 
 def _columns(table: CatalogTable, use: TableUse) -> Iterator[Finding]:
-    known = {attribute.name for attribute in table.attributes}
-    unknown = [name for name in dict.fromkeys((*use.key, *use.columns)) if name not in known]
+    table_columns = {attribute.name for attribute in table.attributes}
+    unknown = [
+        name for name in dict.fromkeys((*use.key, *use.columns)) if name not in table_columns
+    ]
     if unknown:
         yield Finding(
             f"table {table.configured!r} has no column {', '.join(map(repr, unknown))} (it has "
-            f"{', '.join(sorted(known))})"
+            f"{', '.join(sorted(table_columns))})"
         )
     generated = [
         attribute.name
@@ -215,8 +221,8 @@ def _coverage(
 ) -> Iterator[Finding]:
     if facts.publication is None:
         return
-    known = facts.published.get((table.schema, table.name))
-    if known is None:
+    published_table = facts.published.get((table.schema, table.name))
+    if published_table is None:
         leaves = facts.leaves.get(table.oid, ())
         if any((leaf.schema, leaf.name) in facts.published for leaf in leaves):
             return  # told under the partitions' names, which is a finding of the publication's
@@ -228,26 +234,26 @@ def _coverage(
         )
         return
     every = frozenset(attribute.name for attribute in table.attributes)
-    told = identity_columns(table.oid, table.replica_identity, every, facts) or frozenset()
+    identity = identity_columns(table.oid, table.replica_identity, every, facts) or frozenset()
     whole = ddl.publish_whole(publication, table.quoted)
     generated = {attribute.name for attribute in table.attributes if attribute.generated}
-    if known.columns is not None:
-        if facts.publication.refusing and not told - generated <= known.columns:
+    if published_table.columns is not None:
+        if facts.publication.refusing and not identity - generated <= published_table.columns:
             yield Finding(
                 f"publication {publication!r} lists columns of {table.configured!r} without "
-                f"{', '.join(map(repr, sorted(told - known.columns)))} of its replica identity: "
+                f"{', '.join(map(repr, sorted(identity - published_table.columns)))} of its replica identity: "
                 "the legacy system's own updates and deletes fail",
                 whole,
             )
-        unsent = sorted({*use.key, *use.columns} & every - known.columns)
+        unsent = sorted({*use.key, *use.columns} & every - published_table.columns)
         if unsent:
             yield Finding(
                 f"publication {publication!r} leaves out {', '.join(map(repr, unsent))} of "
                 f"{table.configured!r}, which the configuration uses",
                 whole,
             )
-    if known.filter and facts.publication.refusing:
-        outside = sorted(filter_columns(known.filter, every) - told)
+    if published_table.filter and facts.publication.refusing:
+        outside = sorted(filter_columns(published_table.filter, every) - identity)
         if outside:
             yield Finding(
                 f"publication {publication!r} filters {table.configured!r} by "

@@ -79,16 +79,16 @@ async def _logged_in(
 
 def conninfo(system: System, role: str, *, replication: bool = False) -> str:
     """What libpq is told: the system's URL, and what it leaves open. Raises psycopg.Error."""
-    given = libpq_url(system.url)
+    url = libpq_url(system.url)
     extra: dict[str, Any] = {
         "connect_timeout": options_of(system).connect_timeout,
         **_TCP,
-        **conninfo_to_dict(given),
+        **conninfo_to_dict(url),
         "application_name": application_name(system, role),
     }
     if replication:
         extra["replication"] = "database"
-    return make_conninfo(given, **extra)
+    return make_conninfo(url, **extra)
 
 
 class CopyConnection:

@@ -43,7 +43,7 @@ async def refusal(info: str, timeout: float) -> tuple[str, ...]:
 
 def codes(note: bytes) -> tuple[str, ...]:
     """The SQLSTATEs of the errors in a note."""
-    return tuple(found.decode() for found in _CODE.findall(note))
+    return tuple(match.decode() for match in _CODE.findall(note))
 
 
 async def _attempt(info: str, note: int) -> None:

@@ -21,5 +21,5 @@ def test_what_was_not_received_is_never_confirmed() -> None:
 
 def test_what_the_server_knows_is_no_news() -> None:
     durable = StandbyFeedback(lambda: 0.0)
-    durable.known(confirmed_mark(0x100))
+    durable.already_confirmed(confirmed_mark(0x100))
     assert not durable.reach(0x100, received=0x100)

@@ -76,12 +76,12 @@ def stopped(erp: PostgresErp, role: str) -> Iterator[None]:
 
 def test_an_answer_is_owed_from_the_first_question_on_until_something_comes() -> None:
     silence = ServerLiveness()
-    assert silence.lasts(100.0) == 0.0
-    silence.asked(100.0)
-    silence.asked(110.0)
-    assert silence.lasts(115.0) == 15.0
-    silence.broken()
-    assert silence.lasts(120.0) == 0.0
+    assert silence.silent_for(100.0) == 0.0
+    silence.note_request(100.0)
+    silence.note_request(110.0)
+    assert silence.silent_for(115.0) == 15.0
+    silence.note_arrival()
+    assert silence.silent_for(120.0) == 0.0
 
 
 def test_the_url_may_set_its_own_time_outs_of_tcp(erp: PostgresErp) -> None:
