@@ -28,11 +28,12 @@ from connectors.journal.resume_check import loss_since_checkpoint
 from connectors.journal.setup import find_problems, needed_statements
 from connectors.journal.short_engine import engine_for
 from connectors.journal.source import JournalSource
-from connectors.sql.engine import BEGIN, parse_url
+from connectors.sql.engine import parse_url
 from connectors.sql.read.reader import SqlReader
 from connectors.sql.read.snapshot import SqlSnapshot
 from connectors.sql.schema.draft import draft
 from connectors.sql.schema.tables import describe
+from connectors.sql.sqlite.connection import BEGIN
 from connectors.sql.write.command_rights import check_rights
 from connectors.sql.write.writer import SqlWriter
 

@@ -43,9 +43,10 @@ from connectors.journal.dialects.contract import (
     TableProblem,
 )
 from connectors.journal.layout import Frame, Layout, frame_for
-from connectors.sql.engine import BEGIN, BUSY_TIMEOUT_S, make_engine
+from connectors.sql.engine import make_engine
 from connectors.sql.errors import translating_errors
 from connectors.sql.schema.tables import TableCatalog, read_table
+from connectors.sql.sqlite.connection import BEGIN, BUSY_TIMEOUT_S
 from connectors.sql.threads import ConnectionThreads
 
 T = TypeVar("T")
@@ -93,7 +94,7 @@ class JournalSource:
         self._monotonic = monotonic
         self._watch = dialect.watch(system)
         self._readers = ConnectionThreads(make_engine(system), 1, "journal-read")
-        writing = make_engine(system, busy_seconds=WRITE_TIMEOUT_S)
+        writing = make_engine(system, busy_timeout_s=WRITE_TIMEOUT_S)
         dialect.prepare_writes(writing)
         self._writers = ConnectionThreads(writing, 1, "journal-write")
         self._forget_now = FEWEST_FORGOTTEN

@@ -32,7 +32,8 @@ from connectors.postgres.catalog.tables import (
 from connectors.postgres.catalog.types import TypeRow, missing
 from connectors.postgres.options import options_of
 from connectors.postgres.protocol.pg_snapshot import parse_snapshot
-from connectors.sql.dialect import POSTGRESQL, Inheritance, SqlDialect, VisibilityQuery
+from connectors.sql.dialect import Inheritance, SqlDialect, VisibilityQuery
+from connectors.sql.postgres.dialect import POSTGRESQL
 
 #: What psycopg's own objects say in full; of the rest its text is taken, and parsed by the plan.
 _OBJECTS = frozenset(

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
-from decimal import Decimal
 from typing import Any, Literal
-from uuid import UUID
 
 from sqlalchemy.engine import Connection
 
 from bridge.connector import Shape, Visibility
 from bridge.model.encoded_text import EncodedText
-from connectors.sql.postgres.session_settings import SET_FOR_READS, SET_LOGINS_OWN
 
 
 def driver_value(value: Any) -> Any:
@@ -101,83 +97,3 @@ class SqlDialect:
     table: Callable[[Connection, str, Sequence[str]], Shape] | None = None
     inheritance: Callable[[Connection, str], Inheritance] | None = None
     revision: str = ""
-
-
-def sqlite_value(value: Any) -> Any:
-    """A source value as SQLite stores it: it has no decimals, dates or booleans of its own.
-
-    A decimal becomes a number when that is exact and its text otherwise.
-    """
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, Decimal):
-        if value == value.to_integral_value():
-            return int(value)
-        return float(value) if Decimal(repr(float(value))) == value else str(value)
-    if isinstance(value, datetime):
-        return value.isoformat(sep=" ")
-    if isinstance(value, (date, time)):
-        return value.isoformat()
-    if isinstance(value, UUID):
-        return str(value)
-    return value
-
-
-def _postgres_array(native: str) -> str:
-    """The array type to cast keys to: without length, which would cut them."""
-    base = native.split("(", 1)[0].strip()
-    rest = native.split(")", 1)[1] if ")" in native else ""
-    named = f"{base}{rest}"
-    return {"CHAR": "bpchar", "CHARACTER": "bpchar"}.get(named.upper(), named) + "[]"
-
-
-SQLITE = SqlDialect(
-    name="sqlite",
-    max_keys=1000,
-    lookup="rows",
-    bind=sqlite_value,
-    encoded_text=True,
-    revision="PRAGMA schema_version",
-)
-POSTGRESQL = SqlDialect(
-    name="postgresql",
-    max_keys=5000,
-    lookup="any",
-    array_type=_postgres_array,
-    for_update="FOR UPDATE",
-    isolation="AUTOCOMMIT",
-    marker=Marker(
-        "SELECT pg_logical_emit_message(true, 'bridge.command', CAST(:id AS text))",
-    ),
-    position="(pg_current_wal_insert_lsn() - '0/0')::bigint",
-    position_after=True,
-    read_settings=SET_FOR_READS,
-    own_settings=SET_LOGINS_OWN,
-    casts=True,
-)
-"""Visibility is the PostgreSQL connector's: `replace(POSTGRESQL, seen=Seen(...))`."""
-MYSQL = SqlDialect(name="mysql", max_keys=1000, lookup="rows", for_update="FOR UPDATE")
-
-_KNOWN = {
-    "sqlite": SQLITE,
-    "postgresql": POSTGRESQL,
-    "mysql": MYSQL,
-    "mariadb": MYSQL,
-    "oracle": SqlDialect(
-        name="oracle",
-        limit="FETCH FIRST :bridge_limit ROWS ONLY",
-        row_compare=False,
-        for_update="FOR UPDATE",
-    ),
-    "mssql": SqlDialect(
-        name="mssql",
-        max_keys=500,
-        limit="OFFSET 0 ROWS FETCH NEXT :bridge_limit ROWS ONLY",
-        row_compare=False,
-    ),
-}
-
-
-def dialect_of(name: str) -> SqlDialect:
-    """The hooks of SQLAlchemy's dialect `name`; a cautious default for unknown ones."""
-    return _KNOWN.get(name) or SqlDialect(name=name, row_compare=False)

@@ -1,4 +1,8 @@
-"""Database errors, named by what the caller should do. Messages hold no statement values."""
+"""Translates the errors of SQLAlchemy and its drivers into those of the bridge, which are named by what
+the caller should do. Messages hold no statement values.
+
+What a driver's own codes mean is said in `postgres/errors.py` and `sqlite/errors.py`.
+"""
 
 from __future__ import annotations
 
@@ -8,33 +12,11 @@ from contextlib import contextmanager
 import sqlalchemy.exc as sa_exc
 
 from bridge.model.error_text import error_message, error_name
-from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RetryLater
+from bridge.model.errors import BridgeError, Rejected, RetryLater
 from bridge.model.withheld import withheld
+from connectors.sql.postgres.errors import sqlstate, translate_sqlstate
 from connectors.sql.quoted_values import may_be_quoted
-
-# Classes of SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html).
-_LATER_CLASSES = ("08", "40", "53", "57")
-_LATER = ("55P03", "25006")
-_SETUP = {
-    "28000": "check the user in `url`",
-    "28P01": "check the user and the password in `url`",
-    "3D000": "check the database in `url`",
-    "3F000": "correct the schema",
-    "42501": "give the user in `url` that right: `bridgectl check` has the statements, also of "
-    "commands, as far as the server can be asked",
-    "42P01": "make the table, or correct its name",
-    "42703": "correct the column's name",
-}
-# Primary result codes of SQLite (https://www.sqlite.org/rescode.html).
-_SQLITE_LATER = {5: "busy", 6: "locked", 10: "I/O error", 13: "disk full"}
-_SQLITE_SETUP = {
-    3: "no permission",
-    8: "read only",
-    11: "damaged",
-    14: "cannot be opened",
-    23: "not authorised",
-    26: "not a database",
-}
+from connectors.sql.sqlite.errors import sqlite_code, translate_code
 
 
 def first_line(error: BaseException) -> str:
@@ -48,45 +30,24 @@ def first_line(error: BaseException) -> str:
     return text.splitlines()[0] if text else error_name(error)
 
 
-def sqlite_code(error: BaseException) -> int | None:
-    """SQLite's primary result code, where the error is SQLite's."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return code & 0xFF if isinstance(code, int) else None
-
-
-def sqlstate(error: BaseException) -> str | None:
-    """The SQLSTATE, where the driver tells one."""
-    state = getattr(error, "sqlstate", None)
-    return state if isinstance(state, str) else None
-
-
-def is_refusal(error: BaseException) -> bool:
-    """Whether the server itself said that the transaction failed (a serialisation failure, a
-    deadlock, a constraint), so that nothing of it happened.
-    """
-    return (sqlstate(error) or "")[:2] in ("23", "40")
-
-
 def translate_error(error: Exception, where: str, code: str = "legacy_error") -> BridgeError:
-    """`error` of a driver or of SQLAlchemy as one of the bridge's; `where` is for people."""
+    """`error` of a driver or of SQLAlchemy as one of the bridge's; `where` is for people, `code` of
+    a Rejected.
+    """
     if isinstance(error, BridgeError):
         return error
     original = getattr(error, "orig", None) or error
     message = f"{where}: {first_line(error)}"
-    lite, state = sqlite_code(original), sqlstate(original)
+    result_code, state = sqlite_code(original), sqlstate(original)
     if getattr(error, "connection_invalidated", False):
         return RetryLater(f"{message} (the connection was lost)")
-    if lite in _SQLITE_LATER:
-        return RetryLater(message)
-    if lite in _SQLITE_SETUP:
-        return ConfigurationError(message)
+    if result_code is not None:
+        translation = translate_code(result_code, message)
+        if translation is not None:
+            return translation
     if state is not None:
-        if state[:2] in _LATER_CLASSES or state in _LATER:
-            return RetryLater(message)
-        if state in _SETUP:
-            return ConfigurationError(f"{message}; {_SETUP[state]}")
-        return Rejected(code, message)
-    if isinstance(error, sa_exc.OperationalError) and lite is None:
+        return translate_sqlstate(state, message, code)
+    if isinstance(error, sa_exc.OperationalError) and result_code is None:
         return RetryLater(message)
     if isinstance(error, (sa_exc.TimeoutError, sa_exc.DisconnectionError)):
         return RetryLater(message)

@@ -16,7 +16,8 @@ from bridge.log.embedded import EmbeddedLog
 from bridge.model.errors import ConfigurationError
 from connectors.odata.http.login import OAuth2
 from connectors.odata.http.transport import service_root
-from connectors.sql.engine import make_engine, parse_url, sqlite_path
+from connectors.sql.engine import make_engine, parse_url
+from connectors.sql.sqlite.connection import sqlite_path
 from connectors.tryton.http.address import address_of
 
 SECRET = "hunter2hunter2"

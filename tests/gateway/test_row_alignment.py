@@ -19,8 +19,9 @@ from bridge.model.specs import EntitySpec, SystemLimits
 from bridge.plan.entity_table import EntityTable
 from bridge.plan.make_plan import entity_type
 from connectors.postgres.dialect import POSTGRES
-from connectors.sql.dialect import SQLITE, SqlDialect
+from connectors.sql.dialect import SqlDialect
 from connectors.sql.read.reader import SqlReader
+from connectors.sql.sqlite.dialect import SQLITE
 from tests.connectors.sql.conftest import Place
 
 TEXT = st.text("aAbBäÄßsS é1-", max_size=3)

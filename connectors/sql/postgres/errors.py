@@ -1,19 +1,59 @@
-"""Logging in to PostgreSQL with the secrets as they are now."""
+"""PostgreSQL's errors: which of its SQLSTATEs say what the caller should do. Pure."""
 
 from __future__ import annotations
 
 import re
 
-_WORDS = re.compile(
+from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RetryLater
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_RETRY_CLASSES = ("08", "40", "53", "57")
+_RETRY_STATES = ("55P03", "25006")
+_SETUP_HINTS = {
+    "28000": "check the user in `url`",
+    "28P01": "check the user and the password in `url`",
+    "3D000": "check the database in `url`",
+    "3F000": "correct the schema",
+    "42501": "give the user in `url` that right: `bridgectl check` has the statements, also of "
+    "commands, as far as the server can be asked",
+    "42P01": "make the table, or correct its name",
+    "42703": "correct the column's name",
+}
+_ROLLED_BACK_CLASSES = ("23", "40")
+LOGIN_STATES = ("28P01", "28000")
+_LOGIN_WORDS = re.compile(
     r"authentication failed|no password supplied|role .* does not exist|"
     r"is not permitted to log in|fe_sendauth",
     re.IGNORECASE,
 )
-LOGIN_STATES = ("28P01", "28000")
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """The SQLSTATE, where the driver tells one."""
+    state = getattr(error, "sqlstate", None)
+    return state if isinstance(state, str) else None
+
+
+def translate_sqlstate(state: str, message: str, code: str) -> BridgeError:
+    """The bridge's error for this SQLSTATE; Rejected with `code` where it is the statement's own
+    fault.
+    """
+    if state[:2] in _RETRY_CLASSES or state in _RETRY_STATES:
+        return RetryLater(message)
+    if state in _SETUP_HINTS:
+        return ConfigurationError(f"{message}; {_SETUP_HINTS[state]}")
+    return Rejected(code, message)
+
+
+def is_rolled_back(error: BaseException) -> bool:
+    """Whether the server itself said that the transaction failed (a serialisation failure, a
+    deadlock, a constraint), so that nothing of it happened.
+    """
+    return (sqlstate(error) or "")[:2] in _ROLLED_BACK_CLASSES
 
 
 def is_login_refusal(error: BaseException) -> bool:
     """Whether a connection failed because of its user or password. Most refusals come without a
     code; of a server that speaks another language than English this can't be told from the words.
     """
-    return getattr(error, "sqlstate", None) in LOGIN_STATES or _WORDS.search(str(error)) is not None
+    return sqlstate(error) in LOGIN_STATES or _LOGIN_WORDS.search(str(error)) is not None

@@ -10,7 +10,8 @@ from sqlalchemy.engine import Connection
 
 from bridge.connector import Rows, System, distinct_keys
 from bridge.model.errors import Rejected
-from connectors.sql.dialect import SqlDialect, dialect_of
+from connectors.sql.dialect import SqlDialect
+from connectors.sql.dialects import dialect_of
 from connectors.sql.engine import make_engine
 from connectors.sql.errors import translating_errors
 from connectors.sql.postgres.unchecked_text import has_no_encoding, row_columns

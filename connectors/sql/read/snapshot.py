@@ -8,7 +8,8 @@ import sqlalchemy.exc as sa_exc
 from sqlalchemy.engine import Connection
 
 from bridge.connector import Chunk, Condition, System
-from connectors.sql.dialect import SqlDialect, dialect_of
+from connectors.sql.dialect import SqlDialect
+from connectors.sql.dialects import dialect_of
 from connectors.sql.engine import make_engine
 from connectors.sql.errors import translating_errors
 from connectors.sql.read.key_values import pack_value, unpack_value

@@ -16,8 +16,11 @@ from sqlalchemy.engine import Connection
 from bridge.connector import CommandRight, Effect, System
 from bridge.model.specs import CommandSpec
 from connectors.sql.dialect import SqlDialect
-from connectors.sql.engine import BEGIN, make_engine
-from connectors.sql.errors import first_line, sqlite_code, sqlstate, translating_errors
+from connectors.sql.engine import make_engine
+from connectors.sql.errors import first_line, translating_errors
+from connectors.sql.postgres.errors import sqlstate
+from connectors.sql.sqlite.connection import BEGIN
+from connectors.sql.sqlite.errors import sqlite_code
 from connectors.sql.threads import ConnectionThreads
 from connectors.sql.write.statement import parameters_of
 from connectors.sql.write.statement_form import StatementForms, is_about_types
@@ -80,7 +83,7 @@ async def check_rights(
             transaction.rollback()
         return verdicts
 
-    threads = ConnectionThreads(make_engine(system, busy_seconds=0.0), 1, "rights")
+    threads = ConnectionThreads(make_engine(system, busy_timeout_s=0.0), 1, "rights")
     try:
         with translating_errors(f"system {system.name!r}: asking for rights"):
             if dialect.name == "sqlite":

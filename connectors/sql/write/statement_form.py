@@ -20,7 +20,8 @@ import sqlalchemy.types as sa_types
 
 from bridge.connector import Effect
 from connectors.sql.dialect import SqlDialect
-from connectors.sql.errors import first_line, sqlstate
+from connectors.sql.errors import first_line
+from connectors.sql.postgres.errors import sqlstate
 from connectors.sql.write.statement import parameters_of
 
 BINARY = "bridge_binary"

@@ -12,16 +12,14 @@ from sqlalchemy.engine import Connection
 
 from bridge.connector import Done, Effect, System
 from bridge.model.errors import ConfigurationError, Fenced, OutcomeUnknown, Rejected, RetryLater
-from connectors.sql.dialect import SqlDialect, dialect_of
-from connectors.sql.engine import BEGIN, make_engine
-from connectors.sql.errors import (
-    first_line,
-    is_refusal,
-    sqlite_code,
-    translate_error,
-    translating_errors,
-)
+from connectors.sql.dialect import SqlDialect
+from connectors.sql.dialects import dialect_of
+from connectors.sql.engine import make_engine
+from connectors.sql.errors import first_line, translate_error, translating_errors
+from connectors.sql.postgres.errors import is_rolled_back
 from connectors.sql.read.rows import TableShapes
+from connectors.sql.sqlite.connection import BEGIN
+from connectors.sql.sqlite.errors import is_commit_refused
 from connectors.sql.threads import ConnectionThreads
 from connectors.sql.write import ledger
 from connectors.sql.write.effect import TransactionLost, execute_effect
@@ -30,10 +28,6 @@ from connectors.sql.write.transaction_settings import TransactionSettings
 
 CLAIMS = 3
 """How often a batch is begun again when another executor claimed one of its commands."""
-
-
-SQLITE_NOT_COMMITTED = (5, 13)
-"""Busy and full: SQLite refuses the commit and has written nothing."""
 
 
 class CommitRefused(Exception):
@@ -266,7 +260,7 @@ class SqlWriter:
             original = error.orig or error
             if isinstance(error, sa_exc.IntegrityError):
                 raise CommitRefused(first_line(error)) from error
-            if sqlite_code(original) in SQLITE_NOT_COMMITTED or is_refusal(original):
+            if is_commit_refused(original) or is_rolled_back(original):
                 raise translate_error(error, f"{self._where}: committing") from error
             raise OutcomeUnknown(
                 f"{self._where}: the answer to the commit was lost ({first_line(error)}); ask "

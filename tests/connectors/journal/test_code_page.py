@@ -16,10 +16,10 @@ from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.model.types import FieldType
 from connectors.journal import connector
 from connectors.journal.dialects.sqlite.journal import SQL
-from connectors.sql.dialect import SQLITE
 from connectors.sql.read.key_values import pack_value, unpack_value
 from connectors.sql.read.reader import SqlReader
 from connectors.sql.read.snapshot import SqlSnapshot
+from connectors.sql.sqlite.dialect import SQLITE
 from connectors.sql.write.writer import SqlWriter
 from tests.capture.databases import BRIDGE, SqliteDatabase
 from tests.capture.harness import CaptureHarness, open_harness

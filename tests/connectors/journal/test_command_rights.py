@@ -12,7 +12,7 @@ from bridge.connector import System, TableUse
 from bridge.model.specs import ArgSpec, CommandSpec
 from bridge.model.types import FieldType
 from connectors.journal import connector
-from connectors.sql.engine import BEGIN
+from connectors.sql.sqlite.connection import BEGIN
 from connectors.sql.write import command_rights
 
 

@@ -19,8 +19,9 @@ from bridge.plan.execute import RowEncoder
 from bridge.plan.make_plan import entity_type, make_plan
 from connectors.journal import connector
 from connectors.journal.dialects.sqlite.journal import SQL
-from connectors.sql.engine import BEGIN, make_engine
+from connectors.sql.engine import make_engine
 from connectors.sql.read.rows import TableShapes
+from connectors.sql.sqlite.connection import BEGIN
 from connectors.sql.write.effect import current_row
 
 from .conftest import Legacy

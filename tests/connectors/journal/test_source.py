@@ -17,7 +17,8 @@ from bridge.plan.steps import MISSING
 from connectors.journal import connector
 from connectors.journal.connector import dialect_for
 from connectors.journal.source import FORGETTING_S, JournalSource, fitting_rows
-from connectors.sql.engine import BEGIN, make_engine
+from connectors.sql.engine import make_engine
+from connectors.sql.sqlite.connection import BEGIN
 
 from .conftest import Legacy
 from .replay import Rebuilt

@@ -10,8 +10,10 @@ import psycopg
 import pytest
 
 from bridge.connector import System, TableUse
-from connectors.sql.dialect import POSTGRESQL, SQLITE, SqlDialect, VisibilityQuery
+from connectors.sql.dialect import SqlDialect, VisibilityQuery
 from connectors.sql.engine import make_engine
+from connectors.sql.postgres.dialect import POSTGRESQL
+from connectors.sql.sqlite.dialect import SQLITE
 from connectors.sql.write import ledger
 
 

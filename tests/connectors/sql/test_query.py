@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.connector import TableUse
-from connectors.sql.dialect import SQLITE, SqlDialect, dialect_of
+from connectors.sql.dialect import SqlDialect
+from connectors.sql.dialects import dialect_of
 from connectors.sql.read.key_values import pack_value, unpack_value
 from connectors.sql.read.query import Identifiers, padded, rows_where, sorts_after
 from connectors.sql.read.reader import SqlReader
 from connectors.sql.read.snapshot import SqlSnapshot
+from connectors.sql.sqlite.dialect import SQLITE
 
 from .conftest import Place
 

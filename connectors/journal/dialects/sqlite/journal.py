@@ -37,9 +37,11 @@ from connectors.journal.dialects.sqlite.trigger_presence import (
 from connectors.journal.dialects.sqlite.triggers import NOW, JournalTables, Trigger, make_triggers
 from connectors.journal.dialects.sqlite.unique_columns import table_rules
 from connectors.journal.layout import Layout, layout_from
-from connectors.sql.dialect import SQLITE, Marker, SqlDialect, VisibilityQuery
-from connectors.sql.engine import connect_sqlite, file_identity, parse_url, sqlite_path
+from connectors.sql.dialect import Marker, SqlDialect, VisibilityQuery
+from connectors.sql.engine import parse_url
 from connectors.sql.schema.tables import TableCatalog
+from connectors.sql.sqlite.connection import connect_sqlite, file_identity, sqlite_path
+from connectors.sql.sqlite.dialect import SQLITE
 
 NAMES = JournalTables()
 STATE_TABLE = "bridge_journal_state"

@@ -1,0 +1,40 @@
+"""What differs on SQLite for reads and writes."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from connectors.sql.dialect import SqlDialect
+
+
+def sqlite_value(value: Any) -> Any:
+    """A source value as SQLite stores it: it has no decimals, dates or booleans of its own.
+
+    A decimal becomes a number when that is exact and its text otherwise.
+    """
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, Decimal):
+        if value == value.to_integral_value():
+            return int(value)
+        return float(value) if Decimal(repr(float(value))) == value else str(value)
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ")
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    return value
+
+
+SQLITE = SqlDialect(
+    name="sqlite",
+    max_keys=1000,
+    lookup="rows",
+    bind=sqlite_value,
+    encoded_text=True,
+    revision="PRAGMA schema_version",
+)
