@@ -13,16 +13,18 @@ from connectors.journal.dialects.contract import JournalEntry, JournalPosition, 
 
 @dataclass(frozen=True, slots=True)
 class JournalCheckpoint:
-    """Everything up to `mark` was read of the journal `incarnation`, which had `confirmed`
-    acknowledged by then.
+    """Up to where a journal was read.
 
-    fingerprint: of the journal's row at `mark`; empty where it wasn't seen.
+    incarnation: of which journal.
+    position: the last row that was read.
+    confirmed: what was acknowledged by then.
+    fingerprint: of the row at `position`; empty where it wasn't read.
     owner: who acknowledges, as this log calls itself in the journal's state.
-    broken: tables whose triggers were not there at `mark`.
+    broken: tables whose triggers were not there at `position`.
     """
 
     incarnation: str
-    mark: JournalPosition
+    position: JournalPosition
     confirmed: JournalPosition | None
     fingerprint: str = ""
     owner: str = ""
@@ -33,7 +35,7 @@ class JournalCheckpoint:
         return json.dumps(
             [
                 self.incarnation,
-                list(self.mark),
+                list(self.position),
                 self.confirmed and list(self.confirmed),
                 self.fingerprint,
                 self.owner,
@@ -48,11 +50,11 @@ def unpack_checkpoint(checkpoint: bytes) -> JournalCheckpoint:
     One of an earlier version has neither fingerprint nor owner nor broken tables.
     """
     try:
-        incarnation, mark, confirmed, *rest = json.loads(checkpoint)
+        incarnation, position, confirmed, *rest = json.loads(checkpoint)
         fingerprint, owner, broken = rest or ("", "", ())
         return JournalCheckpoint(
             str(incarnation),
-            tuple(int(part) for part in mark),
+            tuple(int(part) for part in position),
             None if confirmed is None else tuple(int(part) for part in confirmed),
             str(fingerprint),
             str(owner),
@@ -66,14 +68,14 @@ def unpack_checkpoint(checkpoint: bytes) -> JournalCheckpoint:
 
 
 def fingerprint_of(entry: JournalEntry) -> str:
-    """Tells a journal's row from every other one, whatever its number.
+    """Distinguishes a journal's row from every other one, whatever its number.
 
     Columns that the journal got since then are null in it.
     """
     values = list(entry.values)
     while values and values[-1] is None:
         values.pop()
-    text = repr((entry.mark, entry.layout, entry.op, entry.made_at, entry.command, values))
+    text = repr((entry.position, entry.layout, entry.op, entry.made_at, entry.command, values))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
@@ -82,7 +84,7 @@ def find_loss(
 ) -> str | None:
     """Why the journal can't tell every change since `after`; None when it can.
 
-    `entry` is the journal's row at `after.mark`, where it is there.
+    `entry` is the journal's row at `after.position`, where it is there.
     """
     if after is None:
         if state.confirmed is None:
@@ -93,31 +95,31 @@ def find_loss(
         )
     if after.incarnation != state.incarnation:
         return (
-            f"the journal was made anew (it is {state.incarnation or 'without a name'}, the log's "
+            f"the journal was created again (it is {state.incarnation or 'without a name'}, the log's "
             f"checkpoint is of {after.incarnation})"
         )
     if state.confirmed is not None and state.owner and state.owner != after.owner:
         return "the journal is acknowledged by a bridge with another log"
-    if state.position < after.mark:
+    if state.position < after.position:
         return (
             f"the journal ends at number {state.position[0]}, the log's checkpoint is at "
-            f"{after.mark[0]}: the database is older than the log, was a backup restored?"
+            f"{after.position[0]}: the database is older than the log, was a backup restored?"
         )
-    if state.confirmed is not None and state.confirmed > after.mark:
+    if state.confirmed is not None and state.confirmed > after.position:
         return (
             f"the journal was acknowledged up to number {state.confirmed[0]}, the log's checkpoint "
-            f"is at {after.mark[0]}: what lies between is gone"
+            f"is at {after.position[0]}: what lies between is gone"
         )
-    known = bool(after.fingerprint) and entry is not None
-    if known and entry is not None and fingerprint_of(entry) != after.fingerprint:
+    is_comparable = bool(after.fingerprint) and entry is not None
+    if is_comparable and entry is not None and fingerprint_of(entry) != after.fingerprint:
         return (
-            f"number {after.mark[0]} of the journal is another change than the one in the log: was "
+            f"number {after.position[0]} of the journal is another change than the one in the log: was "
             "a backup of the database restored?"
         )
-    # Where the change at the mark is the log's, an acknowledgement was lost: the power failed.
+    # Where the change at the position is the log's, an acknowledgement was lost: the power failed.
     if (
         after.confirmed is not None
-        and not known
+        and not is_comparable
         and (state.confirmed is None or state.confirmed < after.confirmed)
     ):
         return (
@@ -127,25 +129,25 @@ def find_loss(
     return None
 
 
-def lost_text(system: str, reason: str, begin_anew: str) -> str:
+def lost_text(system: str, reason: str, restart_statement: str) -> str:
     """What people read of lost history, with the recovery options."""
     return (
         f"journal of {system!r}: {reason}. Bring the log that belongs to it (`bridgectl log copy`), "
-        f"or begin anew: {begin_anew}; then run `bridgectl snapshot {system} --accept-loss`, which "
-        "takes every entity anew with the deletes that were missed"
+        f"or start again: {restart_statement}; then run `bridgectl snapshot {system} --accept-loss`, which "
+        "takes every entity again with the deletes that were missed"
     )
 
 
 def is_complete(
     after: JournalCheckpoint, entry: JournalEntry | None, entries: Sequence[JournalEntry]
 ) -> bool:
-    """Whether the rows alone show that nothing is missing: the row at the mark is the log's, and
-    all that are behind it follow without a gap. Quicker than asking for the journal's state.
+    """Whether the rows alone show that nothing is missing: the row at the position is the log's, and
+    all that are after it follow without a gap. Quicker than asking for the journal's state.
     """
     return (
         bool(entries)
         and entry is not None
-        and entries[-1].mark[0] == after.mark[0] + len(entries)
+        and entries[-1].position[0] == after.position[0] + len(entries)
         and fingerprint_of(entry) == after.fingerprint
     )
 
@@ -153,7 +155,7 @@ def is_complete(
 def find_gap(
     after: JournalPosition, entries: Sequence[JournalEntry], state: JournalState
 ) -> str | None:
-    """Why the rows behind `after` are not all that there were; None when they are.
+    """Why the rows after `after` are not all that there were; None when they are.
 
     A journal's numbers have no gaps: a transaction that is rolled back gives its numbers back.
     """
@@ -162,11 +164,11 @@ def find_gap(
             return None
         return _missing(after[0] + 1, state.position[0])
     expected = after[0] + 1
-    if entries[0].mark[0] == expected and entries[-1].mark[0] == after[0] + len(entries):
+    if entries[0].position[0] == expected and entries[-1].position[0] == after[0] + len(entries):
         return None
     for entry in entries:
-        if entry.mark[0] != expected:
-            return _missing(expected, entry.mark[0] - 1)
+        if entry.position[0] != expected:
+            return _missing(expected, entry.position[0] - 1)
         expected += 1
     return None
 

@@ -129,8 +129,8 @@ class JournalConnector:
         if reason is not None:
             # Capture may have begun in between.
             reason = await loss_since_checkpoint(system, dialect_for(system), read_checkpoint)
-        begin_anew = dialect_for(system).begin_anew
-        return [Finding(lost_text(system.name, reason, begin_anew))] if reason else []
+        restart_statement = dialect_for(system).restart_statement
+        return [Finding(lost_text(system.name, reason, restart_statement))] if reason else []
 
     def setup_sql(self, system: System) -> list[str]:
         """As `bridge.connector.Connector.setup_sql`; empty when all is in place."""
@@ -177,7 +177,7 @@ class JournalConnector:
 
         def act() -> bool:
             with engine_for(system) as engine, engine.connect() as connection:
-                return dialect.is_there(connection)
+                return dialect.exists(connection)
 
         if not await asyncio.to_thread(act):
             raise ConfigurationError(

@@ -26,9 +26,12 @@ class Layout:
     columns: tuple[Column, ...]
 
     def text(self) -> str:
-        """The columns as they stand in the journal's layout table."""
+        """The columns as they are stored in the journal's layout table."""
         return json.dumps(
-            [[one.name, one.native, str(one.type), one.nullable, one.key] for one in self.columns],
+            [
+                [column.name, column.native, str(column.type), column.nullable, column.key]
+                for column in self.columns
+            ],
             separators=(",", ":"),
         )
 
@@ -39,7 +42,7 @@ class Layout:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """The columns that tell rows apart."""
+        """The columns that identify rows."""
         return tuple(column.name for column in self.columns if column.key)
 
 
@@ -49,24 +52,24 @@ def layout_from(number: int, table: str, text: str) -> Layout:
         number,
         table,
         tuple(
-            Column(name, native, parse_type(kind), "python", nullable, key)
-            for name, native, kind, nullable, key in json.loads(text)
+            Column(name, native, parse_type(field_type), "python", nullable, key)
+            for name, native, field_type, nullable, key in json.loads(text)
         ),
     )
 
 
 def layout_for(
-    table: str, catalogue: TableCatalog, key: Sequence[str], known: Sequence[Layout], used: int = 0
+    table: str, catalog: TableCatalog, key: Sequence[str], layouts: Sequence[Layout], used: int = 0
 ) -> Layout:
-    """The known layout that fits the table as it is now, or a new one with the next number.
+    """The layout that fits the table as it is now, or a new one with the next number.
 
-    `used`: the highest number that rows of the journal have, whether or not it is still known.
+    `used`: the highest number that rows of the journal have, whether or not it is still stored.
     """
-    columns = tuple(replace(column, key=column.name in key) for column in catalogue.columns)
-    for layout in reversed(known):
+    columns = tuple(replace(column, key=column.name in key) for column in catalog.columns)
+    for layout in reversed(layouts):
         if layout.table == table and layout.columns == columns:
             return layout
-    return Layout(max([used, *(layout.id for layout in known)]) + 1, table, columns)
+    return Layout(max([used, *(layout.id for layout in layouts)]) + 1, table, columns)
 
 
 @dataclass(frozen=True, slots=True)

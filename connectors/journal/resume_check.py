@@ -1,4 +1,4 @@
-"""Whether a journal could be captured on from the log's checkpoint, while a capture may be running."""
+"""Whether a journal could be captured further from the log's checkpoint, while a capture may be running."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def loss_since_checkpoint(
 
 def _acknowledged(system: System, dialect: JournalDialect) -> JournalPosition | None:
     with engine_for(system) as engine, engine.connect() as connection:
-        return dialect.state(connection).confirmed if dialect.is_there(connection) else None
+        return dialect.state(connection).confirmed if dialect.exists(connection) else None
 
 
 def _loss(
@@ -39,23 +39,27 @@ def _loss(
     acknowledged: JournalPosition | None,
 ) -> str | None:
     with engine_for(system) as engine, engine.connect() as connection:
-        if not dialect.is_there(connection):
+        if not dialect.exists(connection):
             return None
         state = dialect.state(connection)
         if resume is None:
             # Before the first checkpoint is in the log nothing is acknowledged.
             return None if acknowledged is None else find_loss(None, state, None)
         ours = bool(state.owner) and state.owner == resume.owner
-        if ours and _past(state.confirmed, resume.mark) and not _past(acknowledged, resume.mark):
+        if (
+            ours
+            and _past(state.confirmed, resume.position)
+            and not _past(acknowledged, resume.position)
+        ):
             return None  # Capture has come further since the checkpoint was read.
-        entries = dialect.entries(connection, resume.mark, MAX_CHECKED_ROWS)
-        entry = dialect.entry(connection, resume.mark)
-        reason = find_loss(resume, state, entry) or find_gap(resume.mark, entries, state)
+        entries = dialect.entries(connection, resume.position, MAX_CHECKED_ROWS)
+        entry = dialect.entry(connection, resume.position)
+        reason = find_loss(resume, state, entry) or find_gap(resume.position, entries, state)
         if reason is None and entries:
-            last = entries[-1].mark
+            last = entries[-1].position
             reason = find_gap(last, dialect.entries(connection, last, 1), state)
         return reason
 
 
-def _past(acknowledged: JournalPosition | None, mark: JournalPosition) -> bool:
-    return acknowledged is not None and acknowledged > mark
+def _past(acknowledged: JournalPosition | None, position: JournalPosition) -> bool:
+    return acknowledged is not None and acknowledged > position

@@ -19,19 +19,19 @@ def layouts_for(
     connection: Connection,
     system: System,
     dialect: JournalDialect,
-    found: Mapping[str, TableCatalog],
+    catalogs: Mapping[str, TableCatalog],
 ) -> list[tuple[TableCatalog, Layout]]:
-    """Which layout each table of `found` should write; all of them have a key."""
-    known, used = dialect.layouts(connection), dialect.highest_layout(connection)
+    """Which layout each table of `catalogs` should write; all of them have a key."""
+    layouts, used = dialect.layouts(connection), dialect.highest_layout(connection)
     tables: list[tuple[TableCatalog, Layout]] = []
     for use in system.tables:
-        if use.table not in found:
+        if use.table not in catalogs:
             continue
-        catalogue = found[use.table]
-        layout = layout_for(use.table, catalogue, catalogue.identity(use.key), known, used)
-        if layout not in known:
-            known = [*known, layout]
-        tables.append((catalogue, layout))
+        catalog = catalogs[use.table]
+        layout = layout_for(use.table, catalog, catalog.identity(use.key), layouts, used)
+        if layout not in layouts:
+            layouts = [*layouts, layout]
+        tables.append((catalog, layout))
     return tables
 
 
@@ -51,24 +51,24 @@ def needed_statements(connection: Connection, system: System, dialect: JournalDi
     A table that is missing or has no key is left out. Raises ConfigurationError with the reasons
     where such tables are all that keeps the set-up from being complete.
     """
-    found: dict[str, TableCatalog] = {}
+    catalogs: dict[str, TableCatalog] = {}
     problems: list[str] = []
     for use in system.tables:
         try:
-            catalogue = read_table(connection, use.table, use.key)
+            catalog = read_table(connection, use.table, use.key)
         except ConfigurationError as error:
             problems.append(str(error))
             continue
-        if catalogue.identity(use.key):
-            found[use.table] = catalogue
+        if catalog.identity(use.key):
+            catalogs[use.table] = catalog
         else:
             problems.append(no_key(use.table))
-    tables = layouts_for(connection, system, dialect, found)
+    tables = layouts_for(connection, system, dialect, catalogs)
     statements = dialect.create(connection, widest(tables))
     for _, layout in tables:
         statements += dialect.create_for(connection, layout)
     statements += ledger_sql(connection)
-    if problems and not (statements and found):
+    if problems and not (statements and catalogs):
         raise ConfigurationError("; ".join(problems))
     return statements
 
@@ -76,26 +76,26 @@ def needed_statements(connection: Connection, system: System, dialect: JournalDi
 def find_problems(connection: Connection, system: System, dialect: JournalDialect) -> list[Finding]:
     """Everything that is missing or dangerous, table by table."""
     problems: list[Finding] = []
-    found: dict[str, TableCatalog] = {}
+    catalogs: dict[str, TableCatalog] = {}
     for use in system.tables:
         try:
-            catalogue = read_table(connection, use.table, use.key)
+            catalog = read_table(connection, use.table, use.key)
         except ConfigurationError as error:
             problems.append(Finding(str(error)))
             continue
-        weak = _weak_key(catalogue, use.key)
+        weak = _weak_key(catalog, use.key)
         if weak is not None:
             problems.append(weak)
-        if catalogue.identity(use.key):
-            found[use.table] = catalogue
-    problems += dialect.warnings(connection, list(found.values()))
-    tables = layouts_for(connection, system, dialect, found)
+        if catalog.identity(use.key):
+            catalogs[use.table] = catalog
+    problems += dialect.warnings(connection, list(catalogs.values()))
+    tables = layouts_for(connection, system, dialect, catalogs)
     base = dialect.create(connection, widest(tables))
     if base:
         problems.append(
             Finding("the journal's tables are not complete", _script(base), create=True)
         )
-    for catalogue, layout in tables:
+    for catalog, layout in tables:
         statements = dialect.create_for(connection, layout)
         if statements:
             why = (
@@ -104,7 +104,7 @@ def find_problems(connection: Connection, system: System, dialect: JournalDialec
                 if any(statement.startswith("DROP TRIGGER") for statement in statements)
                 else "are missing"
             )
-            what = f"the journal triggers of table {catalogue.table!r} {why}"
+            what = f"the journal triggers of table {catalog.table!r} {why}"
             problems.append(Finding(what, _script(statements), create=True))
     for statement in ledger_sql(connection):
         what = f"the command ledger {ledger.TABLE!r} is missing: no command can be carried out"
@@ -116,22 +116,22 @@ def _script(statements: Sequence[str]) -> str:
     return ";\n".join(statements)
 
 
-def _weak_key(catalogue: TableCatalog, declared: Sequence[str]) -> Finding | None:
+def _weak_key(catalog: TableCatalog, declared: Sequence[str]) -> Finding | None:
     """Why the columns that should tell rows apart don't."""
-    if not catalogue.identity(declared):
-        return Finding(no_key(catalogue.table))
-    names = {column.name for column in catalogue.columns}
+    if not catalog.identity(declared):
+        return Finding(no_key(catalog.table))
+    names = {column.name for column in catalog.columns}
     unknown = [name for name in declared if name not in names]
     if unknown:
         return Finding(
-            f"table {catalogue.table!r} has no column {', '.join(map(repr, unknown))}, which its "
+            f"table {catalog.table!r} has no column {', '.join(map(repr, unknown))}, which its "
             f"key names (it has {', '.join(sorted(names))})"
         )
-    if declared and not any(group <= set(declared) for group in catalogue.uniques):
+    if declared and not any(group <= set(declared) for group in catalog.uniques):
         columns = ", ".join(declared)
         return Finding(
-            f"nothing keeps the key ({columns}) of table {catalogue.table!r} unique: two rows of "
+            f"nothing keeps the key ({columns}) of table {catalog.table!r} unique: two rows of "
             "the same key would overwrite each other in the log",
-            f"CREATE UNIQUE INDEX bridge_key_{catalogue.table} ON {catalogue.table} ({columns})",
+            f"CREATE UNIQUE INDEX bridge_key_{catalog.table} ON {catalog.table} ({columns})",
         )
     return None

@@ -1,12 +1,12 @@
-"""What a database must offer for a journal: one file a dialect implements this.
+"""What a database must offer for a journal: one folder per dialect implements this.
 
-**Commit order.** `entries` returns rows in commit order and only such behind which no row can
+**Commit order.** `entries` returns rows in commit order and only such after which no earlier row can
 still appear. SQLite has one writer, so the journal's own numbers are in commit order. Where
 transactions commit side by side, a row's number is given before its commit, and reading up to
 the highest number would lose the late ones: such a dialect writes its transaction's id into
 each row and lets `entries` return only rows of transactions below the oldest one still running
 (PostgreSQL: `pg_snapshot_xmin(pg_current_snapshot())`), ordered by (transaction, number), or
-drains committed rows into a second, dense number under a lock. Either way a `Mark` is a tuple of
+drains committed rows into a second, dense number under a lock. Either way a `JournalPosition` is a tuple of
 integers that grows in the order of `entries`.
 
 **Values** come back as the driver gives them for the table itself, so that a change, a snapshot
@@ -29,23 +29,28 @@ from connectors.sql.dialect import SqlDialect
 from connectors.sql.schema.tables import TableCatalog
 
 JournalPosition = tuple[int, ...]
-"""A place in the journal's commit order; its first number is the commit position."""
+"""A position in the journal's commit order; its first number is the commit position."""
 
 WATERMARK = 0
 """`Entry.layout` of a watermark; its name stands in `command`."""
 
 TRIGGERS_RENEWED = 0
 """`Entry.op` of a row that set-up writes when it makes the triggers of a table that had some
-before: changes in front of it may be missing.
+before: earlier changes may be missing.
 """
 
 
 class JournalEntry(NamedTuple):
-    """One row of the journal. `values` holds the old row's values and then the new one's, as far
-    as `op` has them; `width` numbers each.
+    """One row of the journal.
+
+    position: where it is in commit order.
+    layout: the number of the layout that it was written with.
+    made_at: microseconds since 1970 UTC.
+    command: the id of the command that caused it; the name of a watermark.
+    values: the old row's values and then the new one's, as far as `op` has them.
     """
 
-    mark: JournalPosition
+    position: JournalPosition
     layout: int
     op: int
     made_at: int
@@ -55,9 +60,12 @@ class JournalEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class JournalState:
-    """The journal's own state. `incarnation` is new each time that it is made; `position` the
-    last place given out, `confirmed` the last one acknowledged (None: nothing ever was), `owner`
-    who acknowledged it (None: unknown, as in a journal of an earlier version).
+    """The journal's own state.
+
+    incarnation: another one each time that the journal is created.
+    position: the last one assigned.
+    confirmed: the last one acknowledged; None: nothing ever was.
+    owner: who acknowledged it; None: unknown, as in a journal of an earlier version.
     """
 
     incarnation: str
@@ -68,14 +76,14 @@ class JournalState:
 
 @dataclass(frozen=True, slots=True)
 class TableProblem:
-    """Why a table's changes are not journaled. `elsewhere`: its triggers tell another table's."""
+    """Why a table's changes are not journaled. `elsewhere`: its triggers journal another table's."""
 
-    why: str
+    reason: str
     elsewhere: bool = False
 
 
 class PurgeResult(NamedTuple):
-    """What one transaction forgot: whether nothing is left to forget, and for how many seconds it
+    """What one transaction deleted: whether nothing is left to delete, and for how many seconds it
     held the lock for which the legacy program's writes wait.
     """
 
@@ -84,11 +92,11 @@ class PurgeResult(NamedTuple):
 
 
 class CommitWatch(Protocol):
-    """Tells cheaply, on the event loop, whether there may be something to read."""
+    """Says cheaply, on the event loop, whether there may be something to read."""
 
     def token(self) -> Hashable | None:
-        """A value that has changed when anybody committed since the last look, or put another
-        database in its place; None when it can't be told just now. Must not wait, neither for a
+        """A value that has changed when anybody committed since the last call, or put another
+        database in its place; None when that is not known just now. Must not wait, neither for a
         lock nor for a network.
         """
 
@@ -104,13 +112,13 @@ class JournalDialect(Protocol):
         """Hooks for reads and writes on this database, with marker and visibility."""
 
     @property
-    def begin_anew(self) -> str:
-        """The statement after which a log without a checkpoint may begin at this journal."""
+    def restart_statement(self) -> str:
+        """The statement after which a log without a checkpoint may start at this journal."""
 
-    def is_there(self, connection: Connection) -> bool:
+    def exists(self, connection: Connection) -> bool:
         """Whether the journal's tables and its state exist."""
 
-    def troubles(
+    def find_problems(
         self, connection: Connection, tables: Sequence[str], layouts: Sequence[Layout]
     ) -> dict[str, TableProblem]:
         """Which of these tables are gone, or have no longer all of their triggers. `layouts` are
@@ -130,13 +138,13 @@ class JournalDialect(Protocol):
         """Statements that are still needed for one table: its layout and its triggers."""
 
     def warnings(self, connection: Connection, tables: Sequence[TableCatalog]) -> list[Finding]:
-        """What is dangerous about these tables or this database, beyond what `create` mends."""
+        """What is dangerous about these tables or this database, beyond what `create` fixes."""
 
     def state(self, connection: Connection) -> JournalState:
         """Where the journal stands."""
 
     def watch(self, system: System) -> CommitWatch:
-        """A look-out for commits; opens what it needs at the first look."""
+        """Notices commits; opens what it needs at the first call."""
 
     def may_be_ambiguous(self, layout: Layout) -> bool:
         """Whether different keys of the table may be one key in the log."""
@@ -153,8 +161,8 @@ class JournalDialect(Protocol):
     def entries(
         self, connection: Connection, after: JournalPosition, limit: int
     ) -> list[JournalEntry]:
-        """Up to `limit` rows behind `after`, in commit order; fewer where they are wide, and none
-        only where none are left.
+        """Return up to `limit` rows whose position is greater than `after`, in commit order; fewer where
+        they are wide, and none only where none are left.
         """
 
     def prepare_writes(self, engine: Engine) -> None:
@@ -165,8 +173,8 @@ class JournalDialect(Protocol):
     def confirm(
         self, connection: Connection, upto: JournalPosition, limit: int, owner: str
     ) -> PurgeResult:
-        """Forget up to `limit` rows in front of `upto` in one short transaction. The row at `upto`
-        stays: it tells whether this is still the same history.
+        """Delete up to `limit` rows before `upto` in one short transaction. The row at `upto` stays: it
+        shows whether this is still the same history.
 
         Raises HistoryLost when another `owner` acknowledges.
         """

@@ -15,7 +15,7 @@ from bridge.model.encoded_text import EncodedText, condition_to_json
 from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.model.types import FieldType
 from connectors.journal import connector
-from connectors.journal.dialects.sqlite.journal import SQL
+from connectors.journal.dialects.sqlite.tables import JOURNALED_SQLITE
 from connectors.sql.read.key_values import pack_value, unpack_value
 from connectors.sql.read.reader import SqlReader
 from connectors.sql.read.snapshot import SqlSnapshot
@@ -88,14 +88,14 @@ async def test_look_ups_and_commands_find_the_row_as_text_and_as_blob(legacy: Le
     )
     system = legacy.system("t")
     await connector.setup(system)
-    reader = SqlReader(system, SQL)
+    reader = SqlReader(system, JOURNALED_SQLITE)
     umlaut, plain = EncodedText(b"K\xfc"), EncodedText(b"K")
     found = (await reader.fetch("t", ["k", "b"], [(umlaut, umlaut), (plain, plain)])).rows
     single = (await reader.fetch("t", ["k"], [(umlaut,)])).rows
     await reader.close()
     assert sorted(row[2] for row in found) == [1, 2]
     assert [row[2] for row in single] == [1]
-    writer, binary = SqlWriter(system, SQL), EncodedText(b"K\xfc")
+    writer, binary = SqlWriter(system, JOURNALED_SQLITE), EncodedText(b"K\xfc")
     await writer.prepare()
     effect = Effect(
         "bot:1",

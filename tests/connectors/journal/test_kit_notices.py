@@ -59,7 +59,7 @@ class Loses(JournalSource):
 class Repeats(JournalSource):
     async def open(self, after: bytes | None) -> bytes:
         begun = await super().open(after)
-        self._mark, self._fingerprint = (max(0, self._mark[0] - 1),), ""
+        self._position, self._fingerprint = (max(0, self._position[0] - 1),), ""
         return begun
 
 
@@ -67,7 +67,7 @@ class Skips(JournalSource):
     async def open(self, after: bytes | None) -> bytes:
         begun = await super().open(after)
         if after is not None:
-            self._mark = (self._mark[0] + 1,)
+            self._position = (self._position[0] + 1,)
         return begun
 
 

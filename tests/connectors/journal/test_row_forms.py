@@ -18,7 +18,7 @@ from bridge.plan.entity_table import EntityTable
 from bridge.plan.execute import RowEncoder
 from bridge.plan.make_plan import entity_type, make_plan
 from connectors.journal import connector
-from connectors.journal.dialects.sqlite.journal import SQL
+from connectors.journal.dialects.sqlite.tables import JOURNALED_SQLITE
 from connectors.sql.engine import make_engine
 from connectors.sql.read.rows import TableShapes
 from connectors.sql.sqlite.connection import BEGIN
@@ -102,7 +102,7 @@ class Form:
 def locked(system: System, count: int) -> tuple[Shape, list[Any]]:
     """The rows as an effect's guard sees them."""
     engine = make_engine(system)
-    tables = TableShapes(system.tables, SQL)
+    tables = TableShapes(system.tables, JOURNALED_SQLITE)
     found = []
     with (
         engine.connect().execution_options(**{BEGIN: "BEGIN IMMEDIATE"}) as connection,
@@ -110,7 +110,7 @@ def locked(system: System, count: int) -> tuple[Shape, list[Any]]:
     ):
         for number in range(count):
             effect = Effect("bot:1", "", "", {}, "t", {"id": number})
-            shape, raw = current_row(connection, SQL, tables, effect, lock=True)
+            shape, raw = current_row(connection, JOURNALED_SQLITE, tables, effect, lock=True)
             found.append(raw)
     engine.dispose()
     assert shape is not None

@@ -16,7 +16,8 @@ from bridge.model.errors import ConfigurationError, HistoryLost, RetryLater
 from bridge.plan.steps import MISSING
 from connectors.journal import connector
 from connectors.journal.connector import dialect_for
-from connectors.journal.source import FORGETTING_S, JournalSource, fitting_rows
+from connectors.journal.purge import next_row_count
+from connectors.journal.source import MAX_PURGE_S, JournalSource
 from connectors.sql.engine import make_engine
 from connectors.sql.sqlite.connection import BEGIN
 
@@ -238,7 +239,7 @@ async def test_an_acknowledgement_of_many_rows_lets_capture_go_on_and_the_next_o
 
     def clock() -> float:
         nonlocal now
-        now += FORGETTING_S / 4
+        now += MAX_PURGE_S / 4
         return now
 
     source = JournalSource(
@@ -260,7 +261,7 @@ async def test_an_acknowledgement_of_many_rows_lets_capture_go_on_and_the_next_o
 def test_transactions_that_forget_rows_are_as_large_as_the_lock_may_be_held() -> None:
     rows = [50]
     for held in (0.0001, 0.0001, 0.0015, 0.01, 0.1, 0.1):
-        rows.append(fitting_rows(rows[-1], held, 150))
+        rows.append(next_row_count(rows[-1], held, 150))
     assert rows == [50, 100, 150, 150, 75, 50, 50]
 
 

@@ -59,7 +59,7 @@ def select_triggers(
     ]
 
 
-def find_problems(
+def find_unjournaled(
     tables: Sequence[str],
     layouts: Sequence[Layout],
     existing: Collection[str],
@@ -67,25 +67,25 @@ def find_problems(
 ) -> dict[str, TableProblem]:
     """Why each of `tables` is not journaled, as far as that is so. Pure; names as in SQLite."""
     writes = {layout.id: layout.table.lower() for layout in layouts}
-    there = {name.lower() for name in existing}
-    found: dict[str, TableProblem] = {}
+    existing_names = {name.lower() for name in existing}
+    problems: dict[str, TableProblem] = {}
     for table in tables:
         name = table.lower()
         ours = [trigger for trigger in present if writes.get(trigger.layout) == name]
         elsewhere = sorted({each.table for each in ours if each.table.lower() != name})
         events = {trigger.event for trigger in ours if trigger.table.lower() == name}
-        if name in there and not elsewhere and events >= EVENTS:
+        if name in existing_names and not elsewhere and events >= EVENTS:
             continue
         what = f"table {table!r} " + (
             f"was renamed to {elsewhere[0]!r}"
             if elsewhere
-            else "has lost its journal triggers, as when a migration makes it anew"
-            if name in there
+            else "has lost its journal triggers, as when a migration creates it again"
+            if name in existing_names
             else "is no longer in the database"
         )
-        found[table] = TableProblem(
+        problems[table] = TableProblem(
             f"{what}: its changes are not captured until `bridgectl setup` has made the triggers "
             "again; then it is compared with the log by itself",
             elsewhere=bool(elsewhere),
         )
-    return found
+    return problems
