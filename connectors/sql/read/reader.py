@@ -49,19 +49,19 @@ class SqlReader:
         limit: int | None = None,
     ) -> Rows:
         """As `bridge.connector.Reader.fetch`."""
-        asked = distinct_keys(table, columns, keys, self.max_keys)
+        distinct = distinct_keys(table, columns, keys, self.max_keys)
 
         def act(connection: Connection) -> Rows:
             with translating_errors(f"{self._where} table {table!r}", "bad_key"):
                 try:
-                    return self._read(connection, table, columns, asked, limit)
+                    return self._read(connection, table, columns, distinct, limit)
                 except (sa_exc.DBAPIError, Rejected):
                     # Perhaps only because the table has another shape by now.
                     if connection.in_transaction():
                         connection.rollback()
                     if not self._tables.changed(connection, table):
                         raise
-                    return self._read(connection, table, columns, asked, limit)
+                    return self._read(connection, table, columns, distinct, limit)
 
         with translating_errors(self._where):
             return await self._threads.run(act, **self._options)
@@ -71,12 +71,12 @@ class SqlReader:
         connection: Connection,
         table: str,
         columns: Sequence[str],
-        asked: Sequence[tuple[Any, ...]],
+        distinct: Sequence[tuple[Any, ...]],
         limit: int | None,
     ) -> Rows:
         # Columns that are named one by one must be those that there are.
         fresh = has_no_encoding(connection)
-        shape = (self._tables.again if fresh else self._tables.shape)(connection, table)
+        shape = (self._tables.read_again if fresh else self._tables.shape)(connection, table)
         natives = {column.name: column.native for column in shape.columns}
         for column in columns:
             if column not in natives:
@@ -87,17 +87,17 @@ class SqlReader:
         if columns:
             conditions.append(
                 key_condition(
-                    self._dialect, names, columns, asked, [natives[name] for name in columns]
+                    self._dialect, names, columns, distinct, [natives[name] for name in columns]
                 )
-                if asked
+                if distinct
                 else Query("1 = 0")
             )
         only = self._tables.only(connection, table)
         query = rows_where(
             self._dialect, names, table, conditions, limit=limit, only=only, select=select
         )
-        found = run_query(connection, self._dialect, query)
-        return Rows(self._tables.fitting(connection, table, found), found.rows, found.visibility)
+        result = run_query(connection, self._dialect, query)
+        return Rows(self._tables.fitting(connection, table, result), result.rows, result.visibility)
 
     async def close(self) -> None:
         """Wait for running statements and close the connections."""

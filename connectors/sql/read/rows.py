@@ -30,7 +30,7 @@ def identifiers_of(connection: Connection) -> Identifiers:
 
 @dataclass(slots=True)
 class QueryResult:
-    """Names and tuples of one result. `types`: what else tells another shape of the table."""
+    """Names and tuples of one result. `types`: what else shows another shape of the table."""
 
     names: tuple[str, ...]
     rows: list[tuple[Any, ...]]
@@ -77,31 +77,31 @@ class TableShapes:
         self._keys: dict[str, tuple[str, ...]] = {}
 
     def _inspected(self, connection: Connection, table: str, declared: Sequence[str]) -> Shape:
-        catalogue = read_table(connection, table, declared)
-        self._keys[table] = catalogue.identity(declared)
-        return catalogue.shape()
+        catalog = read_table(connection, table, declared)
+        self._keys[table] = catalog.identity(declared)
+        return catalog.shape()
 
     def use(self, table: str) -> TableUse:
         """What the configuration says of a table; raises ConfigurationError for others."""
         if table not in self._uses:
-            known = ", ".join(sorted(self._uses)) or "none"
-            raise ConfigurationError(f"table {table!r} is not configured (known: {known})")
+            configured = ", ".join(sorted(self._uses)) or "none"
+            raise ConfigurationError(f"table {table!r} is not configured (known: {configured})")
         return self._uses[table]
 
     def shape(self, connection: Connection, table: str) -> Shape:
         """The table's shape as last seen."""
         if table not in self._shapes:
-            return self.again(connection, table)
+            return self.read_again(connection, table)
         return self._shapes[table]
 
-    def again(self, connection: Connection, table: str) -> Shape:
+    def read_again(self, connection: Connection, table: str) -> Shape:
         """The table's shape as the catalogue says now; the same object where that is no other."""
         shape = self._read(connection, table, self.use(table).key)
         if self._dialect.inheritance is not None:
             self._inheritance[table] = self._dialect.inheritance(connection, table)
-        known = self._shapes.get(table)
-        if known is not None and known.columns == shape.columns:
-            return known
+        last = self._shapes.get(table)
+        if last is not None and last.columns == shape.columns:
+            return last
         self._shapes[table] = shape
         return shape
 
@@ -109,8 +109,8 @@ class TableShapes:
         """Whether the table has another shape than was last seen, so that what failed because of
         that one can be tried again.
         """
-        known = self._shapes.get(table)
-        return self.again(connection, table) is not known
+        last = self._shapes.get(table)
+        return self.read_again(connection, table) is not last
 
     def only(self, connection: Connection, table: str) -> bool:
         """Whether the table's own rows have to be asked for."""
@@ -124,21 +124,21 @@ class TableShapes:
         self.shape(connection, table)
         return self._inheritance.get(table, Inheritance())
 
-    def fitting(self, connection: Connection, table: str, found: QueryResult) -> Shape:
+    def fitting(self, connection: Connection, table: str, result: QueryResult) -> Shape:
         """The shape of the rows of a result."""
         shape = self.shape(connection, table)
-        if self._types.get(table) != found.types or _names(shape) != found.names:
-            shape = self.again(connection, table)
-            self._types[table] = found.types
-        if _names(shape) != found.names:
+        if self._types.get(table) != result.types or _names(shape) != result.names:
+            shape = self.read_again(connection, table)
+            self._types[table] = result.types
+        if _names(shape) != result.names:
             raise RetryLater(
-                f"table {table!r} gives the columns {', '.join(found.names)}, but its catalogue "
+                f"table {table!r} gives the columns {', '.join(result.names)}, but its catalogue "
                 f"says {', '.join(_names(shape))}: it is being changed"
             )
         return shape
 
     def key(self, connection: Connection, table: str) -> tuple[str, ...]:
-        """The columns that tell rows apart, in the order of their index where that is known; raises
+        """The columns that identify rows, in the order of their index where that is known; raises
         ConfigurationError when there are none.
         """
         columns = self.shape(connection, table).columns
@@ -153,7 +153,7 @@ def _names(shape: Shape) -> tuple[str, ...]:
 
 
 def no_key(table: str) -> str:
-    """The message for a table whose rows can't be told apart."""
+    """The message for a table whose rows can't be identified."""
     return (
         f"table {table!r} has no primary key: declare one, or a unique index over columns that "
         f"are never null (CREATE UNIQUE INDEX ... ON {table} (...)), and name these columns as "

@@ -78,22 +78,22 @@ class SqlSnapshot:
         key = self._tables.key(connection, table)
         conditions: list[Query] = [value_condition(self._dialect, names, where or {})]
         if after:
-            began, values = self._resumed(connection, table, after)
-            # A job goes on in the order in which it began; of another key it begins again.
-            if set(began) == set(key):
-                key = began
+            start_key, values = self._resumed(connection, table, after)
+            # A job continues in the order in which it started; of another key it starts again.
+            if set(start_key) == set(key):
+                key = start_key
                 conditions.append(sorts_after(self._dialect, names, key, values))
         only = self._tables.only(connection, table)
         query = rows_where(
             self._dialect, names, table, conditions, order=key, limit=limit, only=only
         )
-        found = run_query(connection, self._dialect, query)
-        shape = self._tables.fitting(connection, table, found)
+        result = run_query(connection, self._dialect, query)
+        shape = self._tables.fitting(connection, table, result)
         last = None
-        if len(found.rows) == limit:
-            row = dict(zip(found.names, found.rows[-1], strict=True))
+        if len(result.rows) == limit:
+            row = dict(zip(result.names, result.rows[-1], strict=True))
             last = [{"column": name, "value": pack_value(row[name])} for name in key]
-        return Chunk(shape, found.rows, last, found.visibility)
+        return Chunk(shape, result.rows, last, result.visibility)
 
     def _resumed(
         self, connection: Connection, table: str, after: list[Any]

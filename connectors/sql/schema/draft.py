@@ -65,27 +65,27 @@ def _references(
     there are left out: `describe` names it, with what is like it.
     """
 
-    def home(name: str) -> tuple[str | None, str] | None:
+    def locate(name: str) -> tuple[str | None, str] | None:
         schema, table = split_table(name)
-        for place in (schema,) if schema else path:
-            if inspector.has_table(table, schema=place):
-                return place, table
+        for candidate in (schema,) if schema else path:
+            if inspector.has_table(table, schema=candidate):
+                return candidate, table
         return None
 
-    homes = {found: name for name in names if (found := home(name)) is not None}
+    names_by_table = {located: name for name in names if (located := locate(name)) is not None}
     references: list[Reference] = []
-    for (place, table), name in homes.items():
-        for key in inspector.get_foreign_keys(table, schema=place):
+    for (schema, table), name in names_by_table.items():
+        for key in inspector.get_foreign_keys(table, schema=schema):
             columns, targets = key["constrained_columns"], key["referred_columns"]
-            where, other = key["referred_schema"], key["referred_table"]
-            led = (where, other) if where else home(other)
-            if len(columns) == len(targets) == 1 and led in homes:
-                references.append(Reference(name, columns[0], homes[led], targets[0]))
+            target_schema, target_table = key["referred_schema"], key["referred_table"]
+            target = (target_schema, target_table) if target_schema else locate(target_table)
+            if len(columns) == len(targets) == 1 and target in names_by_table:
+                references.append(Reference(name, columns[0], names_by_table[target], targets[0]))
     return references
 
 
 def _search_path(connection: Connection) -> Sequence[str | None]:
-    """Where a table without a schema is looked for."""
+    """Where a table without a schema is searched for."""
     if connection.dialect.name == "postgresql":
         # Not as one array, which connections of ours read as the server's text.
         query = sa.text("SELECT unnest(current_schemas(false))")
@@ -127,10 +127,10 @@ def written(shapes: Mapping[str, Shape], references: Sequence[Reference]) -> str
 
 def _fields(shape: Shape) -> dict[str, str]:
     """Field name by column."""
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for column in shape.columns:
-        found[column.name] = as_name(column.name, found.values())
-    return found
+        names[column.name] = as_name(column.name, names.values())
+    return names
 
 
 def _entity(entity: str, shape: Shape, fields: Mapping[str, str]) -> Iterator[str]:
@@ -141,10 +141,10 @@ def _entity(entity: str, shape: Shape, fields: Mapping[str, str]) -> Iterator[st
     yield "    fields:"
     wide = max(len(f"{fields[column.name]}: {_text(column.name)}") for column in shape.columns)
     for column in shape.columns:
-        told = [column.native or str(column.type)]
-        told += ["key"] if column.key else ["may be null"] if column.nullable else []
+        remarks = [column.native or str(column.type)]
+        remarks += ["key"] if column.key else ["may be null"] if column.nullable else []
         line = f"{fields[column.name]}: {_text(column.name)}"
-        yield f"      {line:{wide}}   # {', '.join(told)}".replace("\n", " ")
+        yield f"      {line:{wide}}   # {', '.join(remarks)}".replace("\n", " ")
 
 
 def _relations(
@@ -157,22 +157,24 @@ def _relations(
     """To-one along the table's own foreign keys, to-many along those that lead to it."""
     lines: list[str] = []
     names: set[str] = set()
-    for one in references:
-        if one.other not in entities or one.table not in entities:
+    for reference in references:
+        if reference.other not in entities or reference.table not in entities:
             continue
-        if [column.name for column in shapes[one.other].columns if column.key] != [one.target]:
+        if [column.name for column in shapes[reference.other].columns if column.key] != [
+            reference.target
+        ]:
             continue
-        if one.table == table:
-            stem = re.sub(r"_(id|no|nr|key|code)$", "", fields[table][one.column])
+        if reference.table == table:
+            stem = re.sub(r"_(id|no|nr|key|code)$", "", fields[table][reference.column])
             name = as_name(stem, names)
             names.add(name)
-            field = fields[table][one.column]
-            lines.append(f"      {name}: {{entity: {entities[one.other]}, from: {field}}}")
-        if one.other == table:
-            name = as_name(entities[one.table], names)
+            field = fields[table][reference.column]
+            lines.append(f"      {name}: {{entity: {entities[reference.other]}, from: {field}}}")
+        if reference.other == table:
+            name = as_name(entities[reference.table], names)
             names.add(name)
-            field = fields[one.table][one.column]
-            lines.append(f"      {name}: {{entity: {entities[one.table]}, by: {field}}}")
+            field = fields[reference.table][reference.column]
+            lines.append(f"      {name}: {{entity: {entities[reference.table]}, by: {field}}}")
     if lines:
         yield "    relations:"
         yield from lines

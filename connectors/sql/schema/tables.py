@@ -29,46 +29,46 @@ _SIMPLE: tuple[tuple[type[TypeEngine[Any]], str], ...] = (
 )
 
 
-def field_type(kind: TypeEngine[Any], dialect: str) -> FieldType:
+def field_type(sql_type: TypeEngine[Any], dialect: str) -> FieldType:
     """The sensible field type of a SQLAlchemy type; `string` for what has no better one.
 
     SQLite stores dates, times and booleans in any form that a program likes (and 64-bit floats
     whatever is declared), so only what its column affinities promise is used there.
     """
     if dialect == "sqlite":
-        return _sqlite_type(kind)
-    if isinstance(kind, sa.DateTime):
-        return FieldType("timestamp" if kind.timezone else "local_timestamp")
-    if isinstance(kind, sa.ARRAY):
-        return FieldType("array", item=field_type(kind.item_type, dialect))
-    if isinstance(kind, (sa.REAL, sa.Float)):
-        single = isinstance(kind, sa.REAL) or (kind.precision or 53) <= 24
-        return FieldType("float" if single and not isinstance(kind, sa.Double) else "double")
-    if isinstance(kind, sa.Numeric):
-        return _decimal(kind)
-    for known, name in _SIMPLE:
-        if isinstance(kind, known):
+        return _sqlite_type(sql_type)
+    if isinstance(sql_type, sa.DateTime):
+        return FieldType("timestamp" if sql_type.timezone else "local_timestamp")
+    if isinstance(sql_type, sa.ARRAY):
+        return FieldType("array", item=field_type(sql_type.item_type, dialect))
+    if isinstance(sql_type, (sa.REAL, sa.Float)):
+        single = isinstance(sql_type, sa.REAL) or (sql_type.precision or 53) <= 24
+        return FieldType("float" if single and not isinstance(sql_type, sa.Double) else "double")
+    if isinstance(sql_type, sa.Numeric):
+        return _decimal(sql_type)
+    for sql_class, name in _SIMPLE:
+        if isinstance(sql_type, sql_class):
             return FieldType(name)
     return STRING
 
 
-def _decimal(kind: sa.Numeric[Any]) -> FieldType:
-    precision, scale = kind.precision, kind.scale or 0
+def _decimal(sql_type: sa.Numeric[Any]) -> FieldType:
+    precision, scale = sql_type.precision, sql_type.scale or 0
     if precision is None or not 0 <= scale <= precision <= MAX_PRECISION:
         return STRING
     return FieldType("decimal", precision, scale)
 
 
-def _sqlite_type(kind: TypeEngine[Any]) -> FieldType:
-    if isinstance(kind, sa.Float):
+def _sqlite_type(sql_type: TypeEngine[Any]) -> FieldType:
+    if isinstance(sql_type, sa.Float):
         return FieldType("double")
-    if isinstance(kind, sa.Numeric):
-        return _decimal(kind)
-    if isinstance(kind, sa.Boolean):
+    if isinstance(sql_type, sa.Numeric):
+        return _decimal(sql_type)
+    if isinstance(sql_type, sa.Boolean):
         return FieldType("boolean")
-    if isinstance(kind, sa.Integer):
+    if isinstance(sql_type, sa.Integer):
         return FieldType("integer")
-    if isinstance(kind, sa.LargeBinary):
+    if isinstance(sql_type, sa.LargeBinary):
         return FieldType("bytes")
     return STRING
 
@@ -89,7 +89,7 @@ class TableCatalog:
         return Shape(self.table, self.columns, Wire.PYTHON, before)
 
     def identity(self, declared: Sequence[str]) -> tuple[str, ...]:
-        """The columns that tell rows apart: the primary key, else the declared key."""
+        """The columns that identify rows: the primary key, else the declared key."""
         return self.primary_key or tuple(declared)
 
 
@@ -99,14 +99,14 @@ def split_table(name: str) -> tuple[str | None, str]:
     return schema or None, table
 
 
-def _native(kind: TypeEngine[Any], connection: Connection) -> str:
-    if isinstance(kind, sa.types.NullType):
+def _native(sql_type: TypeEngine[Any], connection: Connection) -> str:
+    if isinstance(sql_type, sa.types.NullType):
         return ""
-    return kind.compile(dialect=connection.dialect)
+    return sql_type.compile(dialect=connection.dialect)
 
 
 def read_table(connection: Connection, name: str, declared: Sequence[str] = ()) -> TableCatalog:
-    """The catalogue's entry of one table; raises ConfigurationError when it isn't there."""
+    """What the catalogue says of one table; raises ConfigurationError when it isn't there."""
     inspector = sa.inspect(connection)
     schema, table = split_table(name)
     if not (inspector.has_table(table, schema=schema)):
@@ -134,15 +134,15 @@ def read_table(connection: Connection, name: str, declared: Sequence[str] = ()) 
 
 
 def _uniques(inspector: Inspector, table: str, schema: str | None) -> list[frozenset[str]]:
-    found = [
+    uniques = [
         frozenset(constraint["column_names"])
         for constraint in inspector.get_unique_constraints(table, schema=schema)
     ]
     for index in inspector.get_indexes(table, schema=schema):
         named = [column for column in index["column_names"] if column is not None]
         if index["unique"] and len(named) == len(index["column_names"]):
-            found.append(frozenset(named))
-    return found
+            uniques.append(frozenset(named))
+    return uniques
 
 
 def _sqlite_uniques(connection: Connection, table: str) -> list[frozenset[str]]:
@@ -155,30 +155,30 @@ def _sqlite_uniques(connection: Connection, table: str) -> list[frozenset[str]]:
         (table,),
     ).all()
     columns: dict[str, list[str]] = {}
-    over_expressions = {index for index, place, _ in rows if place < 0}
+    over_expressions = {index for index, column_id, _ in rows if column_id < 0}
     for index, _, column in rows:
         columns.setdefault(index, []).append(column)
     return [frozenset(named) for index, named in columns.items() if index not in over_expressions]
 
 
-def _missing(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(split_table(name)[1], list(known), n=3, cutoff=0.5)
+def _missing(name: str, names: Iterable[str]) -> str:
+    close = difflib.get_close_matches(split_table(name)[1], list(names), n=3, cutoff=0.5)
     hint = f"; did you mean {', '.join(map(repr, close))}?" if close else "; correct `from`"
     return f"table {name!r} is not in the database{hint}"
 
 
 def read_tables(connection: Connection, tables: Sequence[TableUse]) -> dict[str, TableCatalog]:
-    """The catalogue's entries of all tables; every missing one is named in one error."""
-    found: dict[str, TableCatalog] = {}
+    """What the catalogue says of all tables; every missing one is named in one error."""
+    catalogs: dict[str, TableCatalog] = {}
     problems: list[str] = []
     for use in tables:
         try:
-            found[use.table] = read_table(connection, use.table, use.key)
+            catalogs[use.table] = read_table(connection, use.table, use.key)
         except ConfigurationError as error:
             problems.append(str(error))
     if problems:
         raise ConfigurationError("; ".join(problems))
-    return found
+    return catalogs
 
 
 def describe(
@@ -186,5 +186,5 @@ def describe(
 ) -> Mapping[str, Shape]:
     """Python-wire shapes of the tables, as `Connector.describe` promises them."""
     with engine.connect() as connection:
-        found = read_tables(connection, tables)
-    return {name: entry.shape(before) for name, entry in found.items()}
+        catalogs = read_tables(connection, tables)
+    return {name: catalog.shape(before) for name, catalog in catalogs.items()}

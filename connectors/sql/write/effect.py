@@ -209,7 +209,7 @@ def current_row(
         return None, None
     names = identifiers_of(connection)
     fresh = has_no_encoding(connection)
-    shape = (tables.again if fresh else tables.shape)(connection, effect.table)
+    shape = (tables.read_again if fresh else tables.shape)(connection, effect.table)
     if not effect.key:
         return shape, None
     if settings is not None:
@@ -233,9 +233,9 @@ def current_row(
         only=tables.only(connection, effect.table),
         select=row_columns(connection, names, shape),
     )
-    found = run_query(connection, unseen, query)
-    fitting = tables.fitting(connection, effect.table, found)
-    if fitting is not shape and settings is not None and settings.for_row(connection, fitting):
+    result = run_query(connection, unseen, query)
+    new_shape = tables.fitting(connection, effect.table, result)
+    if new_shape is not shape and settings is not None and settings.for_row(connection, new_shape):
         # A new column's text depends on the settings, and those were the login's.
-        found = run_query(connection, unseen, query)
-    return fitting, found.rows[0] if found.rows else None
+        result = run_query(connection, unseen, query)
+    return new_shape, result.rows[0] if result.rows else None

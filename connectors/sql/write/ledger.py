@@ -22,7 +22,7 @@ ledger = sa.Table(
     sa.Column("finished_at", sa.BigInteger, nullable=False),
 )
 """`finished_at` in microseconds since 1970 UTC. Only what succeeded has a row: a failed command
-did nothing, and its receipt is in the log. Besides them there is a row of each partition that an
+did nothing, and its receipt is in the log. Besides them last_owners is a row of each partition that an
 executor owns: `command_id` is `owner_row`'s, `affected` the number of owners so far."""
 
 
@@ -131,14 +131,14 @@ def next_owner(connection: Connection, names: Sequence[str]) -> dict[str, int]:
 
     Raises IntegrityError when somebody else made one of them at the same time.
     """
-    there = owners(connection, names)
-    if there:
+    last_owners = owners(connection, names)
+    if last_owners:
         connection.execute(
             sa.update(ledger)
-            .where(ledger.c.command_id.in_(list(there)))
+            .where(ledger.c.command_id.in_(list(last_owners)))
             .values(affected=ledger.c.affected + 1)
         )
-    missing = [name for name in names if name not in there]
+    missing = [name for name in names if name not in last_owners]
     if missing:
         connection.execute(
             sa.insert(ledger),
@@ -154,7 +154,7 @@ def next_owner(connection: Connection, names: Sequence[str]) -> dict[str, int]:
                 for name in missing
             ],
         )
-    return {name: there.get(name, 0) + 1 for name in names}
+    return {name: last_owners.get(name, 0) + 1 for name in names}
 
 
 def release(connection: Connection, command_ids: Sequence[str]) -> None:

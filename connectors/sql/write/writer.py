@@ -26,8 +26,8 @@ from connectors.sql.write.effect import TransactionLost, execute_effect
 from connectors.sql.write.statement_form import StatementForms
 from connectors.sql.write.transaction_settings import TransactionSettings
 
-CLAIMS = 3
-"""How often a batch is begun again when another executor claimed one of its commands."""
+MAX_CLAIM_ATTEMPTS = 3
+"""How often a batch is started again when another executor claimed one of its commands."""
 
 
 class CommitRefused(Exception):
@@ -43,8 +43,8 @@ class SqlWriter:
     """`bridge.connector.LedgerWriter` over SQLAlchemy: each command at most once, by the ledger.
 
     A failed effect leaves nothing behind, neither a ledger row nor a marker. Where a single
-    effect must wait (a lock that was not given), its outcome is a RetryLater, and the others
-    of its batch go on.
+    effect must wait (a lock that was not given), its outcome is a RetryLater, and the others of its
+    batch continue.
     """
 
     in_doubt_timeout = 0.0
@@ -98,15 +98,15 @@ class SqlWriter:
         names = [self._row(partition) for partition in partitions]
 
         def act(connection: Connection) -> dict[str, int]:
-            for _ in range(CLAIMS):
+            for _ in range(MAX_CLAIM_ATTEMPTS):
                 with connection.begin() as transaction:
                     try:
-                        found = ledger.next_owner(connection, names)
+                        owners = ledger.next_owner(connection, names)
                     except sa_exc.IntegrityError:
                         transaction.rollback()
                         continue
                     self._commit(transaction)
-                    return found
+                    return owners
             raise RetryLater(f"{self._where}: another executor takes the same partitions")
 
         try:
@@ -121,8 +121,8 @@ class SqlWriter:
 
         def act(connection: Connection) -> tuple[ledger.LedgerRow | None, int | None]:
             with connection.begin():
-                found = ledger.held(connection, [effect.command_id]).get(effect.command_id)
-                return found, self._position(connection)
+                rows = ledger.held(connection, [effect.command_id])
+                return rows.get(effect.command_id), self._position(connection)
 
         with translating_errors(self._where):
             row, position = await self._threads.run(act)
@@ -144,7 +144,7 @@ class SqlWriter:
     def _batch(self, connection: Connection, effects: Sequence[Effect]) -> list[Done | Exception]:
         """One transaction; one for each effect where the commit itself refused them together."""
         try:
-            for _ in range(CLAIMS):
+            for _ in range(MAX_CLAIM_ATTEMPTS):
                 outcomes = self._transaction(connection, effects)
                 if outcomes is not None:
                     return outcomes
@@ -163,16 +163,18 @@ class SqlWriter:
         for effect in effects:
             first.setdefault(effect.command_id, effect)
         with connection.begin() as transaction:
-            lost = self._lost(connection, effects)
-            known = ledger.held(connection, list(first))
+            lost = self._lost_partitions(connection, effects)
+            ledger_rows = ledger.held(connection, list(first))
             fresh = [
                 effect
                 for name, effect in first.items()
-                if name not in known and effect.partition not in lost
+                if name not in ledger_rows and effect.partition not in lost
             ]
             try:
                 if fresh:
-                    ledger.claim(connection, [(one.command_id, one.digest) for one in fresh])
+                    ledger.claim(
+                        connection, [(effect.command_id, effect.digest) for effect in fresh]
+                    )
             except sa_exc.IntegrityError:
                 transaction.rollback()
                 return None
@@ -185,14 +187,17 @@ class SqlWriter:
         if self._dialect.position_after:
             position = self._reached(connection)
         return [
-            lost.get(effect.partition) or _answer(effect, first, known, outcomes, position)
+            lost.get(effect.partition)
+            or _outcome_of(effect, first, ledger_rows, outcomes, position)
             for effect in effects
         ]
 
     def _row(self, partition: str) -> str:
         return ledger.owner_row(self._system.bridge, self._system.name, partition)
 
-    def _lost(self, connection: Connection, effects: Sequence[Effect]) -> dict[str, Fenced]:
+    def _lost_partitions(
+        self, connection: Connection, effects: Sequence[Effect]
+    ) -> dict[str, Fenced]:
         """The partitions that have another owner by now; the others keep theirs until the end of
         this transaction, because their rows are locked.
         """
@@ -203,8 +208,8 @@ class SqlWriter:
         return {
             partition: Fenced(f"{self._where}: partition {partition} has another executor")
             for partition in partitions
-            if (mine := self._owner.get(self._row(partition))) is None
-            or owners.get(self._row(partition)) != mine
+            if (own_number := self._owner.get(self._row(partition))) is None
+            or owners.get(self._row(partition)) != own_number
         }
 
     def _carry_out(
@@ -246,7 +251,7 @@ class SqlWriter:
         return None if value is None else int(value)
 
     def _reached(self, connection: Connection) -> int | None:
-        """The position behind the commit. The effects stand even where it can't be asked for."""
+        """The position after the commit. The effects stand even where it can't be asked for."""
         try:
             with connection.begin():
                 return self._position(connection)
@@ -277,26 +282,26 @@ def _done(row: ledger.LedgerRow, position: int | None) -> Done:
         row.affected,
         row.result,
         repeated=True,
-        # Where the system stands now: the effect was in front of it.
+        # Where the system stands now: the effect was before it.
         position=position,
         finished_at=row.finished_at,
     )
 
 
-def _answer(
+def _outcome_of(
     effect: Effect,
     first: dict[str, Effect],
-    known: dict[str, ledger.LedgerRow],
+    ledger_rows: dict[str, ledger.LedgerRow],
     outcomes: dict[str, Done | Exception],
     position: int | None,
 ) -> Done | Exception:
-    """What one effect of the batch is told."""
+    """The outcome of one effect of the batch."""
     name = effect.command_id
-    digest = known[name].digest if name in known else first[name].digest
+    digest = ledger_rows[name].digest if name in ledger_rows else first[name].digest
     if digest != effect.digest:
         return Rejected("key_reused", f"command {name!r} was asked for before with another content")
-    if name in known:
-        return _done(known[name], position)
+    if name in ledger_rows:
+        return _done(ledger_rows[name], position)
     outcome = outcomes[name]
     if isinstance(outcome, Done):
         return replace(outcome, repeated=effect is not first[name], position=position)

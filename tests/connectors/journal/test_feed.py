@@ -202,10 +202,10 @@ async def test_a_journal_whose_name_was_deleted_is_lost_history_even_after_set_u
     source = await begun(legacy)
     after = (await taken(source)).checkpoint
     legacy.run("DELETE FROM bridge_journal_state")
-    with pytest.raises(HistoryLost, match="made anew"):
+    with pytest.raises(HistoryLost, match="created again"):
         await source.read(10, 0)
     await source.close()
-    with pytest.raises(HistoryLost, match="made anew"):
+    with pytest.raises(HistoryLost, match="created again"):
         await begun(legacy, after)
 
 

@@ -366,7 +366,7 @@ class TestHistory:
         legacy.run("DROP TABLE bridge_journal_state")
         await connector.setup(legacy.system("t"))
         source = await connector.source(legacy.system("t"))
-        with pytest.raises(HistoryLost, match="made anew"):
+        with pytest.raises(HistoryLost, match="created again"):
             await source.open(after)
         await source.close()
 

@@ -42,7 +42,7 @@ from connectors.journal.dialects.sqlite.trigger_presence import (
     find_unjournaled,
     present_triggers,
 )
-from connectors.journal.dialects.sqlite.triggers import NOW
+from connectors.journal.dialects.sqlite.trigger_text import NOW
 from connectors.journal.layout import Layout, layout_from
 from connectors.sql.schema.tables import TableCatalog
 

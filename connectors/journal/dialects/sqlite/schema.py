@@ -21,7 +21,8 @@ from connectors.journal.dialects.sqlite.trigger_presence import (
     present_triggers,
     select_triggers,
 )
-from connectors.journal.dialects.sqlite.triggers import NOW, Trigger, make_triggers
+from connectors.journal.dialects.sqlite.trigger_text import NOW
+from connectors.journal.dialects.sqlite.triggers import Trigger, make_triggers
 from connectors.journal.dialects.sqlite.unique_columns import table_rules
 from connectors.journal.layout import Layout
 from connectors.sql.schema.tables import TableCatalog

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from connectors.journal.dialects.sqlite.triggers import JournalTables
+from connectors.journal.dialects.sqlite.trigger_text import JournalTables
 from connectors.sql.dialect import Marker, SqlDialect, VisibilityQuery
 from connectors.sql.sqlite.dialect import SQLITE
 
