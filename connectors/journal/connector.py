@@ -22,13 +22,11 @@ from bridge.connector import (
 from bridge.model.errors import ConfigurationError
 from bridge.model.specs import CommandSpec
 from connectors.journal.checkpoint import lost_text
-from connectors.journal.dialects.contract import JournalDialect
-from connectors.journal.dialects.sqlite.journal import SqliteJournal
+from connectors.journal.dialects.choose import dialect_for
 from connectors.journal.resume_check import loss_since_checkpoint
 from connectors.journal.setup import find_problems, needed_statements
 from connectors.journal.short_engine import engine_for
 from connectors.journal.source import JournalSource
-from connectors.sql.engine import parse_url
 from connectors.sql.read.reader import SqlReader
 from connectors.sql.read.snapshot import SqlSnapshot
 from connectors.sql.schema.draft import draft
@@ -36,8 +34,6 @@ from connectors.sql.schema.tables import describe
 from connectors.sql.sqlite.connection import BEGIN
 from connectors.sql.write.command_rights import check_rights
 from connectors.sql.write.writer import SqlWriter
-
-DIALECTS: Mapping[str, JournalDialect] = {"sqlite": SqliteJournal()}
 
 
 class JournalOptions(BaseModel):
@@ -60,17 +56,6 @@ class JournalOptions(BaseModel):
         le=600_000,
         description="How long acknowledged rows may stay before they are deleted, in milliseconds.",
     )
-
-
-def dialect_for(system: System) -> JournalDialect:
-    """The journal of the system's database; raises ConfigurationError where there is none."""
-    name = parse_url(system).get_backend_name()
-    if name not in DIALECTS:
-        raise ConfigurationError(
-            f"system {system.name!r}: the journal connector knows {', '.join(sorted(DIALECTS))}, "
-            f"not {name!r}"
-        )
-    return DIALECTS[name]
 
 
 class JournalConnector:

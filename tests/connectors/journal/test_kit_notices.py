@@ -32,7 +32,7 @@ from bridge.kit.connector.random_load import order
 from bridge.kit.connector.records import RecordDecoder
 from bridge.model.errors import HistoryLost, RowError
 from connectors.journal import JournalConnector
-from connectors.journal.connector import dialect_for
+from connectors.journal.dialects.choose import dialect_for
 from connectors.journal.source import JournalSource
 from connectors.sql.read.reader import SqlReader
 from connectors.sql.read.snapshot import SqlSnapshot

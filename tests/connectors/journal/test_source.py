@@ -15,7 +15,7 @@ from bridge.connector import CREATE, Source, System, TableUse
 from bridge.model.errors import ConfigurationError, HistoryLost, RetryLater
 from bridge.plan.steps import MISSING
 from connectors.journal import connector
-from connectors.journal.connector import dialect_for
+from connectors.journal.dialects.choose import dialect_for
 from connectors.journal.purge import next_row_count
 from connectors.journal.source import MAX_PURGE_S, JournalSource
 from connectors.sql.engine import make_engine

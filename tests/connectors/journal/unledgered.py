@@ -12,7 +12,7 @@ from bridge.connector import Capabilities, Done, Effect, System, Writer
 from bridge.kit.connector import SqlLegacy
 from bridge.model.errors import BridgeError, Unsupported
 from connectors.journal import JournalConnector
-from connectors.journal.connector import dialect_for
+from connectors.journal.dialects.choose import dialect_for
 from connectors.sql.dialect import SqlDialect
 from connectors.sql.engine import make_engine
 from connectors.sql.read.rows import TableShapes
