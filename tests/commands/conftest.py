@@ -10,5 +10,5 @@ from tests.agent.sqlite_erp import ErpHarness, open_erp
 
 @pytest.fixture
 async def here(tmp_path: Path) -> AsyncIterator[ErpHarness]:
-    async with open_erp(tmp_path) as made:
-        yield made
+    async with open_erp(tmp_path) as erp_harness:
+        yield erp_harness

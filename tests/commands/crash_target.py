@@ -39,47 +39,49 @@ def options() -> argparse.Namespace:
 
 
 async def writer_of(
-    given: argparse.Namespace, here: ErpHarness, told: Callable[[str], None]
+    options: argparse.Namespace, here: ErpHarness, reach_step: Callable[[str], None]
 ) -> Writer:
-    if given.rpc:
+    if options.rpc:
         return RpcWriter(
-            given.folder, probes=not given.blind, acted=lambda number: told(f"acted:{number}")
+            options.folder,
+            probes=not options.blind,
+            acted=lambda number: reach_step(f"acted:{number}"),
         )
-    if given.postgres:
+    if options.postgres:
         from connectors.postgres.dialect import POSTGRES
         from connectors.sql.write.writer import SqlWriter
 
-        return SqlWriter(replace(here.system, url=given.postgres, logins=None), POSTGRES)
-    if given.ungranted:
-        return UngrantedWriter(here.system, given.folder)
+        return SqlWriter(replace(here.system, url=options.postgres, logins=None), POSTGRES)
+    if options.ungranted:
+        return UngrantedWriter(here.system, options.folder)
     return await connector.writer(here.system)
 
 
-async def main(given: argparse.Namespace) -> None:
+async def main(options: argparse.Namespace) -> None:
     stops = 0
 
-    def told(reached: str) -> None:
+    def reach_step(reached: str) -> None:
         nonlocal stops
-        if reached == given.step and not (given.freeze and stops):
+        if reached == options.step and not (options.freeze and stops):
             stops += 1
-            os.kill(os.getpid(), signal.SIGSTOP if given.freeze else signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGSTOP if options.freeze else signal.SIGKILL)
 
     log = None
-    if given.kafka:
+    if options.kafka:
         from bridge.log.kafka import from_url
 
-        log = from_url(given.kafka)
-    async with open_erp(given.folder, partitions=1, log=log, bridge=given.bridge) as here:
+        log = from_url(options.kafka)
+    async with open_erp(options.folder, partitions=1, log=log, bridge=options.bridge) as here:
         executor = CommandExecutor(
             SPEC,
-            bridge=given.bridge,
+            bridge=options.bridge,
             log=here.log,
             codec=here.codec,
-            writer=await writer_of(given, here, told),
-            ledger=not given.rpc,
+            writer=await writer_of(options, here, reach_step),
+            ledger=not options.rpc,
             tables=here.tables,
-            crash_point=told,
-            session_timeout=6.0 if given.kafka else SESSION,
+            crash_point=reach_step,
+            session_timeout=6.0 if options.kafka else SESSION,
         )
         await executor.run(asyncio.Event())
 

@@ -65,13 +65,13 @@ async def executing(
     session: float = SESSION,
     **more: Any,
 ) -> AsyncIterator[asyncio.Task[None]]:
-    made = writer or await connector.writer(here.system)
+    used_writer = writer or await connector.writer(here.system)
     executor = CommandExecutor(
         SPEC,
         bridge=here.bridge,
         log=here.log,
         codec=here.codec,
-        writer=made,
+        writer=used_writer,
         ledger=ledger,
         tables=here.tables,
         crash_point=steps,
@@ -88,7 +88,7 @@ async def executing(
         yield task
     finally:
         await ended(task, stop)
-        await made.close()
+        await used_writer.close()
 
 
 def tomorrow() -> datetime:
@@ -99,10 +99,10 @@ def tomorrow() -> datetime:
 async def receipts(here: ErpHarness, count: int) -> dict[str, Receipt]:
     """The receipts by command id, once there are `count`; each command has one."""
     async with asyncio.timeout(PATIENCE):
-        while len(found := await here.records("receipt")) < count:
+        while len(records := await here.records("receipt")) < count:
             await asyncio.sleep(0.02)
-    assert len(found) == count
-    return {r.command_id: r for r in found if isinstance(r, Receipt)}
+    assert len(records) == count
+    return {r.command_id: r for r in records if isinstance(r, Receipt)}
 
 
 def orders(here: ErpHarness) -> dict[str, tuple[Any, ...]]:

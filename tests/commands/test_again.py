@@ -47,8 +47,8 @@ async def carried_out(
 
 async def codes(here: ErpHarness) -> list[str | None]:
     """Of every receipt, the code, or the outcome where there is none."""
-    found = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
-    return [r.code or r.outcome.value for r in found]
+    receipts_so_far = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
+    return [r.code or r.outcome.value for r in receipts_so_far]
 
 
 async def test_a_command_that_failed_is_neither_tried_again_nor_answered_again(
@@ -106,7 +106,7 @@ async def test_a_record_that_only_claims_an_id_does_not_settle_it(here: ErpHarne
 
 
 @pytest.mark.parametrize(
-    "place",
+    "record_target",
     [
         target("erp", "sales_order", {"order_no": "2"}),
         target("erp", "customer", {"order_no": "1"}),
@@ -115,14 +115,14 @@ async def test_a_record_that_only_claims_an_id_does_not_settle_it(here: ErpHarne
     ids=["another row", "another entity", "another form"],
 )
 async def test_a_copy_under_another_log_key_is_refused_and_does_not_end_the_command(
-    here: ErpHarness, place: Target
+    here: ErpHarness, record_target: Target
 ) -> None:
     """Else it would take effect outside of its row's order, and its receipt name another row."""
     here.order(1, 1, 5)
     here.order(2, 1, 5)
     command = sealed("note_order", args=REASON)
     await here.log.append(
-        here.codec.topic("command"), [here.codec.entry("command", place, command)]
+        here.codec.topic("command"), [here.codec.entry("command", record_target, command)]
     )
     async with executing(here):
         assert (await receipts(here, 1))[command.id].code == "bad_target"
@@ -169,9 +169,9 @@ async def test_receipts_are_read_once_however_many_batches_come(here: ErpHarness
 
             async def counted(limit: int, timeout: float) -> Any:
                 nonlocal read
-                found = await plain(limit, timeout)
-                read += len(found)
-                return found
+                records = await plain(limit, timeout)
+                read += len(records)
+                return records
 
             reader.read = counted  # type: ignore[method-assign]
             return reader
@@ -209,8 +209,8 @@ async def test_the_same_key_with_another_content_is_rejected_and_the_same_conten
         async with asyncio.timeout(PATIENCE):
             while len(await here.records("receipt")) < 3:
                 await asyncio.sleep(0.02)
-    found = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
-    assert [(r.outcome, r.code) for r in found] == [
+    final_receipts = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
+    assert [(r.outcome, r.code) for r in final_receipts] == [
         (Outcome.SUCCEEDED, None),
         (Outcome.REJECTED, "key_reused"),
         (Outcome.SUCCEEDED, None),
@@ -227,8 +227,8 @@ async def test_a_replayed_command_that_failed_is_not_tried_again(here: ErpHarnes
     new = sealed("note_order", args={"reason": "new"}, key="new")
     await send(here, command, new, replayed=True)
     async with executing(here):
-        found = await receipts(here, 2)
-    assert set(found) == {command.id, new.id}
+        receipt_by_id = await receipts(here, 2)
+    assert set(receipt_by_id) == {command.id, new.id}
     assert orders(here)["1"] == (5, None, "new")
 
 
@@ -236,14 +236,18 @@ async def test_a_receipt_of_a_newer_version_is_kept_in_mind_for_its_command(
     here: ErpHarness,
 ) -> None:
     """Left out, its command would be carried out again; raised, every executor would stand still."""
-    told = [(headers.ID, b"bot:1"), (headers.DIGEST, b"x"), (headers.OUTCOME, b"postponed")]
-    await here.log.append(here.codec.topic("receipt"), [Entry(b"k", b"v", told)])
+    record_headers = [
+        (headers.ID, b"bot:1"),
+        (headers.DIGEST, b"x"),
+        (headers.OUTCOME, b"postponed"),
+    ]
+    await here.log.append(here.codec.topic("receipt"), [Entry(b"k", b"v", record_headers)])
     answered = ReceiptIndex(here.log, here.codec)
     await answered.catch_up()
     assert re.search(r"offset 0 of .*receipts .*'postponed'", answered.unreadable_outcome("bot:1"))
     assert answered.unreadable_outcome("bot:2") == ""
-    told[2] = (headers.OUTCOME, b"succeeded")
-    await here.log.append(here.codec.topic("receipt"), [Entry(b"k", b"v", told)])
+    record_headers[2] = (headers.OUTCOME, b"succeeded")
+    await here.log.append(here.codec.topic("receipt"), [Entry(b"k", b"v", record_headers)])
     await answered.catch_up()
     assert answered.unreadable_outcome("bot:1") == ""
     await answered.close()

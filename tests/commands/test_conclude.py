@@ -21,25 +21,25 @@ from tests.commands.sqlite_executor import executing, sealed, send
 from tests.waiting import until
 
 NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
-FOUND = Verdict(Outcome.SUCCEEDED, "person-ann", "order 1 is there")
+VERDICT = Verdict(Outcome.SUCCEEDED, "person-ann", "order 1 is there")
 
 
 async def test_what_a_person_found_ends_the_command_for_good(here: ErpHarness) -> None:
     command = sealed("raise_total")
-    place = target("erp", "sales_order", json.loads(command.key))
+    order_target = target("erp", "sales_order", json.loads(command.key))
     await send(here, command)
 
     async def receipts() -> list[Receipt]:
         return [r for r in await here.records("receipt") if isinstance(r, Receipt)]
 
-    async def told() -> bool:
+    async def is_reported() -> bool:
         return any(receipt.code == "unknown" for receipt in await receipts())
 
     blind = RpcWriter(here.folder, probes=False, lost=timed_out(1))
     async with executing(here, writer=blind, ledger=False):
-        await until(told)
-    course = conclude(command, (await receipts())[-1], FOUND, NOW)
-    await write_conclusion(here.log, here.codec, here.bridge, place, course)
+        await until(is_reported)
+    course = conclude(command, (await receipts())[-1], VERDICT, NOW)
+    await write_conclusion(here.log, here.codec, here.bridge, order_target, course)
     last = (await receipts())[-1]
     assert (last.outcome, last.code) == (Outcome.SUCCEEDED, "settled")
     assert last.message == "person-ann looked: order 1 is there"
@@ -58,22 +58,22 @@ async def test_what_a_person_found_ends_the_command_for_good(here: ErpHarness) -
 
 async def test_of_two_people_who_settle_at_the_same_moment_one_does(here: ErpHarness) -> None:
     command = sealed("raise_total")
-    place = target("erp", "sales_order", json.loads(command.key))
-    last = unknown(command, place, "?", NOW)
-    told = outcome_headers(last, command.digest)
-    entry = here.codec.entry("receipt", place, last, told)
+    order_target = target("erp", "sales_order", json.loads(command.key))
+    last = unknown(command, order_target, "?", NOW)
+    receipt_headers = outcome_headers(last, command.digest)
+    entry = here.codec.entry("receipt", order_target, last, receipt_headers)
     await here.log.append(here.codec.topic("receipt"), [entry])
-    ann = conclude(command, last, FOUND, NOW)
+    ann = conclude(command, last, VERDICT, NOW)
     ben = conclude(command, last, Verdict(Outcome.FAILED, "person-ben", "not there"), NOW)
     ends = await asyncio.gather(
         *(
-            write_conclusion(here.log, here.codec, here.bridge, place, course)
+            write_conclusion(here.log, here.codec, here.bridge, order_target, course)
             for course in (ann, ben)
         ),
         return_exceptions=True,
     )
     with pytest.raises((Rejected, Fenced)):
-        await write_conclusion(here.log, here.codec, here.bridge, place, ben)
+        await write_conclusion(here.log, here.codec, here.bridge, order_target, ben)
     assert [type(end) for end in ends].count(type(None)) == 1
     assert len(await here.records("receipt")) == 2
 
@@ -81,24 +81,24 @@ async def test_of_two_people_who_settle_at_the_same_moment_one_does(here: ErpHar
 async def test_what_an_executor_is_at_is_not_settled_in_the_meantime(here: ErpHarness) -> None:
     """It was sent again after a person had looked: that would be two ends, one of them wrong."""
     command = sealed("raise_total")
-    place = target("erp", "sales_order", json.loads(command.key))
-    last = unknown(command, place, "?", NOW)
+    order_target = target("erp", "sales_order", json.loads(command.key))
+    last = unknown(command, order_target, "?", NOW)
     again = [(headers.INTENT, b"somebody/1")]
     for receipt, more in ((last, []), (intent(command, NOW), again)):
-        told = [*outcome_headers(receipt, command.digest), *more]
-        entry = here.codec.entry("receipt", place, receipt, told)
+        receipt_headers = [*outcome_headers(receipt, command.digest), *more]
+        entry = here.codec.entry("receipt", order_target, receipt, receipt_headers)
         await here.log.append(here.codec.topic("receipt"), [entry])
-    course = conclude(command, last, FOUND, NOW)
+    course = conclude(command, last, VERDICT, NOW)
     with pytest.raises(Rejected, match="an executor is at it"):
-        await write_conclusion(here.log, here.codec, here.bridge, place, course)
-    entry = here.codec.entry("receipt", place, last, outcome_headers(last, command.digest))
+        await write_conclusion(here.log, here.codec, here.bridge, order_target, course)
+    entry = here.codec.entry("receipt", order_target, last, outcome_headers(last, command.digest))
     await here.log.append(here.codec.topic("receipt"), [entry])
-    await write_conclusion(here.log, here.codec, here.bridge, place, course)
+    await write_conclusion(here.log, here.codec, here.bridge, order_target, course)
     assert len(await here.records("receipt")) == 4
 
 
 @pytest.mark.parametrize(
-    ("last", "said"),
+    ("last", "expected_text"),
     [
         (None, "it has no receipt"),
         (intent(sealed("raise_total"), NOW), "its receipt says unknown_outcome in_progress"),
@@ -108,9 +108,11 @@ async def test_what_an_executor_is_at_is_not_settled_in_the_meantime(here: ErpHa
         ),
     ],
 )
-def test_only_what_nobody_else_can_tell_is_settled_by_hand(last: Receipt | None, said: str) -> None:
-    with pytest.raises(Rejected, match=said):
-        conclude(sealed("raise_total"), last, FOUND, NOW)
+def test_only_what_nobody_else_can_tell_is_settled_by_hand(
+    last: Receipt | None, expected_text: str
+) -> None:
+    with pytest.raises(Rejected, match=expected_text):
+        conclude(sealed("raise_total"), last, VERDICT, NOW)
 
 
 def test_a_command_is_settled_as_succeeded_or_failed_alone() -> None:

@@ -59,8 +59,8 @@ def sealed(command: Command) -> CommandRecord:
 
 
 def decided(record: CommandRecord, entity: str = "sales_order") -> Any:
-    place = Target("erp", entity, record.key)
-    return decide(record, place, COMMANDS, {"sales_order": TABLE}, NOW)
+    record_target = Target("erp", entity, record.key)
+    return decide(record, record_target, COMMANDS, {"sales_order": TABLE}, NOW)
 
 
 def command(name: str = "erp.block_order", **more: Any) -> Command:
@@ -98,7 +98,7 @@ def test_commands_of_the_stricter_tiers_wait_for_a_person(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "code", "message"),
+    ("refused", "code", "message"),
     [
         (command("erp.blok_order"), "unknown_command", r"did you mean erp\.block_order"),
         (command("erp.zzz"), "unknown_command", "there are erp"),
@@ -117,9 +117,9 @@ def test_commands_of_the_stricter_tiers_wait_for_a_person(name: str) -> None:
     ],
 )
 def test_what_cannot_be_executed_is_rejected_with_a_sentence(
-    given: Command, code: str, message: str
+    refused: Command, code: str, message: str
 ) -> None:
-    decision = decided(sealed(given))
+    decision = decided(sealed(refused))
     assert isinstance(decision, Refuse)
     assert (decision.outcome, decision.code) == (Outcome.REJECTED, code)
     assert re.search(message, decision.message)

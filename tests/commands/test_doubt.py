@@ -42,24 +42,24 @@ async def test_an_executor_frozen_amid_its_effects_leaves_the_rest_of_them_to_it
             # It gets the partition back, and has to come past the others to do this one.
             await send(here, after)
             assert await ends(here, after) == ["succeeded"]
-    assert effects(tmp_path) == {one.id: 1 for one in (*sent, after)}
+    assert effects(tmp_path) == {command.id: 1 for command in (*sent, after)}
 
 
 @pytest.mark.usefixtures("processes")
 async def test_what_another_has_begun_since_the_probe_is_probed_for_again(tmp_path: Path) -> None:
-    (one,) = commands(1)
+    (command,) = commands(1)
     after = sealed("note_order", "9", args={"reason": "x"})
     async with open_erp(tmp_path, partitions=1) as here:
-        await send(here, one)
+        await send(here, command)
         killed(tmp_path, "after_intents", "--rpc")
         with frozen(tmp_path, "after_probe", "--rpc") as executor:
             # It has learnt that nothing has happened; somebody else makes that untrue, and dies.
             killed(tmp_path, "acted:1", "--rpc")
             executor.send_signal(signal.SIGCONT)
-            assert await ends(here, one) == ["reconciled"]
+            assert await ends(here, command) == ["reconciled"]
             await send(here, after)
             assert await ends(here, after) == ["succeeded"]
-    assert effects(tmp_path) == {one.id: 1, after.id: 1}
+    assert effects(tmp_path) == {command.id: 1, after.id: 1}
 
 
 class Breaking:
@@ -124,7 +124,7 @@ async def test_a_log_that_is_away_for_a_moment_leaves_no_outcome_open_though_no_
             assert await ends(here, done, refused) == ["succeeded", "not_found"]
             await send(here, after)
             assert await ends(here, after) == ["succeeded"]
-        assert [(await words(here, one))[-1] for one in (done, refused)] == [
+        assert [(await words(here, command))[-1] for command in (done, refused)] == [
             "succeeded",
             "not_found",
         ]
@@ -161,7 +161,7 @@ async def test_after_a_defect_of_the_connector_the_executor_asks_what_came_of_it
         running = asyncio.create_task(executor.run(stop))
         assert await ends(here, *sent) == ["reconciled"] * 2
         await ended(running, stop)
-    assert effects(tmp_path) == {one.id: 1 for one in sent}
+    assert effects(tmp_path) == {command.id: 1 for command in sent}
 
 
 def missing(command: CommandRecord) -> Trouble:

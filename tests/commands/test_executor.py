@@ -33,8 +33,8 @@ async def test_a_command_takes_effect_and_gets_its_receipt_with_the_rows_new_ver
     command = sealed("note_order", args=REASON)
     await send(here, command)
     async with executing(here):
-        found = await receipts(here, 1)
-    receipt = found[command.id]
+        receipt_by_id = await receipts(here, 1)
+    receipt = receipt_by_id[command.id]
     assert (receipt.outcome, receipt.code, receipt.message) == (Outcome.SUCCEEDED, None, None)
     assert orders(here)["1"] == (5, None, "late")
     again = sealed("block_order", args=REASON, expect=receipt.version)
@@ -77,10 +77,10 @@ async def test_many_commands_share_one_legacy_transaction_and_one_failure_spares
             return await super().execute(effects)
 
     async with executing(here, writer=Counting(here.system, SqliteJournal().sql)):
-        found = await receipts(here, 61)
-    outcomes = [(found[c.id].outcome, found[c.id].code) for c in commands]
+        receipt_by_id = await receipts(here, 61)
+    outcomes = [(receipt_by_id[c.id].outcome, receipt_by_id[c.id].code) for c in commands]
     assert outcomes == [("succeeded", None)] * 50 + [("failed", "not_found")] * 10
-    broken = found[sealed("break_order", "3").id]
+    broken = receipt_by_id[sealed("break_order", "3").id]
     assert (broken.outcome, broken.code) == (Outcome.FAILED, "legacy_error")
     assert "NOT NULL" in (broken.message or "")
     assert sum(batches) == 61
@@ -101,8 +101,8 @@ async def test_a_command_waits_when_a_person_has_to_approve_it(here: ErpHarness)
     waiting, quick = sealed("cancel_order"), sealed("note_order", args=REASON)
     await send(here, waiting, quick)
     async with executing(here):
-        found = await receipts(here, 1)
-    assert list(found) == [quick.id]
+        receipt_by_id = await receipts(here, 1)
+    assert list(receipt_by_id) == [quick.id]
     trail = [a for a in await here.records("audit") if isinstance(a, AuditRecord)]
     states = [(a.state, a.message) for a in trail if a.command_id == waiting.id]
     assert [state for state, _ in states] == ["received", "validated", "awaiting_approval"]
@@ -126,14 +126,17 @@ async def test_expect_is_compared_under_the_lock_and_a_conflict_gives_the_curren
     gone = sealed("block_order", "2", args=REASON, expect=str(version), key="three")
     await send(here, here_now, stale, gone)
     async with executing(here):
-        found = await receipts(here, 3)
-    assert found[here_now.id].outcome == Outcome.SUCCEEDED
+        receipt_by_id = await receipts(here, 3)
+    assert receipt_by_id[here_now.id].outcome == Outcome.SUCCEEDED
     # The block is not among the guards, so that the version is still the same.
-    assert found[here_now.id].version == version
-    conflict = found[stale.id]
+    assert receipt_by_id[here_now.id].version == version
+    conflict = receipt_by_id[stale.id]
     assert (conflict.outcome, conflict.code) == (Outcome.FAILED, "conflict")
     assert conflict.version == version
-    assert (found[gone.id].outcome, found[gone.id].code) == (Outcome.FAILED, "not_found")
+    assert (receipt_by_id[gone.id].outcome, receipt_by_id[gone.id].code) == (
+        Outcome.FAILED,
+        "not_found",
+    )
 
 
 async def test_an_expired_command_is_not_executed(here: ErpHarness) -> None:
@@ -168,10 +171,10 @@ class Flaky(SqlWriter):
         super().__init__(system, SqliteJournal().sql)
         self._troubles = troubles
         self._after = after
-        self.asked = 0
+        self.execution_count = 0
 
     async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
-        self.asked += 1
+        self.execution_count += 1
         if self._after:
             answer = await super().execute(effects)
             if self._troubles:
@@ -192,10 +195,10 @@ async def test_a_commit_whose_answer_was_lost_is_asked_for_and_takes_effect_once
     lost: list[Exception] = [OutcomeUnknown("the answer was lost") for _ in range(times)]
     flaky = Flaky(here.system, lost, after=True)
     async with executing(here, writer=flaky):
-        found = await receipts(here, 1)
-    assert found[command.id].outcome == Outcome.SUCCEEDED
+        receipt_by_id = await receipts(here, 1)
+    assert receipt_by_id[command.id].outcome == Outcome.SUCCEEDED
     assert orders(here)["1"][0] == 6
-    assert flaky.asked == times + 1
+    assert flaky.execution_count == times + 1
 
 
 async def test_commands_wait_while_the_legacy_system_is_away(here: ErpHarness) -> None:
@@ -222,8 +225,8 @@ async def test_killed_at_a_step_the_command_takes_effect_once_and_has_one_receip
     with sqlite3.connect(tmp_path / "erp.db") as erp:
         assert erp.execute("select netwr from vbak").fetchone() == (6,)
     async with open_erp(tmp_path, partitions=1) as here, executing(here, session=HEIR):
-        found = await receipts(here, 1)
+        receipt_by_id = await receipts(here, 1)
         await send(here, sealed("note_order", args=REASON))
-        found = await receipts(here, 2)
-    assert found[command.id].outcome == Outcome.SUCCEEDED
+        receipt_by_id = await receipts(here, 2)
+    assert receipt_by_id[command.id].outcome == Outcome.SUCCEEDED
     assert orders(here)["1"] == (6, None, "late")

@@ -29,9 +29,11 @@ from tests.waiting import until
 
 async def forge(here: ErpHarness, command: CommandRecord, outcome: Outcome) -> None:
     """A receipt of a command that no executor has seen."""
-    place = target("erp", "sales_order", json.loads(command.key))
+    order_target = target("erp", "sales_order", json.loads(command.key))
     receipt = refused(command, outcome, "", "all is well", datetime.now(UTC))
-    entry = here.codec.entry("receipt", place, receipt, outcome_headers(receipt, command.digest))
+    entry = here.codec.entry(
+        "receipt", order_target, receipt, outcome_headers(receipt, command.digest)
+    )
     await here.log.append(here.codec.topic("receipt"), [entry])
 
 
@@ -63,10 +65,10 @@ async def test_a_receipt_of_success_that_the_ledger_does_not_know_leaves_the_com
 
 
 async def receipts_of(here: ErpHarness, command: CommandRecord) -> list[Receipt]:
-    async def there() -> bool:
+    async def is_written() -> bool:
         return any(r.command_id == command.id for r in await written(here))
 
-    await until(there)
+    await until(is_written)
     return [r for r in await written(here) if r.command_id == command.id]
 
 
@@ -81,11 +83,11 @@ async def test_it_waits_for_a_person_whatever_comes_and_ends_as_they_say(here: E
         async with executing(here):
             await receipts_of(here, barrier)
     assert orders(here)["1"][0] == 5
-    place = target("erp", "sales_order", json.loads(command.key))
-    found = Verdict(Outcome.FAILED, "person-ann", "the total is as it was")
+    order_target = target("erp", "sales_order", json.loads(command.key))
+    verdict = Verdict(Outcome.FAILED, "person-ann", "the total is as it was")
     last = [r for r in await written(here) if r.command_id == command.id][-1]
-    course = conclude(command, last, found, datetime.now(UTC))
-    await write_conclusion(here.log, here.codec, here.bridge, place, course)
+    course = conclude(command, last, verdict, datetime.now(UTC))
+    await write_conclusion(here.log, here.codec, here.bridge, order_target, course)
     records = [*await here.records("command"), *await here.records("receipt")]
     assert command_histories(records)[command.id].state == "failed"
     await send(here, command)
@@ -153,19 +155,19 @@ async def test_while_the_ledger_is_away_a_success_is_neither_believed_nor_disput
     command = sealed("raise_total")
     await forge(here, command, Outcome.SUCCEEDED)
     await send(here, command)
-    asked = 0
+    probe_count = 0
 
     class Away(SqlWriter):
         async def probe(self, effect: Effect) -> Done | None:
-            nonlocal asked
-            asked += 1
-            if asked < 3:
+            nonlocal probe_count
+            probe_count += 1
+            if probe_count < 3:
                 raise RetryLater("the ERP is away")
             return await super().probe(effect)
 
     async with executing(here, writer=Away(here.system, SqliteJournal().sql)):
         await until(lambda: unproven(here))
-    assert asked == 3
+    assert probe_count == 3
     assert orders(here)["1"][0] == 5
 
 

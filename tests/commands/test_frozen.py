@@ -57,7 +57,7 @@ class Erp:
         engine = make_engine(self.system)
         try:
             with engine.begin() as connection:
-                answers = [connection.execute(sa.text(one)) for one in statements]
+                answers = [connection.execute(sa.text(statement)) for statement in statements]
                 return [answer.scalar() for answer in answers if answer.returns_rows]
         finally:
             engine.dispose()
@@ -75,23 +75,23 @@ def on_postgresql(tmp_path: Path, database: str) -> Erp:
 
 @pytest.fixture(params=["on_sqlite", "on_postgresql"])
 def erp(request: pytest.FixtureRequest) -> Erp:
-    found = request.getfixturevalue(request.param)
-    assert isinstance(found, Erp)
-    return found
+    harness = request.getfixturevalue(request.param)
+    assert isinstance(harness, Erp)
+    return harness
 
 
 async def receipt(here: ErpHarness, command_id: str) -> str:
     """What became of a command, once that is known."""
-    found: list[str] = []
+    receipts_so_far: list[str] = []
 
-    async def there() -> bool:
+    async def is_written() -> bool:
         all_ = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
-        found[:] = [r.code or r.outcome.value for r in all_ if r.command_id == command_id]
-        return bool(found)
+        receipts_so_far[:] = [r.code or r.outcome.value for r in all_ if r.command_id == command_id]
+        return bool(receipts_so_far)
 
-    await until(there)
-    assert len(found) == 1
-    return found[0]
+    await until(is_written)
+    assert len(receipts_so_far) == 1
+    return receipts_so_far[0]
 
 
 @pytest.mark.usefixtures("processes")
@@ -161,36 +161,38 @@ async def test_a_writer_acts_only_for_partitions_that_nobody_took_from_it(erp: E
     finally:
         for writer in (first, second, other):
             await writer.close()
-    assert [type(one) for one in (nobody, outcomes[0], lost, elsewhere)] == [Fenced] * 4
-    told = [getattr(one, "repeated", None) for one in (*outcomes[1:], mine, again)]
-    assert told == [False, False, False, True]
+    assert [type(outcome) for outcome in (nobody, outcomes[0], lost, elsewhere)] == [Fenced] * 4
+    repeated_flags = [
+        getattr(outcome, "repeated", None) for outcome in (*outcomes[1:], mine, again)
+    ]
+    assert repeated_flags == [False, False, False, True]
     assert erp.act(TOTAL) == [8]
 
 
 async def test_who_lost_a_partition_in_the_log_does_not_count_as_its_owner_in_the_ledger(
     tmp_path: Path,
 ) -> None:
-    place = TopicPartition("acme.commands", 0)
+    partition = TopicPartition("acme.commands", 0)
     here, elsewhere = Lent(), Lent(Fenced("taken"))
     async with open_erp(tmp_path):
         erp = Erp(tmp_path)
     zombie, successor = erp.writer(), erp.writer()
     owners = LedgerOwnership(successor, "group")
     try:
-        assert await owners.take(here, {place: 7}) == set()
+        assert await owners.take(here, {partition: 7}) == set()
         # It wakes before it was the owner in the ledger, and becomes it.
-        assert await LedgerOwnership(zombie, "group").take(elsewhere, {place: 7}) == {place}
+        assert await LedgerOwnership(zombie, "group").take(elsewhere, {partition: 7}) == {partition}
         (fenced,) = await successor.execute([effect(1, "0")])
         assert isinstance(fenced, Fenced)
-        owners.drop(place)
-        assert await owners.take(here, {place: 7}) == set()
-        assert await owners.take(here, {place: 8}) == set()
+        owners.drop(partition)
+        assert await owners.take(here, {partition: 7}) == set()
+        assert await owners.take(here, {partition: 8}) == set()
         (now,) = await successor.execute([effect(1, "0")])
         assert code_of(now) == "not_found"
     finally:
         await zombie.close()
         await successor.close()
-    assert here.committed == [{place: 7}, {place: 7}]
+    assert here.committed == [{partition: 7}, {partition: 7}]
 
 
 def code_of(outcome: object) -> str:
@@ -206,7 +208,7 @@ class Lent:
         self.committed: list[Mapping[TopicPartition, int]] = []
 
     @asynccontextmanager
-    async def transaction(self, _place: TopicPartition, /) -> AsyncIterator[Transaction]:
+    async def transaction(self, _partition: TopicPartition, /) -> AsyncIterator[Transaction]:
         yield self
         if self._end is not None:
             raise self._end

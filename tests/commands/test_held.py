@@ -57,16 +57,16 @@ async def states(here: ErpHarness) -> dict[str, str]:
 
 
 async def reach(here: ErpHarness, commands: Sequence[CommandRecord], state: str) -> None:
-    async def there() -> bool:
+    async def has_reached() -> bool:
         now = await states(here)
         return all(now.get(command.id) == state for command in commands)
 
-    await until(there)
+    await until(has_reached)
 
 
 async def receipts_of(here: ErpHarness, command: CommandRecord) -> list[Receipt]:
-    found = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
-    return [r for r in found if r.command_id == command.id]
+    receipts_so_far = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
+    return [r for r in receipts_so_far if r.command_id == command.id]
 
 
 async def test_a_missing_right_holds_back_its_declaration_and_what_is_behind_it_and_nothing_else(
@@ -220,7 +220,7 @@ async def test_a_right_that_is_taken_away_in_the_middle_of_a_batch_costs_no_comm
         async with executing(here, writer=writer):
             await reach(here, commands[:2], "succeeded")
             await reach(here, commands[2:], "held_back")
-            await until(lambda: len(writer.asked) >= 2)
+            await until(lambda: len(writer.refusal_counts) >= 2)
             await reach(here, commands[2:], "held_back")
             grant(here.folder)
             await reach(here, commands, "succeeded")
@@ -351,9 +351,13 @@ async def test_what_other_systems_hold_makes_nobody_read_the_commands_again(
 ) -> None:
     """From the oldest of theirs on, at each start and rebalance, before the first command."""
     theirs = sealed("block_order")
-    told = refused(theirs, Outcome.UNKNOWN_OUTCOME, HELD_BACK, "no right", datetime.now(UTC))
-    more = [*outcome_headers(told, theirs.digest), (headers.HELD_SINCE, b"1")]
-    entry = here.codec.entry("receipt", target("crm", "ticket", {"number": "1"}), told, more)
+    held_receipt = refused(
+        theirs, Outcome.UNKNOWN_OUTCOME, HELD_BACK, "no right", datetime.now(UTC)
+    )
+    more = [*outcome_headers(held_receipt, theirs.digest), (headers.HELD_SINCE, b"1")]
+    entry = here.codec.entry(
+        "receipt", target("crm", "ticket", {"number": "1"}), held_receipt, more
+    )
     await here.log.append(here.codec.topic("receipt"), [entry])
     read: list[str] = []
 
@@ -364,7 +368,7 @@ async def test_what_other_systems_hold_makes_nobody_read_the_commands_again(
             return getattr(log, name)
 
         async def reader(self, offsets: Any) -> Any:
-            read.extend(place.topic for place in offsets)
+            read.extend(partition.topic for partition in offsets)
             return await log.reader(offsets)
 
     log = here.log

@@ -13,7 +13,7 @@ from bridge.model.system_records import target
 from tests.commands.sqlite_executor import sealed
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-PLACE = TopicPartition("acme.commands", 0)
+PARTITION = TopicPartition("acme.commands", 0)
 BLOCK, NOTE = "erp.block_order", "erp.note_order"
 MANY = 1000
 
@@ -41,7 +41,7 @@ def item(
 ) -> IncomingCommand:
     command = sealed(name, order, key=f"{name}/{order}/{number}", deadline=deadline)
     about = target("erp", "sales_order", {"order_no": order})
-    return IncomingCommand(command, about, order.encode(), PLACE)
+    return IncomingCommand(command, about, order.encode(), PARTITION)
 
 
 def add(held: HeldCommands, *items: IncomingCommand) -> list[str]:
@@ -120,7 +120,7 @@ def test_a_refusal_is_a_rows_own_only_after_an_effect_since_the_last_one(
 
 def test_commands_of_partitions_that_are_lost_are_let_go(held: HeldCommands) -> None:
     add(held, item("block_order", "1"))
-    held.keep([PLACE])
+    held.keep([PARTITION])
     assert len(held) == 1
     held.keep([])
     assert len(held) == 0

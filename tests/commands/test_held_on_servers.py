@@ -82,8 +82,8 @@ async def test_a_row_that_its_own_policy_protects_fails_and_holds_nobody_up_for_
         await send(here, *others)
         await reach(here, others, "succeeded")
         await reach(here, [protected], "failed")
-    found = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
-    last = [r for r in found if r.command_id == protected.id][-1]
+    final_receipts = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
+    last = [r for r in final_receipts if r.command_id == protected.id][-1]
     assert last.code == "misconfigured"
     assert "row-level security" in (last.message or "")
 
@@ -108,5 +108,5 @@ async def test_on_kafka_who_takes_over_finds_what_is_held(kafka: Kafka, tmp_path
             grant(here.folder)
             await reach(here, [first, behind, last], "succeeded")
         with here.erp() as erp:
-            found = erp.execute("select lifsk, ztext from vbak where vbeln like '%1'").fetchone()
-        assert found == ("01", "note 3")
+            row = erp.execute("select lifsk, ztext from vbak where vbeln like '%1'").fetchone()
+        assert row == ("01", "note 3")

@@ -32,8 +32,8 @@ from tests.waiting import PATIENCE, until
 
 @pytest.fixture
 async def here(tmp_path: Path) -> AsyncIterator[ErpHarness]:
-    async with open_erp(tmp_path, partitions=1) as made:
-        yield made
+    async with open_erp(tmp_path, partitions=1) as erp_harness:
+        yield erp_harness
 
 
 def commands(count: int = 2) -> list[CommandRecord]:
@@ -42,15 +42,15 @@ def commands(count: int = 2) -> list[CommandRecord]:
 
 async def words(here: ErpHarness, command: CommandRecord) -> list[str]:
     """The receipts of one command: the outcome, and the code where there is one."""
-    found = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
-    return [r.code or r.outcome.value for r in found if r.command_id == command.id]
+    receipts_so_far = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
+    return [r.code or r.outcome.value for r in receipts_so_far if r.command_id == command.id]
 
 
 async def ends(here: ErpHarness, *sent: CommandRecord) -> list[str]:
     """The last word on each, once none is in progress."""
     async with asyncio.timeout(PATIENCE):
         while True:
-            last = [(await words(here, one) or ["none"])[-1] for one in sent]
+            last = [(await words(here, command) or ["none"])[-1] for command in sent]
             if not {"none", "in_progress", "not_started"} & set(last):
                 return last
             await asyncio.sleep(0.02)
@@ -71,12 +71,14 @@ async def test_the_intent_stands_in_the_log_before_the_effect_and_the_receipt_af
     async with executing(here, writer=writer, ledger=False, observer=moved.append):
         assert await ends(here, *sent) == ["succeeded"] * 3
         await until(lambda: len(moved) >= 12)
-    for one in sent:
-        assert await words(here, one) == ["in_progress", "succeeded"]
-        assert await states(here, one) == ["received", "validated", "executing", "succeeded"]
-        told = [n.state for n in moved if isinstance(n, CommandMoved) and n.command_id == one.id]
-        assert told == ["received", "validated", "executing", "succeeded"]
-    assert effects(here.folder) == {one.id: 1 for one in sent}
+    for command in sent:
+        assert await words(here, command) == ["in_progress", "succeeded"]
+        assert await states(here, command) == ["received", "validated", "executing", "succeeded"]
+        moved_states = [
+            n.state for n in moved if isinstance(n, CommandMoved) and n.command_id == command.id
+        ]
+        assert moved_states == ["received", "validated", "executing", "succeeded"]
+    assert effects(here.folder) == {command.id: 1 for command in sent}
     assert writer.probed == []
 
 
@@ -105,21 +107,24 @@ async def test_killed_at_a_step_each_command_takes_effect_once_where_a_probe_can
     async with open_erp(tmp_path, partitions=1) as here:
         writer = RpcWriter(tmp_path)
         async with executing(here, session=HEIR, writer=writer, ledger=False):
-            found = await ends(here, *sent)
-        assert effects(tmp_path) == {one.id: 1 for one in sent}
-        happened = [before[one.id] == 1 for one in sent]
+            actual_ends = await ends(here, *sent)
+        assert effects(tmp_path) == {command.id: 1 for command in sent}
+        happened = [before[command.id] == 1 for command in sent]
         wanted = [
-            "reconciled" if before[one.id] and step in IN_DOUBT else "succeeded" for one in sent
+            "reconciled" if before[command.id] and step in IN_DOUBT else "succeeded"
+            for command in sent
         ]
-        assert found == wanted
-        assert sorted(writer.probed) == sorted(one.id for one in sent if step in IN_DOUBT)
+        assert actual_ends == wanted
+        assert sorted(writer.probed) == sorted(command.id for command in sent if step in IN_DOUBT)
         if step in IN_DOUBT:
             again = [
-                ["unknown", "reconciling", *([] if known else ["executing"]), "succeeded"]
-                for known in happened
+                ["unknown", "reconciling", *([] if has_happened else ["executing"]), "succeeded"]
+                for has_happened in happened
             ]
             begun = ["received", "validated", "executing"]
-            assert [await states(here, one) for one in sent] == [[*begun, *more] for more in again]
+            assert [await states(here, command) for command in sent] == [
+                [*begun, *more] for more in again
+            ]
 
 
 @pytest.mark.usefixtures("processes")
@@ -136,12 +141,12 @@ async def test_killed_at_a_step_only_a_probe_that_cannot_tell_leaves_the_outcome
         async with executing(
             here, session=HEIR, writer=RpcWriter(tmp_path, probes=False), ledger=False
         ):
-            found = await ends(here, *sent)
-        assert found == ["unknown" if step in IN_DOUBT else "succeeded"] * 2
+            actual_ends = await ends(here, *sent)
+        assert actual_ends == ["unknown" if step in IN_DOUBT else "succeeded"] * 2
         if step in IN_DOUBT:
             assert effects(tmp_path) == before
         else:
-            assert effects(tmp_path) == {one.id: 1 for one in sent}
+            assert effects(tmp_path) == {command.id: 1 for command in sent}
 
 
 @pytest.mark.usefixtures("processes")
@@ -158,9 +163,9 @@ async def test_killed_again_while_the_first_death_is_reconciled_the_effect_stays
         open_erp(tmp_path, partitions=1) as here,
         executing(here, session=HEIR, writer=RpcWriter(tmp_path), ledger=False),
     ):
-        found = await ends(here, *sent)
-    assert effects(tmp_path) == {one.id: 1 for one in sent}
-    assert set(found) <= {"succeeded", "reconciled"}
+        actual_ends = await ends(here, *sent)
+    assert effects(tmp_path) == {command.id: 1 for command in sent}
+    assert set(actual_ends) <= {"succeeded", "reconciled"}
 
 
 async def test_a_call_whose_answer_was_lost_is_found_by_the_probe_and_not_made_again(
@@ -171,7 +176,7 @@ async def test_a_call_whose_answer_was_lost_is_found_by_the_probe_and_not_made_a
     writer = RpcWriter(here.folder, lost=timed_out(2))
     async with executing(here, writer=writer, ledger=False):
         assert await ends(here, *sent) == ["succeeded", "reconciled", "succeeded"]
-    assert effects(here.folder) == {one.id: 1 for one in sent}
+    assert effects(here.folder) == {command.id: 1 for command in sent}
     assert writer.probed == [sent[1].id]
     assert await states(here, sent[1]) == [
         *("received", "validated", "executing"),
@@ -220,40 +225,40 @@ async def test_a_probe_without_an_answer_is_made_again_and_has_an_end(here: ErpH
     async with executing(here, writer=hopeless, ledger=False, sleep=sleep):
         assert await ends(here, third) == ["unknown"]
     assert len(hopeless.probed) == 4
-    assert effects(here.folder) == {one.id: 1 for one in (first, second, third)}
+    assert effects(here.folder) == {command.id: 1 for command in (first, second, third)}
 
 
 async def test_a_receipt_of_an_unknown_outcome_tells_a_person_where_to_look(
     here: ErpHarness,
 ) -> None:
-    (one,) = commands(1)
-    await send(here, one)
+    (command,) = commands(1)
+    await send(here, command)
     writer = RpcWriter(here.folder, probes=False, lost=timed_out(1))
     async with executing(here, writer=writer, ledger=False):
-        await ends(here, one)
+        await ends(here, command)
     *_, last = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
     assert last.outcome == Outcome.UNKNOWN_OUTCOME
     assert 'look at sales_order {"order_no":"1"} in erp' in (last.message or "")
-    assert f"bridgectl commands settle {one.id} --as" in (last.message or "")
+    assert f"bridgectl commands settle {command.id} --as" in (last.message or "")
 
 
 async def test_a_command_of_unknown_outcome_that_comes_again_is_asked_for_again(
     here: ErpHarness,
 ) -> None:
-    (one,) = commands(1)
-    await send(here, one)
+    (command,) = commands(1)
+    await send(here, command)
     blind = RpcWriter(here.folder, probes=False, lost=timed_out(1))
     async with executing(here, writer=blind, ledger=False):
-        assert await ends(here, one) == ["unknown"]
-    await send(here, one)
+        assert await ends(here, command) == ["unknown"]
+    await send(here, command)
     async with executing(here, writer=RpcWriter(here.folder), ledger=False):
-        await until(lambda: _count(here, one, 3))
-    assert await words(here, one) == ["in_progress", "unknown", "reconciled"]
-    await send(here, one, *(later := [sealed("note_order", "2", args={"reason": "x"})]))
+        await until(lambda: _count(here, command, 3))
+    assert await words(here, command) == ["in_progress", "unknown", "reconciled"]
+    await send(here, command, *(later := [sealed("note_order", "2", args={"reason": "x"})]))
     async with executing(here, writer=RpcWriter(here.folder), ledger=False):
         await ends(here, *later)
-    assert await words(here, one) == ["in_progress", "unknown", "reconciled"]
-    assert effects(here.folder)[one.id] == 1
+    assert await words(here, command) == ["in_progress", "unknown", "reconciled"]
+    assert effects(here.folder)[command.id] == 1
 
 
 async def _count(here: ErpHarness, command: CommandRecord, count: int) -> bool:
@@ -275,7 +280,7 @@ async def test_what_certainly_did_not_happen_is_taken_back_and_tried_again_also_
         writer = RpcWriter(tmp_path, probes=False)
         async with executing(here, writer=writer, ledger=False):
             assert await ends(here, *sent) == ["succeeded"] * 3
-    assert effects(tmp_path) == {one.id: 1 for one in sent}
+    assert effects(tmp_path) == {command.id: 1 for command in sent}
     assert writer.probed == []
 
 
@@ -302,18 +307,18 @@ async def test_a_command_in_doubt_whose_time_is_over_is_asked_for_before_it_expi
 async def test_an_executor_frozen_behind_its_intent_does_not_act_once_another_has(
     tmp_path: Path,
 ) -> None:
-    (one,) = commands(1)
+    (command,) = commands(1)
     after = sealed("note_order", "2", args={"reason": "x"})
     async with open_erp(tmp_path, partitions=1) as here:
-        await send(here, one)
+        await send(here, command)
         with frozen(tmp_path, "after_intents", "--rpc") as executor:
             async with executing(here, session=HEIR, writer=RpcWriter(tmp_path), ledger=False):
-                assert await ends(here, one) == ["succeeded"]
+                assert await ends(here, command) == ["succeeded"]
             executor.send_signal(signal.SIGCONT)
             # It gets the partition back, and has to come past the first command to do this one.
             await send(here, after)
             assert await ends(here, after) == ["succeeded"]
-    assert effects(tmp_path) == {one.id: 1, after.id: 1}
+    assert effects(tmp_path) == {command.id: 1, after.id: 1}
 
 
 async def test_words_of_a_system_that_are_no_utf_8_keep_no_receipt_from_being_written(
@@ -333,8 +338,8 @@ async def test_words_of_a_system_that_are_no_utf_8_keep_no_receipt_from_being_wr
     )
     async with executing(here, writer=writer, ledger=False):
         assert await ends(here, first, second) == ["legacy_error", "reconciled"]
-    found = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
-    [receipt] = [r for r in found if r.code == "legacy_error"]
+    final_receipts = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
+    [receipt] = [r for r in final_receipts if r.code == "legacy_error"]
     assert receipt.message == "no ? such"
 
 
@@ -374,21 +379,21 @@ async def test_a_refusal_of_what_was_sent_again_may_be_the_work_of_its_own_first
     here: ErpHarness, then: Done | Exception | None, end: str
 ) -> None:
     """The system took longer than it was waited for; failed would be a lie."""
-    [one] = commands(1)
-    await send(here, one)
+    [command] = commands(1)
+    await send(here, command)
     writer = Slow(here.folder, then)
     async with executing(here, writer=writer, ledger=False):
-        assert await ends(here, one) == [end]
+        assert await ends(here, command) == [end]
     assert writer.calls == 2
     assert len(writer.probed) == 2
 
 
 async def test_what_was_refused_at_once_is_not_asked_about(here: ErpHarness) -> None:
-    [one] = commands(1)
-    await send(here, one)
+    [command] = commands(1)
+    await send(here, command)
     writer = RpcWriter(here.folder, refused=lambda *_: Rejected("conflict", "no"))
     async with executing(here, writer=writer, ledger=False):
-        assert await ends(here, one) == ["conflict"]
+        assert await ends(here, command) == ["conflict"]
     assert writer.probed == []
 
 
@@ -416,10 +421,10 @@ async def test_a_log_that_takes_too_long_for_intents_is_waited_for_and_told(
     async with own_partitions(here.log, here.bridge, "test", [topic]) as owned:
         records = await owned.read(10, PATIENCE)
         parts = await CommandDecoder("erp", here.codec, utc).by_partition(records)
-        items = [one for part in parts.values() for one in part.commands.values()]
+        items = [command for part in parts.values() for command in part.commands.values()]
         with pytest.raises(RetryLater, match="announcing commands in the log took longer"):
             await execution.execute(
-                [one for one in items if isinstance(one, IncomingCommand)], owned
+                [command for command in items if isinstance(command, IncomingCommand)], owned
             )
     await answered.close()
     assert writer.calls == 0

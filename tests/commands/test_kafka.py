@@ -46,8 +46,8 @@ class Broker:
     @asynccontextmanager
     async def world(self) -> AsyncIterator[ErpHarness]:
         log = from_url(self.url)
-        async with open_erp(self.folder, partitions=1, log=log, bridge=self.bridge) as made:
-            yield made
+        async with open_erp(self.folder, partitions=1, log=log, bridge=self.bridge) as erp_harness:
+            yield erp_harness
 
     @asynccontextmanager
     async def raw_producer(self) -> AsyncIterator[AIOKafkaProducer]:
@@ -65,8 +65,8 @@ class Broker:
         async with asyncio.timeout(PATIENCE), self._raw_consumer(topic) as consumer:
             seen = 0
             while seen < count:
-                found = await consumer.getmany(timeout_ms=100)
-                seen += sum(len(some) for some in found.values())
+                records_by_partition = await consumer.getmany(timeout_ms=100)
+                seen += sum(len(records) for records in records_by_partition.values())
 
     @asynccontextmanager
     async def _raw_consumer(self, topic: str) -> AsyncIterator[AIOKafkaConsumer]:
@@ -101,26 +101,26 @@ async def test_killed_at_a_step_each_command_takes_effect_once(broker: Broker, s
         broker.world() as here,
         executing(here, session=HEIR, writer=RpcWriter(broker.folder), ledger=False),
     ):
-        found = await ends(here, *sent)
-    assert effects(broker.folder) == {one.id: 1 for one in sent}
-    assert found == ["reconciled" if before[one.id] else "succeeded" for one in sent]
+        actual_ends = await ends(here, *sent)
+    assert effects(broker.folder) == {command.id: 1 for command in sent}
+    assert actual_ends == ["reconciled" if before[command.id] else "succeeded" for command in sent]
 
 
 @pytest.mark.usefixtures("processes")
 async def test_an_executor_frozen_behind_its_intent_does_not_act_once_another_has(
     broker: Broker,
 ) -> None:
-    (one,) = commands(1)
+    (command,) = commands(1)
     after = sealed("note_order", "2", args={"reason": "x"})
     async with broker.world() as here:
-        await send(here, one)
+        await send(here, command)
         with frozen(broker.folder, "after_intents", "--rpc", *broker.words) as executor:
             async with executing(here, session=HEIR, writer=RpcWriter(broker.folder), ledger=False):
-                assert await ends(here, one) == ["succeeded"]
+                assert await ends(here, command) == ["succeeded"]
             executor.send_signal(signal.SIGCONT)
             await send(here, after)
             assert await ends(here, after) == ["succeeded"]
-    assert effects(broker.folder) == {one.id: 1, after.id: 1}
+    assert effects(broker.folder) == {command.id: 1, after.id: 1}
 
 
 @pytest.mark.usefixtures("processes")
@@ -148,17 +148,20 @@ async def test_an_intent_behind_somebody_elses_open_transaction_is_waited_for_an
     """Readers see nothing behind an open transaction, so the index of receipts may lack an intent
     that has been committed. Acting on that would repeat the effect.
     """
-    (one,) = commands(1)
+    (command,) = commands(1)
     about = target("erp", "sales_order", {"order_no": "1"})
     writer = RpcWriter(broker.folder)
-    word = intent(one, datetime.now(UTC))
-    told = [*outcome_headers(word, one.digest), (headers.INTENT, b"gone/1")]
+    word = intent(command, datetime.now(UTC))
+    record_headers = [*outcome_headers(word, command.digest), (headers.INTENT, b"gone/1")]
     async with broker.world() as here, broker.raw_producer() as other:
-        topic, entry = here.codec.topic("receipt"), here.codec.entry("receipt", about, word, told)
+        topic, entry = (
+            here.codec.topic("receipt"),
+            here.codec.entry("receipt", about, word, record_headers),
+        )
         async with other.transaction():
             await other.send_and_wait(topic, entry.value, key=entry.key)
             await here.log.append(topic, [entry])
-            await send(here, one)
+            await send(here, command)
             async with executing(here, writer=writer, ledger=False) as running:
                 await broker.until_written(topic, 3)
                 # Its own intent is the third, and it can't be read back yet.
@@ -166,6 +169,6 @@ async def test_an_intent_behind_somebody_elses_open_transaction_is_waited_for_an
                 assert not running.done()
                 await other.commit_transaction()
                 await other.begin_transaction()
-                assert await ends(here, one) == ["succeeded"]
-    assert writer.probed == [one.id]
-    assert effects(broker.folder) == {one.id: 1}
+                assert await ends(here, command) == ["succeeded"]
+    assert writer.probed == [command.id]
+    assert effects(broker.folder) == {command.id: 1}

@@ -75,8 +75,8 @@ def test_an_argument_of_any_type_and_any_value_is_decided(name: str) -> None:
     @given(JSON_VALUES)
     def holds(value: Any) -> None:
         record = written({"order_no": "1"}, {"value": value})
-        place = Target("erp", "sales_order", record.key)
-        decision = decide(record, place, commands, {"sales_order": TABLE}, NOW)
+        record_target = Target("erp", "sales_order", record.key)
+        decision = decide(record, record_target, commands, {"sales_order": TABLE}, NOW)
         assert isinstance(decision, (Execute, Refuse))
         if isinstance(decision, Refuse):
             assert decision.code == "bad_args"
@@ -88,27 +88,27 @@ def test_an_argument_of_any_type_and_any_value_is_decided(name: str) -> None:
 @given(JSON_VALUES, st.sampled_from(["id", "name", "key", "args", "digest", "expect", "agent"]))
 def test_a_record_of_any_key_and_any_field_is_decided(key: Any, field: str) -> None:
     record = written(key, {"value": "1"})
-    place = Target("erp", "sales_order", record.key)
+    record_target = Target("erp", "sales_order", record.key)
     commands = {"erp.set": of_type("string")}
     changed: dict[str, Any] = {field: str(key)}
     for each in (record, replace(record, **changed)):
-        decision = decide(each, place, commands, {"sales_order": TABLE}, NOW)
+        decision = decide(each, record_target, commands, {"sales_order": TABLE}, NOW)
         assert isinstance(decision, (Execute, Await, Refuse))
 
 
 @pytest.mark.parametrize("name", [each for each in TYPES if each in KEY_TYPES] + ["decimal(9,2)"])
 def test_a_key_of_any_type_and_any_value_is_decided(name: str) -> None:
-    made = Shape("t", (Column("id", "python", parse_type(name), "python"),), Wire.PYTHON)
+    shape = Shape("t", (Column("id", "python", parse_type(name), "python"),), Wire.PYTHON)
     spec = EntitySpec("erp", "sales_order", "t", ("id",), (FieldSpec("id", ("id",)),))
-    table = EntityTable(spec, entity_type(spec, made), made)
+    table = EntityTable(spec, entity_type(spec, shape), shape)
     commands = {"erp.set": of_type("string")}
 
     @quick
     @given(JSON_VALUES)
     def holds(value: Any) -> None:
         record = written({"id": value}, {"value": "1"})
-        place = Target("erp", "sales_order", record.key)
-        decision = decide(record, place, commands, {"sales_order": table}, NOW)
+        record_target = Target("erp", "sales_order", record.key)
+        decision = decide(record, record_target, commands, {"sales_order": table}, NOW)
         assert isinstance(decision, (Execute, Refuse))
         assert not isinstance(decision, Refuse) or decision.code == "bad_key"
 
@@ -135,9 +135,9 @@ class BrokenTable:
 
 def test_a_defect_while_one_command_is_decided_rejects_that_command() -> None:
     record = written({"order_no": "1"}, {"value": "1"})
-    place = Target("erp", "sales_order", record.key)
+    record_target = Target("erp", "sales_order", record.key)
     commands = {"erp.set": of_type("string")}
-    decision = decide(record, place, commands, {"sales_order": BrokenTable()}, NOW)
+    decision = decide(record, record_target, commands, {"sales_order": BrokenTable()}, NOW)
     assert isinstance(decision, Refuse)
     assert (decision.outcome, decision.code) == (Outcome.REJECTED, "undecidable")
     assert "TextlessError" in decision.message
@@ -176,10 +176,13 @@ async def test_poison_in_a_batch_has_its_receipts_or_letters_and_the_others_take
     )
     await send(here, bad, *good[3:])
     async with executing(here) as task:
-        found = await receipts(here, 8)
+        receipt_by_id = await receipts(here, 8)
         await until(lambda: not task.done())
-    assert {found[each.id].outcome for each in good} == {Outcome.SUCCEEDED}
-    assert (found[bad.id].outcome, found[bad.id].code) == (Outcome.REJECTED, "bad_args")
+    assert {receipt_by_id[each.id].outcome for each in good} == {Outcome.SUCCEEDED}
+    assert (receipt_by_id[bad.id].outcome, receipt_by_id[bad.id].code) == (
+        Outcome.REJECTED,
+        "bad_args",
+    )
     letters = [each for each in await here.records("dead") if isinstance(each, DeadLetter)]
     assert len(letters) == 5
     assert {each.kind for each in letters} == {"command"}
@@ -202,8 +205,8 @@ async def test_a_defect_of_the_connector_fails_the_command_that_it_meets_and_no_
     sent = [sealed("note_order", str(number), args=REASON) for number in range(1, 6)]
     await send(here, *sent)
     async with executing(here, writer=BreakingWriter(here.system, SqliteJournal().sql)):
-        found = await receipts(here, 5)
-    ends = [(found[each.id].outcome, found[each.id].code) for each in sent]
+        receipt_by_id = await receipts(here, 5)
+    ends = [(receipt_by_id[each.id].outcome, receipt_by_id[each.id].code) for each in sent]
     assert ends == [
         *[("succeeded", None)] * 2,
         ("failed", "connector_error"),
@@ -243,8 +246,8 @@ async def test_a_system_that_is_away_after_a_defect_is_not_asked_for_each_comman
     async with executing(here, writer=writer):
         await until(lambda: len(writer.batches) > 3)
         writer.away = False
-        found = await receipts(here, 20)
-    assert {each.outcome for each in found.values()} == {Outcome.SUCCEEDED}
+        receipt_by_id = await receipts(here, 20)
+    assert {each.outcome for each in receipt_by_id.values()} == {Outcome.SUCCEEDED}
     large = [size for size in writer.batches if size > 1]
     assert writer.batches.count(1) <= len(large)
 
@@ -257,10 +260,13 @@ async def test_a_receipt_of_an_outcome_nobody_knows_holds_up_its_own_command_alo
         here.order(number, 1, 5)
     unclear, clear = (sealed("raise_total", str(number)) for number in (1, 2))
     receipt = Receipt(unclear.id, Outcome.SUCCEEDED, None, None, None, None, None, NOW)
-    told = [(name, value) for name, value in outcome_headers(receipt, unclear.digest)]
-    told = [(name, b"compensated" if name == headers.OUTCOME else value) for name, value in told]
-    place = Target("erp", "sales_order", unclear.key)
-    entry = here.codec.entry("receipt", place, receipt, told)
+    record_headers = [(name, value) for name, value in outcome_headers(receipt, unclear.digest)]
+    record_headers = [
+        (name, b"compensated" if name == headers.OUTCOME else value)
+        for name, value in record_headers
+    ]
+    record_target = Target("erp", "sales_order", unclear.key)
+    entry = here.codec.entry("receipt", record_target, receipt, record_headers)
     await here.log.append(here.codec.topic("receipt"), [entry])
     await send(here, unclear, clear)
     async with executing(here):
@@ -355,8 +361,8 @@ def test_what_no_intent_of_it_could_hold_is_refused_before_there_is_one(
 ) -> None:
     """Where there is no ledger an intent comes first: one that is too large ended the executor."""
     record = replace(written({"order_no": "1"}, {"value": "1"}), **fields)
-    place = Target("erp", "sales_order", target)
+    record_target = Target("erp", "sales_order", target)
     commands = {"erp.set": of_type("string")}
-    decision = decide(record, place, commands, {"sales_order": TABLE}, NOW)
+    decision = decide(record, record_target, commands, {"sales_order": TABLE}, NOW)
     assert isinstance(decision, Refuse)
     assert decision.code == code

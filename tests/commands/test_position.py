@@ -53,33 +53,36 @@ async def test_a_receipt_has_the_position_at_which_its_effect_is_there(here: Erp
     await send(here, first, missing)
     epochs = Third()
     async with executing(here, epochs=epochs):
-        found = await receipts(here, 2)
+        receipt_by_id = await receipts(here, 2)
     assert not epochs.open
     with here.erp() as erp:
         ((commit,),) = erp.execute("select max(seq) from bridge_journal").fetchall()
-    where = parse_position(found[first.id].position or "")
+    where = parse_position(receipt_by_id[first.id].position or "")
     assert where.epoch == 3
     # What a failed command did is undone, its place in the journal included.
     assert where.commit == commit
-    assert found[missing.id].position is None
+    assert receipt_by_id[missing.id].position is None
 
 
 async def test_while_the_log_is_away_what_has_happened_is_told_without_its_place(
     here: ErpHarness,
 ) -> None:
     here.order(1, 1, 5)
-    one = sealed("note_order", args=REASON)
-    await send(here, one)
+    command = sealed("note_order", args=REASON)
+    await send(here, command)
     async with executing(here, epochs=Third(away=1)):
-        found = await receipts(here, 1)
-    assert (found[one.id].outcome, found[one.id].position) == ("succeeded", None)
-    assert found[one.id].version is not None
+        receipt_by_id = await receipts(here, 1)
+    assert (receipt_by_id[command.id].outcome, receipt_by_id[command.id].position) == (
+        "succeeded",
+        None,
+    )
+    assert receipt_by_id[command.id].version is not None
 
 
 async def test_a_system_that_tells_no_position_gets_none(here: ErpHarness) -> None:
-    one = sealed("note_order", args=REASON)
-    await send(here, one)
+    command = sealed("note_order", args=REASON)
+    await send(here, command)
     async with executing(here, writer=RpcWriter(here.folder), ledger=False, epochs=Third()):
-        assert await ends(here, one) == ["succeeded"]
-    told = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
-    assert {receipt.position for receipt in told} == {None}
+        assert await ends(here, command) == ["succeeded"]
+    final_receipts = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
+    assert {receipt.position for receipt in final_receipts} == {None}

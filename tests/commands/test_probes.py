@@ -15,7 +15,7 @@ from bridge.model.errors import ConfigurationError, OutcomeUnknown, RetryLater
 Answer = Done | Exception | None
 
 
-class Asked:
+class RecordingWriter:
     """The port's fake: probes are answered by command id; `here` is what `prepare` raises."""
 
     in_doubt_timeout = 1.0
@@ -23,7 +23,7 @@ class Asked:
     def __init__(self, here: Exception | None = None, **answers: Answer) -> None:
         self._here = here
         self._answers = answers
-        self.asked: list[str] = []
+        self.probed_ids: list[str] = []
         self.prepared = 0
 
     async def prepare(self) -> None:
@@ -35,7 +35,7 @@ class Asked:
         raise AssertionError(effects)
 
     async def probe(self, effect: Effect) -> Done | None:
-        self.asked.append(effect.command_id)
+        self.probed_ids.append(effect.command_id)
         answer = self._answers[effect.command_id]
         if isinstance(answer, Exception):
             raise answer
@@ -48,7 +48,9 @@ def effects(names: str) -> list[Effect]:
     return [Effect(name, "x", "", {}, "", {}) for name in names]
 
 
-async def asking(writer: Asked, names: str) -> tuple[list[Answer | Reconciled], list[float]]:
+async def asking(
+    writer: RecordingWriter, names: str
+) -> tuple[list[Answer | Reconciled], list[float]]:
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -64,28 +66,28 @@ async def asking(writer: Asked, names: str) -> tuple[list[Answer | Reconciled], 
 async def test_a_system_that_is_away_is_not_asked_about_every_command(here: Exception) -> None:
     """Each question would be a time-out of its own: fifty of them after a crash."""
     gone = RetryLater("timed out")
-    writer = Asked(here, a=Done(1), b=gone, c=Done(1), d=None, e=gone)
+    writer = RecordingWriter(here, a=Done(1), b=gone, c=Done(1), d=None, e=gone)
     answers, slept = await asking(writer, "abcde")
-    assert writer.asked == ["a", "b"]
+    assert writer.probed_ids == ["a", "b"]
     assert writer.prepared == 1
     assert answers[0] == Reconciled(Done(1))
     assert answers[1] is gone
-    assert [str(one) for one in answers[2:]] == [str(here)] * 3
-    assert all(isinstance(one, RetryLater) for one in answers[2:])
+    assert [str(answer) for answer in answers[2:]] == [str(here)] * 3
+    assert all(isinstance(answer, RetryLater) for answer in answers[2:])
     assert slept == [1.0]
 
 
 async def test_a_question_that_fails_alone_keeps_no_other_from_being_answered() -> None:
     gone = RetryLater("a broken row")
-    writer = Asked(a=gone, b=Done(1), c=None, d=gone)
+    writer = RecordingWriter(a=gone, b=Done(1), c=None, d=gone)
     answers, _ = await asking(writer, "abcd")
     assert answers == [gone, Reconciled(Done(1)), None, gone]
-    assert writer.asked == list("abcd")
+    assert writer.probed_ids == list("abcd")
 
 
 async def test_who_had_no_answer_before_is_not_asked_again_once_the_system_is_away() -> None:
-    writer = Asked(RetryLater("away"), a=OutcomeUnknown("?"), b=RetryLater("away"))
+    writer = RecordingWriter(RetryLater("away"), a=OutcomeUnknown("?"), b=RetryLater("away"))
     answers, slept = await asking(writer, "ab")
     assert isinstance(answers[0], OutcomeUnknown)
-    assert writer.asked == ["a", "b", *"aaa"]
+    assert writer.probed_ids == ["a", "b", *"aaa"]
     assert slept == [1.0, *PROBE_PAUSES_S[1:]]

@@ -27,16 +27,16 @@ async def test_an_executor_refuses_to_go_on_after_commands_that_were_removed(
     for record in records:
         await send(here, record)
     topic = here.codec.topic("command")
-    [place] = [
-        place
-        for place, end in (
+    [partition] = [
+        partition
+        for partition, end in (
             await here.log.end_offsets([TopicPartition(topic, 0), TopicPartition(topic, 1)])
         ).items()
         if end
     ]
     group = executor_group(here.bridge, "erp")
-    await here.log.reset_offsets(group, {place: 1})
-    await asyncio.to_thread(remove_embedded, here.folder / "log.db", place, 4)
+    await here.log.reset_offsets(group, {partition: 1})
+    await asyncio.to_thread(remove_embedded, here.folder / "log.db", partition, 4)
     notices: list[Notice] = []
     for _ in range(2):
         with pytest.raises(ConfigurationError, match=r"up to 3 records .* log offsets skip") as no:
@@ -46,7 +46,7 @@ async def test_an_executor_refuses_to_go_on_after_commands_that_were_removed(
     [notice, _] = [each for each in notices if isinstance(each, GroupMoved)]
     assert notice.missing == 3
     assert await here.records("receipt") == []
-    await here.log.reset_offsets(group, {place: 4})
+    await here.log.reset_offsets(group, {partition: 4})
 
     async def receipts() -> list[SystemRecord]:
         return await here.records("receipt")

@@ -15,7 +15,7 @@ from tests.services.kafka import Kafka
 
 NOW = datetime.now(UTC)
 THEN = NOW - timedelta(minutes=1)
-ASKED = RetryRequest("person-ann", "the GRANT is there", None, NOW)
+REQUEST = RetryRequest("person-ann", "the GRANT is there", None, NOW)
 
 
 def test_a_new_commands_id_follows_from_the_old_one_whoever_asks_and_when() -> None:
@@ -26,12 +26,12 @@ def test_a_new_commands_id_follows_from_the_old_one_whoever_asks_and_when() -> N
         requested_at=THEN,
         idempotency_key="1",
     )
-    new = retry_of(old, ASKED)
-    other = retry_of(old, replace(ASKED, by="person-ben", at=NOW + timedelta(days=1)))
+    new = retry_of(old, REQUEST)
+    other = retry_of(old, replace(REQUEST, by="person-ben", at=NOW + timedelta(days=1)))
     assert new.id == other.id != old.id
     assert new.id == command_id(new.agent, new.idempotency_key)
     assert (new.digest, new.key, new.args) == (old.digest, old.key, old.args)
-    assert retry_of(new, ASKED).id not in {old.id, new.id}
+    assert retry_of(new, REQUEST).id not in {old.id, new.id}
 
 
 async def _send(here: ErpHarness, name: str) -> None:
@@ -42,11 +42,11 @@ async def _send(here: ErpHarness, name: str) -> None:
         requested_at=THEN,
         idempotency_key="1",
     )
-    place = target("erp", "sales_order", {"order_no": "1"})
-    retries = [RetriedCommand(old.id, retry_of(old, ASKED), place)] * 3
+    order_target = target("erp", "sales_order", {"order_no": "1"})
+    retries = [RetriedCommand(old.id, retry_of(old, REQUEST), order_target)] * 3
     counts: list[int] = []
     await send_retries(
-        here.log, here.codec, name, retries, request=ASKED, report_written=counts.append
+        here.log, here.codec, name, retries, request=REQUEST, report_written=counts.append
     )
     assert counts == [3]
     assert len(await here.records("command")) == 3

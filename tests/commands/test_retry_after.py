@@ -27,18 +27,18 @@ class Busy:
 
     def __init__(self, *says: list[Done | Exception] | Exception) -> None:
         self.says = list(says)
-        self.asked = 0
+        self.execution_count = 0
 
     async def prepare(self) -> None:
         await self.execute([])
 
     async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
         del effects
-        self.asked += 1
-        said = self.says.pop(0)
-        if isinstance(said, Exception):
-            raise said
-        return said
+        self.execution_count += 1
+        outcome = self.says.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
     async def probe(self, effect: Effect) -> Done | None:
         await self.execute([effect])
@@ -48,24 +48,24 @@ class Busy:
         """Nothing is open."""
 
 
-@pytest.mark.parametrize("said", [RetryLater("busy", after=10), [RetryLater("busy", after=10)]])
+@pytest.mark.parametrize("outcome", [RetryLater("busy", after=10), [RetryLater("busy", after=10)]])
 async def test_a_system_that_asked_for_time_is_not_asked_before_it_is_over(
-    said: list[Done | Exception] | Exception,
+    outcome: list[Done | Exception] | Exception,
 ) -> None:
     now = 100.0
-    writer = Busy(said, [Done(1)])
+    writer = Busy(outcome, [Done(1)])
     patient: Writer = RetryAfterWriter(writer, lambda: now)
-    if isinstance(said, Exception):
+    if isinstance(outcome, Exception):
         with pytest.raises(RetryLater):
             await patient.execute([EFFECT])
     else:
-        assert await patient.execute([EFFECT]) == said
+        assert await patient.execute([EFFECT]) == outcome
     for call in (patient.prepare, lambda: patient.execute([EFFECT]), lambda: patient.probe(EFFECT)):
         now = 109.0
         with pytest.raises(RetryLater, match="busy") as error:
             await call()
         assert error.value.after == 1.0
-    assert writer.asked == 1
+    assert writer.execution_count == 1
     now = 110.0
     assert await patient.execute([EFFECT]) == [Done(1)]
     assert patient.in_doubt_timeout == 1.5
@@ -75,8 +75,8 @@ async def test_a_command_waits_for_as_long_as_its_system_asked_and_its_receipt_s
     here: ErpHarness,
 ) -> None:
     now = 100.0
-    one = sealed("note_order", args={"reason": "x"})
-    await send(here, one)
+    command = sealed("note_order", args={"reason": "x"})
+    await send(here, command)
     busy = RetryLater("erp answered 503", after=600)
     rpc = RpcWriter(here.folder, refused=lambda number, _: busy if number == 1 else None)
     seen: list[Notice] = []
@@ -92,7 +92,7 @@ async def test_a_command_waits_for_as_long_as_its_system_asked_and_its_receipt_s
         assert last.code == "not_started"
         assert "is tried again: erp answered 503" in (last.message or "")
         now = 700.0
-        assert await ends(here, one) == ["succeeded"]
+        assert await ends(here, command) == ["succeeded"]
     assert rpc.calls == 2
 
 

@@ -75,14 +75,14 @@ def test_what_does_not_fit_is_told_with_what_was_expected(
 def test_other_spellings_of_the_same_value_are_taken() -> None:
     assert value_of(parse_type("decimal(15,2)"), 5) == Decimal(5)
     assert value_of(parse_type("decimal(15,2)"), "1.500") == Decimal("1.5")
-    there = timezone(timedelta(hours=2))
-    assert value_of(parse_type("timestamp"), datetime(2026, 1, 31, 12, tzinfo=there)) == datetime(
-        2026, 1, 31, 10, tzinfo=UTC
-    )
+    utc_plus_2 = timezone(timedelta(hours=2))
+    assert value_of(
+        parse_type("timestamp"), datetime(2026, 1, 31, 12, tzinfo=utc_plus_2)
+    ) == datetime(2026, 1, 31, 10, tzinfo=UTC)
     assert value_of(parse_type("date"), date(2026, 1, 31)) == date(2026, 1, 31)
     assert value_of(parse_type("time"), "10:00:00") == time(10)
-    some = UUID(int=7)
-    assert value_of(parse_type("uuid"), str(some)) == some
+    uuid = UUID(int=7)
+    assert value_of(parse_type("uuid"), str(uuid)) == uuid
 
 
 KINDS = [*EXAMPLES, "float", "json", "decimal(1000,1000)", "array(array(integer))", "array(bytes)"]

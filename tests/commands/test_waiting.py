@@ -36,8 +36,8 @@ class Away(RpcWriter):
 async def test_commands_that_wait_for_their_system_are_told_and_so_is_its_end(
     here: ErpHarness,
 ) -> None:
-    one = sealed("note_order", args={"reason": "x"})
-    await send(here, one)
+    command = sealed("note_order", args={"reason": "x"})
+    await send(here, command)
     seen: list[Notice] = []
 
     def states() -> list[tuple[str, str]]:
@@ -48,7 +48,7 @@ async def test_commands_that_wait_for_their_system_are_told_and_so_is_its_end(
     async with executing(here, writer=writer, ledger=False, observer=seen.append):
         await until(states)
         writer.back = True
-        assert await ends(here, one) == ["succeeded"]
+        assert await ends(here, command) == ["succeeded"]
         await until(lambda: len(states()) > 1)
     assert states() == [("retrying", "erp is being serviced"), ("running", "")]
 

@@ -31,7 +31,7 @@ class UngrantedWriter(SqlWriter):
         self._folder = folder
         self._revoked_after = {key.zfill(10) for key in revoked_after}
         self._forbidden = {key.zfill(10) for key in forbidden}
-        self.asked: list[int] = []
+        self.refusal_counts: list[int] = []
 
     async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
         refused = set()
@@ -43,7 +43,7 @@ class UngrantedWriter(SqlWriter):
                 elif key in self._revoked_after:
                     self._revoked_after.clear()
                     (self._folder / "granted").unlink()
-        self.asked.append(len(refused))
+        self.refusal_counts.append(len(refused))
         passed = [effect for effect in effects if effect.command_id not in refused]
         outcomes = iter(await super().execute(passed))
         return [

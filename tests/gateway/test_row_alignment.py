@@ -22,7 +22,7 @@ from connectors.postgres.dialect import POSTGRES
 from connectors.sql.dialect import SqlDialect
 from connectors.sql.read.reader import SqlReader
 from connectors.sql.sqlite.dialect import SQLITE
-from tests.connectors.sql.conftest import Place
+from tests.connectors.sql.conftest import SqlDatabase
 
 TEXT = st.text("aAbBäÄßsS é1-", max_size=3)
 
@@ -82,8 +82,8 @@ def test_a_database_that_compares_by_rules_of_its_own_is_asked_for_each_key() ->
     assert again == [[("ひ",)], [("y",)]]
 
 
-def gateway(place: Place, dialect: SqlDialect) -> tuple[Gateway, list[int]]:
-    reader = SqlReader(place.system("t"), dialect)
+def gateway(erp_database: SqlDatabase, dialect: SqlDialect) -> tuple[Gateway, list[int]]:
+    reader = SqlReader(erp_database.system("t"), dialect)
     spec = EntitySpec("erp", "t", "t", key=("code",))
     engine = reader._threads._engine
     with engine.connect() as connection:
@@ -108,22 +108,24 @@ async def test_keys_that_compare_without_case_are_found(
     tmp_path: Path, request: pytest.FixtureRequest, kind: str
 ) -> None:
     if kind in {"NOCASE", "RTRIM"}:
-        place: Place = request.getfixturevalue("lite")
-        place.run(f"CREATE TABLE t (code text PRIMARY KEY COLLATE {kind}, n integer)")
+        erp_database: SqlDatabase = request.getfixturevalue("lite")
+        erp_database.run(f"CREATE TABLE t (code text PRIMARY KEY COLLATE {kind}, n integer)")
         dialect = SQLITE
     else:
-        place = request.getfixturevalue("server")
+        erp_database = request.getfixturevalue("server")
         dialect = POSTGRES
         if kind == "citext":
-            place.run("CREATE EXTENSION citext", "CREATE TABLE t (code citext PRIMARY KEY, n int)")
+            erp_database.run(
+                "CREATE EXTENSION citext", "CREATE TABLE t (code citext PRIMARY KEY, n int)"
+            )
         else:
-            place.run(
+            erp_database.run(
                 "CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level1',"
                 " deterministic = false)",
                 "CREATE TABLE t (code text COLLATE ci PRIMARY KEY, n int)",
             )
-    place.run("INSERT INTO t VALUES ('AbC', 1), ('other', 2)")
-    door, queries = gateway(place, dialect)
+    erp_database.run("INSERT INTO t VALUES ('AbC', 1), ('other', 2)")
+    door, queries = gateway(erp_database, dialect)
     asked = {"RTRIM": ["AbC  ", "AbC", "nobody"]}.get(kind, ["abc", "ABC", "AbC", "nobody"])
     try:
         for key in asked[:-1]:
@@ -148,11 +150,11 @@ def lite(tmp_path: Path) -> Any:
     path = tmp_path / "erp.db"
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("PRAGMA journal_mode = WAL")
-    yield Place("sqlite", f"sqlite:///{path}", SQLITE, db)
+    yield SqlDatabase("sqlite", f"sqlite:///{path}", SQLITE, db)
     db.close()
 
 
 @pytest.fixture
 def server(database: str) -> Any:
     with psycopg.connect(database, autocommit=True) as db:
-        yield Place("postgres", database, POSTGRES, db)
+        yield SqlDatabase("postgres", database, POSTGRES, db)

@@ -25,9 +25,9 @@ class Rebuilt:
                 assert fresh or not self.old_rows, f"created twice: {change}"
             else:
                 assert change.old_full
-                told = self.rows.pop(change.old[self.key], None)
+                last_row = self.rows.pop(change.old[self.key], None)
                 if self.old_rows:
-                    assert told == change.old, f"the old row was {told}: {change}"
-                assert told is not None or change.op != DELETE, f"deleted twice: {change}"
+                    assert last_row == change.old, f"the old row was {last_row}: {change}"
+                assert last_row is not None or change.op != DELETE, f"deleted twice: {change}"
             if change.op != DELETE:
                 self.rows[change.new[self.key]] = change.new

@@ -30,8 +30,8 @@ from .conftest import Legacy
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[CaptureHarness]:
-    async with open_harness(tmp_path, SqliteDatabase(tmp_path / "erp.db")) as made:
-        yield made
+    async with open_harness(tmp_path, SqliteDatabase(tmp_path / "erp.db")) as harness:
+        yield harness
 
 
 #: Latin-1 keys that sort as text: pure ASCII, and bytes that no UTF-8 text has.
@@ -90,10 +90,10 @@ async def test_look_ups_and_commands_find_the_row_as_text_and_as_blob(legacy: Le
     await connector.setup(system)
     reader = SqlReader(system, JOURNALED_SQLITE)
     umlaut, plain = EncodedText(b"K\xfc"), EncodedText(b"K")
-    found = (await reader.fetch("t", ["k", "b"], [(umlaut, umlaut), (plain, plain)])).rows
+    rows = (await reader.fetch("t", ["k", "b"], [(umlaut, umlaut), (plain, plain)])).rows
     single = (await reader.fetch("t", ["k"], [(umlaut,)])).rows
     await reader.close()
-    assert sorted(row[2] for row in found) == [1, 2]
+    assert sorted(row[2] for row in rows) == [1, 2]
     assert [row[2] for row in single] == [1]
     writer, binary = SqlWriter(system, JOURNALED_SQLITE), EncodedText(b"K\xfc")
     await writer.prepare()
@@ -127,10 +127,10 @@ async def test_capture_takes_all_of_a_table_with_code_page_keys_and_deletes_none
         assert not await rig.dead()
         keys = [EncodedText(b"K\xfc1"), EncodedText(b"K3")]
         for reconcile, where in ((True, None), (False, {"k": condition_to_json(keys)})):
-            asked = request("erp", "snapshot", "t", where=where, reconcile=reconcile)
-            await send(rig.log, BRIDGE, asked)
-            await until(lambda job=asked.id: _result(capture, job) is not None)  # type: ignore[misc]
-            assert _result(capture, asked.id) == ((2, 0) if where else (2000, 0))
+            snapshot_request = request("erp", "snapshot", "t", where=where, reconcile=reconcile)
+            await send(rig.log, BRIDGE, snapshot_request)
+            await until(lambda job=snapshot_request.id: _result(capture, job) is not None)  # type: ignore[misc]
+            assert _result(capture, snapshot_request.id) == ((2, 0) if where else (2000, 0))
 
 
 def _result(capture: Capture, job: str) -> tuple[int, int] | None:

@@ -234,7 +234,7 @@ async def test_tables_whose_names_begin_alike_have_triggers_of_their_own(legacy:
     legacy.run("INSERT INTO x VALUES (1)", "INSERT INTO before_x VALUES (2)", "DELETE FROM x")
     changes = (await source.read(10, 0)).changes
     await source.close()
-    assert [(one.shape.table, (one.new or one.old)[0]) for one in changes] == [
+    assert [(change.shape.table, (change.new or change.old)[0]) for change in changes] == [
         ("x", 1),
         ("before_x", 2),
         ("x", 1),

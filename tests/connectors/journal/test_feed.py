@@ -41,8 +41,8 @@ RENAMED = (
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[CaptureHarness]:
-    async with open_harness(tmp_path, SqliteDatabase(tmp_path / "erp.db")) as made:
-        yield made
+    async with open_harness(tmp_path, SqliteDatabase(tmp_path / "erp.db")) as harness:
+        yield harness
 
 
 async def begun(legacy: Legacy, after: bytes | None = None, **options: int) -> Source:
@@ -394,8 +394,8 @@ async def test_rows_of_a_statement_that_failed_half_way_are_told_and_later_ones_
     legacy.run("INSERT INTO t VALUES (4, 4)")
     second = await taken(source)
     await source.close()
-    told = [change.new for change in (*first.changes, *second.changes)]
-    assert told == [(1, 1), (2, 2), (4, 4)]
+    rows = [change.new for change in (*first.changes, *second.changes)]
+    assert rows == [(1, 1), (2, 2), (4, 4)]
 
 
 async def test_a_journal_and_a_checkpoint_of_an_earlier_version_are_continued(
@@ -416,8 +416,8 @@ async def test_a_journal_and_a_checkpoint_of_an_earlier_version_are_continued(
     batch = await taken(source)
     assert [change.new for change in batch.changes] == [(2, 1), (2, 2)]
     assert batch.troubles == {}
-    said = [finding.what for finding in await connector.check(system)]
-    assert any("of an earlier version" in what for what in said)
+    problems = [finding.what for finding in await connector.check(system)]
+    assert any("of an earlier version" in what for what in problems)
     await connector.setup(system)
     assert await connector.check(system) == []
     legacy.run("INSERT INTO t VALUES (3, 1)")

@@ -38,9 +38,9 @@ class TestJournalOnSqlite(ConnectorSuite):
     @pytest.fixture
     def fresh(self, tmp_path: Path) -> Iterator[SqlLegacy]:
         path = tmp_path / "erp.db"
-        with sqlite3.connect(path) as made:
-            made.execute("PRAGMA journal_mode = WAL")
-        made.close()
+        with sqlite3.connect(path) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+        connection.close()
         legacy = SqlLegacy(
             "connectors.journal:connector",
             f"sqlite:///{path}",

@@ -41,10 +41,10 @@ from connectors.sql.write.writer import SqlWriter
 from tests.connectors.journal.unledgered import Unledgered, UnledgeredWriter
 
 
-def source_of(made: type[JournalSource]) -> Callable[[JournalConnector], JournalConnector]:
+def source_of(source_class: type[JournalSource]) -> Callable[[JournalConnector], JournalConnector]:
     class Broken(JournalConnector):
         async def source(self, system: System) -> Source:
-            return made(system, dialect_for(system), purge_after_seconds=0)
+            return source_class(system, dialect_for(system), purge_after_seconds=0)
 
     return lambda _: Broken()
 
@@ -75,8 +75,10 @@ class Uncertain(JournalSource):
     async def read(self, limit: int, timeout: float) -> Batch:
         batch = await super().read(limit, timeout)
         batch.changes = [
-            one if one.new is None else one._replace(new=tuple(item or "" for item in one.new))
-            for one in batch.changes
+            change
+            if change.new is None
+            else change._replace(new=tuple(item or "" for item in change.new))
+            for change in batch.changes
         ]
         return batch
 
@@ -85,7 +87,8 @@ class OldIsNew(JournalSource):
     async def read(self, limit: int, timeout: float) -> Batch:
         batch = await super().read(limit, timeout)
         batch.changes = [
-            one._replace(old=one.new) if one.old and one.new else one for one in batch.changes
+            change._replace(old=change.new) if change.old and change.new else change
+            for change in batch.changes
         ]
         return batch
 
@@ -93,7 +96,9 @@ class OldIsNew(JournalSource):
 class MarksEarly(JournalSource):
     async def read(self, limit: int, timeout: float) -> Batch:
         batch = await super().read(limit, timeout)
-        batch.watermarks = [Watermark(0, one.name, one.commit) for one in batch.watermarks]
+        batch.watermarks = [
+            Watermark(0, watermark.name, watermark.commit) for watermark in batch.watermarks
+        ]
         return batch
 
 
@@ -171,11 +176,11 @@ class HasNoLedger(JournalConnector):
     async def writer(self, system: System) -> Writer:
         class Broken(SqlWriter):
             async def execute(self, effects: Any) -> list[Done | Exception]:
-                found: list[Effect] = list(effects)
+                all_effects: list[Effect] = list(effects)
 
                 def forget(connection: Any) -> None:
                     with connection.begin():
-                        ledger.release(connection, [one.command_id for one in found])
+                        ledger.release(connection, [effect.command_id for effect in all_effects])
 
                 await self._threads.run(forget)
                 return await super().execute(effects)
@@ -191,21 +196,21 @@ class OffersMoreThanItDeclares(JournalConnector):
 @pytest.fixture
 def legacy(tmp_path: Path) -> Iterator[SqlLegacy]:
     path = tmp_path / "erp.db"
-    with sqlite3.connect(path) as made:
-        made.execute("PRAGMA journal_mode = WAL")
-    made.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+    connection.close()
     types = [TypeCase("INTEGER", "1", "integer", 1)]
-    found = SqlLegacy("connectors.journal:connector", f"sqlite:///{path}", types=types)
-    found.start()
-    yield found
-    found.close()
+    sql_legacy = SqlLegacy("connectors.journal:connector", f"sqlite:///{path}", types=types)
+    sql_legacy.start()
+    yield sql_legacy
+    sql_legacy.close()
 
 
 class LetsAnybodyAct(JournalConnector):
     async def writer(self, system: System) -> Writer:
         class Broken(SqlWriter):
             async def execute(self, effects: Any) -> list[Done | Exception]:
-                return await super().execute([replace(one, partition="") for one in effects])
+                return await super().execute([replace(effect, partition="") for effect in effects])
 
         return Broken(system, dialect_for(system).sql)
 
@@ -214,7 +219,7 @@ class ActsTooLate(Unledgered):
     async def writer(self, system: System) -> Writer:
         class Broken(UnledgeredWriter):
             async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
-                return await super().execute([replace(one, begin=None) for one in effects])
+                return await super().execute([replace(effect, begin=None) for effect in effects])
 
         return Broken(system)
 

@@ -19,9 +19,9 @@ class TestWithoutLedger(WriterTests):
     @pytest.fixture(params=[SqlLegacy, ProbedLegacy], ids=["no probe", "a probe"])
     def fresh(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlLegacy]:
         path = tmp_path / "erp.db"
-        with sqlite3.connect(path) as made:
-            made.execute("PRAGMA journal_mode = WAL")
-        made.close()
+        with sqlite3.connect(path) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+        connection.close()
         build = "tests.connectors.journal.unledgered:connector"
         legacy = request.param(build, f"sqlite:///{path}", types=[])
         yield legacy

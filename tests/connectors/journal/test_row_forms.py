@@ -46,7 +46,7 @@ ROWS = 60
 
 def rows() -> list[tuple[Any, ...]]:
     """The same in each run."""
-    found: list[tuple[Any, ...]] = []
+    rows: list[tuple[Any, ...]] = []
 
     @settings(
         max_examples=ROWS,
@@ -57,10 +57,10 @@ def rows() -> list[tuple[Any, ...]]:
     )
     @given(st.tuples(*[VALUES] * len(TYPES)))
     def take(values: tuple[Any, ...]) -> None:
-        found.append(values)
+        rows.append(values)
 
     take()
-    return found[:ROWS]
+    return rows[:ROWS]
 
 
 class Form:
@@ -76,34 +76,34 @@ class Form:
         fields = (FieldSpec("id", ("id",)), FieldSpec("c", (column,), type=kind))
         spec = EntitySpec("erp", "thing", "t", ("id",), fields)
         table = EntityTable(spec, entity_type(spec, self._described), self._described)
-        found: list[Any] = []
+        outcomes: list[Any] = []
         for raw in self.raw:
             try:
                 value = table.row(self._shape, raw)["c"]
-                found.append((type(value), repr(value)))
+                outcomes.append((type(value), repr(value)))
             except RowError as error:
-                found.append(("refused", str(error)))
-        return found
+                outcomes.append(("refused", str(error)))
+        return outcomes
 
     def keys(self, column: str) -> list[Any]:
         """The key's bytes of each row, with this column as the key."""
         spec = EntitySpec("erp", "thing", "t", ("c",), (FieldSpec("c", (column,)),))
         entity = entity_type(spec, self._described)
         executor = RowEncoder(make_plan(spec, entity, self._shape), "acme", 1, 2, 1)
-        found: list[Any] = []
+        keys: list[Any] = []
         for raw in self.raw:
             try:
-                found += executor.keys([raw])
+                keys += executor.keys([raw])
             except RowError as error:
-                found.append(("refused", str(error)))
-        return found
+                keys.append(("refused", str(error)))
+        return keys
 
 
 def locked(system: System, count: int) -> tuple[Shape, list[Any]]:
     """The rows as an effect's guard sees them."""
     engine = make_engine(system)
     tables = TableShapes(system.tables, JOURNALED_SQLITE)
-    found = []
+    problems = []
     with (
         engine.connect().execution_options(**{BEGIN: "BEGIN IMMEDIATE"}) as connection,
         connection.begin(),
@@ -111,10 +111,10 @@ def locked(system: System, count: int) -> tuple[Shape, list[Any]]:
         for number in range(count):
             effect = Effect("bot:1", "", "", {}, "t", {"id": number})
             shape, raw = current_row(connection, JOURNALED_SQLITE, tables, effect, lock=True)
-            found.append(raw)
+            problems.append(raw)
     engine.dispose()
     assert shape is not None
-    return shape, found
+    return shape, problems
 
 
 async def test_whatever_is_stored_has_one_form_whoever_reads_it(legacy: Legacy) -> None:
@@ -132,25 +132,25 @@ async def test_whatever_is_stored_has_one_form_whoever_reads_it(legacy: Legacy) 
     changes = (await source.read(10 * ROWS, 0)).changes
     await source.close()
     latest = {change.new[0]: change for change in changes}
-    told = [latest[number].new for number in range(ROWS)]
+    captured_rows = [latest[number].new for number in range(ROWS)]
     described = (await connector.describe(system))["t"]
     snapshot = await connector.snapshot(system)
     chunk = await snapshot.chunk("t", None, None, 10 * ROWS)
     await snapshot.close()
     reader = await connector.reader(system)
-    found = await reader.fetch("t", ["id"], [(number,) for number in range(ROWS)])
+    result = await reader.fetch("t", ["id"], [(number,) for number in range(ROWS)])
     await reader.close()
     forms = {
-        "journal": Form(described, changes[0].shape, told),
+        "journal": Form(described, changes[0].shape, captured_rows),
         "snapshot": Form(described, chunk.shape, chunk.rows),
-        "read": Form(described, found.shape, sorted(found.rows, key=lambda row: row[0])),
+        "read": Form(described, result.shape, sorted(result.rows, key=lambda row: row[0])),
         "executor": Form(described, *locked(system, ROWS)),
     }
     stored = legacy.rows("SELECT count(*) FROM t")
     assert stored == [(ROWS,)]
     for name, form in forms.items():
-        shown = [[(type(value), repr(value)) for value in row] for row in form.raw]
-        assert shown == [
+        described_rows = [[(type(value), repr(value)) for value in row] for row in form.raw]
+        assert described_rows == [
             [(type(value), repr(value)) for value in row] for row in forms["journal"].raw
         ], name
     kinds = {column.name: column.type for column in described.columns}

@@ -40,7 +40,7 @@ async def test_without_a_checkpoint_only_what_commits_afterwards_is_told(legacy:
     legacy.run("INSERT INTO t VALUES (1, 'before')")
     source = await opened(legacy.system("t"))
     legacy.run("INSERT INTO t VALUES (2, 'after')")
-    assert [one.new for one in (await source.read(10, 0)).changes] == [(2, "after")]
+    assert [change.new for change in (await source.read(10, 0)).changes] == [(2, "after")]
     await source.close()
 
 
@@ -54,7 +54,7 @@ async def test_an_uncommitted_change_is_not_told_and_a_rolled_back_one_never(
     legacy.run("ROLLBACK", "BEGIN", "INSERT INTO t VALUES (1, 'kept')")
     assert (await source.read(10, 0)).changes == []
     legacy.run("COMMIT")
-    assert [one.new for one in (await source.read(10, 0)).changes] == [(1, "kept")]
+    assert [change.new for change in (await source.read(10, 0)).changes] == [(1, "kept")]
     await source.close()
 
 
@@ -84,7 +84,7 @@ async def test_acknowledged_rows_are_deleted_but_for_the_last_and_only_these(
     assert len(batch.changes) == 7
     await source.ack(batch.checkpoint)
     assert legacy.rows("SELECT seq FROM bridge_journal") == [(7,), (8,), (9,), (10,)]
-    assert [one.new[0] for one in (await source.read(7, 0)).changes] == [7, 8, 9]
+    assert [change.new[0] for change in (await source.read(7, 0)).changes] == [7, 8, 9]
     await source.close()
     assert legacy.rows("SELECT count(*) FROM bridge_journal") == [(4,)]
 
@@ -99,8 +99,8 @@ async def test_wide_rows_end_a_batch_before_its_limit(legacy: Legacy) -> None:
     while batches[-1].changes:
         batches.append(await source.read(2500, 0))
     assert max(len(batch.changes) for batch in batches) < 100
-    told = [change.new[0] for batch in batches for change in batch.changes]
-    assert told == list(range(1, 201))
+    numbers = [change.new[0] for batch in batches for change in batch.changes]
+    assert numbers == list(range(1, 201))
     await source.close()
 
 
@@ -279,7 +279,7 @@ async def test_an_acknowledgement_that_a_power_failure_undid_is_no_lost_history(
     legacy.run("UPDATE bridge_journal_state SET confirmed = 1")
     source = await opened(legacy.system("t"), after)
     legacy.run("INSERT INTO t VALUES (9, 1)")
-    assert [one.new[0] for one in (await source.read(10, 0)).changes] == [9]
+    assert [change.new[0] for change in (await source.read(10, 0)).changes] == [9]
     await source.close()
 
 
@@ -293,8 +293,8 @@ async def test_a_column_added_in_mid_stream_is_missing_until_set_up_renews_the_t
     first = (await source.read(10, 0)).changes[0]
     legacy.run("ALTER TABLE t ADD COLUMN b DEFAULT 7", "UPDATE t SET b = 8", "UPDATE t SET id = 2")
     stale, moved = (await source.read(10, 0)).changes
-    found = await connector.check(system)
-    assert any("older than a column" in one.what for one in found)
+    findings = await connector.check(system)
+    assert any("older than a column" in finding.what for finding in findings)
     await connector.setup(system)
     assert await connector.check(system) == []
     legacy.run("UPDATE t SET b = 9")
@@ -332,7 +332,7 @@ async def test_tables_that_are_no_longer_configured_are_passed_over(legacy: Lega
     legacy.run("INSERT INTO t VALUES (1, 1)", "INSERT INTO u VALUES (5)")
     batch = await source.read(10, 0)
     await source.close()
-    assert [one.shape.table for one in batch.changes] == ["u"]
+    assert [change.shape.table for change in batch.changes] == ["u"]
 
 
 class TestHistory:
@@ -413,8 +413,8 @@ class TestSetUp:
     ) -> None:
         legacy.run(TABLE)
         system = legacy.system("t")
-        shown = connector.setup_sql(system)
-        assert await connector.setup(system) == shown
+        statements = connector.setup_sql(system)
+        assert await connector.setup(system) == statements
         assert connector.setup_sql(system) == []
         assert await connector.check(system) == []
 
@@ -428,7 +428,10 @@ class TestSetUp:
         await connector.setup(legacy.system("t"))
         source = await opened(legacy.system("t", "w"))
         legacy.run("INSERT INTO t VALUES (1, 2)", "INSERT INTO w VALUES (1, 2, 3, 4)")
-        assert [one.new for one in (await source.read(10, 0)).changes] == [(1, 2), (1, 2, 3, 4)]
+        assert [change.new for change in (await source.read(10, 0)).changes] == [
+            (1, 2),
+            (1, 2, 3, 4),
+        ]
         await source.close()
 
     async def test_every_problem_is_found_at_once_with_a_way_out(self, legacy: Legacy) -> None:
@@ -441,14 +444,14 @@ class TestSetUp:
             "CREATE UNIQUE INDEX e_lower ON e (lower(s))",
         )
         uses = (TableUse("nokey"), TableUse("weak", ("a", "b")), TableUse("v", ("id",)), "e", "ee")
-        found = await connector.check(legacy.system(*uses))
-        said = "\n".join(f"{one.what} >> {one.fix}" for one in found)
-        assert "'nokey' has no primary key" in said
-        assert "CREATE UNIQUE INDEX bridge_key_weak ON weak (a, b)" in said
-        assert "'v' is a view" in said
-        assert "did you mean 'e'" in said
-        assert "PRAGMA journal_mode = WAL" in said
-        assert "'e_lower'" in said
+        findings = await connector.check(legacy.system(*uses))
+        problems = "\n".join(f"{finding.what} >> {finding.fix}" for finding in findings)
+        assert "'nokey' has no primary key" in problems
+        assert "CREATE UNIQUE INDEX bridge_key_weak ON weak (a, b)" in problems
+        assert "'v' is a view" in problems
+        assert "did you mean 'e'" in problems
+        assert "PRAGMA journal_mode = WAL" in problems
+        assert "'e_lower'" in problems
         with pytest.raises(ConfigurationError, match="no primary key"):
             connector.setup_sql(legacy.system("nokey"))
 
@@ -536,6 +539,6 @@ async def test_a_command_s_changes_carry_its_id_and_later_ones_do_not(legacy: Le
         "COMMIT",
         "INSERT INTO t VALUES (2, 1)",
     )
-    told = [(one.op, one.causation) for one in (await source.read(10, 0)).changes]
+    causes = [(change.op, change.causation) for change in (await source.read(10, 0)).changes]
     await source.close()
-    assert told == [(CREATE, "bot:1"), (CREATE, None)]
+    assert causes == [(CREATE, "bot:1"), (CREATE, None)]

@@ -107,9 +107,9 @@ async def test_rows_without_a_whole_number_key_are_told_too(legacy: Legacy) -> N
         "REPLACE INTO \"a b\" VALUES ('K', 1, x'01')",
         'DELETE FROM "a b"',
     )
-    told = [change[1:5] for change in (await source.read(10, 0)).changes]
+    seen_changes = [change[1:5] for change in (await source.read(10, 0)).changes]
     await source.close()
-    assert told == [
+    assert seen_changes == [
         (CREATE, None, False, ("k", 1, b"\x00")),
         (UPDATE, ("k", 1, b"\x00"), True, ("K", 1, b"\x01")),
         (DELETE, ("K", 1, b"\x01"), True, None),
@@ -128,9 +128,11 @@ async def test_cascades_of_foreign_keys_are_told(legacy: Legacy) -> None:
     source = await connector.source(system)
     await source.open(None)
     legacy.run("PRAGMA foreign_keys = ON", "DELETE FROM head")
-    told = [(one.shape.table, one.op, one.old) for one in (await source.read(10, 0)).changes]
+    seen_changes = [
+        (change.shape.table, change.op, change.old) for change in (await source.read(10, 0)).changes
+    ]
     await source.close()
-    assert sorted(told) == [
+    assert sorted(seen_changes) == [
         ("head", DELETE, (1,)),
         ("line", DELETE, (10, 1)),
         ("line", DELETE, (11, 1)),
@@ -149,9 +151,9 @@ async def test_a_legacy_trigger_that_changes_the_same_row_is_told_in_order(legac
     source = await connector.source(system)
     await source.open(None)
     legacy.run("UPDATE t SET a = 5")
-    told = [(one.old, one.new) for one in (await source.read(10, 0)).changes]
+    seen_changes = [(change.old, change.new) for change in (await source.read(10, 0)).changes]
     await source.close()
-    assert told == [((1, 0, 0), (1, 5, 0)), ((1, 5, 0), (1, 5, 6))]
+    assert seen_changes == [((1, 0, 0), (1, 5, 0)), ((1, 5, 0), (1, 5, 6))]
 
 
 async def test_a_legacy_trigger_that_is_newer_than_ours_is_found_and_set_up_mends_it(

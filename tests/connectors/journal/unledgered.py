@@ -32,9 +32,9 @@ class UnledgeredWriter:
     async def prepare(self) -> None: ...
 
     async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
-        return [self._one(effect) for effect in effects]
+        return [self._execute_one(effect) for effect in effects]
 
-    def _one(self, effect: Effect) -> Done | Exception:
+    def _execute_one(self, effect: Effect) -> Done | Exception:
         with self._engine.begin() as connection:
             try:
                 return execute_effect(connection, self._dialect, self._tables, effect)
@@ -45,8 +45,8 @@ class UnledgeredWriter:
         if not effect.probe:
             raise Unsupported(f"command {effect.command_id!r} declares no probe")
         with self._engine.begin() as connection:
-            found: Any = connection.execute(sa.text(effect.probe), effect.parameters).scalar()
-        return Done(1) if found else None
+            value: Any = connection.execute(sa.text(effect.probe), effect.parameters).scalar()
+        return Done(1) if value else None
 
     async def close(self) -> None:
         self._engine.dispose()

@@ -18,7 +18,7 @@ from connectors.sql.write import ledger
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class ReportedVisibility:
     """What a statement has seen, as the database says it."""
 
     value: Any
@@ -31,7 +31,7 @@ class Text:
 
 
 @dataclass(slots=True)
-class Place:
+class SqlDatabase:
     """A database, its dialect, and a connection of the legacy program."""
 
     name: str
@@ -44,15 +44,15 @@ class Place:
             self.db.execute(statement)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        found: list[tuple[Any, ...]] = self.db.execute(query).fetchall()
-        return found
+        rows: list[tuple[Any, ...]] = self.db.execute(query).fetchall()
+        return rows
 
     def system(self, *tables: str | TableUse, connections: int = 2) -> System:
         uses = tuple(TableUse(table) if isinstance(table, str) else table for table in tables)
         return System("acme", "erp", self.url, self.name, None, uses, connections)
 
     def seeing(self, expression: str) -> SqlDialect:
-        return replace(self.dialect, seen=VisibilityQuery(expression, Text))
+        return replace(self.dialect, seen=VisibilityQuery(expression, ReportedVisibility))
 
     def make_ledger(self) -> None:
         engine = make_engine(self.system())
@@ -61,21 +61,21 @@ class Place:
 
 
 @pytest.fixture
-def lite(tmp_path: Path) -> Iterator[Place]:
+def lite(tmp_path: Path) -> Iterator[SqlDatabase]:
     path = tmp_path / "erp.db"
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("PRAGMA journal_mode = WAL")
-    yield Place("sqlite", f"sqlite:///{path}", SQLITE, db)
+    yield SqlDatabase("sqlite", f"sqlite:///{path}", SQLITE, db)
     db.close()
 
 
 @pytest.fixture
-def server(database: str) -> Iterator[Place]:
+def server(database: str) -> Iterator[SqlDatabase]:
     with psycopg.connect(database, autocommit=True) as db:
-        yield Place("postgres", database, POSTGRESQL, db)
+        yield SqlDatabase("postgres", database, POSTGRESQL, db)
 
 
 @pytest.fixture(params=["lite", "server"])
-def place(request: pytest.FixtureRequest) -> Place:
-    found: Place = request.getfixturevalue(request.param)
-    return found
+def erp_database(request: pytest.FixtureRequest) -> SqlDatabase:
+    erp_database: SqlDatabase = request.getfixturevalue(request.param)
+    return erp_database

@@ -10,7 +10,7 @@ from bridge.connector import Done, Effect, Rows, Shape
 from bridge.model.errors import Rejected, RetryLater
 from connectors.sql.read.reader import SqlReader
 from connectors.sql.write.writer import SqlWriter
-from tests.connectors.sql.conftest import Place
+from tests.connectors.sql.conftest import SqlDatabase
 
 TABLE = "CREATE TABLE stock (id integer PRIMARY KEY, qty integer, note varchar(40))"
 ROW = "INSERT INTO stock VALUES (1, 100, 'x'), (2, 5, 'y')"
@@ -34,47 +34,49 @@ def first(rows: Rows) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("how", ALTERED)
-async def test_reads_go_on_over_every_change_of_the_table(place: Place, how: str) -> None:
-    place.run(TABLE, ROW)
-    reader = SqlReader(place.system("stock", connections=1), place.dialect)
+async def test_reads_go_on_over_every_change_of_the_table(
+    erp_database: SqlDatabase, how: str
+) -> None:
+    erp_database.run(TABLE, ROW)
+    reader = SqlReader(erp_database.system("stock", connections=1), erp_database.dialect)
     for _ in range(OFTEN):
         before = await reader.fetch("stock", ["id"], [(1,)])
     statement, expected = ALTERED[how]
-    place.run(statement)
+    erp_database.run(statement)
     for _ in range(OFTEN):
         after = await reader.fetch("stock", ["id"], [(1,)])
     await reader.close()
-    names = [column["name"] for column in columns_of(place)]
+    names = [column["name"] for column in columns_of(erp_database)]
     assert list(first(after)) == names
     assert first(after).items() >= {"id": 1, **expected}.items()
     assert after.shape is not before.shape
 
 
-def columns_of(place: Place) -> list[dict[str, Any]]:
+def columns_of(erp_database: SqlDatabase) -> list[dict[str, Any]]:
     import sqlalchemy as sa
 
     from connectors.sql.engine import make_engine
 
-    engine = make_engine(place.system("stock"))
+    engine = make_engine(erp_database.system("stock"))
     try:
         return [dict(column) for column in sa.inspect(engine).get_columns("stock")]
     finally:
         engine.dispose()
 
 
-async def test_a_column_that_was_added_can_be_asked_for_at_once(place: Place) -> None:
+async def test_a_column_that_was_added_can_be_asked_for_at_once(erp_database: SqlDatabase) -> None:
     """By what the reader knew of the table there is none."""
-    place.run(TABLE, ROW)
-    reader = SqlReader(place.system("stock"), place.dialect)
+    erp_database.run(TABLE, ROW)
+    reader = SqlReader(erp_database.system("stock"), erp_database.dialect)
     await reader.fetch("stock", ["id"], [(1,)])
-    place.run("ALTER TABLE stock ADD COLUMN place varchar(9) DEFAULT 'a1'")
-    found = await reader.fetch("stock", ["place"], [("a1",)])
+    erp_database.run("ALTER TABLE stock ADD COLUMN place varchar(9) DEFAULT 'a1'")
+    result = await reader.fetch("stock", ["place"], [("a1",)])
     await reader.close()
-    assert len(found.rows) == 2
+    assert len(result.rows) == 2
 
 
 @pytest.mark.parametrize("how", RETYPED)
-async def test_columns_of_another_type_are_another_shape(server: Place, how: str) -> None:
+async def test_columns_of_another_type_are_another_shape(server: SqlDatabase, how: str) -> None:
     """Their names are what they were."""
     server.run(TABLE, ROW)
     reader = SqlReader(server.system("stock", connections=1), server.dialect)
@@ -93,7 +95,7 @@ async def test_columns_of_another_type_are_another_shape(server: Place, how: str
     assert after.shape.columns[at] != before.shape.columns[at]
 
 
-async def test_a_table_of_sqlite_that_is_made_again_is_another_shape(lite: Place) -> None:
+async def test_a_table_of_sqlite_that_is_made_again_is_another_shape(lite: SqlDatabase) -> None:
     """SQLite's results don't tell types, and migrations replace tables."""
     lite.run(TABLE, ROW)
     reader = SqlReader(lite.system("stock"), lite.dialect)
@@ -114,19 +116,21 @@ async def test_a_table_of_sqlite_that_is_made_again_is_another_shape(lite: Place
 
 
 @pytest.mark.parametrize("how", ALTERED)
-async def test_commands_go_on_over_every_change_of_the_columns(place: Place, how: str) -> None:
-    await commands_go_on(place, ALTERED[how][0])
+async def test_commands_go_on_over_every_change_of_the_columns(
+    erp_database: SqlDatabase, how: str
+) -> None:
+    await commands_go_on(erp_database, ALTERED[how][0])
 
 
 @pytest.mark.parametrize("how", RETYPED)
-async def test_commands_go_on_over_every_change_of_the_types(server: Place, how: str) -> None:
+async def test_commands_go_on_over_every_change_of_the_types(server: SqlDatabase, how: str) -> None:
     await commands_go_on(server, RETYPED[how][0])
 
 
-async def commands_go_on(place: Place, statement: str) -> None:
-    place.run(TABLE, ROW)
-    place.make_ledger()
-    writer = SqlWriter(place.system("stock"), place.dialect)
+async def commands_go_on(erp_database: SqlDatabase, statement: str) -> None:
+    erp_database.run(TABLE, ROW)
+    erp_database.make_ledger()
+    writer = SqlWriter(erp_database.system("stock"), erp_database.dialect)
     await writer.prepare()
     seen: list[tuple[Shape | None, Any]] = []
 
@@ -143,7 +147,7 @@ async def commands_go_on(place: Place, statement: str) -> None:
 
     for number in range(OFTEN):
         assert isinstance((await writer.execute([effect(number)]))[0], Done)
-    place.run(statement)
+    erp_database.run(statement)
     for number in range(OFTEN, 2 * OFTEN):
         [done] = await writer.execute([effect(number)])
         assert isinstance(done, Done), done
@@ -151,24 +155,28 @@ async def commands_go_on(place: Place, statement: str) -> None:
     shape, row = seen[-1]
     assert shape is not None
     assert shape is not seen[0][0]
-    assert [column.name for column in shape.columns] == [one["name"] for one in columns_of(place)]
+    assert [column.name for column in shape.columns] == [
+        column["name"] for column in columns_of(erp_database)
+    ]
     assert len(row) == len(shape.columns)
 
 
 @pytest.mark.parametrize("column", ["50% off", "100%%", "a:b", "%s", "%(x)s", 'q"q', "x y"])
-async def test_names_of_any_characters_are_read_and_written(place: Place, column: str) -> None:
+async def test_names_of_any_characters_are_read_and_written(
+    erp_database: SqlDatabase, column: str
+) -> None:
     quoted = '"' + column.replace('"', '""') + '"'
     table = "t%"
-    place.run(
+    erp_database.run(
         f'CREATE TABLE "{table}" ({quoted} integer PRIMARY KEY, n integer)',
         f'INSERT INTO "{table}" VALUES (1, 10), (2, 20)',
     )
-    place.make_ledger()
-    reader = SqlReader(place.system(table), place.dialect)
-    found = await reader.fetch(table, [column], [(2,)])
+    erp_database.make_ledger()
+    reader = SqlReader(erp_database.system(table), erp_database.dialect)
+    result = await reader.fetch(table, [column], [(2,)])
     await reader.close()
-    assert first(found) == {column: 2, "n": 20}
-    writer = SqlWriter(place.system(table), place.dialect)
+    assert first(result) == {column: 2, "n": 20}
+    writer = SqlWriter(erp_database.system(table), erp_database.dialect)
     await writer.prepare()
     rows: list[Any] = []
     [done] = await writer.execute([
@@ -188,7 +196,7 @@ async def test_names_of_any_characters_are_read_and_written(place: Place, column
     assert done.after == (2, 7)
 
 
-async def test_reads_and_commands_leave_tables_that_inherit_alone(server: Place) -> None:
+async def test_reads_and_commands_leave_tables_that_inherit_alone(server: SqlDatabase) -> None:
     """Their rows are never captured: events and reads would disagree."""
     from connectors.postgres.dialect import POSTGRES
 
@@ -230,16 +238,16 @@ async def test_reads_and_commands_leave_tables_that_inherit_alone(server: Place)
 
 
 async def test_a_result_that_the_catalogue_does_not_know_yet_is_asked_for_later(
-    place: Place,
+    erp_database: SqlDatabase,
 ) -> None:
     """The table was changed between the two: the next read finds them agreed."""
-    place.run(TABLE, ROW)
-    reader = SqlReader(place.system("stock"), place.dialect)
+    erp_database.run(TABLE, ROW)
+    reader = SqlReader(erp_database.system("stock"), erp_database.dialect)
     await reader.fetch("stock", ["id"], [(1,)])
     read = reader._tables._read
     reader._tables._read = lambda *_: before
     before = (await reader.fetch("stock", ["id"], [(1,)])).shape
-    place.run("ALTER TABLE stock ADD COLUMN place varchar(9)")
+    erp_database.run("ALTER TABLE stock ADD COLUMN place varchar(9)")
     with pytest.raises(RetryLater, match="it is being changed"):
         await reader.fetch("stock", ["id"], [(1,)])
     reader._tables._read = read

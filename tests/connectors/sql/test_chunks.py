@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from bridge.connector import Chunk
 from connectors.sql.read.snapshot import SqlSnapshot
-from tests.connectors.sql.conftest import Place
+from tests.connectors.sql.conftest import SqlDatabase
 
 
 async def walk(snapshot: SqlSnapshot, limit: int) -> list[Any]:
@@ -22,7 +22,7 @@ async def walk(snapshot: SqlSnapshot, limit: int) -> list[Any]:
             return rows
 
 
-async def test_chunks_follow_the_index_of_the_key_and_not_the_table(lite: Place) -> None:
+async def test_chunks_follow_the_index_of_the_key_and_not_the_table(lite: SqlDatabase) -> None:
     """A sort of the whole table for each chunk is quadratic."""
     lite.run("CREATE TABLE t (a integer, n integer, b integer, PRIMARY KEY (b, a))")
     for number in range(30):
@@ -43,7 +43,7 @@ async def test_chunks_follow_the_index_of_the_key_and_not_the_table(lite: Place)
     assert not any("TEMP B-TREE" in line[3] for line in plan), plan
 
 
-async def test_a_snapshot_that_an_earlier_release_began_goes_on(lite: Place) -> None:
+async def test_a_snapshot_that_an_earlier_release_began_goes_on(lite: SqlDatabase) -> None:
     """It took the key's columns in the table's order, and wrote their values without names."""
     lite.run("CREATE TABLE t (a integer, n integer, b integer, PRIMARY KEY (b, a))")
     for number in range(9):
@@ -65,7 +65,7 @@ async def test_a_snapshot_that_an_earlier_release_began_goes_on(lite: Place) -> 
 
 
 async def test_a_key_column_that_is_renamed_between_two_chunks_begins_the_table_again(
-    lite: Place,
+    lite: SqlDatabase,
 ) -> None:
     lite.run("CREATE TABLE t (a integer PRIMARY KEY, n integer)")
     for number in range(5):

@@ -15,7 +15,7 @@ from connectors.sql.postgres.session_settings import READ_SETTINGS
 from connectors.sql.read.reader import SqlReader
 from connectors.sql.write.writer import SqlWriter
 
-from .conftest import Place
+from .conftest import SqlDatabase
 
 #: A legacy database of its country: its programs write and read days before months.
 SETTINGS = {
@@ -55,21 +55,23 @@ RETURNING = (
 )
 
 
-def change(number: int, told: str, statement: str = SET) -> Effect:
+def change(number: int, tier: str, statement: str = SET) -> Effect:
     return Effect(
-        f"bot:{number}", told, statement, {"told": told, "key": number}, "visit", {"id": number}
+        f"bot:{number}", tier, statement, {"told": tier, "key": number}, "visit", {"id": number}
     )
 
 
-async def carried_out(place: Place, effects: Sequence[Effect]) -> list[Done | Exception]:
-    writer = SqlWriter(place.system("visit"), POSTGRES)
+async def carried_out(
+    erp_database: SqlDatabase, effects: Sequence[Effect]
+) -> list[Done | Exception]:
+    writer = SqlWriter(erp_database.system("visit"), POSTGRES)
     outcomes = await writer.execute(effects)
     await writer.close()
     return outcomes
 
 
 @pytest.fixture
-def abroad(server: Place) -> Place:
+def abroad(server: SqlDatabase) -> SqlDatabase:
     [(name,)] = server.rows("SELECT current_database()")
     server.run(TABLES)
     server.run(
@@ -79,7 +81,7 @@ def abroad(server: Place) -> Place:
     return server
 
 
-async def test_a_trigger_reads_dates_as_its_own_programs_write_them(abroad: Place) -> None:
+async def test_a_trigger_reads_dates_as_its_own_programs_write_them(abroad: SqlDatabase) -> None:
     refused, *outcomes = await carried_out(
         abroad, [change(3, "12/31/2026"), change(1, "31/12/2026"), change(2, "03/04/2026")]
     )
@@ -94,14 +96,14 @@ async def test_a_trigger_reads_dates_as_its_own_programs_write_them(abroad: Plac
     ]
 
 
-async def test_what_is_deferred_to_the_commit_runs_under_them_too(abroad: Place) -> None:
+async def test_what_is_deferred_to_the_commit_runs_under_them_too(abroad: SqlDatabase) -> None:
     abroad.run(LATE)
     [outcome] = await carried_out(abroad, [change(1, "31/12/2026")])
     assert isinstance(outcome, Done)
     assert abroad.rows("SELECT * FROM late") == [("Asia/Tokyo", "31/12/2026")]
 
 
-async def test_what_it_returns_and_its_row_have_the_form_of_every_read(abroad: Place) -> None:
+async def test_what_it_returns_and_its_row_have_the_form_of_every_read(abroad: SqlDatabase) -> None:
     [outcome] = await carried_out(abroad, [change(1, "31/12/2026", SET + RETURNING)])
     assert isinstance(outcome, Done)
     assert outcome.result is not None
@@ -124,14 +126,14 @@ async def test_what_it_returns_and_its_row_have_the_form_of_every_read(abroad: P
     # What the statement itself makes text of is the login's.
     assert written == "31/01/2026 19:00:00.5 JST"
     reader = SqlReader(abroad.system("visit"), POSTGRES)
-    found = await reader.fetch("visit", ["id"], [(1,)])
+    result = await reader.fetch("visit", ["id"], [(1,)])
     await reader.close()
-    assert outcome.after == found.rows[0]
+    assert outcome.after == result.rows[0]
     assert outcome.shape is not None
-    assert outcome.shape.columns == found.shape.columns
+    assert outcome.shape.columns == result.shape.columns
 
 
-async def test_a_statement_may_return_many_values(abroad: Place) -> None:
+async def test_a_statement_may_return_many_values(abroad: SqlDatabase) -> None:
     abroad.run(
         "INSERT INTO visit (id, told) SELECT n, '01/02/2026' FROM generate_series(4, 2000) n"
     )
@@ -151,7 +153,9 @@ async def test_a_statement_may_return_many_values(abroad: Place) -> None:
     "returning",
     ["ROW(id, day) AS pair", "'=r/postgres'::aclitem AS right", "pg_sleep(0) AS nothing"],
 )
-async def test_what_has_no_binary_form_is_returned_as_text(abroad: Place, returning: str) -> None:
+async def test_what_has_no_binary_form_is_returned_as_text(
+    abroad: SqlDatabase, returning: str
+) -> None:
     [outcome] = await carried_out(
         abroad, [change(1, "31/12/2026", f"{SET} RETURNING 1.50 AS n, {returning}")]
     )
@@ -163,7 +167,7 @@ async def test_what_has_no_binary_form_is_returned_as_text(abroad: Place, return
 
 
 async def test_rows_of_every_table_of_a_batch_have_that_form_also_with_a_new_column(
-    abroad: Place,
+    abroad: SqlDatabase,
 ) -> None:
     abroad.run("CREATE TABLE plain (id int PRIMARY KEY, note text)", "INSERT INTO plain VALUES (1)")
     statement = "UPDATE plain SET note = current_setting('timezone') WHERE id = :key"
@@ -185,16 +189,16 @@ async def test_rows_of_every_table_of_a_batch_have_that_form_also_with_a_new_col
 
 @pytest.mark.parametrize("replication", [True, False])
 async def test_every_session_that_reads_has_the_same_settings(
-    abroad: Place, replication: bool
+    abroad: SqlDatabase, replication: bool
 ) -> None:
-    asked = ", ".join(f"current_setting('{name}')" for name in READ_SETTINGS)
+    settings = ", ".join(f"current_setting('{name}')" for name in READ_SETTINGS)
     system = abroad.system("visit")
     engine = make_engine(system)
     with engine.connect() as connection:
-        [read] = connection.exec_driver_sql(f"SELECT {asked}").all()
+        [read] = connection.exec_driver_sql(f"SELECT {settings}").all()
     engine.dispose()
     link = await CopyConnection.open(system, "test", replication=replication)
-    [streamed] = await link.rows(f"SELECT {asked}")
+    [streamed] = await link.rows(f"SELECT {settings}")
     await link.close()
     assert tuple(read) == streamed == tuple(READ_SETTINGS.values())
     assert set(SETTINGS) == set(READ_SETTINGS)

@@ -13,7 +13,7 @@ from bridge.connector import Done, Effect
 from bridge.model.types import FieldType
 from connectors.sql.write.writer import SqlWriter
 
-from .conftest import Place
+from .conftest import SqlDatabase
 
 INTEGER, STRING, JSON = FieldType("integer"), FieldType("string"), FieldType("json")
 DECIMAL, DOUBLE = FieldType("decimal", 9, 2), FieldType("double")
@@ -21,7 +21,7 @@ NUMBERS = {"a": INTEGER, "b": INTEGER}
 
 
 @pytest.fixture
-def typed(server: Place) -> Place:
+def typed(server: SqlDatabase) -> SqlDatabase:
     server.run(
         "CREATE TYPE mood AS ENUM ('ok', 'sad')",
         "CREATE TABLE t (id int PRIMARY KEY, small int2, big int8, note varchar(40), m mood,"
@@ -36,31 +36,31 @@ def typed(server: Place) -> Place:
 Case = tuple[str, Mapping[str, FieldType], Mapping[str, Any]]
 
 
-async def run(place: Place, cases: Iterable[Case]) -> list[Any]:
+async def run(erp_database: SqlDatabase, cases: Iterable[Case]) -> list[Any]:
     """What each statement returned, by one writer, each twice: the second time it is known."""
-    writer = SqlWriter(place.system("t"), place.dialect)
+    writer = SqlWriter(erp_database.system("t"), erp_database.dialect)
     effects = [
         Effect(
             f"bot:{at}",
             "d",
             statement,
-            {"id": "bot:1", "key": 1, **given},
+            {"id": "bot:1", "key": 1, **arguments},
             "t",
             {"id": 1},
             types=types,
         )
-        for at, (statement, types, given) in enumerate(case for case in cases for _ in range(2))
+        for at, (statement, types, arguments) in enumerate(case for case in cases for _ in range(2))
     ]
     outcomes = await writer.execute(effects)
     await writer.close()
-    found = [
+    results = [
         list(json.loads(outcome.result or "[{}]")[0].values())
         if isinstance(outcome, Done)
         else str(outcome).partition(": ")[2]
         for outcome in outcomes
     ]
-    assert found[::2] == found[1::2]
-    return found[::2]
+    assert results[::2] == results[1::2]
+    return results[::2]
 
 
 EXPRESSIONS: list[tuple[str, Mapping[str, FieldType], Mapping[str, Any], Any]] = [
@@ -90,18 +90,20 @@ EXPRESSIONS: list[tuple[str, Mapping[str, FieldType], Mapping[str, Any], Any]] =
 ]
 
 
-async def test_a_parameter_has_its_declared_type(typed: Place) -> None:
+async def test_a_parameter_has_its_declared_type(typed: SqlDatabase) -> None:
     cases = [
         (f"UPDATE t SET big = big WHERE id = :key RETURNING {expression}", types, values)
         for expression, types, values, _ in EXPRESSIONS
     ]
-    found = await run(typed, cases)
-    shown = zip((expression for expression, *_ in EXPRESSIONS), found, strict=True)
-    assert list(shown) == [(expression, [wanted]) for expression, _, _, wanted in EXPRESSIONS]
+    results = await run(typed, cases)
+    by_expression = zip((expression for expression, *_ in EXPRESSIONS), results, strict=True)
+    assert list(by_expression) == [
+        (expression, [wanted]) for expression, _, _, wanted in EXPRESSIONS
+    ]
 
 
 async def test_a_refusal_names_the_reason_that_is_no_matter_of_types_and_the_rest_goes_on(
-    typed: Place,
+    typed: SqlDatabase,
 ) -> None:
     small = "UPDATE t SET small = :a WHERE id = :key RETURNING small"
     nothing = "UPDATE t SET big = nothing(:a) WHERE id = :key"
@@ -123,7 +125,7 @@ async def test_a_refusal_names_the_reason_that_is_no_matter_of_types_and_the_res
     ]
 
 
-async def test_sqlite_binds_what_it_is_given(lite: Place) -> None:
+async def test_sqlite_binds_what_it_is_given(lite: SqlDatabase) -> None:
     lite.run("CREATE TABLE t (id INTEGER PRIMARY KEY, note TEXT)", "INSERT INTO t VALUES (1, 'n')")
     lite.make_ledger()
     statement = "UPDATE t SET note = 'x' || :s WHERE id = :key RETURNING :a * :b, note"

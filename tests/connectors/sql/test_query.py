@@ -19,7 +19,7 @@ from connectors.sql.read.reader import SqlReader
 from connectors.sql.read.snapshot import SqlSnapshot
 from connectors.sql.sqlite.dialect import SQLITE
 
-from .conftest import Place
+from .conftest import SqlDatabase
 
 FORMS = [
     SQLITE,
@@ -29,34 +29,36 @@ FORMS = [
 ]
 
 
-def filled(place: Place) -> list[tuple[Any, ...]]:
-    place.run("CREATE TABLE t (a, b, c, PRIMARY KEY (a, b))")
+def filled(erp_database: SqlDatabase) -> list[tuple[Any, ...]]:
+    erp_database.run("CREATE TABLE t (a, b, c, PRIMARY KEY (a, b))")
     keys = [None, -1, 2, 10**18, 0.5, "", "A", "a", "\u00e9", b"", b"\x00"]
     for number, (a, b) in enumerate(itertools.product(keys[1:], keys[1:])):
-        place.db.execute("INSERT INTO t VALUES (?, ?, ?)", (a, b, number))
-    place.db.execute("INSERT INTO t VALUES (NULL, 1, 1)")
-    return place.rows("SELECT * FROM t ORDER BY a, b")
+        erp_database.db.execute("INSERT INTO t VALUES (?, ?, ?)", (a, b, number))
+    erp_database.db.execute("INSERT INTO t VALUES (NULL, 1, 1)")
+    return erp_database.rows("SELECT * FROM t ORDER BY a, b")
 
 
 @pytest.mark.parametrize("dialect", FORMS)
-async def test_lookups_by_two_columns_find_the_same_rows(lite: Place, dialect: SqlDialect) -> None:
+async def test_lookups_by_two_columns_find_the_same_rows(
+    lite: SqlDatabase, dialect: SqlDialect
+) -> None:
     rows = filled(lite)
     reader = SqlReader(lite.system("t"), dialect)
     keys = [(row[0], row[1]) for row in rows[1:20:3]]
     if dialect.lookup == "in":
-        found = (await reader.fetch("t", ["a"], [(key[0],) for key in keys])).rows
+        rows = (await reader.fetch("t", ["a"], [(key[0],) for key in keys])).rows
         wanted = [row for row in rows if row[0] in {key[0] for key in keys}]
     else:
-        found = (await reader.fetch("t", ["a", "b"], keys)).rows
+        rows = (await reader.fetch("t", ["a", "b"], keys)).rows
         wanted = rows[1:20:3]
     await reader.close()
-    assert sorted(found, key=repr) == sorted(wanted, key=repr)
+    assert sorted(rows, key=repr) == sorted(wanted, key=repr)
 
 
 @pytest.mark.parametrize("dialect", FORMS)
 @pytest.mark.parametrize("limit", [1, 7, 1000])
 async def test_chunks_walk_keys_of_every_kind_in_order(
-    lite: Place, dialect: SqlDialect, limit: int
+    lite: SqlDatabase, dialect: SqlDialect, limit: int
 ) -> None:
     """SQLite's keys may be of several types, and null."""
     rows = filled(lite)

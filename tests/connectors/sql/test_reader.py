@@ -10,23 +10,25 @@ from bridge.connector import TableUse
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from connectors.sql.read.reader import SqlReader
 
-from .conftest import Place
+from .conftest import SqlDatabase
 
 ORDERS = "CREATE TABLE orders (no varchar(10) PRIMARY KEY, customer integer, total numeric(15,2))"
 LINES = "CREATE TABLE lines (no varchar(10), pos integer, qty integer, PRIMARY KEY (no, pos))"
 
 
-def filled(place: Place) -> None:
-    place.run(ORDERS, LINES)
+def filled(erp_database: SqlDatabase) -> None:
+    erp_database.run(ORDERS, LINES)
     for number in range(20):
-        place.run(f"INSERT INTO orders VALUES ('{number:010}', {number % 3}, {number}.25)")
+        erp_database.run(f"INSERT INTO orders VALUES ('{number:010}', {number % 3}, {number}.25)")
         for pos in range(3):
-            place.run(f"INSERT INTO lines VALUES ('{number:010}', {pos}, {number * pos})")
+            erp_database.run(f"INSERT INTO lines VALUES ('{number:010}', {pos}, {number * pos})")
 
 
-async def test_many_keys_are_one_query_and_give_what_single_ones_give(place: Place) -> None:
-    filled(place)
-    reader = SqlReader(place.system("orders", "lines"), place.dialect)
+async def test_many_keys_are_one_query_and_give_what_single_ones_give(
+    erp_database: SqlDatabase,
+) -> None:
+    filled(erp_database)
+    reader = SqlReader(erp_database.system("orders", "lines"), erp_database.dialect)
     cases: list[tuple[str, list[str], list[tuple[Any, ...]]]] = [
         ("orders", ["no"], [(f"{number:010}",) for number in (3, 1, 99, 7)]),
         ("orders", ["customer"], [(0,), (2,)]),
@@ -42,19 +44,19 @@ async def test_many_keys_are_one_query_and_give_what_single_ones_give(place: Pla
     await reader.close()
 
 
-async def test_without_columns_all_rows_come_up_to_the_limit(place: Place) -> None:
-    filled(place)
-    reader = SqlReader(place.system("lines"), place.dialect)
+async def test_without_columns_all_rows_come_up_to_the_limit(erp_database: SqlDatabase) -> None:
+    filled(erp_database)
+    reader = SqlReader(erp_database.system("lines"), erp_database.dialect)
     assert len((await reader.fetch("lines", [], [])).rows) == 60
     assert len((await reader.fetch("lines", [], [], limit=7)).rows) == 7
     assert len((await reader.fetch("lines", ["pos"], [(1,)], limit=5)).rows) == 5
     await reader.close()
 
 
-async def test_a_key_with_a_null_equals_nothing(place: Place) -> None:
-    filled(place)
-    place.run("INSERT INTO orders VALUES ('x', NULL, NULL)")
-    reader = SqlReader(place.system("orders"), place.dialect)
+async def test_a_key_with_a_null_equals_nothing(erp_database: SqlDatabase) -> None:
+    filled(erp_database)
+    erp_database.run("INSERT INTO orders VALUES ('x', NULL, NULL)")
+    reader = SqlReader(erp_database.system("orders"), erp_database.dialect)
     assert (await reader.fetch("orders", ["customer"], [(None,)])).rows == []
     assert len((await reader.fetch("orders", ["customer"], [(None,), (1,)])).rows) == 7
     assert (await reader.fetch("orders", ["customer"], [])).rows == []
@@ -62,29 +64,31 @@ async def test_a_key_with_a_null_equals_nothing(place: Place) -> None:
 
 
 async def test_what_was_seen_is_told_by_the_same_statement_even_when_no_row_is_found(
-    place: Place,
+    erp_database: SqlDatabase,
 ) -> None:
-    filled(place)
-    reader = SqlReader(place.system("lines"), place.seeing("(SELECT count(*) FROM lines)"))
+    filled(erp_database)
+    reader = SqlReader(
+        erp_database.system("lines"), erp_database.seeing("(SELECT count(*) FROM lines)")
+    )
     for columns, keys, expected in (
         (["no"], [("none",)], 0),
         (["no"], [("0000000001",)], 3),
         ([], [], 60),
     ):
-        found = await reader.fetch("lines", columns, keys)
-        assert len(found.rows) == expected
-        assert found.visibility is not None
-        assert getattr(found.visibility, "value", None) == 60
-        assert all(len(row) == len(found.shape.columns) for row in found.rows)
+        result = await reader.fetch("lines", columns, keys)
+        assert len(result.rows) == expected
+        assert result.visibility is not None
+        assert getattr(result.visibility, "value", None) == 60
+        assert all(len(row) == len(result.shape.columns) for row in result.rows)
     await reader.close()
-    plain = SqlReader(place.system("lines"), place.dialect)
+    plain = SqlReader(erp_database.system("lines"), erp_database.dialect)
     assert (await plain.fetch("lines", [], [])).visibility is None
     await plain.close()
 
 
-async def test_the_most_keys_that_a_query_may_carry_do_fit(place: Place) -> None:
-    filled(place)
-    reader = SqlReader(place.system("lines"), place.dialect)
+async def test_the_most_keys_that_a_query_may_carry_do_fit(erp_database: SqlDatabase) -> None:
+    filled(erp_database)
+    reader = SqlReader(erp_database.system("lines"), erp_database.dialect)
     keys = [(f"{number:010}", 1) for number in range(reader.max_keys)]
     assert len((await reader.fetch("lines", ["no", "pos"], keys)).rows) == 20
     with pytest.raises(Rejected, match="at most"):
@@ -93,11 +97,11 @@ async def test_the_most_keys_that_a_query_may_carry_do_fit(place: Place) -> None
 
 
 async def test_a_key_that_can_t_be_asked_for_is_rejected_and_the_reader_goes_on(
-    place: Place,
+    erp_database: SqlDatabase,
 ) -> None:
-    filled(place)
-    reader = SqlReader(place.system("lines"), place.dialect)
-    bad = 2**70 if place.name == "sqlite" else "no number"
+    filled(erp_database)
+    reader = SqlReader(erp_database.system("lines"), erp_database.dialect)
+    bad = 2**70 if erp_database.name == "sqlite" else "no number"
     with pytest.raises(Rejected) as refused:
         await reader.fetch("lines", ["pos"], [(1,), (bad,)])
     assert refused.value.code == "bad_key"
@@ -109,12 +113,12 @@ async def test_a_key_that_can_t_be_asked_for_is_rejected_and_the_reader_goes_on(
     await reader.close()
 
 
-async def test_a_column_that_is_added_appears_in_the_next_shape(place: Place) -> None:
-    filled(place)
-    reader = SqlReader(place.system("orders"), place.dialect)
+async def test_a_column_that_is_added_appears_in_the_next_shape(erp_database: SqlDatabase) -> None:
+    filled(erp_database)
+    reader = SqlReader(erp_database.system("orders"), erp_database.dialect)
     before = await reader.fetch("orders", ["no"], [("0000000001",)])
     again = await reader.fetch("orders", ["no"], [("0000000001",)])
-    place.run("ALTER TABLE orders ADD COLUMN note varchar(20) DEFAULT 'x'")
+    erp_database.run("ALTER TABLE orders ADD COLUMN note varchar(20) DEFAULT 'x'")
     after = await reader.fetch("orders", ["no"], [("0000000001",)])
     await reader.close()
     assert again.shape is before.shape
@@ -122,7 +126,9 @@ async def test_a_column_that_is_added_appears_in_the_next_shape(place: Place) ->
     assert after.rows[0] == (*before.rows[0], "x")
 
 
-async def test_reads_run_side_by_side_up_to_the_connections_of_the_system(server: Place) -> None:
+async def test_reads_run_side_by_side_up_to_the_connections_of_the_system(
+    server: SqlDatabase,
+) -> None:
     """Each waits until three are there, which reads that follow each other never see."""
     server.run(
         "CREATE TABLE slow (id integer PRIMARY KEY)",
@@ -142,12 +148,12 @@ async def test_reads_run_side_by_side_up_to_the_connections_of_the_system(server
         """,
     )
     reader = SqlReader(server.system("slow", connections=3), server.seeing("meet()"))
-    found = await asyncio.gather(*(reader.fetch("slow", [], []) for _ in range(3)))
+    results = await asyncio.gather(*(reader.fetch("slow", [], []) for _ in range(3)))
     await reader.close()
-    assert [len(one.rows) for one in found] == [1, 1, 1]
+    assert [len(rows.rows) for rows in results] == [1, 1, 1]
 
 
-async def test_blank_padded_keys_are_compared_as_the_column_compares(server: Place) -> None:
+async def test_blank_padded_keys_are_compared_as_the_column_compares(server: SqlDatabase) -> None:
     """An array of `char` would cut keys to one character, and of `text` count the blanks."""
     server.run(
         "CREATE TABLE c (id char(4) PRIMARY KEY, n numeric(6,2))",
@@ -162,7 +168,7 @@ async def test_blank_padded_keys_are_compared_as_the_column_compares(server: Pla
 
 
 async def test_a_server_that_is_away_means_later_and_a_wrong_password_does_not(
-    server: Place,
+    server: SqlDatabase,
 ) -> None:
     away = server.system("t")
     gone = SqlReader(

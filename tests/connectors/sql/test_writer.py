@@ -20,7 +20,7 @@ from bridge.model.errors import (
 )
 from connectors.sql.write.writer import SqlWriter
 
-from .conftest import Place
+from .conftest import SqlDatabase
 
 TABLE = "CREATE TABLE stock (item varchar(10) PRIMARY KEY, qty integer CHECK (qty >= 0), note varchar(40))"
 TAKE = "UPDATE stock SET qty = qty - :amount WHERE item = :key"
@@ -39,14 +39,16 @@ def take(command: str, amount: int = 1, item: str = "a", **more: Any) -> Effect:
 
 
 @pytest.fixture
-def ready(place: Place) -> Place:
-    place.run(TABLE, "INSERT INTO stock VALUES ('a', 100, NULL), ('b', 100, NULL), ('c', 1, NULL)")
-    place.make_ledger()
-    return place
+def ready(erp_database: SqlDatabase) -> SqlDatabase:
+    erp_database.run(
+        TABLE, "INSERT INTO stock VALUES ('a', 100, NULL), ('b', 100, NULL), ('c', 1, NULL)"
+    )
+    erp_database.make_ledger()
+    return erp_database
 
 
-def quantities(place: Place) -> dict[str, int]:
-    return dict(place.rows("SELECT item, qty FROM stock"))
+def quantities(erp_database: SqlDatabase) -> dict[str, int]:
+    return dict(erp_database.rows("SELECT item, qty FROM stock"))
 
 
 def code(outcome: object) -> str:
@@ -54,7 +56,9 @@ def code(outcome: object) -> str:
     return outcome.code
 
 
-async def test_a_command_takes_effect_once_however_often_it_is_asked_for(ready: Place) -> None:
+async def test_a_command_takes_effect_once_however_often_it_is_asked_for(
+    ready: SqlDatabase,
+) -> None:
     writer = SqlWriter(ready.system("stock"), ready.dialect)
     await writer.prepare()
     effect = take("bot:1", 7)
@@ -72,7 +76,7 @@ async def test_a_command_takes_effect_once_however_often_it_is_asked_for(ready: 
     assert quantities(ready)["a"] == 93
 
 
-async def test_the_same_command_twice_in_one_batch_takes_effect_once(ready: Place) -> None:
+async def test_the_same_command_twice_in_one_batch_takes_effect_once(ready: SqlDatabase) -> None:
     writer = SqlWriter(ready.system("stock"), ready.dialect)
     first, second, other = await writer.execute([take("x"), take("x"), take("x", 5)])
     await writer.close()
@@ -83,7 +87,7 @@ async def test_the_same_command_twice_in_one_batch_takes_effect_once(ready: Plac
     assert quantities(ready)["a"] == 99
 
 
-async def test_the_same_id_with_another_content_is_rejected(ready: Place) -> None:
+async def test_the_same_id_with_another_content_is_rejected(ready: SqlDatabase) -> None:
     writer = SqlWriter(ready.system("stock"), ready.dialect)
     await writer.execute([take("x", 1)])
     (outcome,) = await writer.execute([take("x", 2)])
@@ -92,7 +96,9 @@ async def test_the_same_id_with_another_content_is_rejected(ready: Place) -> Non
     assert quantities(ready)["a"] == 99
 
 
-async def test_one_failure_spares_the_rest_of_its_batch_and_leaves_nothing(ready: Place) -> None:
+async def test_one_failure_spares_the_rest_of_its_batch_and_leaves_nothing(
+    ready: SqlDatabase,
+) -> None:
     def refuse(shape: Shape | None, row: Any) -> None:
         raise Rejected("conflict", f"it is {row}")
 
@@ -128,7 +134,7 @@ async def test_one_failure_spares_the_rest_of_its_batch_and_leaves_nothing(ready
     ]
 
 
-async def test_a_failed_command_may_be_tried_again(ready: Place) -> None:
+async def test_a_failed_command_may_be_tried_again(ready: SqlDatabase) -> None:
     writer = SqlWriter(ready.system("stock"), ready.dialect)
     (failed,) = await writer.execute([take("x", 50, "c")])
     ready.run("UPDATE stock SET qty = 60 WHERE item = 'c'")
@@ -139,7 +145,7 @@ async def test_a_failed_command_may_be_tried_again(ready: Place) -> None:
     assert not done.repeated
 
 
-async def test_many_rows_are_affected_only_where_that_is_declared(ready: Place) -> None:
+async def test_many_rows_are_affected_only_where_that_is_declared(ready: SqlDatabase) -> None:
     writer = SqlWriter(ready.system("stock"), ready.dialect)
     everything = "UPDATE stock SET qty = qty - :amount"
     (outcome,) = await writer.execute([take("x", statement=everything, many=True)])
@@ -148,7 +154,7 @@ async def test_many_rows_are_affected_only_where_that_is_declared(ready: Place) 
     assert outcome.rows == 3
 
 
-async def test_a_guard_sees_the_row_or_that_there_is_none(ready: Place) -> None:
+async def test_a_guard_sees_the_row_or_that_there_is_none(ready: SqlDatabase) -> None:
     seen: list[tuple[tuple[str, ...] | None, Any]] = []
 
     def note(shape: Shape | None, row: Any) -> None:
@@ -161,7 +167,7 @@ async def test_a_guard_sees_the_row_or_that_there_is_none(ready: Place) -> None:
     assert seen == [(columns, ("a", 100, None)), (columns, None)]
 
 
-async def test_what_a_statement_returns_is_its_result(ready: Place) -> None:
+async def test_what_a_statement_returns_is_its_result(ready: SqlDatabase) -> None:
     writer = SqlWriter(ready.system("stock"), ready.dialect)
     effect = take("x", statement=TAKE + " RETURNING item, qty")
     (done,) = await writer.execute([effect])
@@ -172,7 +178,7 @@ async def test_what_a_statement_returns_is_its_result(ready: Place) -> None:
     assert done.result == again.result == '[{"item":"a","qty":99}]'
 
 
-async def test_values_are_bound_and_never_become_part_of_the_statement(ready: Place) -> None:
+async def test_values_are_bound_and_never_become_part_of_the_statement(ready: SqlDatabase) -> None:
     writer = SqlWriter(ready.system("stock"), ready.dialect)
     evil = "'; DELETE FROM stock; -- %s :key ?"
     effect = Effect(
@@ -184,17 +190,21 @@ async def test_values_are_bound_and_never_become_part_of_the_statement(ready: Pl
     assert ready.rows("SELECT note FROM stock WHERE item = 'a'") == [(evil,)]
 
 
-async def test_without_a_ledger_the_error_holds_the_statement_that_makes_it(place: Place) -> None:
-    writer = SqlWriter(place.system(), place.dialect)
+async def test_without_a_ledger_the_error_holds_the_statement_that_makes_it(
+    erp_database: SqlDatabase,
+) -> None:
+    writer = SqlWriter(erp_database.system(), erp_database.dialect)
     with pytest.raises(ConfigurationError, match="CREATE TABLE bridge_ledger") as refused:
         await writer.prepare()
     statement = str(refused.value).split("make it with: ")[1]
-    place.run(statement)
+    erp_database.run(statement)
     await writer.prepare()
     await writer.close()
 
 
-async def test_two_executors_that_race_for_the_same_commands_do_them_once(ready: Place) -> None:
+async def test_two_executors_that_race_for_the_same_commands_do_them_once(
+    ready: SqlDatabase,
+) -> None:
     writers = [SqlWriter(ready.system("stock"), ready.dialect) for _ in range(2)]
     effects = [take(f"c{number}", 1, "a") for number in range(10)]
 
@@ -208,7 +218,9 @@ async def test_two_executors_that_race_for_the_same_commands_do_them_once(ready:
     outcomes = await asyncio.gather(*(all_of_them(writer) for writer in writers))
     for writer in writers:
         await writer.close()
-    repeated = [isinstance(one, Done) and one.repeated for some in outcomes for one in some]
+    repeated = [
+        isinstance(outcome, Done) and outcome.repeated for batch in outcomes for outcome in batch
+    ]
     assert (repeated.count(True), repeated.count(False)) == (10, 10)
     assert quantities(ready)["a"] == 90
 
@@ -239,13 +251,13 @@ asyncio.run(main())
 @pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize(("moment", "repeated"), [("before", False), ("after", True)])
 async def test_an_executor_killed_around_its_commit_is_made_up_for_once(
-    ready: Place, moment: str, repeated: bool
+    ready: SqlDatabase, moment: str, repeated: bool
 ) -> None:
     program = await asyncio.create_subprocess_exec(
         sys.executable, "-c", KILLED, ready.url, moment, TAKE, stderr=subprocess.PIPE
     )
-    _, said = await program.communicate()
-    assert program.returncode == -signal.SIGKILL, said.decode()
+    _, output = await program.communicate()
+    assert program.returncode == -signal.SIGKILL, output.decode()
     writer = SqlWriter(ready.system("stock"), ready.dialect)
     (outcome,) = await writer.execute([take("x", 7)])
     await writer.close()
@@ -255,7 +267,7 @@ async def test_an_executor_killed_around_its_commit_is_made_up_for_once(
 
 
 async def test_a_lost_connection_before_the_commit_means_later_and_nothing_happened(
-    server: Place,
+    server: SqlDatabase,
 ) -> None:
     server.run(TABLE, "INSERT INTO stock VALUES ('a', 100, NULL)")
     server.make_ledger()
@@ -294,7 +306,7 @@ class Proxy:
         to_reader, to_writer = await asyncio.open_connection(*self._to)
         cut = asyncio.Event()
 
-        async def there() -> None:
+        async def pump() -> None:
             while data := await reader.read(65536):
                 to_writer.write(data)
                 await to_writer.drain()
@@ -311,23 +323,23 @@ class Proxy:
             writer.close()
 
         self.serving.add(task := asyncio.current_task())
-        await asyncio.gather(there(), back(), return_exceptions=True)
-        for one in (writer, to_writer):
-            one.close()
-            await asyncio.gather(one.wait_closed(), return_exceptions=True)
+        await asyncio.gather(pump(), back(), return_exceptions=True)
+        for stream in (writer, to_writer):
+            stream.close()
+            await asyncio.gather(stream.wait_closed(), return_exceptions=True)
         self.serving.discard(task)
 
 
 async def test_a_lost_answer_to_the_commit_is_unknown_and_the_ledger_tells_it_afterwards(
-    server: Place,
+    server: SqlDatabase,
 ) -> None:
     server.run(TABLE, "INSERT INTO stock VALUES ('a', 100, NULL)")
     server.make_ledger()
     info = psycopg.conninfo.conninfo_to_dict(server.url)
     proxy = Proxy(str(info["host"]), int(info["port"] or 5432))
     async with await proxy.start():
-        place = server.url.split("://")[1]
-        login, _, rest = place.rpartition("@")
+        erp_database = server.url.split("://")[1]
+        login, _, rest = erp_database.rpartition("@")
         url = f"postgresql://{login}@127.0.0.1:{proxy.port}/{rest.split('/', 1)[1]}"
         system = System("acme", "erp", url, "shown", None, (TableUse("stock"),))
         writer = SqlWriter(system, server.dialect)
@@ -346,7 +358,7 @@ async def test_a_lost_answer_to_the_commit_is_unknown_and_the_ledger_tells_it_af
 
 
 async def test_a_constraint_checked_at_the_commit_fails_its_own_effect_only(
-    server: Place,
+    server: SqlDatabase,
 ) -> None:
     server.run(
         "CREATE TABLE head (id integer PRIMARY KEY)",
@@ -368,7 +380,7 @@ async def test_a_constraint_checked_at_the_commit_fails_its_own_effect_only(
 
 
 async def test_markers_stand_before_their_own_changes_and_not_for_failed_ones(
-    server: Place,
+    server: SqlDatabase,
 ) -> None:
     """test_decoding shows what a change stream will tell."""
     server.run(TABLE, "INSERT INTO stock VALUES ('a', 100, NULL)")
@@ -377,13 +389,13 @@ async def test_markers_stand_before_their_own_changes_and_not_for_failed_ones(
     writer = SqlWriter(server.system("stock"), server.dialect)
     outcomes = await writer.execute([take("one"), take("two", item="zz"), take("three", 2)])
     await writer.close()
-    told = [
+    seen_markers = [
         row[2]
         for row in server.rows("SELECT * FROM pg_logical_slot_get_changes('seen', NULL, NULL)")
     ]
     story = [
         line.rpartition("content:")[2] if "message:" in line else "stock"
-        for line in told
+        for line in seen_markers
         if "message:" in line or "public.stock" in line
     ]
     assert story == ["one", "stock", "three", "stock"]
@@ -394,7 +406,7 @@ async def test_markers_stand_before_their_own_changes_and_not_for_failed_ones(
     assert 0 < done.position <= last
 
 
-async def test_a_guarded_row_is_locked_until_the_commit(server: Place) -> None:
+async def test_a_guarded_row_is_locked_until_the_commit(server: SqlDatabase) -> None:
     server.run(TABLE, "INSERT INTO stock VALUES ('a', 100, NULL)")
     server.make_ledger()
     refused: list[str | None] = []
@@ -420,7 +432,7 @@ async def test_a_guarded_row_is_locked_until_the_commit(server: Place) -> None:
 
 
 async def test_a_lock_that_is_not_given_delays_one_command_and_not_its_batch(
-    server: Place,
+    server: SqlDatabase,
 ) -> None:
     server.run(TABLE, "INSERT INTO stock VALUES ('a', 100, NULL), ('b', 100, NULL)")
     server.make_ledger()
