@@ -204,7 +204,7 @@ async def _look(
             client, service, use, options, except_methods=("delta", "changed")
         )
         return chosen, False
-    return chosen, await poller.blind()
+    return chosen, await poller.has_rows_without_timestamp()
 
 
 async def _heeded(

@@ -322,7 +322,7 @@ class EntityFeed:
             why = "rows that a snapshot read may have gone before they were listed"
             if whole:
                 why = f"more than {self._options.max_listed_rows} rows, and no way to ask what changed"
-        elif isinstance(poller, ChangedPoller) and await poller.blind():
+        elif isinstance(poller, ChangedPoller) and await poller.has_rows_without_timestamp():
             whole, why = True, f"{why}, and some rows carry no time of change"
         self._compared = now
         return [Stale((self.use.table,), why, deletes_only=not whole)]

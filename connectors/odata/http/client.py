@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -12,23 +11,19 @@ from typing import Any
 
 from bridge.connector import System
 from bridge.model.errors import (
-    BridgeError,
     ConfigurationError,
     HistoryLost,
     Rejected,
     RetryLater,
-    Unsupported,
 )
 from bridge.single_flight import SingleFlight
 from connectors.odata.http.bare_links import bare_page
-from connectors.odata.http.errors import broken_response
+from connectors.odata.http.batch_sender import VERSION_HEADERS, BatchSender
 from connectors.odata.http.limits import limits_of
 from connectors.odata.http.top_limits import TopLimits
 from connectors.odata.http.transport import ODataTransport
 from connectors.odata.metadata.document import parse_metadata
 from connectors.odata.metadata.model import ODataService, Version
-from connectors.odata.protocol import batch as batches
-from connectors.odata.protocol import multipart
 from connectors.odata.protocol.request import ODataRequest, with_query
 from connectors.odata.protocol.response import EntityPage, ODataResponse, page_of
 
@@ -40,10 +35,6 @@ _ACCEPT: Mapping[Version, str] = {
 _CONTENT: Mapping[Version, str] = {
     "v4": "application/json;IEEE754Compatible=true",
     "v2": "application/json",
-}
-_VERSION: Mapping[Version, Mapping[str, str]] = {
-    "v4": {"OData-Version": "4.0", "OData-MaxVersion": "4.01"},
-    "v2": {"DataServiceVersion": "2.0", "MaxDataServiceVersion": "2.0"},
 }
 
 
@@ -58,17 +49,17 @@ class ODataClient:
     def __init__(self, system: System, *, clock: Callable[[], float] = time.time) -> None:
         self._where = f"system {system.name!r}"
         self._limits = limits_of(system.options)
-        self._exchange = ODataTransport(system, clock)
+        self._transport = ODataTransport(system, clock)
         self._service: ODataService | None = None
         self._reading: SingleFlight[str, ODataService] = SingleFlight()
-        self._form: batches.Format | None = None
+        self._batches = BatchSender(self._transport, self._where)
         #: How many rows may be asked for at once, by entity set.
         self.top_limits = TopLimits()
 
     @property
     def room(self) -> int:
         """How many characters a path may have, so that the URL is not too long."""
-        return max(100, self._limits.max_url_length - self._exchange.root_length)
+        return max(100, self._limits.max_url_length - self._transport.root_length)
 
     def within(self, path: str, params: Mapping[str, str]) -> str:
         """`path` with `params`; without `$select` where the URL would be too long: then all
@@ -84,18 +75,18 @@ class ODataClient:
         await self.metadata()
 
     async def reach(self) -> None:
-        """Find out whether the service answers, by reading its root, where there may be nothing to
+        """Find out whether the service responses, by reading its root, where there may be nothing to
         see. Raises RetryLater, ConfigurationError.
         """
         request = await self._dressed(ODataRequest("GET", ""))
-        answer = await self._exchange.ask(request)
+        answer = await self._transport.ask(request)
         if answer.status != 403:
             with suppress(Rejected):
-                self._exchange.check(request, answer)
+                self._transport.check(request, answer)
 
     async def close(self) -> None:
         """End all connections. May be called twice."""
-        await self._exchange.close()
+        await self._transport.close()
 
     async def metadata(self) -> ODataService:
         """What the service offers; read once. Raises ConfigurationError where it is none."""
@@ -119,11 +110,11 @@ class ODataClient:
     async def _document(self) -> ODataResponse:
         """As XML, which every service had once; as JSON from those that have nothing else."""
         request = ODataRequest("GET", "$metadata", headers={"Accept": "application/xml"})
-        answer = await self._exchange.ask(request)
+        answer = await self._transport.ask(request)
         if answer.status in {406, 415}:
             request = replace(request, headers={"Accept": "application/json"})
-            answer = await self._exchange.ask(request)
-        self._exchange.check(request, answer)
+            answer = await self._transport.ask(request)
+        self._transport.check(request, answer)
         return answer
 
     def _parsed(self, answer: ODataResponse) -> ODataService:
@@ -157,13 +148,13 @@ class ODataClient:
     async def _get(self, path: str, prefer: str, *, absolute: bool = False) -> ODataResponse:
         headers = {"Prefer": prefer} if prefer else {}
         request = await self._dressed(ODataRequest("GET", path, None, headers))
-        answer = await self._exchange.ask(request)
+        answer = await self._transport.ask(request)
         if absolute and answer.status == 410:
             raise HistoryLost(
-                f"{self._exchange.describe(request)}: the service can't tell any more what has "
+                f"{self._transport.describe(request)}: the service can't tell any more what has "
                 "changed since (410)"
             )
-        self._exchange.check(request, answer)
+        self._transport.check(request, answer)
         return answer
 
     async def send(
@@ -179,12 +170,12 @@ class ODataClient:
 
     async def ask(self, request: ODataRequest) -> ODataResponse:
         """The answer as it came, whatever its status: `check` tells errors."""
-        return await self._exchange.ask(await self._dressed(request))
+        return await self._transport.ask(await self._dressed(request))
 
     async def batch(
         self, requests: Sequence[ODataRequest], *, changeset: bool = False
     ) -> list[ODataResponse]:
-        """Aligned answers, whatever their status: `check` tells errors. `changeset`: all are done
+        """Aligned responses, whatever their status: `check` tells errors. `changeset`: all are done
         together or none is, in one `$batch`; otherwise in as many as are needed.
 
         Raises Unsupported where the service takes no `$batch`, and nothing was done.
@@ -194,15 +185,16 @@ class ODataClient:
             raise Rejected(
                 "too_many", f"{self._where}: {len(requests)} requests together; `batch` is {size}"
             )
-        answers: list[ODataResponse] = []
+        version = (await self.metadata()).version
+        responses: list[ODataResponse] = []
         for at in range(0, len(requests), size):
             chunk = [await self._dressed(request) for request in requests[at : at + size]]
-            answers += await self._batch(chunk, changeset=changeset)
-        return answers
+            responses += await self._batches.send(chunk, version, changeset=changeset)
+        return responses
 
     def check(self, request: ODataRequest, answer: ODataResponse) -> None:
         """Raise what is wrong with one answer of a batch."""
-        self._exchange.check(request, answer)
+        self._transport.check(request, answer)
 
     async def page(
         self,
@@ -216,14 +208,14 @@ class ODataClient:
         answer = await self.get(path, params, prefer=prefer, absolute=absolute)
         page = self.page_in(answer)
         if page is None:
-            where = self._exchange.describe(ODataRequest("GET", path))
+            where = self._transport.describe(ODataRequest("GET", path))
             raise ConfigurationError(f"{where}: no list of rows came; is it an entity set?")
         return page
 
     def page_in(self, answer: ODataResponse) -> EntityPage | None:
         """The page that an answer is, its links without what every request gets; None for no page."""
         page = page_of(answer.body)
-        return page and bare_page(page, self._exchange.query)
+        return page and bare_page(page, self._transport.query)
 
     async def pages(
         self, path: str, params: Mapping[str, str] | None = None, *, size: int = 0
@@ -244,78 +236,21 @@ class ODataClient:
         followed: set[str] = set()
         while page.next_link:
             if page.next_link in followed:
-                where = self._exchange.describe(ODataRequest("GET", path))
+                where = self._transport.describe(ODataRequest("GET", path))
                 raise RetryLater(f"{where}: the pages go in a circle")
             followed.add(page.next_link)
             page = await self.page(page.next_link, prefer=prefer, absolute=True)
             yield page
 
     async def _ask(self, request: ODataRequest) -> ODataResponse:
-        answer = await self._exchange.ask(request)
-        self._exchange.check(request, answer)
+        answer = await self._transport.ask(request)
+        self._transport.check(request, answer)
         return answer
 
     async def _dressed(self, request: ODataRequest) -> ODataRequest:
         """With the headers that the service's version wants."""
         version = (await self.metadata()).version
-        headers = {"Accept": _ACCEPT[version], **_VERSION[version]}
+        headers = {"Accept": _ACCEPT[version], **VERSION_HEADERS[version]}
         if request.body is not None:
             headers["Content-Type"] = _CONTENT[version]
         return replace(request, headers={**headers, **request.headers})
-
-    async def _batch(
-        self, requests: Sequence[ODataRequest], *, changeset: bool
-    ) -> list[ODataResponse]:
-        version = (await self.metadata()).version
-        forms: tuple[batches.Format, ...] = ("json", "multipart")
-        if self._form is not None:
-            forms = (self._form,)
-        elif version == "v2":
-            forms = ("multipart",)
-        refused = ""
-        for form in forms:
-            whole = _whole(requests, form, version, changeset=changeset)
-            answer = await self._exchange.ask(whole)
-            if self._form is None and answer.status in batches.FORM_REFUSED_STATUSES:
-                try:
-                    self._exchange.check(whole, answer)
-                except BridgeError as error:
-                    refused = str(error)
-                continue
-            self._exchange.check(whole, answer)
-            try:
-                responses = _answers(form, answer, len(requests), changeset=changeset)
-            except ValueError:
-                raise broken_response(self._exchange.describe(whole), writes=whole.writes) from None
-            self._form = form
-            return responses
-        raise Unsupported(f"{self._where}: the service takes no $batch: {refused}")
-
-
-def _whole(
-    requests: Sequence[ODataRequest], form: batches.Format, version: Version, *, changeset: bool
-) -> ODataRequest:
-    writes = any(request.writes for request in requests)
-    begin = next((request.begin for request in requests if request.begin is not None), None)
-    headers = dict(_VERSION[version])
-    if version == "v4" and not changeset:
-        headers["Prefer"] = "odata.continue-on-error"
-    if form == "json":
-        headers |= {"Accept": "application/json", "Content-Type": "application/json"}
-        body = batches.json_body(requests, changeset=changeset)
-        return ODataRequest("POST", "$batch", body, headers, writes, begin)
-    boundary = f"batch-{uuid.uuid4()}"
-    headers["Accept"] = "multipart/mixed"
-    headers["Content-Type"] = f"multipart/mixed; boundary={boundary}"
-    content = multipart.encode(requests, boundary, changeset=changeset, lone=version == "v4")
-    return ODataRequest("POST", "$batch", content, headers, writes, begin)
-
-
-def _answers(
-    form: batches.Format, answer: ODataResponse, count: int, *, changeset: bool
-) -> list[ODataResponse]:
-    if form == "json":
-        return batches.json_responses(answer.body, count, changeset=changeset)
-    kind = answer.headers.get("content-type", "")
-    content = answer.body if isinstance(answer.body, bytes) else b""
-    return batches.multipart_responses(kind, content, count, changeset=changeset)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -16,6 +15,7 @@ from connectors.erp.probe import MAX_CONTROL_ROWS
 from connectors.odata.http.client import ODataClient
 from connectors.odata.http.errors import is_refusal
 from connectors.odata.http.limits import limits_of
+from connectors.odata.lookup.form_choice import IGNORED_FORM_TEXT, LookupForms
 from connectors.odata.lookup.requests import LookupForm, form_fits, forms_of, lookup_requests
 from connectors.odata.paging.completeness import Completeness
 from connectors.odata.protocol.entity_table import EntitySetTable, complete_row
@@ -26,24 +26,6 @@ from connectors.odata.protocol.row_check import has_foreign, row_values
 
 PAGE_ROWS = 5000
 """Rows of a page that are asked for; services have limits of their own."""
-
-
-MAX_SINGLE_LOOKUPS = 50
-"""Lookups by one read a key after which filters are tried again: perhaps they were refused because
-of a key.
-"""
-
-RETRY_IGNORED_S = 900.0
-"""Seconds after which a form that the service ignored is tried again: it may have been corrected."""
-
-IGNORED_FORM_TEXT: Mapping[LookupForm, str] = {
-    "in": "the service doesn't heed `in`",
-    "or": "the service doesn't heed `$filter`",
-    "single": "the service gives another row than the one with that key",
-}
-
-_Lookup = tuple[str, tuple[str, ...]]
-"""An entity set, and the columns that it was asked by."""
 
 
 class ODataReader:
@@ -66,16 +48,9 @@ class ODataReader:
         self._limits = limits_of(system.options)
         self._tables = EntitySetTables(system)
         self._where = f"system {system.name!r}: reading"
-        self._monotonic = monotonic
-        self._forms: dict[_Lookup, LookupForm] = {}
-        self._poor: Counter[_Lookup] = Counter()
+        self._forms = LookupForms(monotonic)
         self._batches = True
         self._complete = Completeness(self._client)
-        #: Forms that were ignored, and when. `in` is the framework's: then no set of the system heeds it.
-        self._ignored: dict[tuple[_Lookup, LookupForm], float] = {}
-        self._in_ignored: float | None = None
-        #: Forms that have found a row: that they find none means that there is none.
-        self._proven: set[tuple[_Lookup, LookupForm]] = set()
         #: Sets that refuse to count.
         self._uncounted: set[str] = set()
 
@@ -149,8 +124,6 @@ class ODataReader:
         unique = {table.key_of(raw): raw for raw in (complete_row(table, row) for row in rows)}
         return list(unique.values())[:limit]
 
-    # -- which form ------------------------------------------------------------------------
-
     async def _find(
         self,
         table: EntitySetTable,
@@ -161,11 +134,11 @@ class ODataReader:
         """The rows, by the form that the service is known to take, or by the first that it does."""
         lookup = table.name, tuple(columns)
         refused: Rejected | None = None
-        for form in self._to_try(table, lookup):
+        for form in self._forms.to_try(table, lookup):
             try:
                 rows = await self._by(table, form, columns, keys, limit)
             except AnswerMismatch as error:
-                self._ignore(lookup, form)
+                self._forms.ignore(lookup, form)
                 refused = error
                 continue
             except Rejected as error:
@@ -175,49 +148,16 @@ class ODataReader:
                 continue
             # One that the service takes by its key says nothing about filters.
             if form != "single" or refused is not None:
-                self._forms[lookup] = form
+                self._forms.choose(lookup, form)
             return rows
         names = ", ".join(columns)
         if refused is None or isinstance(refused, AnswerMismatch):
             raise AnswerMismatch(
-                f"{self._where}: {table.name} can't be asked for by {names}: {self._what(table, lookup)}. "
+                f"{self._where}: {table.name} can't be asked for by {names}: {self._forms.ignored_text(table, lookup)}. "
                 "What came was not used. Have the service answer its filters, or ask by the whole "
                 f"key ({', '.join(table.set.key)})"
             ) from refused
         raise self._bad(f"{table.name} can't be asked for by {names}: {refused}") from refused
-
-    def _to_try(self, table: EntitySetTable, lookup: _Lookup) -> Sequence[LookupForm]:
-        """The form that is known, or all that there are, the best first."""
-        form = self._forms.get(lookup)
-        if form == "single":
-            self._poor[lookup] += 1
-            if self._poor[lookup] > MAX_SINGLE_LOOKUPS:
-                self._poor[lookup], form = 0, None
-        if form is not None and not self._is_ignored(lookup, form):
-            return [form]
-        forms = [form for form in forms_of(table.version) if form_fits(form, table, lookup[1])]
-        return [form for form in forms if not self._is_ignored(lookup, form)]
-
-    def _ignore(self, lookup: _Lookup, form: LookupForm) -> None:
-        now = self._monotonic()
-        self._ignored[lookup, form] = now
-        self._forms.pop(lookup, None)
-        self._proven.discard((lookup, form))
-        if form == "in":
-            self._in_ignored = now
-
-    def _is_ignored(self, lookup: _Lookup, form: LookupForm) -> bool:
-        times = [self._ignored.get((lookup, form)), self._in_ignored if form == "in" else None]
-        return any(at is not None and self._monotonic() - at < RETRY_IGNORED_S for at in times)
-
-    def _what(self, table: EntitySetTable, lookup: _Lookup) -> str:
-        """What the service does, of the forms that were tried."""
-        forms = [form for form in forms_of(table.version) if self._is_ignored(lookup, form)]
-        return "; ".join(
-            IGNORED_FORM_TEXT[form] for form in forms if form_fits(form, table, lookup[1])
-        )
-
-    # -- one form --------------------------------------------------------------------------
 
     async def _by(
         self,
@@ -237,8 +177,8 @@ class ODataReader:
         if form == "single":
             return rows
         if rows:
-            self._proven.add((lookup, form))
-        elif (lookup, form) not in self._proven:
+            self._forms.prove(lookup, form)
+        elif not self._forms.is_proven(lookup, form):
             await self._control(table, form, columns)
         return rows
 
@@ -335,7 +275,7 @@ class ODataReader:
             if not all(map(_is_plain, values)):
                 continue
             if await self._rows_of(table, form, columns, [values], 1):
-                self._proven.add(((table.name, tuple(columns)), form))
+                self._forms.prove((table.name, tuple(columns)), form)
                 return None
             key = row_values(table.set, table.version, table.set.key, row)
             return tuple(map(repr, (*key, *values)))

@@ -16,7 +16,8 @@ from bridge.model.errors import ConfigurationError, Rejected, Unsupported
 from connectors.odata.capture.options import ODataOptions
 from connectors.odata.commands.writer import ODataWriter
 from connectors.odata.connector import connector
-from connectors.odata.lookup.reader import RETRY_IGNORED_S, ODataReader
+from connectors.odata.lookup.form_choice import RETRY_IGNORED_S
+from connectors.odata.lookup.reader import ODataReader
 from connectors.odata.metadata.document import parse_metadata
 from connectors.odata.protocol.response import EntityPage, page_of
 from tests.between import standing

@@ -14,7 +14,8 @@ from bridge.observe import Notice
 from connectors.odata.capture.snapshot.chunks import ODataSnapshot
 from connectors.odata.capture.source import ODataSource
 from connectors.odata.commands.writer import ODataWriter
-from connectors.odata.lookup.reader import MAX_SINGLE_LOOKUPS, ODataReader
+from connectors.odata.lookup.form_choice import MAX_SINGLE_LOOKUPS
+from connectors.odata.lookup.reader import ODataReader
 from tests.between import Asked, Between, Say
 from tests.connectors.odata.order_system import USES, gateway, system
 from tests.services.cap import Cap, order_id

@@ -12,11 +12,11 @@ service's own links often count rows, and skip one where another moved behind it
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from bridge.connector import CREATE, UPDATE
-from bridge.connector.answer_check import AnswerMismatch, AnswerSizes, first_misplaced
+from bridge.connector.answer_check import AnswerSizes, first_misplaced
 from bridge.model.errors import HistoryLost, Rejected
 from connectors.odata.capture.pollers.poller import (
     PollerState,
@@ -26,7 +26,11 @@ from connectors.odata.capture.pollers.poller import (
     digest_of,
 )
 from connectors.odata.capture.pollers.service_clock import ServiceClock, timestamp_of
-from connectors.odata.http.errors import is_refusal
+from connectors.odata.capture.pollers.timestamp_filter import (
+    FINDS_NOTHING,
+    LONG_AGO,
+    TimestampFilter,
+)
 from connectors.odata.paging.followed_links import FollowedLinks
 from connectors.odata.paging.keyset_pages import KeysetPages
 from connectors.odata.paging.keyset_trial import KeysetTrial
@@ -40,11 +44,6 @@ from connectors.sql.read.key_values import unpack_value as restored
 MAX_REMEMBERED_ROWS = 200_000
 """Rows told in one overlap of which the content is remembered; of older ones some come twice."""
 _END: tuple[None, None] = (None, None)
-LONG_AGO = datetime(1900, 1, 1)  # noqa: DTZ001 - of types without a zone too
-"""Earlier than any change, and later than the first moment that databases hold."""
-FINDS_NOTHING = "`$filter` by the moment doesn't find rows that are there"
-SAMPLE_ROWS = 20
-"""Rows among which one with a moment is looked for."""
 TIMESTAMP_TOLERANCE = timedelta(seconds=1)
 """By which a row may be earlier than it was asked for: services keep milliseconds, or seconds."""
 PAGE_GROWTH = 4
@@ -95,9 +94,7 @@ class ChangedPoller:
         self._top = page
         self._keyed = can_page_by_key(table)
         self._pages = KeysetPages(table, [self._moment, *table.key])
-        #: What finds every row with a moment.
-        self._any_moment = f"{self._moment.name} ne null"
-        self._null_tried = False
+        self._filter = TimestampFilter(asks, table, self._moment)
         #: After which rows pages of this poll began: none twice, where the service heeds the filter.
         self._cursors: set[tuple[Any, ...]] = set()
         self._tried = self._links = False
@@ -111,11 +108,15 @@ class ChangedPoller:
         self._reported, self._sure, self._resumed = ReportedRows(), None, False
         self._cursor = self._link = None
         self._clock.forget()
-        await self._try_null()
-        page = await self._page_of(self.table.name, self._newest(self._any_moment, 1))
+        await self._filter.try_null()
+        page = await self._page_of(
+            self.table.name, self._filter.newest(self._filter.any_timestamp, 1)
+        )
         if not page.rows:
-            await self._look_without_filter()
-            page = await self._page_of(self.table.name, self._newest(self._any_moment, 1))
+            await self._filter.check_finds_rows()
+            page = await self._page_of(
+                self.table.name, self._filter.newest(self._filter.any_timestamp, 1)
+            )
         for json in page.rows:
             self._clock.see(timestamp_of(complete_row(self.table, json)[self._at]))
         await self._try()
@@ -128,63 +129,11 @@ class ChangedPoller:
             more = step.more
         return ""
 
-    def _newest(self, filtered: str, rows: int) -> dict[str, str]:
-        params = query_options(self.table, filtered=filtered, top=rows)
-        params["$orderby"] = f"{self._moment.name} desc"
-        return params
-
-    async def _finds(self, filtered: str) -> bool:
-        return bool((await self._asks.page(self.table.name, self._newest(filtered, 1))).rows)
-
-    async def _sample(self, since: datetime | None) -> set[tuple[datetime, Row]]:
-        """Moments (from one on) and keys of the newest rows, asked for without a filter."""
-        page = await self._asks.page(self.table.name, self._newest("", SAMPLE_ROWS))
-        rows = [complete_row(self.table, json) for json in page.rows]
-        stamps = [(timestamp_of(row[self._at]), self.table.key_of(row)) for row in rows]
-        return {
-            (at, key) for at, key in stamps if at is not None and (since is None or at >= since)
-        }
-
-    async def _overlooks(self, filtered: str, since: datetime | None = None) -> bool:
-        """Whether a filter (for moments from `since` on) doesn't find a row that was there before it was
-        asked and after, unchanged: rows that come and go meanwhile show nothing.
-        """
-        before = await self._sample(since)
-        if not before or await self._finds(filtered):
-            return False
-        return bool(before & await self._sample(since))
-
-    def _since_long_ago(self) -> str:
-        zone = UTC if self._moment.edm == "Edm.DateTimeOffset" else None
-        return since_filter(self.table, self._moment, LONG_AGO.replace(tzinfo=zone))
-
-    async def _try_null(self) -> None:
-        """See once whether the service takes `ne null`; otherwise the question is another one."""
-        if self._null_tried:
-            return
-        try:
-            await self._finds(self._any_moment)
-        except Rejected as error:
-            if not is_refusal(error):
-                raise
-            self._any_moment = self._since_long_ago()
-        self._null_tried = True
-
-    async def _look_without_filter(self) -> None:
-        """No row has a moment, the service says; it may not know what `ne null` is. Raises
-        AnswerMismatch where another question finds none either.
-        """
-        if not await self._overlooks(self._any_moment):
-            return
-        self._any_moment = self._since_long_ago()
-        if await self._overlooks(self._any_moment):
-            raise self._mismatch(FINDS_NOTHING)
-
     async def try_questions(self) -> None:
         """See once whether the service heeds what is asked of it. Raises AnswerMismatch."""
-        await self._try_null()
-        if not await self._finds(self._any_moment):
-            await self._look_without_filter()
+        await self._filter.try_null()
+        if not await self._filter.finds(self._filter.any_timestamp):
+            await self._filter.check_finds_rows()
         await self._try()
 
     async def _try(self) -> None:
@@ -193,8 +142,8 @@ class ChangedPoller:
             return
         if self._moment.name in self.table.set.key:
             return
-        await self._try_null()
-        trial = KeysetTrial(self._asks, self.table, self._pages, self._any_moment)
+        await self._filter.try_null()
+        trial = KeysetTrial(self._asks, self.table, self._pages, self._filter.any_timestamp)
         fault = await trial.run()
         self._tried = fault is not None
         if trial.refused:
@@ -203,14 +152,7 @@ class ChangedPoller:
             if self._cursor is not None:
                 self._poll_from(self._from)
         if fault:
-            raise self._mismatch(fault)
-
-    def _mismatch(self, fault: str) -> AnswerMismatch:
-        return AnswerMismatch(
-            f"entity set {self.table.name!r}: its changes can't be asked for by {self._moment.name}: "
-            f"{fault}; say `change_detection: listing` for it under capture.sets, or have the service heed "
-            "`$filter` and `$orderby`"
-        )
+            raise self._filter.mismatch(fault)
 
     def restore(self, state: PollerState) -> None:
         self._clock.restore(_moment(state["latest"]), state["behind"])
@@ -271,18 +213,22 @@ class ChangedPoller:
                 else since
             )
             if any(at is None or at < earliest for at in moments):
-                raise self._mismatch("rows came that are older than those that `$filter` asks for")
+                raise self._filter.mismatch(
+                    "rows came that are older than those that `$filter` asks for"
+                )
         stamps = [(at,) for at in moments if at is not None]
         if first_misplaced(stamps, distinct=False) is not None:
-            raise self._mismatch("rows come in another order than `$orderby` asks for")
+            raise self._filter.mismatch("rows come in another order than `$orderby` asks for")
         first = self._cursor is None and self._link is None
         if rows or page.next_link or not first:
             return
         if self._from is None:
-            await self._look_without_filter()
+            await self._filter.check_finds_rows()
             return
-        if await self._overlooks(since_filter(self.table, self._moment, self._from), self._from):
-            raise self._mismatch(FINDS_NOTHING)
+        if await self._filter.overlooks(
+            since_filter(self.table, self._moment, self._from), self._from
+        ):
+            raise self._filter.mismatch(FINDS_NOTHING)
 
     def _start(self) -> datetime | None:
         if self._resumed and self._from is not None:
@@ -317,7 +263,7 @@ class ChangedPoller:
         elif self._from is not None:
             filtered = since_filter(self.table, self._moment, self._from)
         else:
-            filtered = self._any_moment
+            filtered = self._filter.any_timestamp
         order = [self._moment, *self.table.key] if self._keyed else [self._moment]
         # Where the service's own links are followed, a $top would end them.
         top = self._top if self._keyed else None
@@ -370,11 +316,13 @@ class ChangedPoller:
                 return cursor, None
             # Rows of one moment come again where the service shows less of it than it keeps.
             if self._cursor is not None and moment < self._cursor[0]:
-                raise self._mismatch("it gives the same rows, whatever they should come after")
+                raise self._filter.mismatch(
+                    "it gives the same rows, whatever they should come after"
+                )
         if page.next_link:
             if not self._followed.lead_on(page.next_link):
                 self._poll_from(self._from)
-                raise self._mismatch("its links lead in a circle")
+                raise self._filter.mismatch("its links lead in a circle")
             return self._cursor, page.next_link
         return None if full and moment is not None else _END
 
@@ -410,24 +358,11 @@ class ChangedPoller:
         is_reported, at = self._reported.of(key)
         return not is_reported or (at is not None and at < created)
 
-    async def blind(self) -> bool:
-        """Whether there are rows without a moment, which no look brings."""
-        if not self._moment.nullable:
-            return False
-        params = query_options(self.table, filtered=f"{self._moment.name} eq null", top=1)
-        try:
-            rows = (await self._asks.page(self.table.name, params)).rows
-        except Rejected as error:
-            if not is_refusal(error):
-                raise
-            # Nulls come first or last in the order, as each database has it.
-            ends = [self._newest("", 1), query_options(self.table, order=[self._moment], top=1)]
-            pages = [await self._asks.page(self.table.name, params) for params in ends]
-            rows = [row for page in pages for row in page.rows]
-        # A service that ignores the filter gives others.
-        return any(complete_row(self.table, json)[self._at] is None for json in rows)
-
     # -- what was told ---------------------------------------------------------------------
+
+    async def has_rows_without_timestamp(self) -> bool:
+        """As `TimestampFilter.has_rows_without_timestamp`."""
+        return await self._filter.has_rows_without_timestamp()
 
     def took(self, item: RowChange) -> None:
         moment = timestamp_of(item.row[self._at]) if item.row else None
