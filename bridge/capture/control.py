@@ -16,13 +16,13 @@ from typing import Any, Literal, get_args
 
 from bridge.capture.checkpoint.record import (
     RESUMED,
-    CaptureProgress,
+    CheckpointRecord,
     SnapshotJob,
     abandon,
     enqueue,
     resume,
 )
-from bridge.capture.checkpoint.store import between
+from bridge.capture.checkpoint.store import read_range
 from bridge.capture.contract import CONTROL
 from bridge.log.port import Entry, Log, TopicPartition, TopicSpec
 from bridge.model.delete_limit import parse_delete_limit
@@ -103,7 +103,7 @@ async def since(
     """
     requests: list[tuple[int, ControlRequest]] = []
     left_out: list[str] = []
-    for record in await between(log, partition(bridge), await first_unread(log, bridge, offset)):
+    for record in await read_range(log, partition(bridge), await first_unread(log, bridge, offset)):
         try:
             requests.append((record.offset, load(record.value)))
         except ValueError as error:
@@ -177,8 +177,8 @@ def _possible(where: object) -> bool:
 
 
 def apply(
-    progress: CaptureProgress, request: ControlRequest, entities: Mapping[str, bool], at: int
-) -> CaptureProgress:
+    progress: CheckpointRecord, request: ControlRequest, entities: Mapping[str, bool], at: int
+) -> CheckpointRecord:
     """The state after a request. `entities`: each of the system by its bare name, and whether
     snapshots of it are possible. What can't be done is recorded as a result that failed.
     """
@@ -220,7 +220,7 @@ def nothing_lost(system: str) -> str:
 
 
 def _refusal(
-    progress: CaptureProgress, request: ControlRequest, entities: Mapping[str, bool], name: str
+    progress: CheckpointRecord, request: ControlRequest, entities: Mapping[str, bool], name: str
 ) -> str:
     if name not in entities:
         can_snapshot = ", ".join(sorted(entities))

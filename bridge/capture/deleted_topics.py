@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping
 
-from bridge.capture.checkpoint.record import CaptureProgress, EntityPause, pause, was_captured
+from bridge.capture.checkpoint.record import CheckpointRecord, EntityPause, pause, was_captured
 from bridge.log.port import Log
 from bridge.model.errors import ConfigurationError, RetryLater
 
@@ -21,12 +21,12 @@ def deleted_text(topic: str) -> str:
 
 
 def pause_lost(
-    progress: CaptureProgress,
+    progress: CheckpointRecord,
     system: str,
     topics: Mapping[str, str],
     existing: Collection[str],
     at: int,
-) -> CaptureProgress:
+) -> CheckpointRecord:
     """With the entities paused whose topic was there and is gone; `topics` by bare entity name. Pure."""
     for entity, topic in topics.items():
         captured = was_captured(progress, entity) and entity not in progress.paused

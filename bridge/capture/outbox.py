@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bridge.capture.checkpoint.record import CaptureProgress
+from bridge.capture.checkpoint.record import CheckpointRecord
 from bridge.log.port import Entry
 from bridge.observe import Notice
 
@@ -25,7 +25,7 @@ class RecordGroup:
     the commit.
     """
 
-    progress: CaptureProgress
+    progress: CheckpointRecord
     ack: bytes | None = None
     entries: dict[str, list[Entry]] = field(default_factory=dict)
     changes: int = 0

@@ -17,7 +17,7 @@ from tenacity.wait import wait_base
 
 from bridge.capture import control
 from bridge.capture.checkpoint import store
-from bridge.capture.checkpoint.record import ACCEPTED, CaptureProgress, SnapshotJob, enqueue
+from bridge.capture.checkpoint.record import ACCEPTED, CheckpointRecord, SnapshotJob, enqueue
 from bridge.capture.checkpoint.successor import successor
 from bridge.capture.contract import CaptureDependencies
 from bridge.capture.deleted_topics import pause_lost
@@ -139,7 +139,7 @@ class Capture:
             if session.broken:
                 await self._close_producer()
 
-    def _session(self, producer: Producer, progress: CaptureProgress) -> CaptureSession:
+    def _session(self, producer: Producer, progress: CheckpointRecord) -> CaptureSession:
         self._sessions += 1
         name = f"{self._instance}.{self._sessions}"
         return CaptureSession(
@@ -174,15 +174,15 @@ class Capture:
             crash_point("producer.after")
         return self._producer
 
-    async def _progress(self) -> CaptureProgress:
+    async def _progress(self) -> CheckpointRecord:
         """What the log says, read after the fence: nobody can add to it any more."""
         deps = self._deps
         recorded = await store.progress_of(deps.log, deps.bridge, self._source)
         if recorded is not None:
             self._stats.resumed(recorded.at, deps.clock())
-        return replace(recorded or CaptureProgress(), owner=self._instance)
+        return replace(recorded or CheckpointRecord(), owner=self._instance)
 
-    async def _accepted_loss(self, progress: CaptureProgress) -> CaptureProgress | None:
+    async def _accepted_loss(self, progress: CheckpointRecord) -> CheckpointRecord | None:
         """Where to begin again, when somebody accepted the loss of what lies between."""
         deps = self._deps
         requests, left_out = await control.since(deps.log, deps.bridge, progress.control)

@@ -13,7 +13,7 @@ from bridge.capture.checkpoint.record import (
     FIRST,
     LEFT_OUT,
     WAS_LEFT_OUT,
-    CaptureProgress,
+    CheckpointRecord,
     SnapshotJob,
     enqueue,
     leave_out,
@@ -54,7 +54,7 @@ class CaptureSession:
     name: str
     deps: CaptureDependencies
     producer: Producer
-    progress: CaptureProgress
+    progress: CheckpointRecord
     entities: dict[str, CapturedEntity]
     stats: CaptureStats
     report_state: Callable[[str], None]

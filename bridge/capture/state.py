@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from bridge.capture.checkpoint.record import CaptureProgress, EntityPause, pause
+from bridge.capture.checkpoint.record import CheckpointRecord, EntityPause, pause
 from bridge.capture.contract import CaptureDependencies
 from bridge.capture.entity import CapturedEntity, Incompatible, failure_reason
 from bridge.capture.outbox import RecordGroup
@@ -30,7 +30,7 @@ class CaptureState:
     """
 
     deps: CaptureDependencies
-    progress: CaptureProgress
+    progress: CheckpointRecord
     entities: dict[str, CapturedEntity]
     changed: bool = False
     by_table: dict[str, list[CapturedEntity]] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class CaptureState:
         for entity in self.entities.values():
             self.by_table.setdefault(entity.spec.table, []).append(entity)
 
-    def become(self, progress: CaptureProgress) -> None:
+    def become(self, progress: CheckpointRecord) -> None:
         """Go on from `progress`, which must be written soon."""
         self.progress = progress
         self.changed = True

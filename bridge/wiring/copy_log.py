@@ -9,7 +9,7 @@ from dataclasses import replace
 from bridge.capture import control
 from bridge.capture.checkpoint import store
 from bridge.capture.checkpoint.codec import dump, load
-from bridge.capture.checkpoint.record import CaptureProgress, RereadKeys, SnapshotJob
+from bridge.capture.checkpoint.record import CheckpointRecord, RereadKeys, SnapshotJob
 from bridge.config import Config
 from bridge.log.copy import Copied, Copying, copy_log
 from bridge.log.copying.schema_ids import SchemaIds
@@ -84,7 +84,7 @@ class BridgeCheckpoints:
         again = tuple([RereadKeys(part.after, await framed(part.keys)) for part in job.rereads])
         return replace(job, rereads=again, spared=await framed(job.spared))
 
-    async def _control(self, capture_progress: CaptureProgress) -> int:
+    async def _control(self, capture_progress: CheckpointRecord) -> int:
         if self._requests is None:
             source, target = self._logs
             control_partition = control.partition(self._bridge)

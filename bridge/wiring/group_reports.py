@@ -17,7 +17,7 @@ from dataclasses import asdict
 from typing import Any, Final, NamedTuple
 
 from bridge.agent.runner import agent_group
-from bridge.capture.checkpoint.store import newest
+from bridge.capture.checkpoint.store import latest_values
 from bridge.capture.report.status_record import topic as status_topic
 from bridge.commands.group import executor_group
 from bridge.log.group_progress import REPORT_AT_MOST_EVERY_S, REPORT_EVERY_S
@@ -191,7 +191,7 @@ async def _reports(log: Log, bridge: str, now: int) -> list[_Report]:
     if status_partition.topic not in await log.topics():
         return []
     reports: list[_Report] = []
-    for key, value in (await newest(log, status_partition, None)).items():
+    for key, value in (await latest_values(log, status_partition, None)).items():
         if not key.startswith(KEY_PREFIX.encode()):
             continue
         try:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from bridge.capture.checkpoint.record import CaptureProgress, was_captured
+from bridge.capture.checkpoint.record import CheckpointRecord, was_captured
 from bridge.capture.checkpoint.store import progress_of
 from bridge.capture.checkpoint.store import topic as positions_topic
 from bridge.capture.deleted_topics import deleted_text
@@ -35,7 +35,7 @@ async def missing_topics(log: Log, config: Config, topics: AbstractSet[str]) -> 
         # The reports of an hour need not be read to know it.
         return _fixed(bridge, topics)
     captured = sorted((await statuses(log, bridge)).keys() & {s.spec.name for s in config.systems})
-    progress: dict[str, CaptureProgress] = {}
+    progress: dict[str, CheckpointRecord] = {}
     if positions_topic(bridge).name in topics:
         for name in captured:
             capture_progress = await progress_of(log, bridge, name)
@@ -90,7 +90,7 @@ def _positions(bridge: str, topics: Collection[str], captured: Sequence[str]) ->
 
 
 def _changes(
-    config: Config, topics: Collection[str], progress: Mapping[str, CaptureProgress]
+    config: Config, topics: Collection[str], progress: Mapping[str, CheckpointRecord]
 ) -> list[MissingTopic]:
     return [
         MissingTopic(

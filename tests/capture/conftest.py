@@ -12,12 +12,12 @@ from tests.capture.harness import CaptureHarness, open_harness
 @pytest.fixture
 async def harness(tmp_path: Path) -> AsyncIterator[CaptureHarness]:
     """Over SQLite and the journal."""
-    async with open_harness(tmp_path, SqliteDatabase(tmp_path / "erp.db")) as made:
-        yield made
+    async with open_harness(tmp_path, SqliteDatabase(tmp_path / "erp.db")) as opened_harness:
+        yield opened_harness
 
 
 @pytest.fixture
 async def pg(tmp_path: Path, database: str) -> AsyncIterator[CaptureHarness]:
     """Over PostgreSQL."""
-    async with open_harness(tmp_path, PostgresDatabase(database)) as made:
-        yield made
+    async with open_harness(tmp_path, PostgresDatabase(database)) as opened_harness:
+        yield opened_harness

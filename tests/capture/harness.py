@@ -14,7 +14,7 @@ from typing import Any
 
 import fastavro
 
-from bridge.capture.checkpoint.store import between
+from bridge.capture.checkpoint.store import read_range
 from bridge.capture.contract import CaptureDependencies, CaptureLimits
 from bridge.capture.runner import Capture
 from bridge.connector import System
@@ -33,7 +33,7 @@ QUICK = CaptureLimits(keep_alive=0.3, wait=0.05, status=0.1, backoff=0.01, longe
 
 
 @dataclass(frozen=True)
-class DecodedRecord:
+class ChangeRecord:
     """A record of a change topic, decoded by fastavro."""
 
     key: dict[str, Any]
@@ -64,7 +64,7 @@ class CaptureHarness:
         return self.database.system(list(dict.fromkeys(each.table for each in self.entities)))
 
     def deps(self, **changes: Any) -> CaptureDependencies:
-        made = CaptureDependencies(
+        defaults = CaptureDependencies(
             bridge=self.bridge,
             connector=self.database.connector,
             system=self.system(),
@@ -77,7 +77,7 @@ class CaptureHarness:
             observer=self.notices.append,
             limits=self.limits,
         )
-        return replace(made, **changes)
+        return replace(defaults, **changes)
 
     async def declare(self, *tables: str | EntitySpec) -> None:
         """Entities over tables, and what the journal needs for them."""
@@ -103,22 +103,22 @@ class CaptureHarness:
             with suppress(asyncio.CancelledError):
                 await running
 
-    async def records(self, entity: str) -> list[DecodedRecord]:
+    async def records(self, entity: str) -> list[ChangeRecord]:
         """Every record of an entity's topic."""
         topic = f"{self.bridge}.erp.{entity}"
-        there = await self.log.topics()
-        if topic not in there:
+        topics = await self.log.topics()
+        if topic not in topics:
             return []
-        found = []
-        for number in range(there[topic].partitions):
-            records = await between(self.log, TopicPartition(topic, number), 0)
-            found.extend([await self._decoded(record) for record in records])
-        return found
+        decoded = []
+        for number in range(topics[topic].partitions):
+            records = await read_range(self.log, TopicPartition(topic, number), 0)
+            decoded.extend([await self._decoded(record) for record in records])
+        return decoded
 
-    async def _decoded(self, record: Record) -> DecodedRecord:
+    async def _decoded(self, record: Record) -> ChangeRecord:
         assert record.key is not None
         key = await self._avro(record.key)
-        return DecodedRecord(key, await self._avro(record.value) if record.value else None, record)
+        return ChangeRecord(key, await self._avro(record.value) if record.value else None, record)
 
     async def _avro(self, data: bytes) -> Any:
         schema = fastavro.parse_schema(
@@ -132,29 +132,29 @@ class CaptureHarness:
     async def state(self, entity: str, key: str = "id") -> dict[Any, Any]:
         """What a reader of the topic knows: the last row for each key."""
         rows: dict[Any, Any] = {}
-        for told in await self.records(entity):
-            if told.change is None or told.op == "delete":
-                rows.pop(told.key[key], None)
+        for record in await self.records(entity):
+            if record.change is None or record.op == "delete":
+                rows.pop(record.key[key], None)
             else:
-                rows[told.key[key]] = told.change["after"]
+                rows[record.key[key]] = record.change["after"]
         return rows
 
     async def dead(self) -> list[DeadLetter]:
         """Every dead letter."""
         topic = f"{self.bridge}.dead"
         codec = SystemTopicCodec(self.registry, self.bridge)
-        found = []
+        letters = []
         for number in range((await self.log.topics())[topic].partitions):
-            for record in await between(self.log, TopicPartition(topic, number), 0):
+            for record in await read_range(self.log, TopicPartition(topic, number), 0):
                 letter = await codec.decode("dead", record.value or b"")
                 assert isinstance(letter, DeadLetter)
-                found.append(letter)
-        return found
+                letters.append(letter)
+        return letters
 
     def table(self, name: str, key: str = "id") -> dict[Any, Any]:
         """The table as it is."""
-        names, found = self.database.rows(f"SELECT * FROM {name}")
-        rows = [dict(zip(names, row, strict=True)) for row in found]
+        names, fetched = self.database.rows(f"SELECT * FROM {name}")
+        rows = [dict(zip(names, row, strict=True)) for row in fetched]
         return {row[key]: row for row in rows}
 
     async def equal(self, *tables: str) -> None:
@@ -175,8 +175,10 @@ class CaptureHarness:
 def is_streaming(capture: Capture, entities: Iterable[EntitySpec]) -> bool:
     """Whether changes are streaming and no entity waits for its first snapshot."""
     progress = capture.stats.progress
-    known = {*progress.taken, *progress.paused}
-    return capture.stats.state == "streaming" and all(each.name in known for each in entities)
+    without_first_snapshot = {*progress.taken, *progress.paused}
+    return capture.stats.state == "streaming" and all(
+        each.name in without_first_snapshot for each in entities
+    )
 
 
 @asynccontextmanager
@@ -195,4 +197,4 @@ async def open_harness(folder: Path, database: CapturedDatabase) -> AsyncIterato
         await log.close()
 
 
-__all__ = ["QUICK", "CaptureHarness", "DecodedRecord", "is_streaming", "open_harness", "until"]
+__all__ = ["QUICK", "CaptureHarness", "ChangeRecord", "is_streaming", "open_harness", "until"]

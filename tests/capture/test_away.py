@@ -81,12 +81,12 @@ async def limited(harness: CaptureHarness, admin: psycopg.Connection, name: sql.
             return await harness.state("t") == {51: {"id": 51, "a": "streamed"}}
 
         await until(streamed)
-        found = (await status_record.statuses(harness.log, BRIDGE))["erp"]
-        assert found.state == "streaming"
-        assert found.healthy(found.at)
-        told = [each for each in harness.notices if isinstance(each, SourceState)]
-        assert [each.state for each in told][-2:] == ["streaming", "streaming"]
-        assert "too many connections" in told[-1].reason
+        status = (await status_record.statuses(harness.log, BRIDGE))["erp"]
+        assert status.state == "streaming"
+        assert status.healthy(status.at)
+        source_states = [each for each in harness.notices if isinstance(each, SourceState)]
+        assert [each.state for each in source_states][-2:] == ["streaming", "streaming"]
+        assert "too many connections" in source_states[-1].reason
         admin.execute(sql.SQL("ALTER ROLE {} CONNECTION LIMIT -1").format(name))
         await harness.equal("t")
         await until(lambda: not capture.stats.progress.jobs)
@@ -99,9 +99,9 @@ async def limited(harness: CaptureHarness, admin: psycopg.Connection, name: sql.
 
 async def waits(harness: CaptureHarness) -> bool:
     """Whether the snapshot's state says why it waits."""
-    found = (await status_record.statuses(harness.log, BRIDGE)).get("erp")
-    return found is not None and any(
-        "too many connections" in job["waiting"] for job in found.snapshots
+    status = (await status_record.statuses(harness.log, BRIDGE)).get("erp")
+    return status is not None and any(
+        "too many connections" in job["waiting"] for job in status.snapshots
     )
 
 
@@ -132,15 +132,15 @@ class BreakingSnapshot:
         self._snapshot = snapshot
         self.closed = False
 
-    async def count(self, *given: Any) -> int:
-        return await self._snapshot.count(*given)
+    async def count(self, *arguments: Any) -> int:
+        return await self._snapshot.count(*arguments)
 
-    async def chunk(self, *given: Any) -> Chunk:
+    async def chunk(self, *arguments: Any) -> Chunk:
         assert not self.closed
         if self._connector.breaks:
             self._connector.breaks -= 1
             raise RetryLater("the connection broke off")
-        return await self._snapshot.chunk(*given)
+        return await self._snapshot.chunk(*arguments)
 
     async def close(self) -> None:
         self.closed = True

@@ -15,9 +15,9 @@ async def test_changes_become_events_and_what_was_there_before_is_read(
         harness.run("INSERT INTO t VALUES (2, 'new', 2)", "UPDATE t SET a = 'x' WHERE id = 1")
         harness.run("DELETE FROM t WHERE id = 2")
         await harness.equal("t")
-    told = sorted(await harness.records("t"), key=lambda each: each.record.offset)
-    assert [each.op for each in told if each.key["id"] == 1] == ["read", "update"]
-    assert [each.op for each in told if each.key["id"] == 2] == ["create", "delete", "tombstone"]
+    records = sorted(await harness.records("t"), key=lambda each: each.record.offset)
+    assert [each.op for each in records if each.key["id"] == 1] == ["read", "update"]
+    assert [each.op for each in records if each.key["id"] == 2] == ["create", "delete", "tombstone"]
 
 
 async def test_a_second_run_goes_on_where_the_first_ended(harness: CaptureHarness) -> None:
@@ -29,7 +29,7 @@ async def test_a_second_run_goes_on_where_the_first_ended(harness: CaptureHarnes
     harness.run("INSERT INTO t VALUES (2, 'b', 2)", "UPDATE t SET b = 3 WHERE id = 1")
     async with harness.capturing("two"):
         await harness.equal("t")
-    ops = sorted((told.key["id"], told.op) for told in await harness.records("t"))
+    ops = sorted((record.key["id"], record.op) for record in await harness.records("t"))
     assert ops == [(1, "create"), (1, "update"), (2, "create")]
 
 

@@ -13,7 +13,7 @@ from bridge.capture import control
 from bridge.capture.checkpoint.codec import dump, load
 from bridge.capture.checkpoint.record import (
     TRUNCATED,
-    CaptureProgress,
+    CheckpointRecord,
     EntityPause,
     RereadKeys,
     SnapshotJob,
@@ -46,7 +46,7 @@ JOBS = st.builds(
     max_deletes=st.sampled_from(["", "5", "40%"]),
 )
 PROGRESS = st.builds(
-    CaptureProgress,
+    CheckpointRecord,
     epoch=st.integers(0, 9),
     checkpoint=st.none() | st.binary(),
     counter=st.integers(0, 2**40),
@@ -67,9 +67,9 @@ PROGRESS = st.builds(
 
 
 def test_a_request_is_one_that_an_earlier_version_knows_unless_it_says_more() -> None:
-    asked = control.request("erp", "snapshot", "t", reconcile=True)
-    assert b"max_deletes" not in control.dump(asked)
-    assert control.load(control.dump(asked)) == asked
+    request = control.request("erp", "snapshot", "t", reconcile=True)
+    assert b"max_deletes" not in control.dump(request)
+    assert control.load(control.dump(request)) == request
     limited = control.request("erp", "snapshot", "t", reconcile=True, max_deletes="7")
     assert control.load(control.dump(limited)) == limited
 
@@ -80,19 +80,19 @@ def test_a_comparison_in_the_place_of_a_truncates_needs_no_person_either(
 ) -> None:
     cut = SnapshotJob(f"{TRUNCATED}t-1", "t", reconcile=True)
     later = SnapshotJob("later", "t", reconcile=True, max_deletes=own)
-    progress = enqueue(enqueue(CaptureProgress(), cut), later)
+    progress = enqueue(enqueue(CheckpointRecord(), cut), later)
     assert progress.jobs == (replace(later, max_deletes=inherited),)
-    other = enqueue(enqueue(CaptureProgress(), SnapshotJob("first", "t", reconcile=True)), later)
+    other = enqueue(enqueue(CheckpointRecord(), SnapshotJob("first", "t", reconcile=True)), later)
     assert other.jobs == (later,)
 
 
 @given(PROGRESS)
-def test_a_checkpoint_record_is_read_back_as_it_was_written(progress: CaptureProgress) -> None:
+def test_a_checkpoint_record_is_read_back_as_it_was_written(progress: CheckpointRecord) -> None:
     assert load(dump(progress), "erp") == progress
 
 
 def test_a_record_of_a_newer_version_names_the_way_out() -> None:
-    newer = dump(CaptureProgress()).replace(b'"format":1', b'"format":9')
+    newer = dump(CheckpointRecord()).replace(b'"format":1', b'"format":9')
     with pytest.raises(ConfigurationError, match="format 9"):
         load(newer, "erp")
     with pytest.raises(ConfigurationError, match="topic prefix"):
@@ -100,20 +100,22 @@ def test_a_record_of_a_newer_version_names_the_way_out() -> None:
 
 
 def test_a_reconcile_takes_the_place_of_other_snapshots_of_its_entity() -> None:
-    progress = enqueue(enqueue(CaptureProgress(), SnapshotJob("one", "a")), SnapshotJob("two", "b"))
+    progress = enqueue(
+        enqueue(CheckpointRecord(), SnapshotJob("one", "a")), SnapshotJob("two", "b")
+    )
     progress = enqueue(progress, SnapshotJob("three", "a", reconcile=True))
     assert [job.id for job in progress.jobs] == ["two", "three"]
     assert "replaced by three" in progress.results[0].failed
 
 
 def test_a_snapshot_of_some_rows_is_not_the_first_snapshot() -> None:
-    progress = finish(enqueue(CaptureProgress(), SnapshotJob("one", "a", where={"x": 1})), 0)
+    progress = finish(enqueue(CheckpointRecord(), SnapshotJob("one", "a", where={"x": 1})), 0)
     assert progress.taken == {}
     assert "a" in finish(enqueue(progress, SnapshotJob("two", "a")), 0).taken
 
 
 def test_a_paused_entity_is_resumed_by_a_reconcile_and_refuses_plain_snapshots() -> None:
-    progress = pause(CaptureProgress(), "a", EntityPause("broken", "", 0))
+    progress = pause(CheckpointRecord(), "a", EntityPause("broken", "", 0))
     refused = control.apply(progress, control.request("erp", "snapshot", "a"), {"a": True}, 1)
     assert "broken" in refused.results[0].failed
     resumed = control.apply(progress, control.request("erp", "resume", "a"), {"a": True}, 1)
@@ -122,10 +124,10 @@ def test_a_paused_entity_is_resumed_by_a_reconcile_and_refuses_plain_snapshots()
 
 
 def test_a_request_for_a_system_is_one_job_for_each_entity() -> None:
-    asked = control.request("erp", "snapshot", reconcile=True)
-    progress = control.apply(CaptureProgress(), asked, {"a": True, "b": True}, 1)
-    assert [job.id for job in progress.jobs] == [f"{asked.id}-0", f"{asked.id}-1"]
-    assert control.load(control.dump(asked)) == asked
+    request = control.request("erp", "snapshot", reconcile=True)
+    progress = control.apply(CheckpointRecord(), request, {"a": True, "b": True}, 1)
+    assert [job.id for job in progress.jobs] == [f"{request.id}-0", f"{request.id}-1"]
+    assert control.load(control.dump(request)) == request
 
 
 @pytest.mark.parametrize(
@@ -137,10 +139,10 @@ def test_requests_that_contradict_themselves_are_refused(entity: str, reconcile:
 
 
 def group(*keys: bytes) -> RecordGroup:
-    made = RecordGroup(replace(CaptureProgress(), owner=keys[-1].decode()), ack=keys[-1])
-    made.add("t", [Entry(key, b"") for key in keys])
-    made.count("erp.t", len(keys))
-    return made
+    record_group = RecordGroup(replace(CheckpointRecord(), owner=keys[-1].decode()), ack=keys[-1])
+    record_group.add("t", [Entry(key, b"") for key in keys])
+    record_group.count("erp.t", len(keys))
+    return record_group
 
 
 async def test_what_comes_while_a_commit_is_under_way_becomes_one_group_in_order() -> None:

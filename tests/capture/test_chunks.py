@@ -34,7 +34,7 @@ class ReadableTables:
 
     readable: Sequence[str] = ("t",)
     error: Exception | None = None
-    asked: list[str] = field(default_factory=list)
+    queries: list[str] = field(default_factory=list)
 
     def capabilities(self) -> Capabilities:
         return Capabilities(snapshot=True, visibility=True)
@@ -43,7 +43,7 @@ class ReadableTables:
         return self
 
     async def chunk(self, table: str, _where: Any, _after: Any, _limit: int) -> Chunk:
-        self.asked.append(table)
+        self.queries.append(table)
         if self.error is not None:
             raise self.error
         if table not in self.readable:
@@ -64,8 +64,8 @@ def snapshots(tables: ReadableTables) -> Any:
 
 def stream(into: ChunkReader, table: str, count: int, first: int = 1) -> None:
     for number in range(first, first + count):
-        told = SourceTransaction(str(number), number, None, number)
-        into.note_streamed(table, [Change(SHAPES[table], 1, None, False, None, 0, told)])
+        transaction = SourceTransaction(str(number), number, None, number)
+        into.note_streamed(table, [Change(SHAPES[table], 1, None, False, None, 0, transaction)])
 
 
 async def prove(taken: ChunkReader) -> None:
@@ -82,7 +82,7 @@ async def test_a_table_that_may_not_be_read_neither_ends_capture_nor_fills_memor
         stream(taken, "closed", PROBE_ABOVE_TRANSACTIONS, first=1 + turn * PROBE_ABOVE_TRANSACTIONS)
         stream(taken, "t", 1)
         await prove(taken)
-    assert tables.asked
+    assert tables.queries
     assert taken.unseen_transactions <= PROBE_ABOVE_TRANSACTIONS + 1
     await taken.close()
 
@@ -103,6 +103,6 @@ async def test_tables_that_cannot_be_read_just_now_do_not_fill_memory() -> None:
     for turn in range(20):
         stream(taken, "t", PROBE_ABOVE_TRANSACTIONS, first=1 + turn * PROBE_ABOVE_TRANSACTIONS)
         await prove(taken)
-    assert tables.asked
+    assert tables.queries
     assert taken.unseen_transactions <= MAX_TRANSACTIONS
     await taken.close()

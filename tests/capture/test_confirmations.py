@@ -10,7 +10,7 @@ from bridge.observe import Confirmed
 from bridge.plan.steps import Wire
 from tests.capture.harness import CaptureHarness, until
 
-TOLD = [
+RECORD_HEADERS = [
     (headers.ID, b"erp:0001-000000000000000A-0000000002"),
     (headers.TYPE, b"acme.erp.sales_order.update"),
     (headers.CAUSATION, b"credit-watch:abc"),
@@ -24,16 +24,20 @@ def change(cause: str | None) -> Change:
 
 
 def test_a_change_that_a_command_caused_confirms_it() -> None:
-    assert confirmed(TOLD) == CONFIRMED
+    assert confirmed(RECORD_HEADERS) == CONFIRMED
 
 
 def test_other_changes_and_replayed_ones_confirm_nothing() -> None:
-    assert confirmed(TOLD[:2]) is None
-    assert confirmed([*TOLD, (headers.REPLAY, b"1")]) is None
+    assert confirmed(RECORD_HEADERS[:2]) is None
+    assert confirmed([*RECORD_HEADERS, (headers.REPLAY, b"1")]) is None
 
 
 def test_one_confirmation_a_caused_change_and_none_for_its_tombstone_or_its_neighbours() -> None:
-    entries = [Entry(b"k", b"v", TOLD[:2]), Entry(b"k", b"v", TOLD), Entry(b"k", None, TOLD)]
+    entries = [
+        Entry(b"k", b"v", RECORD_HEADERS[:2]),
+        Entry(b"k", b"v", RECORD_HEADERS),
+        Entry(b"k", None, RECORD_HEADERS),
+    ]
     changes = [change(None), change("credit-watch:abc")]
     assert confirmations(changes, entries) == [CONFIRMED]
     assert confirmations([change(None)], entries[:1]) == []
@@ -55,7 +59,7 @@ async def test_the_observer_is_told_which_command_took_effect_and_where_its_chan
         )
         await until(lambda: [n for n in harness.notices if isinstance(n, Confirmed)])
         await harness.equal("t")
-    (caused,) = [told for told in await harness.records("t") if told.key == {"id": 2}]
+    (caused,) = [record for record in await harness.records("t") if record.key == {"id": 2}]
     assert caused.change is not None
-    told = [notice for notice in harness.notices if isinstance(notice, Confirmed)]
-    assert told == [Confirmed("bot:1", "erp.t", caused.change["position"])]
+    record = [notice for notice in harness.notices if isinstance(notice, Confirmed)]
+    assert record == [Confirmed("bot:1", "erp.t", caused.change["position"])]

@@ -71,11 +71,11 @@ async def test_capture_goes_on_with_the_requests_behind_what_is_none(
     await harness.declare("t")
     async with harness.capturing() as capture:
         await junk(harness)
-        asked = control.request("erp", "snapshot", "t")
-        await control.send(harness.log, BRIDGE, asked)
-        await until(lambda: any(r.id == asked.id for r in capture.stats.progress.results))
+        request = control.request("erp", "snapshot", "t")
+        await control.send(harness.log, BRIDGE, request)
+        await until(lambda: any(r.id == request.id for r in capture.stats.progress.results))
         assert "left out" in capture.stats.reason
-    assert [told.op for told in await harness.records("t")] == ["read", "read"]
+    assert [record.op for record in await harness.records("t")] == ["read", "read"]
 
 
 async def test_a_loss_can_be_accepted_behind_what_is_no_request(harness: CaptureHarness) -> None:
@@ -101,7 +101,7 @@ async def test_a_loss_that_a_running_capture_has_not_had_is_answered(
     async with harness.capturing() as capture:
         epoch = capture.stats.progress.epoch
         await control.send(harness.log, BRIDGE, control.request("erp", "accept_loss"))
-        await until(lambda: any(one.failed for one in capture.stats.progress.results))
+        await until(lambda: any(result.failed for result in capture.stats.progress.results))
         assert capture.stats.progress.results[-1].failed == control.nothing_lost("erp")
         assert (capture.stats.progress.epoch, capture.stats.progress.jobs) == (epoch, ())
     reasons = [each.reason for each in harness.notices if isinstance(each, SourceState)]
@@ -116,8 +116,8 @@ async def over(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         legacy = SqliteDatabase(tmp_path / "erp.db")
     else:
         legacy = PostgresDatabase(request.getfixturevalue("database"))
-    async with open_harness(tmp_path, legacy) as made:
-        yield made
+    async with open_harness(tmp_path, legacy) as opened_harness:
+        yield opened_harness
 
 
 @pytest.mark.parametrize("where", [{"nosuch": 1}, {"id": "no number"}, {"id": []}, {}])
@@ -127,9 +127,9 @@ async def test_a_condition_that_the_source_refuses_ends_its_snapshot_and_nothing
     over.run(TABLE, "INSERT INTO t VALUES (1, 'x')")
     await over.declare("t")
     async with over.capturing() as capture:
-        asked = control.request("erp", "snapshot", "t", where=where)
-        await control.send(over.log, BRIDGE, asked)
-        await until(lambda: any(r.id == asked.id for r in capture.stats.progress.results))
+        request = control.request("erp", "snapshot", "t", where=where)
+        await control.send(over.log, BRIDGE, request)
+        await until(lambda: any(r.id == request.id for r in capture.stats.progress.results))
         over.run("INSERT INTO t VALUES (2, 'goes on')")
         await over.equal("t")
         assert capture.stats.state == "streaming"

@@ -47,7 +47,7 @@ class Lies(fake.PolledConnector):
         self.ignores_keys = False
         self.reads = True
         self.away = 0
-        self.asked: list[int] = []
+        self.queries: list[int] = []
 
     def capabilities(self) -> Capabilities:
         return replace(super().capabilities(), read=self.reads)
@@ -89,7 +89,7 @@ class _Reader(fake.FileReader):
         if self._lies.away:
             self._lies.away -= 1
             raise RetryLater("the service is busy")
-        self._lies.asked.append(len(keys))
+        self._lies.queries.append(len(keys))
         if self._lies.ignores_keys:
             return await super().fetch(table, (), (), limit)
         return await super().fetch(table, columns, keys, limit)
@@ -97,8 +97,8 @@ class _Reader(fake.FileReader):
 
 @pytest.fixture
 async def harness(tmp_path: Path) -> AsyncIterator[CaptureHarness]:
-    async with lying(tmp_path) as made:
-        yield made
+    async with lying(tmp_path) as opened_harness:
+        yield opened_harness
 
 
 @asynccontextmanager
@@ -106,10 +106,10 @@ async def lying(folder: Path) -> AsyncIterator[CaptureHarness]:
     legacy = PolledStore(folder / "erp.json", compare=0)
     legacy.connector = Lies()
     legacy.put(*({"id": key, "a": "row", "b": key} for key in range(1, ROWS + 1)))
-    async with open_harness(folder, legacy) as made:
-        await made.declare("t")
-        made.limits = SMALL
-        yield made
+    async with open_harness(folder, legacy) as opened_harness:
+        await opened_harness.declare("t")
+        opened_harness.limits = SMALL
+        yield opened_harness
 
 
 def lies(harness: CaptureHarness) -> Lies:
@@ -123,17 +123,19 @@ def drop(harness: CaptureHarness, *keys: int) -> None:
 
 
 async def reconcile(harness: CaptureHarness, max_deletes: str = "") -> str:
-    asked = control.request("erp", "snapshot", "t", reconcile=True, max_deletes=max_deletes)
-    await control.send(harness.log, harness.bridge, asked)
-    await until(lambda: reported(harness, asked.id))
+    request = control.request("erp", "snapshot", "t", reconcile=True, max_deletes=max_deletes)
+    await control.send(harness.log, harness.bridge, request)
+    await until(lambda: reported(harness, request.id))
     progress = await store.progress_of(harness.log, harness.bridge, "erp")
     assert progress is not None
-    (result,) = [one for one in progress.results if one.id == asked.id]
+    (result,) = [result for result in progress.results if result.id == request.id]
     return result.failed or f"deleted {result.deleted}"
 
 
 async def deletes(harness: CaptureHarness) -> Counter[int]:
-    return Counter(told.key["id"] for told in await harness.records("t") if told.op == "delete")
+    return Counter(
+        record.key["id"] for record in await harness.records("t") if record.op == "delete"
+    )
 
 
 async def test_rows_that_a_listing_left_out_are_not_deleted(harness: CaptureHarness) -> None:
@@ -143,11 +145,11 @@ async def test_rows_that_a_listing_left_out_are_not_deleted(harness: CaptureHarn
         assert await reconcile(harness) == "deleted 2"
     assert await deletes(harness) == {1: 1, 3: 1}
     assert set(await harness.state("t")) == set(harness.table("t"))
-    (withheld,) = [one for one in harness.notices if isinstance(one, DeletesWithheld)]
+    (withheld,) = [notice for notice in harness.notices if isinstance(notice, DeletesWithheld)]
     assert (withheld.entity, withheld.present) == ("erp.t", ROWS // 2)
     assert "did not show 120 rows" in withheld.reason
     # In batches.
-    assert max(lies(harness).asked) == 25
+    assert max(lies(harness).queries) == 25
 
 
 async def test_a_connector_without_a_reader_is_asked_through_its_snapshots(
@@ -171,7 +173,7 @@ async def test_a_service_that_ignores_what_it_is_asked_for_confirms_nothing(
     assert "erp.t: asked for one row by its key" in why
     assert "ignores the condition" in why
     assert not await deletes(harness)
-    assert len(lies(harness).asked) < 20
+    assert len(lies(harness).queries) < 20
 
 
 async def test_a_system_that_is_away_meanwhile_is_asked_again(harness: CaptureHarness) -> None:
@@ -185,9 +187,9 @@ async def test_a_system_that_is_away_meanwhile_is_asked_again(harness: CaptureHa
 @asynccontextmanager
 async def on(log: str, folder: Path, kafka: Kafka) -> AsyncIterator[CaptureHarness]:
     """The rig with an embedded log, or with Kafka's."""
-    async with lying(folder) as made:
+    async with lying(folder) as opened_harness:
         if log == "embedded":
-            yield made
+            yield opened_harness
             return
         from bridge.log.kafka import from_url
 
@@ -197,7 +199,12 @@ async def on(log: str, folder: Path, kafka: Kafka) -> AsyncIterator[CaptureHarne
         await registry.open()
         try:
             yield CaptureHarness(
-                made.database, other, registry, entities=made.entities, limits=SMALL, bridge=bridge
+                opened_harness.database,
+                other,
+                registry,
+                entities=opened_harness.entities,
+                limits=SMALL,
+                bridge=bridge,
             )
         finally:
             await registry.close()
@@ -214,7 +221,7 @@ async def test_more_deletes_than_are_plausible_wait_for_a_person(
             why = await reconcile(harness)
             assert "the entity was paused: comparing its table with the log" in why
         assert not await deletes(harness)
-        (paused,) = [one for one in harness.notices if isinstance(one, EntityPaused)]
+        (paused,) = [notice for notice in harness.notices if isinstance(notice, EntityPaused)]
         assert "would delete 100 of 240 rows" in paused.reason
         assert "bridgectl snapshot erp.t --reconcile --max-deletes 100" in paused.reason
         # It stays so over a restart, and what a person says counts.
@@ -243,8 +250,8 @@ async def test_a_limit_that_a_person_gave_holds_over_a_restart(
 ) -> None:
     async with harness.capturing():
         drop(harness, *range(1, 201))
-    asked = control.request("erp", "snapshot", "t", reconcile=True, max_deletes="90%")
-    await control.send(harness.log, harness.bridge, asked)
+    request = control.request("erp", "snapshot", "t", reconcile=True, max_deletes="90%")
+    await control.send(harness.log, harness.bridge, request)
     seen: list[str] = []
 
     def interrupt(at: str) -> None:
@@ -255,7 +262,7 @@ async def test_a_limit_that_a_person_gave_holds_over_a_restart(
     with pytest.raises(SnapshotInterrupted):
         await asyncio.wait_for(Capture(harness.deps(crash_point=interrupt), "two").run(), PATIENCE)
     async with harness.capturing("three"):
-        await until(lambda: reported(harness, asked.id))
+        await until(lambda: reported(harness, request.id))
     assert await deletes(harness) == dict.fromkeys(range(1, 201), 1)
 
 
@@ -264,18 +271,18 @@ async def test_rows_that_come_while_they_are_asked_for_are_not_deleted(tmp_path:
     async with lying(tmp_path) as harness:
         async with harness.capturing():
             drop(harness, 1, 2)
-            asked = control.request("erp", "snapshot", "t", reconcile=True)
+            request = control.request("erp", "snapshot", "t", reconcile=True)
             back: list[str] = []
 
             def come_back(at: str) -> None:
-                if at == "high.before" and lies(harness).asked and not back:
+                if at == "high.before" and lies(harness).queries and not back:
                     back.append(at)
                     assert isinstance(harness.database, PolledStore)
                     harness.database.put({"id": 1, "a": "back", "b": 1})
 
         async with harness.capturing("two", crash_point=come_back):
-            await control.send(harness.log, harness.bridge, asked)
-            await until(lambda: reported(harness, asked.id))
+            await control.send(harness.log, harness.bridge, request)
+            await until(lambda: reported(harness, request.id))
             await harness.equal("t")
         assert back
 
@@ -292,7 +299,7 @@ async def test_a_truncate_that_the_stream_told_needs_no_person(
         async with pg.capturing():
             pg.run("TRUNCATE t", "INSERT INTO t VALUES (7, 'after')")
             await pg.equal("t")
-            assert not [one for one in pg.notices if isinstance(one, EntityPaused)]
+            assert not [notice for notice in pg.notices if isinstance(notice, EntityPaused)]
 
 
 KEYS = {
@@ -326,10 +333,10 @@ class HidesRows:
         chunk = inner.chunk
 
         async def without_rows(*args: Any) -> Chunk:
-            found: Chunk = await chunk(*args)
+            shown_chunk: Chunk = await chunk(*args)
             if self.hides:
-                found.rows = []
-            return found
+                shown_chunk.rows = []
+            return shown_chunk
 
         inner.chunk = without_rows
         hiding: Snapshot = inner
@@ -354,15 +361,15 @@ async def test_rows_are_found_again_by_keys_of_every_type(tmp_path: Path, databa
         async with pg.capturing():
             before = {name: await pg.state(name, "k") for name in names}
             hiding.hides = True
-            asked = [control.request("erp", "snapshot", name, reconcile=True) for name in names]
-            for request in asked:
+            requests = [control.request("erp", "snapshot", name, reconcile=True) for name in names]
+            for request in requests:
                 await control.send(pg.log, pg.bridge, request)
-            for request in asked:
+            for request in requests:
                 await until(partial(reported, pg, request.id))
         for name, kind in zip(names, KEYS, strict=True):
-            told = [one for one in await pg.records(name) if one.op == "delete"]
-            assert not told, f"{kind}: {told}"
+            deletes = [each for each in await pg.records(name) if each.op == "delete"]
+            assert not deletes, f"{kind}: {deletes}"
             assert await pg.state(name, "k") == before[name]
-        withheld = [one for one in pg.notices if isinstance(one, DeletesWithheld)]
-        assert {(one.present, one.unasked) for one in withheld} == {(2, 0)}
-        assert [one.entity for one in withheld] == [f"erp.{name}" for name in names]
+        withheld = [each for each in pg.notices if isinstance(each, DeletesWithheld)]
+        assert {(each.present, each.unasked) for each in withheld} == {(2, 0)}
+        assert [each.entity for each in withheld] == [f"erp.{name}" for name in names]

@@ -82,8 +82,8 @@ async def on(log: str, folder: Path, kafka: Kafka) -> AsyncIterator[CaptureHarne
 
 async def comes_back(harness: CaptureHarness) -> None:
     """The rows, once somebody asks for it."""
-    asked = control.request("erp", "resume", "t")
-    await control.send(harness.log, harness.bridge, asked)
+    request = control.request("erp", "resume", "t")
+    await control.send(harness.log, harness.bridge, request)
     await harness.equal("t", "u")
 
 
@@ -144,16 +144,16 @@ async def test_requests_are_heard_after_their_topic_was_deleted(
 ) -> None:
     """Nobody heard them until as many had come as there were before."""
     async with on("embedded", tmp_path, kafka) as harness:
-        asked = [control.request("erp", "snapshot", name) for name in ("t", "u", "t")]
+        requests = [control.request("erp", "snapshot", name) for name in ("t", "u", "t")]
         async with harness.capturing("one") as capture:
             await harness.equal("t", "u")
-            for each in asked[:2]:
+            for each in requests[:2]:
                 await control.send(harness.log, harness.bridge, each)
             await until(lambda: capture.stats.progress.control == 2)
         await deleting("embedded", tmp_path, kafka)(f"_{harness.bridge}.control")
         async with harness.capturing("two") as capture:
-            await control.send(harness.log, harness.bridge, asked[2])
-            await until(lambda: asked[2].id in {r.id for r in capture.stats.progress.results})
+            await control.send(harness.log, harness.bridge, requests[2])
+            await until(lambda: requests[2].id in {r.id for r in capture.stats.progress.results})
 
 
 def test_without_its_positions_a_running_capture_ends() -> None:

@@ -10,23 +10,23 @@ import pytest
 from bridge.capture.checkpoint import store
 from bridge.capture.checkpoint.codec import dump
 from bridge.capture.checkpoint.epoch import Epoch
-from bridge.capture.checkpoint.record import CaptureProgress
+from bridge.capture.checkpoint.record import CheckpointRecord
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.port import Entry
 
 
 @pytest.fixture
 async def log(tmp_path: Path) -> AsyncIterator[EmbeddedLog]:
-    made = EmbeddedLog(tmp_path / "log.db")
-    await made.open()
-    yield made
-    await made.close()
+    embedded_log = EmbeddedLog(tmp_path / "log.db")
+    await embedded_log.open()
+    yield embedded_log
+    await embedded_log.close()
 
 
 async def checkpoint(log: EmbeddedLog, source: str, epoch: int) -> None:
     topic = store.topic("acme")
     await log.create_topics([topic])
-    await log.append(topic.name, [Entry(source.encode(), dump(CaptureProgress(epoch=epoch)))])
+    await log.append(topic.name, [Entry(source.encode(), dump(CheckpointRecord(epoch=epoch)))])
 
 
 async def test_the_epoch_is_the_one_of_the_newest_checkpoint_of_that_source(

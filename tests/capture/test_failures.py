@@ -76,7 +76,7 @@ class BreakingLogProducer:
 
 
 async def ops(harness: CaptureHarness) -> list[tuple[int, str]]:
-    return sorted((told.key["id"], told.op) for told in await harness.records("t"))
+    return sorted((record.key["id"], record.op) for record in await harness.records("t"))
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -104,8 +104,8 @@ async def test_a_log_that_is_away_at_the_start_is_waited_for(harness: CaptureHar
     broken.away = [RetryLater("the broker is away")] * 3
     async with harness.capturing(log=broken):
         await harness.equal("t")
-    told = [n for n in harness.notices if isinstance(n, SourceState) and n.state == "retrying"]
-    assert [notice.reason for notice in told] == ["the broker is away"] * 3
+    retries = [n for n in harness.notices if isinstance(n, SourceState) and n.state == "retrying"]
+    assert [notice.reason for notice in retries] == ["the broker is away"] * 3
 
 
 class BreakingOff:
@@ -120,9 +120,9 @@ class BreakingOff:
 
     async def source(self, system: System) -> Source:
         self.opened.append(time.monotonic())
-        found = await self._connector.source(system)
-        found.read = self._read  # type: ignore[method-assign]
-        return found
+        source = await self._connector.source(system)
+        source.read = self._read  # type: ignore[method-assign]
+        return source
 
     async def _read(self, limit: int, timeout: float) -> Batch:
         raise RetryLater(f"broke off in a read of {limit} changes within {timeout} s")
@@ -227,15 +227,15 @@ async def test_lost_history_stops_the_source_until_somebody_accepts_the_loss(
     lose_history(harness)
     with pytest.raises(HistoryLost):
         await asyncio.wait_for(Capture(harness.deps(), "two").run(), PATIENCE)
-    found = (await status_record.statuses(harness.log, BRIDGE))["erp"]
-    assert found.state == "stopped"
-    assert found.reason
+    status = (await status_record.statuses(harness.log, BRIDGE))["erp"]
+    assert status.state == "stopped"
+    assert status.reason
     await control.send(harness.log, BRIDGE, control.request("erp", "accept_loss"))
     async with harness.capturing("three") as capture:
         await until(lambda: not capture.stats.progress.jobs)
         await harness.equal("t")
         assert capture.stats.progress.epoch == 1
-    ops_of = [told.op for told in await harness.records("t") if told.key["id"] == 1]
+    ops_of = [record.op for record in await harness.records("t") if record.key["id"] == 1]
     assert ops_of == ["read", "delete", "tombstone"]
 
 
@@ -283,15 +283,15 @@ async def test_the_status_record_tells_age_and_lag(harness: CaptureHarness) -> N
         harness.run("INSERT INTO t VALUES (1, 'x')")
         await harness.equal("t")
         await until(lambda: counted(harness))
-        found = (await status_record.statuses(harness.log, BRIDGE))["erp"]
-    assert found.state == "streaming"
-    assert found.age(found.at) < PATIENCE / 2
-    assert found.healthy(found.at)
-    assert not found.healthy(found.at + 60_000_000)
+        status = (await status_record.statuses(harness.log, BRIDGE))["erp"]
+    assert status.state == "streaming"
+    assert status.age(status.at) < PATIENCE / 2
+    assert status.healthy(status.at)
+    assert not status.healthy(status.at + 60_000_000)
 
 
 async def counted(harness: CaptureHarness) -> bool:
-    found: Mapping[str, status_record.SourceStatus] = await status_record.statuses(
+    by_system: Mapping[str, status_record.SourceStatus] = await status_record.statuses(
         harness.log, BRIDGE
     )
-    return "erp" in found and found["erp"].changes == 1
+    return "erp" in by_system and by_system["erp"].changes == 1

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from bridge.capture import control
 from bridge.capture.checkpoint import codec
-from bridge.capture.checkpoint.record import CaptureProgress
+from bridge.capture.checkpoint.record import CheckpointRecord
 from bridge.capture.report import status_record
 from bridge.model.errors import ConfigurationError
 from tests.hostile_values import JSON_VALUES, quick
 
 STATUS = asdict(status_record.SourceStatus("erp", "streaming", 1, 1))
-CHECKPOINT = json.loads(codec.dump(CaptureProgress()))
+CHECKPOINT = json.loads(codec.dump(CheckpointRecord()))
 REQUEST = {"id": "1", "action": "snapshot", "system": "erp", "entity": "t"}
 ANY_BYTES = st.binary(max_size=40) | st.sampled_from(
     [b"[" * 100_000, b'{"a":' + b"9" * 5000 + b"}"]

@@ -28,14 +28,14 @@ def test_what_is_left_is_alive_in_the_log_and_was_never_met(
     keys = KeySet()
     alive: dict[bytes, bool] = {}
     met: set[bytes] = set()
-    for action, told in actions:
+    for action, records in actions:
         if action == "log":
-            keys.scanned(told)
-            alive.update(told)
+            keys.scanned(records)
+            alive.update(records)
         else:
-            keys.touched(told)
-            met.update(told)
-    left = [key for found in keys.left(page) for key in found]
+            keys.touched(records)
+            met.update(records)
+    left = [key for page_keys in keys.left(page) for key in page_keys]
     assert left == sorted(key for key, living in alive.items() if living and key not in met)
     keys.close()
 

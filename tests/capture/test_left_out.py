@@ -6,7 +6,7 @@ import pytest
 
 from bridge.capture.checkpoint.record import (
     LEFT_OUT,
-    CaptureProgress,
+    CheckpointRecord,
     EntityPause,
     SnapshotJob,
     leave_out,
@@ -22,9 +22,9 @@ TABLE = "CREATE TABLE {} (id int PRIMARY KEY, s text)"
 @pytest.fixture(params=["harness", "pg"])
 def source(request: pytest.FixtureRequest) -> CaptureHarness:
     """Over a journal, and over PostgreSQL."""
-    found = request.getfixturevalue(request.param)
-    assert isinstance(found, CaptureHarness)
-    return found
+    harness = request.getfixturevalue(request.param)
+    assert isinstance(harness, CaptureHarness)
+    return harness
 
 
 async def test_an_entity_that_is_put_back_is_compared_with_its_table(
@@ -61,7 +61,7 @@ async def test_an_entity_that_is_put_back_is_compared_with_its_table(
 
 
 def test_what_is_no_longer_declared_is_noted_once() -> None:
-    progress = CaptureProgress(
+    progress = CheckpointRecord(
         taken={"a": "1", "b": "2"},
         paused={"c": EntityPause("why", "1", 0)},
         jobs=(SnapshotJob("first-d", "d"), SnapshotJob("first-a", "a")),

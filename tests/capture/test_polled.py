@@ -17,7 +17,7 @@ from bridge.connector import Batch, Chunk, Condition, Snapshot, Stale, System
 from bridge.model.errors import RetryLater
 from bridge.model.position import parse_position
 from tests.capture.databases import BRIDGE
-from tests.capture.harness import QUICK, CaptureHarness, DecodedRecord, open_harness, until
+from tests.capture.harness import QUICK, CaptureHarness, ChangeRecord, open_harness, until
 from tests.capture.polled_process import PolledStore
 from tests.connectors.polled import fake
 
@@ -26,10 +26,12 @@ SMALL = replace(QUICK, rows=40)
 
 @pytest.fixture
 async def harness(tmp_path: Path) -> AsyncIterator[CaptureHarness]:
-    async with open_harness(tmp_path, PolledStore(tmp_path / "erp.json", compare=0.3)) as made:
-        await made.declare("t")
-        made.limits = SMALL
-        yield made
+    async with open_harness(
+        tmp_path, PolledStore(tmp_path / "erp.json", compare=0.3)
+    ) as opened_harness:
+        await opened_harness.declare("t")
+        opened_harness.limits = SMALL
+        yield opened_harness
 
 
 def legacy(harness: CaptureHarness) -> PolledStore:
@@ -45,20 +47,22 @@ def load(store: PolledStore, dice: random.Random, number: int) -> None:
         store.put({"id": key, "a": "load", "b": number}, {"id": 200 + number % 20, "b": number})
 
 
-def in_order(records: list[DecodedRecord]) -> list[DecodedRecord]:
-    return sorted((one for one in records if one.change), key=lambda one: one.record.offset)
+def in_order(records: list[ChangeRecord]) -> list[ChangeRecord]:
+    return sorted(
+        (record for record in records if record.change), key=lambda record: record.record.offset
+    )
 
 
 async def check_log(harness: CaptureHarness) -> None:
     """What every reader may rely on: unique, growing positions; no old rows; no promise broken."""
-    told = await harness.records("t")
-    positions = [one.change["position"] for one in in_order(told) if one.change]
+    records = await harness.records("t")
+    positions = [record.change["position"] for record in in_order(records) if record.change]
     assert len(set(positions)) == len(positions)
-    for key in {one.key["id"] for one in told}:
-        here = [one.change["position"] for one in in_order(told)
-                if one.change and one.key["id"] == key]  # fmt: skip
+    for key in {record.key["id"] for record in records}:
+        here = [record.change["position"] for record in in_order(records)
+                if record.change and record.key["id"] == key]  # fmt: skip
         assert here == sorted(here)
-    assert all(one.change["before"] is None for one in told if one.change)
+    assert all(record.change["before"] is None for record in records if record.change)
     assert all(parse_position(position) is not None for position in positions)
 
 
@@ -72,10 +76,10 @@ async def test_changes_get_counted_positions_and_deletes_come_by_comparing(
             load(legacy(harness), dice, number)
             await asyncio.sleep(0.003)
         await harness.equal("t")
-        deletes = [one for one in await harness.records("t") if one.op == "delete"]
+        deletes = [record for record in await harness.records("t") if record.op == "delete"]
         assert deletes
-        assert all(one.change and one.change["after"] is None for one in deletes)
-        reads = [one for one in await harness.records("t") if one.op == "read"]
+        assert all(record.change and record.change["after"] is None for record in deletes)
+        reads = [record for record in await harness.records("t") if record.op == "read"]
         assert len(reads) <= 100, "comparing keys reads no row into the log again"
     await check_log(harness)
 
@@ -92,8 +96,10 @@ async def test_a_listing_of_keys_is_asked_for_once_while_one_is_under_way(
             return len(capture.stats.progress.results) >= 4
 
         await until(several)
-        listed = [one for one in capture.stats.progress.results if one.id.startswith("stale")]
-        assert {(one.rows, one.deleted, one.failed) for one in listed} == {(0, 0, "")}
+        listed = [
+            result for result in capture.stats.progress.results if result.id.startswith("stale")
+        ]
+        assert {(result.rows, result.deleted, result.failed) for result in listed} == {(0, 0, "")}
 
 
 class Forgetful(fake.PolledConnector):
@@ -144,12 +150,12 @@ async def test_what_a_source_lost_is_read_again_and_its_deletes_are_written(
             await harness.equal("t")
 
             async def reported() -> bool:
-                found = (await status_record.statuses(harness.log, BRIDGE))["erp"].results
-                return any(one["id"].startswith("stale-t-") for one in found)
+                results = (await status_record.statuses(harness.log, BRIDGE))["erp"].results
+                return any(result["id"].startswith("stale-t-") for result in results)
 
             await until(reported)
-        (result,) = [one for one in (await status_record.statuses(harness.log, BRIDGE))["erp"].results
-                     if one["id"].startswith("stale-t-")]  # fmt: skip
+        (result,) = [each for each in (await status_record.statuses(harness.log, BRIDGE))["erp"].results
+                     if each["id"].startswith("stale-t-")]  # fmt: skip
         assert result["deleted"] == 19
         await check_log(harness)
 
@@ -230,9 +236,9 @@ class Caught(fake.FileSnapshot):
             return await super().chunk(table, where, after, limit)
         self._missed = True
         self._legacy.put({"id": 77, "b": 77})
-        found = await super().chunk(table, where, after, limit)
+        chunk_with_row = await super().chunk(table, where, after, limit)
         self._legacy.drop(77)
-        return found
+        return chunk_with_row
 
 
 async def test_a_row_that_was_read_and_went_between_two_looks_goes_from_the_log_too(
@@ -246,7 +252,9 @@ async def test_a_row_that_was_read_and_went_between_two_looks_goes_from_the_log_
         async with harness.capturing() as capture:
             await harness.equal("t")
             # It was in the log, so that what made it go was not luck.
-            assert [one.op for one in await harness.records("t") if one.key["id"] == 77] == [
+            assert [
+                record.op for record in await harness.records("t") if record.key["id"] == 77
+            ] == [
                 "read",
                 "delete",
                 "tombstone",
@@ -254,7 +262,9 @@ async def test_a_row_that_was_read_and_went_between_two_looks_goes_from_the_log_
 
             async def reported() -> bool:
                 results = capture.stats.progress.results
-                return any(one.id.startswith("afterwards-") and one.deleted for one in results)
+                return any(
+                    record.id.startswith("afterwards-") and record.deleted for record in results
+                )
 
             await until(reported)
 

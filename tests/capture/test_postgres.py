@@ -41,9 +41,9 @@ async def test_changes_and_snapshots_end_equal_to_the_table_under_load(pg: Captu
     pg.limits = SMALL
     async with pg.capturing(), changing(pg, 2) as workers:
         for _ in range(3):
-            asked = control.request("erp", "snapshot", "t")
-            await control.send(pg.log, BRIDGE, asked)
-            await until(partial(reported, pg, asked.id))
+            request = control.request("erp", "snapshot", "t")
+            await control.send(pg.log, BRIDGE, request)
+            await until(partial(reported, pg, request.id))
         workers.clear()
         await pg.equal("t")
 
@@ -161,7 +161,7 @@ async def test_a_snapshot_after_a_restart_waits_for_what_was_streamed_before_it(
         async with harness.capturing("one"):
             update = asyncio.to_thread(session.execute, "UPDATE t SET b = 2 WHERE id = 1")
             waiting = asyncio.create_task(update)
-            await until(lambda: told(harness, "t", 3))
+            await until(lambda: has_records(harness, "t", 3))
         try:
             assert harness.table("t")[1]["b"] == 1
             await control.send(harness.log, BRIDGE, control.request("erp", "snapshot", "t"))
@@ -182,8 +182,8 @@ async def test_a_snapshot_after_a_restart_waits_for_what_was_streamed_before_it(
 async def idle(harness: CaptureHarness) -> bool:
     from bridge.capture.checkpoint.store import progress_of
 
-    found = await progress_of(harness.log, BRIDGE, "erp")
-    return found is not None and not found.jobs
+    progress = await progress_of(harness.log, BRIDGE, "erp")
+    return progress is not None and not progress.jobs
 
 
 async def test_a_large_value_that_the_stream_leaves_out_is_read_again(pg: CaptureHarness) -> None:
@@ -213,13 +213,13 @@ async def test_a_large_value_that_the_stream_leaves_out_is_read_again(pg: Captur
 async def complete(harness: CaptureHarness) -> bool:
     """What a reader knows who keeps what an event names as unavailable."""
     rows: dict[int, dict[str, object]] = {}
-    for told in sorted(await harness.records("t"), key=lambda each: each.record.offset):
-        if told.change is None or told.change["after"] is None:
-            rows.pop(told.key["id"], None)
+    for record in sorted(await harness.records("t"), key=lambda each: each.record.offset):
+        if record.change is None or record.change["after"] is None:
+            rows.pop(record.key["id"], None)
             continue
-        known = rows.get(told.key["id"], {})
-        kept = {name: known.get(name) for name in told.change["unavailable"]}
-        rows[told.key["id"]] = told.change["after"] | kept
+        previous = rows.get(record.key["id"], {})
+        kept = {name: previous.get(name) for name in record.change["unavailable"]}
+        rows[record.key["id"]] = record.change["after"] | kept
     return rows == harness.table("t")
 
 
@@ -236,7 +236,7 @@ async def test_truncate_is_followed_by_deletes_for_all_that_is_gone(pg: CaptureH
         )
         await pg.equal("t")
         await until(lambda: not capture.stats.progress.jobs)
-    deletes = [told.key["id"] for told in await pg.records("t") if told.op == "delete"]
+    deletes = [record.key["id"] for record in await pg.records("t") if record.op == "delete"]
     assert sorted(deletes) == [number for number in range(1, 301) if number != 5]
 
 
@@ -274,10 +274,10 @@ async def test_changes_of_a_key_stay_in_order_when_a_column_came_and_went_betwee
         "UPDATE t SET b = 3",
     )
     async with pg.capturing("two"):
-        await until(lambda: told(pg, "t", 4))
-    found = [each.change for each in await pg.records("t") if each.change is not None]
-    assert [change["after"]["b"] for change in found] == [0, 1, 2, 3]
-    assert found == sorted(found, key=lambda change: change["position"])
+        await until(lambda: has_records(pg, "t", 4))
+    changes = [each.change for each in await pg.records("t") if each.change is not None]
+    assert [change["after"]["b"] for change in changes] == [0, 1, 2, 3]
+    assert changes == sorted(changes, key=lambda change: change["position"])
 
 
 async def test_rows_from_before_a_column_was_widened_may_be_told_again(pg: CaptureHarness) -> None:
@@ -325,7 +325,7 @@ class Noting:
         return await self._registry.register(subject, text)
 
 
-async def told(harness: CaptureHarness, entity: str, count: int) -> bool:
+async def has_records(harness: CaptureHarness, entity: str, count: int) -> bool:
     return len(await harness.records(entity)) >= count
 
 
@@ -388,9 +388,9 @@ async def test_keys_that_are_sent_as_text_are_snapshot_whole_and_none_is_deleted
     pg.limits = SMALL
     async with pg.capturing():
         assert len(await pg.state("t")) == 700
-        asked = control.request("erp", "snapshot", "t", reconcile=True)
-        await control.send(pg.log, BRIDGE, asked)
-        await until(partial(reported, pg, asked.id))
+        request = control.request("erp", "snapshot", "t", reconcile=True)
+        await control.send(pg.log, BRIDGE, request)
+        await until(partial(reported, pg, request.id))
         rows = await pg.state("t")
     assert sorted(row["n"] for row in rows.values()) == list(range(1, 701))
     assert not any(each.op == "delete" for each in await pg.records("t"))
@@ -416,7 +416,7 @@ async def test_a_dropped_slot_stops_the_source_and_its_loss_can_be_accepted(
     async with pg.capturing("three") as capture:
         await pg.equal("t")
         await until(lambda: not capture.stats.progress.jobs)
-    assert [told.op for told in await pg.records("t") if told.key["id"] == 1] == [
+    assert [record.op for record in await pg.records("t") if record.key["id"] == 1] == [
         "read", "delete", "tombstone",
     ]  # fmt: skip
 
@@ -438,4 +438,4 @@ async def test_a_source_that_goes_away_is_waited_for(
             legacy.db = PostgresDatabase(legacy.url).db
             harness.run("INSERT INTO t VALUES (2, 'y', 2)")
             await harness.equal("t")
-        assert [told.op for told in await harness.records("t")] == ["create", "create"]
+        assert [record.op for record in await harness.records("t")] == ["create", "create"]

@@ -63,10 +63,10 @@ def interrupted_at(harness: CaptureHarness, step: str, time: int) -> Callable[[s
 
 async def interrupt(harness: CaptureHarness, step: str, time: int) -> str:
     """Ask for a reconcile and end in the midst of it; returns the request's id."""
-    asked = control.request("erp", "snapshot", "t", reconcile=True)
-    await control.send(harness.log, BRIDGE, asked)
+    request = control.request("erp", "snapshot", "t", reconcile=True)
+    await control.send(harness.log, BRIDGE, request)
     await run_to(harness, step, time)
-    return asked.id
+    return request.id
 
 
 async def run_to(harness: CaptureHarness, step: str, time: int) -> None:
@@ -76,7 +76,7 @@ async def run_to(harness: CaptureHarness, step: str, time: int) -> None:
 
 
 async def ops(harness: CaptureHarness) -> Counter[tuple[int, str]]:
-    return Counter((told.key["id"], told.op) for told in await harness.records("t"))
+    return Counter((record.key["id"], record.op) for record in await harness.records("t"))
 
 
 async def test_a_reconcile_goes_on_at_the_chunk_where_it_was_interrupted(
@@ -84,16 +84,16 @@ async def test_a_reconcile_goes_on_at_the_chunk_where_it_was_interrupted(
 ) -> None:
     await prepared(harness)
     first = await ops(harness)
-    asked = await interrupt(harness, "commit.after", 3)
+    request = await interrupt(harness, "commit.after", 3)
     between = await ops(harness) - first
     assert 0 < sum(count for (_, op), count in between.items() if op == "read") < 198
     async with harness.capturing("three"):
-        await until(lambda: reported(harness, asked))
-    found = await ops(harness) - first
+        await until(lambda: reported(harness, request))
+    later_ops = await ops(harness) - first
     # Rows 1 and 2 are in the table, although nothing told of them since.
-    assert {key for key, op in found if op == "read"} == set(harness.table("t")) - {1, 2}
-    assert {key for key, op in found if op == "delete"} == GONE
-    assert set(found.values()) == {1}
+    assert {key for key, op in later_ops if op == "read"} == set(harness.table("t")) - {1, 2}
+    assert {key for key, op in later_ops if op == "delete"} == GONE
+    assert set(later_ops.values()) == {1}
     assert set(await harness.state("t")) == set(harness.table("t"))
 
 
@@ -102,10 +102,10 @@ async def test_wherever_a_reconcile_is_interrupted_it_ends_right(
     harness: CaptureHarness, step: str
 ) -> None:
     await prepared(harness)
-    asked = await interrupt(harness, step, 1)
+    request = await interrupt(harness, step, 1)
     await run_to(harness, step, 1)
     async with harness.capturing("three"):
-        await until(lambda: reported(harness, asked))
+        await until(lambda: reported(harness, request))
     assert set(await harness.state("t")) == set(harness.table("t"))
     deletes = {key: count for (key, op), count in (await ops(harness)).items() if op == "delete"}
     assert deletes == dict.fromkeys(GONE, 1)

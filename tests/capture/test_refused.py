@@ -40,7 +40,7 @@ class RefusingConnector(fake.PolledConnector):
 
     def __init__(self) -> None:
         self.refused: dict[str, BridgeError] = {}
-        self.asked: list[str] = []
+        self.queries: list[str] = []
         self.looks = True
         self.counts = True
         self.lost = False
@@ -75,7 +75,7 @@ class RefusingSnapshot(fake.FileSnapshot):
         self._connector = connector
 
     def _perhaps(self, table: str) -> None:
-        self._connector.asked.append(table)
+        self._connector.queries.append(table)
         if table in self._connector.refused:
             raise self._connector.refused[table]
 
@@ -102,16 +102,16 @@ async def polled_by(connector: fake.PolledConnector, folder: Path) -> AsyncItera
     legacy.connector = connector
     with legacy.store.transaction() as tables:
         tables["u"] = replace(TABLE, rows={})
-    async with open_harness(folder, legacy) as made:
-        await made.declare("t", "u")
-        made.limits = replace(QUICK, rows=10)
-        yield made
+    async with open_harness(folder, legacy) as opened_harness:
+        await opened_harness.declare("t", "u")
+        opened_harness.limits = replace(QUICK, rows=10)
+        yield opened_harness
 
 
 @pytest.fixture
 async def harness(tmp_path: Path) -> AsyncIterator[CaptureHarness]:
-    async with polled_by(RefusingConnector(), tmp_path) as made:
-        yield made
+    async with polled_by(RefusingConnector(), tmp_path) as opened_harness:
+        yield opened_harness
 
 
 def connector(harness: CaptureHarness) -> RefusingConnector:
@@ -134,11 +134,11 @@ async def running(harness: CaptureHarness) -> AsyncIterator[Capture]:
 async def waiting(harness: CaptureHarness, why: str) -> None:
     """Until status tells of a snapshot that it waits because of that."""
 
-    async def told() -> bool:
-        found = (await status_record.statuses(harness.log, BRIDGE)).get("erp")
-        return found is not None and any(why in job["waiting"] for job in found.snapshots)
+    async def is_reported() -> bool:
+        status = (await status_record.statuses(harness.log, BRIDGE)).get("erp")
+        return status is not None and any(why in job["waiting"] for job in status.snapshots)
 
-    await until(told)
+    await until(is_reported)
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=["403", "404"])
@@ -154,18 +154,18 @@ async def test_a_first_snapshot_that_is_refused_for_a_while_is_taken_afterwards(
         await waiting(harness, str(refusal))
         # The other one does not wait behind it.
         await until(lambda: "u" in capture.stats.progress.taken)
-        told = [each.reason for each in harness.notices if isinstance(each, SourceState)]
-        assert told.count(f"snapshots wait: {refusal}") == 1
-        before, began = len(connector(harness).asked), time.monotonic()
+        reasons = [each.reason for each in harness.notices if isinstance(each, SourceState)]
+        assert reasons.count(f"snapshots wait: {refusal}") == 1
+        before, began = len(connector(harness).queries), time.monotonic()
         await asyncio.sleep(0.5)
-        asked, passed = len(connector(harness).asked) - before, time.monotonic() - began
-        assert asked < 5 + passed / harness.limits.longest_backoff, (
+        tries, passed = len(connector(harness).queries) - before, time.monotonic() - began
+        assert tries < 5 + passed / harness.limits.longest_backoff, (
             "it is asked more and more seldom"
         )
         del connector(harness).refused["t"]
         await harness.equal("t")
         await until(lambda: "t" in capture.stats.progress.taken)
-        assert not [one for one in capture.stats.progress.results if one.failed]
+        assert not [result for result in capture.stats.progress.results if result.failed]
         await until(lambda: not capture.stats.waiting)
 
 
@@ -200,7 +200,7 @@ async def test_a_comparison_that_is_refused_for_a_while_is_made_afterwards(
         await waiting(harness, str(REFUSALS[0]))
         del connector(harness).refused["t"]
         await harness.equal("t")
-        assert not [one for one in capture.stats.progress.results if one.failed]
+        assert not [result for result in capture.stats.progress.results if result.failed]
 
 
 async def test_what_follows_from_a_loss_that_was_accepted_is_not_given_up(
@@ -221,7 +221,7 @@ async def test_what_follows_from_a_loss_that_was_accepted_is_not_given_up(
         await waiting(harness, str(REFUSALS[0]))
         del connector(harness).refused["t"]
         await harness.equal("t")
-        assert not [one for one in capture.stats.progress.results if one.failed]
+        assert not [result for result in capture.stats.progress.results if result.failed]
         assert capture.stats.progress.epoch == 1
 
 
@@ -231,11 +231,15 @@ async def test_a_snapshot_that_a_person_asked_for_ends_with_the_reason(
     async with running(harness) as capture:
         await until(lambda: {"t", "u"} <= set(capture.stats.progress.taken))
         connector(harness).refused["t"] = REFUSALS[0]
-        asked = control.request("erp", "snapshot", "t")
-        await control.send(harness.log, BRIDGE, asked)
+        request = control.request("erp", "snapshot", "t")
+        await control.send(harness.log, BRIDGE, request)
 
         def ended() -> list[str]:
-            return [one.failed for one in capture.stats.progress.results if one.id == asked.id]
+            return [
+                result.failed
+                for result in capture.stats.progress.results
+                if result.id == request.id
+            ]
 
         await until(ended)
         assert ended() == [str(REFUSALS[0])]
@@ -258,11 +262,15 @@ async def test_an_entity_that_can_not_be_compared_after_its_pause_is_paused_agai
             tables["t"] = replace(tables["t"], columns=TABLE.columns)
         legacy.put({"id": 2, "b": 2}, {"id": 3, "b": 3})
         connector(harness).refused["t"] = REFUSALS[0]
-        asked = control.request("erp", "resume", "t")
-        await control.send(harness.log, BRIDGE, asked)
+        request = control.request("erp", "resume", "t")
+        await control.send(harness.log, BRIDGE, request)
 
         def ended() -> list[str]:
-            return [one.failed for one in capture.stats.progress.results if one.id == asked.id]
+            return [
+                result.failed
+                for result in capture.stats.progress.results
+                if result.id == request.id
+            ]
 
         await until(ended)
         assert str(REFUSALS[0]) in ended()[0]
@@ -281,9 +289,11 @@ async def test_what_waits_for_looks_of_the_source_is_overtaken(harness: CaptureH
         await until(lambda: {"t", "u"} <= set(capture.stats.progress.taken))
         jobs = capture.stats.progress.jobs
         assert {job.id.partition("-")[0] for job in jobs} == {"afterwards"}
-        asked = control.request("erp", "snapshot", "u")
-        await control.send(harness.log, BRIDGE, asked)
-        await until(lambda: any(one.id == asked.id for one in capture.stats.progress.results))
+        request = control.request("erp", "snapshot", "u")
+        await control.send(harness.log, BRIDGE, request)
+        await until(
+            lambda: any(result.id == request.id for result in capture.stats.progress.results)
+        )
 
 
 def test_the_first_job_that_can_go_on_is_the_next_one() -> None:

@@ -174,7 +174,7 @@ async def test_a_table_that_stays_what_it_is_is_never_compared(harness: CaptureH
         harness.run("INSERT INTO t VALUES (22, 'x', 2)")
         await harness.equal("t")
         assert load(capture.stats.progress.checkpoint or b"").tables == before != {}
-        assert not any(one.id.startswith("stale") for one in capture.stats.progress.results)
+        assert not any(result.id.startswith("stale") for result in capture.stats.progress.results)
         assert is_streaming(capture, harness.entities)
 
 

@@ -28,10 +28,10 @@ async def test_what_a_burst_brought_is_reported_soon_after_it_not_with_the_next_
         at = (await status_record.statuses(harness.log, BRIDGE))["erp"].position
         assert at == capture.stats.progress.position
         # Where nothing comes, nothing more is written.
-        place = TopicPartition(status_record.topic(BRIDGE).name, 0)
-        before = await harness.log.end_offsets([place])
+        partition = TopicPartition(status_record.topic(BRIDGE).name, 0)
+        before = await harness.log.end_offsets([partition])
         await asyncio.sleep(1.2)
-        assert await harness.log.end_offsets([place]) == before
+        assert await harness.log.end_offsets([partition]) == before
 
 
 async def test_a_report_counts_the_changes_that_it_comes_with(harness: CaptureHarness) -> None:
@@ -52,14 +52,14 @@ async def test_an_orderly_end_is_reported_with_the_last_figures(harness: Capture
         harness.run("INSERT INTO t VALUES (1, 'x')")
         await harness.equal("t")
         assert not await counted(harness, 1)
-    found = (await status_record.statuses(harness.log, BRIDGE))["erp"]
-    assert (found.state, found.reason, found.changes) == ("stopped", "", 1)
-    assert found.position == capture.stats.progress.position
-    assert found.snapshots == ()
+    status = (await status_record.statuses(harness.log, BRIDGE))["erp"]
+    assert (status.state, status.reason, status.changes) == ("stopped", "", 1)
+    assert status.position == capture.stats.progress.position
+    assert status.snapshots == ()
 
 
 async def counted(harness: CaptureHarness, changes: int) -> bool:
-    found: Mapping[str, status_record.SourceStatus] = await status_record.statuses(
+    by_system: Mapping[str, status_record.SourceStatus] = await status_record.statuses(
         harness.log, BRIDGE
     )
-    return "erp" in found and found["erp"].changes == changes
+    return "erp" in by_system and by_system["erp"].changes == changes

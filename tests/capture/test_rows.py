@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from bridge.capture import control
-from bridge.capture.checkpoint.record import CaptureProgress
+from bridge.capture.checkpoint.record import CheckpointRecord
 from bridge.capture.entity import CapturedEntity, EventTarget
 from bridge.capture.outbox import RecordGroup
 from bridge.capture.report import status_record
@@ -59,13 +59,14 @@ async def test_what_is_set_aside_counts_against_a_transactions_size(
     entity = CapturedEntity(ENTITY, EventTarget(BRIDGE, 1, 900_000, None), harness.registry)
     [shape] = (await harness.database.connector.describe(harness.system())).values()
     encoder = await entity.adapt(shape)
-    told = SourceTransaction(None, 1, None)
+    transaction = SourceTransaction(None, 1, None)
     changes = [
-        Change(shape, CREATE, None, False, (at, "x" * 1000, None), at, told) for at in range(50)
+        Change(shape, CREATE, None, False, (at, "x" * 1000, None), at, transaction)
+        for at in range(50)
     ]
-    group = RecordGroup(CaptureProgress())
+    group = RecordGroup(CheckpointRecord())
     failures = encoder.changes(changes, 0, 0, [])
-    CaptureState(deps, CaptureProgress(), {}).dead_letter(entity, encoder, failures, group)
+    CaptureState(deps, CheckpointRecord(), {}).dead_letter(entity, encoder, failures, group)
     assert group.dead == 50
     assert group.size == sum(len(entry.value or b"") for entry in group.entries["acme.dead"])
     assert group.size > 50_000
@@ -84,16 +85,16 @@ async def test_a_row_that_cannot_be_normalised_is_in_the_table_all_the_same(
     async with harness.capturing():
         harness.run("UPDATE t SET amount = 'nonsense' WHERE id = 1")
         await until(lambda: count(harness, 1))
-        asked = control.request("erp", "snapshot", "t", reconcile=True)
-        await control.send(harness.log, BRIDGE, asked)
-        await until(lambda: reported(harness, asked.id))
+        request = control.request("erp", "snapshot", "t", reconcile=True)
+        await control.send(harness.log, BRIDGE, request)
+        await until(lambda: reported(harness, request.id))
     assert sorted(await harness.state("t")) == [1, 2, 3]
-    assert "delete" not in {told.op for told in await harness.records("t")}
+    assert "delete" not in {record.op for record in await harness.records("t")}
 
 
 async def reported(harness: CaptureHarness, request: str) -> bool:
-    found = (await status_record.statuses(harness.log, harness.bridge)).get("erp")
-    return found is not None and any(each["id"] == request for each in found.results)
+    status = (await status_record.statuses(harness.log, harness.bridge)).get("erp")
+    return status is not None and any(each["id"] == request for each in status.results)
 
 
 async def test_a_record_over_the_limit_is_set_aside_with_the_length_and_hash_of_what_was_cut(

@@ -69,19 +69,19 @@ async def history_is_sound(harness: CaptureHarness) -> bool:
     """Each `read` repeats what the log said of its key, or is the first word about it; no change
     is told twice.
     """
-    known: dict[int, object] = {}
+    latest_by_key: dict[int, object] = {}
     positions = set()
     reads = 0
-    for told in sorted(await harness.records("t"), key=lambda each: each.record.offset):
-        if told.change is None:
+    for record in sorted(await harness.records("t"), key=lambda each: each.record.offset):
+        if record.change is None:
             continue
-        assert told.change["position"] not in positions
-        positions.add(told.change["position"])
-        key = told.key["id"]
-        if told.op == "read":
+        assert record.change["position"] not in positions
+        positions.add(record.change["position"])
+        key = record.key["id"]
+        if record.op == "read":
             reads += 1
-            assert known.get(key, told.change["after"]) == told.change["after"]
-        known[key] = told.change["after"]
+            assert latest_by_key.get(key, record.change["after"]) == record.change["after"]
+        latest_by_key[key] = record.change["after"]
     return reads > 0
 
 
@@ -121,8 +121,8 @@ async def test_watermarks_of_a_connection_that_broke_off_end_no_window_of_the_ne
         pass
     harness.run("BEGIN", *(f"UPDATE t SET b = -{number} WHERE id = 2" for number in range(2000)))
     harness.run("COMMIT")
-    asked = control.request("erp", "snapshot", "t")
-    await control.send(harness.log, BRIDGE, asked)
+    request = control.request("erp", "snapshot", "t")
+    await control.send(harness.log, BRIDGE, request)
     harness.limits = replace(SMALL, rows=100, changes=5)
     broken = False
 
@@ -134,11 +134,11 @@ async def test_watermarks_of_a_connection_that_broke_off_end_no_window_of_the_ne
             raise RetryLater("the connection broke off")
 
     async with harness.capturing("two", crash_point=break_once):
-        await until(lambda: reported(harness, asked.id))
+        await until(lambda: reported(harness, request.id))
         await harness.equal("t")
     assert broken
-    values = [told.change["after"]["b"] for told in await harness.records("t")
-              if told.key["id"] == 1 and told.change is not None]  # fmt: skip
+    values = [record.change["after"]["b"] for record in await harness.records("t")
+              if record.key["id"] == 1 and record.change is not None]  # fmt: skip
     assert values == sorted(values), "a row of the chunk stands before the changes that it shows"
 
 
@@ -149,13 +149,13 @@ async def test_one_entity_or_some_rows_are_snapshot_on_demand_and_the_asker_sees
     fill(harness, 100)
     await harness.declare("t", "u")
     async with harness.capturing():
-        asked = control.request("erp", "snapshot", "t", where={"id": [3, 5]})
-        await control.send(harness.log, BRIDGE, asked)
-        await until(lambda: reported(harness, asked.id))
-    found = (await status_record.statuses(harness.log, BRIDGE))["erp"]
-    (result,) = [each for each in found.results if each["id"] == asked.id]
+        request = control.request("erp", "snapshot", "t", where={"id": [3, 5]})
+        await control.send(harness.log, BRIDGE, request)
+        await until(lambda: reported(harness, request.id))
+    status = (await status_record.statuses(harness.log, BRIDGE))["erp"]
+    (result,) = [each for each in status.results if each["id"] == request.id]
     assert (result["rows"], result["failed"]) == (2, "")
-    again = [told.key["id"] for told in await harness.records("t")]
+    again = [record.key["id"] for record in await harness.records("t")]
     assert len(again) == 102
     notices = [
         n for n in harness.notices if isinstance(n, SnapshotProgress) and n.entity == "erp.t"
@@ -164,8 +164,8 @@ async def test_one_entity_or_some_rows_are_snapshot_on_demand_and_the_asker_sees
 
 
 async def reported(harness: CaptureHarness, request: str) -> bool:
-    found = (await status_record.statuses(harness.log, BRIDGE)).get("erp")
-    return found is not None and any(each["id"] == request for each in found.results)
+    status = (await status_record.statuses(harness.log, BRIDGE)).get("erp")
+    return status is not None and any(each["id"] == request for each in status.results)
 
 
 async def test_a_request_for_an_entity_that_is_not_there_fails_and_says_which_are(
@@ -174,11 +174,11 @@ async def test_a_request_for_an_entity_that_is_not_there_fails_and_says_which_ar
     harness.run(TABLE)
     await harness.declare("t")
     async with harness.capturing():
-        asked = control.request("erp", "snapshot", "nothing")
-        await control.send(harness.log, BRIDGE, asked)
-        await until(lambda: reported(harness, asked.id))
-    found = (await status_record.statuses(harness.log, BRIDGE))["erp"]
-    assert "it has t" in found.results[-1]["failed"]
+        request = control.request("erp", "snapshot", "nothing")
+        await control.send(harness.log, BRIDGE, request)
+        await until(lambda: reported(harness, request.id))
+    status = (await status_record.statuses(harness.log, BRIDGE))["erp"]
+    assert "it has t" in status.results[-1]["failed"]
 
 
 async def test_reconcile_deletes_what_is_in_the_log_and_no_longer_in_the_table(
@@ -198,16 +198,16 @@ async def test_reconcile_deletes_what_is_in_the_log_and_no_longer_in_the_table(
         harness.run(sql)
     async with harness.capturing("two"):
         harness.run("UPDATE t SET b = 0 WHERE id < 20", "DELETE FROM t WHERE id = 50")
-        asked = control.request("erp", "snapshot", "t", reconcile=True)
-        await control.send(harness.log, BRIDGE, asked)
-        await until(lambda: reported(harness, asked.id))
+        request = control.request("erp", "snapshot", "t", reconcile=True)
+        await control.send(harness.log, BRIDGE, request)
+        await until(lambda: reported(harness, request.id))
         await harness.equal("t")
-    found = (await status_record.statuses(harness.log, BRIDGE))["erp"]
-    (result,) = [each for each in found.results if each["id"] == asked.id]
+    status = (await status_record.statuses(harness.log, BRIDGE))["erp"]
+    (result,) = [each for each in status.results if each["id"] == request.id]
     assert result["deleted"] == 66
-    deletes = [told for told in await harness.records("t") if told.op == "delete"]
+    deletes = [record for record in await harness.records("t") if record.op == "delete"]
     assert len(deletes) == 67
-    assert len({told.change["position"] for told in deletes if told.change}) == 67
+    assert len({record.change["position"] for record in deletes if record.change}) == 67
 
 
 async def test_a_snapshot_can_be_cancelled(harness: CaptureHarness) -> None:
@@ -216,14 +216,14 @@ async def test_a_snapshot_can_be_cancelled(harness: CaptureHarness) -> None:
     await harness.declare("t")
     async with harness.capturing("one"):
         pass
-    asked = control.request("erp", "snapshot", "t")
+    request = control.request("erp", "snapshot", "t")
     cancel = control.request("erp", "cancel", "t")
-    await control.send(harness.log, BRIDGE, asked)
+    await control.send(harness.log, BRIDGE, request)
     await control.send(harness.log, BRIDGE, cancel)
     async with harness.capturing("two"):
-        await until(lambda: reported(harness, asked.id))
-    found = (await status_record.statuses(harness.log, BRIDGE))["erp"]
-    (result,) = [each for each in found.results if each["id"] == asked.id]
+        await until(lambda: reported(harness, request.id))
+    status = (await status_record.statuses(harness.log, BRIDGE))["erp"]
+    (result,) = [each for each in status.results if each["id"] == request.id]
     assert "cancelled" in result["failed"]
 
 
@@ -234,8 +234,8 @@ async def test_a_snapshot_of_an_entity_that_is_no_longer_declared_is_given_up(
     await harness.declare("t", "u")
     async with harness.capturing("one"):
         pass
-    asked = control.request("erp", "snapshot", "u")
-    await control.send(harness.log, BRIDGE, asked)
+    request = control.request("erp", "snapshot", "u")
+    await control.send(harness.log, BRIDGE, request)
 
     def stop(step: str) -> None:
         if step == "low.before":

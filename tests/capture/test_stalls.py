@@ -48,8 +48,8 @@ class Leaving(RefusingConnector):
 
 @pytest.fixture
 async def harness(tmp_path: Path) -> AsyncIterator[CaptureHarness]:
-    async with polled_by(Leaving(), tmp_path) as made:
-        yield made
+    async with polled_by(Leaving(), tmp_path) as opened_harness:
+        yield opened_harness
 
 
 def system(harness: CaptureHarness) -> Leaving:
@@ -63,11 +63,11 @@ async def report(harness: CaptureHarness) -> status_record.SourceStatus:
 
 async def stalls(harness: CaptureHarness, *, later: int = 0) -> list[Stall]:
     """As of the last report, or a time later."""
-    found = (await status_record.statuses(harness.log, BRIDGE)).get("erp")
-    if found is None:
+    status = (await status_record.statuses(harness.log, BRIDGE)).get("erp")
+    if status is None:
         return []
     # Whether the source itself answers is another question than these.
-    return [each for each in found.stalls(found.at + later) if each.kind == "entity"]
+    return [each for each in status.stalls(status.at + later) if each.kind == "entity"]
 
 
 async def test_a_first_snapshot_that_is_refused_again_and_again_is_a_stall_until_it_is_taken(
@@ -102,8 +102,8 @@ def noticed(harness: CaptureHarness, name: str) -> WorkProgress:
 
 
 async def healthy(harness: CaptureHarness) -> bool:
-    found = await report(harness)
-    return found.healthy(found.at)
+    status = await report(harness)
+    return status.healthy(status.at)
 
 
 async def test_a_snapshot_that_waits_is_a_stall_after_the_limit_also_over_a_restart(
@@ -133,8 +133,8 @@ async def test_a_quiet_source_that_answers_owes_nothing(harness: CaptureHarness)
 
 
 async def idle(harness: CaptureHarness) -> bool:
-    found = await report(harness)
-    return {work.name for work in found.work(("t", "u")) if work.owed_since is not None} == {"erp"}
+    status = await report(harness)
+    return {work.name for work in status.work(("t", "u")) if work.owed_since is not None} == {"erp"}
 
 
 async def test_a_source_that_no_longer_answers_owes_since_its_last_answer_over_a_restart(
@@ -157,5 +157,5 @@ async def test_a_source_that_no_longer_answers_owes_since_its_last_answer_over_a
 
 
 async def retrying(harness: CaptureHarness, capture: object = None) -> bool:
-    found = await report(harness)
-    return found.state == "retrying" and (capture is None or found.instance == "one")
+    status = await report(harness)
+    return status.state == "retrying" and (capture is None or status.instance == "one")

@@ -29,16 +29,16 @@ class WaitingSource(PollingSource):
 
     def __init__(self, system: System) -> None:
         super().__init__(system)
-        self._lacking = [use.table for use in system.tables if use.table not in self._there]
-        kept = tuple(use for use in system.tables if use.table in self._there)
+        self._lacking = [use.table for use in system.tables if use.table not in self._existing]
+        kept = tuple(use for use in system.tables if use.table in self._existing)
         self._whole, self._system = system, replace(system, tables=kept)
 
     @property
-    def _there(self) -> Mapping[str, Table]:
+    def _existing(self) -> Mapping[str, Table]:
         return self._store.tables()
 
     async def read(self, limit: int, timeout: float) -> Batch:
-        come = [table for table in self._lacking if table in self._there]
+        come = [table for table in self._lacking if table in self._existing]
         if come:
             self._lacking = [table for table in self._lacking if table not in come]
             kept = tuple(use for use in self._whole.tables if use.table not in self._lacking)
@@ -56,10 +56,10 @@ class WaitingConnector(PolledConnector):
     """Counts how often it is asked to describe tables."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, ...]] = []
+        self.queries: list[tuple[str, ...]] = []
 
     async def describe(self, system: System) -> Mapping[str, Shape]:
-        self.asked.append(tuple(use.table for use in system.tables))
+        self.queries.append(tuple(use.table for use in system.tables))
         store_of(system)
         return await super().describe(system)
 
@@ -71,9 +71,9 @@ class WaitingConnector(PolledConnector):
 async def harness(tmp_path: Path) -> AsyncIterator[CaptureHarness]:
     legacy = PolledStore(tmp_path / "erp.json", compare=0.3)
     legacy.connector = WaitingConnector()
-    async with open_harness(tmp_path, legacy) as made:
-        made.entities = (EntitySpec("erp", "t", "t"), EntitySpec("erp", "u", "u"))
-        yield made
+    async with open_harness(tmp_path, legacy) as opened_harness:
+        opened_harness.entities = (EntitySpec("erp", "t", "t"), EntitySpec("erp", "u", "u"))
+        yield opened_harness
 
 
 @asynccontextmanager
@@ -101,11 +101,11 @@ async def test_a_table_that_is_not_there_is_told_and_captured_once_it_is(
         await harness.equal("t")
         assert capture.stats.troubles == {"u": "there is no table 'u' yet"}
 
-        async def told() -> bool:
+        async def is_reported() -> bool:
             status = (await status_record.statuses(harness.log, BRIDGE)).get("erp")
             return status is not None and dict(status.troubles) == capture.stats.troubles
 
-        await until(told)
+        await until(is_reported)
         status = (await status_record.statuses(harness.log, BRIDGE))["erp"]
         assert status.remarks["t"].endswith("rows are read")
         assert [each.name for each in status.stalls(status.at)] == ["erp.u"], (
@@ -144,7 +144,7 @@ async def test_what_is_wrong_with_the_system_is_not_asked_for_each_table(
     system = replace(harness.system(), url="polled:///nowhere")
     with pytest.raises(ConfigurationError, match="there is no file"):
         await describe_tables(connector, system)
-    assert len(connector.asked) == 2
+    assert len(connector.queries) == 2
 
 
 async def test_the_tables_that_are_there_are_found_among_many_by_halves(

@@ -71,8 +71,8 @@ class SimulatedTable:
                 rows.pop(key, None)
             else:
                 rows[key] = new
-        shown = frozenset(version for version, *_ in self.history if version not in self.hidden)
-        return rows, SeenTransactions(shown)
+        versions = frozenset(version for version, *_ in self.history if version not in self.hidden)
+        return rows, SeenTransactions(versions)
 
 
 class WindowsDriver:
@@ -128,9 +128,9 @@ class WindowsDriver:
         if new is None:
             self.log.pop(key, None)
             return
-        known = self.log.get(key)
-        assert known is None or known[0] < version, "the log went back"
-        self.log[key] = (version, new[1] if complete else (known[1] if known else None))
+        latest = self.log.get(key)
+        assert latest is None or latest[0] < version, "the log went back"
+        self.log[key] = (version, new[1] if complete else (latest[1] if latest else None))
 
     def emit(self, window: ChunkWindow) -> None:
         assert window.chunk is not None
@@ -143,8 +143,8 @@ class WindowsDriver:
             return
         for index in emission.rows:
             key, row = emission.chunk.rows[index]
-            known = self.log.get(key)
-            assert known is None or known[0] <= row[0], "a snapshot row put the log back"
+            latest = self.log.get(key)
+            assert latest is None or latest[0] <= row[0], "a snapshot row put the log back"
             self.log[key] = row
             self.emitted.append(key)
         self.saved = emission.job
@@ -287,17 +287,17 @@ def test_what_an_earlier_connection_may_have_streamed_is_waited_for_until_shown_
         here.add(transactions)
         earlier.add(transactions)
     running = frozenset({3, 4, 5, 6, 7})
-    found = [earlier.first_unseen(SeenTransactions(frozenset({1, 2}), running), [here])]
-    found.append(earlier.first_unseen(SeenTransactions(frozenset({1, 2, 3}), running), [here]))
+    unseen = [earlier.first_unseen(SeenTransactions(frozenset({1, 2}), running), [here])]
+    unseen.append(earlier.first_unseen(SeenTransactions(frozenset({1, 2, 3}), running), [here]))
     # The fourth may be the rest of one that was begun before: it has to be shown.
-    found.append(earlier.first_unseen(SeenTransactions(frozenset({1, 2, 3, 4}), running), [here]))
+    unseen.append(earlier.first_unseen(SeenTransactions(frozenset({1, 2, 3, 4}), running), [here]))
     earlier.add([6])
-    found.append(earlier.first_unseen(SeenTransactions(frozenset({1, 2, 3, 4}), running), [here]))
+    unseen.append(earlier.first_unseen(SeenTransactions(frozenset({1, 2, 3, 4}), running), [here]))
     # What began after the first read is not of an earlier connection.
-    found.append(
+    unseen.append(
         earlier.first_unseen(SeenTransactions(frozenset({1, 2, 3, 4, 7}), running | {8}), [here])
     )
-    assert found == [3, 4, 6, 7, None]
+    assert unseen == [3, 4, 6, 7, None]
 
 
 def test_what_is_to_be_read_again_survives_a_crash() -> None:

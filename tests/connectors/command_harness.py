@@ -41,26 +41,28 @@ class CommandHarness:
     async def send(self, *records: CommandRecord) -> None:
         await self.log.append(
             self.codec.topic("command"),
-            [self.codec.entry("command", self._target(one), one) for one in records],
+            [self.codec.entry("command", self._target(record), record) for record in records],
         )
 
-    def _target(self, one: CommandRecord) -> Target:
-        about = {command.qualified: command.entity for command in self.spec.commands}[one.name]
-        return target(self.spec.name, about, json.loads(one.key))
+    def _target(self, record: CommandRecord) -> Target:
+        about = {command.qualified: command.entity for command in self.spec.commands}[record.name]
+        return target(self.spec.name, about, json.loads(record.key))
 
-    async def receipt(self, one: CommandRecord) -> Receipt:
+    async def receipt(self, record: CommandRecord) -> Receipt:
         """The last word on a command, once it is one."""
         async with asyncio.timeout(60):
             while True:
-                told = [found for found in await self._all() if found.command_id == one.id]
-                if told and (told[-1].code or "") not in {"in_progress", "not_started"}:
-                    return told[-1]
+                receipts = [
+                    receipt for receipt in await self._all() if receipt.command_id == record.id
+                ]
+                if receipts and (receipts[-1].code or "") not in {"in_progress", "not_started"}:
+                    return receipts[-1]
                 await asyncio.sleep(0.05)
 
     async def _all(self) -> list[Receipt]:
-        place = TopicPartition(self.codec.topic("receipt"), 0)
+        partition = TopicPartition(self.codec.topic("receipt"), 0)
         receipts: list[Any] = []
-        async for records in read_to_end(self.log, await self.log.beginning_offsets([place])):
+        async for records in read_to_end(self.log, await self.log.beginning_offsets([partition])):
             receipts += [await self.codec.decode("receipt", each.value or b"") for each in records]
         return receipts
 
@@ -112,10 +114,10 @@ async def open_command_harness(
 
 def command(name: str, key: Any, *, expect: str | None = None, **args: Any) -> CommandRecord:
     """A new command of a tester's, about the row with this id; no other has its key."""
-    given = Command(f"erp.{name}", {"id": key}, args, expect=expect)
+    request = Command(f"erp.{name}", {"id": key}, args, expect=expect)
     return seal(
-        given,
-        given.key,
+        request,
+        request.key,
         agent="tester",
         requested_at=datetime.now(UTC),
         idempotency_key=f"tester/{uuid4()}",

@@ -134,9 +134,9 @@ def test_rows_whose_texts_differ_by_case_are_not_compared_with_each_key(
     """Many servers don't tell cases apart; a lookup of 1,000 keys would take seconds."""
     monkeypatch.setattr(answer_check, "may_equal", lambda *_: pytest.fail("compared"))
     keys = [(f"SO{number:05}", number) for number in range(300)]
-    asked = AskedKeys(keys)
-    assert all(asked.accepts((text.lower(), number)) for text, number in keys)
-    assert all(asked.accepts((f"{text} ", number)) for text, number in keys)
+    asked_keys = AskedKeys(keys)
+    assert all(asked_keys.accepts((text.lower(), number)) for text, number in keys)
+    assert all(asked_keys.accepts((f"{text} ", number)) for text, number in keys)
 
 
 @given(st.text(" 0aAäß1", max_size=4), st.text(" 0aAäß1", max_size=4))

@@ -152,13 +152,15 @@ async def test_odata_tells_its_code_but_no_words() -> None:
 
 
 def test_tryton_tells_the_kind_but_no_words() -> None:
-    for told in (
+    for error_text in (
         ["UserError", [f"{PERSON} is there", ""]],
         ["UserWarning", ["name", f"{PERSON} is there", ""]],
         ["ConcurrencyException", f"{PERSON}"],
         [f"ValueError: {PERSON}", "traceback"],
     ):
-        masked, plain = (str(error_of(fault_of(told), "erp", masked=way)) for way in (True, False))
+        masked, plain = (
+            str(error_of(fault_of(error_text), "erp", masked=way)) for way in (True, False)
+        )
         assert PERSON in plain
         assert PERSON not in masked
         assert WITHHELD in masked

@@ -96,13 +96,13 @@ async def until_asked(ask: Callable[[], Awaitable[object]]) -> None:
     raise AssertionError("the new secret was never taken")
 
 
-def said(status: int, body: object) -> Say:
+def answer_with(status: int, body: object) -> Say:
     return Say(status, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
 
-def basic(asked: Asked) -> str:
+def basic(request: Asked) -> str:
     """The password of a basic login."""
-    value = asked.headers.get("authorization", "").removeprefix("Basic ")
+    value = request.headers.get("authorization", "").removeprefix("Basic ")
     return base64.b64decode(value).decode().partition(":")[2]
 
 
@@ -110,24 +110,28 @@ def basic(asked: Asked) -> str:
 async def test_odata_takes_a_secret_that_is_replaced(rotation: Rotation, way: str) -> None:
     tokens: list[str] = []
 
-    def rule(asked: Asked) -> Say:
-        if asked.path == "/token":
+    def rule(request: Asked) -> Say:
+        if request.path == "/token":
             rotation.logins += 1
-            form = parse_qs(asked.body.decode())
+            form = parse_qs(request.body.decode())
             if form["client_secret"] != [rotation.takes]:
-                return said(401, {"error": "invalid_client"})
+                return answer_with(401, {"error": "invalid_client"})
             tokens.append(f"t{len(tokens)}-{rotation.takes[-5:]}")
-            return said(200, {"access_token": tokens[-1], "expires_in": 3600})
-        if asked.path.endswith("$metadata"):
+            return answer_with(200, {"access_token": tokens[-1], "expires_in": 3600})
+        if request.path.endswith("$metadata"):
             return Say(200, METADATA, {"Content-Type": "application/xml"})
         if way == "oauth2":
-            good = asked.headers.get("authorization") == f"Bearer {(tokens or ['x'])[-1]}"
+            good = request.headers.get("authorization") == f"Bearer {(tokens or ['x'])[-1]}"
             good = good and tokens[-1].endswith(rotation.takes[-5:])
         else:
             rotation.logins += 1
-            key = asked.headers.get("x-api-key") if way == "api_key" else basic(asked)
+            key = request.headers.get("x-api-key") if way == "api_key" else basic(request)
             good = key == rotation.takes
-        return said(200, {"value": []}) if good else said(401, {"error": {"message": "no"}})
+        return (
+            answer_with(200, {"value": []})
+            if good
+            else answer_with(401, {"error": {"message": "no"}})
+        )
 
     between = alone(rule)
     async with between.serving():
@@ -158,18 +162,18 @@ async def test_odata_takes_a_secret_that_is_replaced(rotation: Rotation, way: st
 async def test_tryton_takes_a_secret_that_is_replaced(rotation: Rotation) -> None:
     sessions: set[str] = set()
 
-    def rule(asked: Asked) -> Say:
-        call = json.loads(asked.body)
+    def rule(request: Asked) -> Say:
+        call = json.loads(request.body)
         if call["method"] == "common.db.login":
             rotation.logins += 1
             if call["params"][1]["password"] != rotation.takes:
                 return Say(401)
             sessions.add(rotation.takes)
-            return said(200, {"id": call["id"], "result": [1, rotation.takes]})
-        token = base64.b64decode(asked.headers["authorization"].removeprefix("Session ")).decode()
+            return answer_with(200, {"id": call["id"], "result": [1, rotation.takes]})
+        token = base64.b64decode(request.headers["authorization"].removeprefix("Session ")).decode()
         if token.rpartition(":")[2] != rotation.takes:
             return Say(401)  # The administrator has ended the sessions of the old password.
-        return said(200, {"id": call["id"], "result": {}})
+        return answer_with(200, {"id": call["id"], "result": {}})
 
     between = alone(rule)
     async with between.serving():
@@ -210,10 +214,14 @@ async def test_postgres_takes_a_secret_that_is_replaced(rotation: Rotation, data
 
 
 async def test_a_registry_s_secret_that_is_replaced_is_taken(rotation: Rotation) -> None:
-    def rule(asked: Asked) -> Say:
+    def rule(request: Asked) -> Say:
         rotation.logins += 1
-        good = basic(asked) == rotation.takes
-        return said(200, {"compatibility": "NONE"}) if good else said(401, {"message": "no"})
+        good = basic(request) == rotation.takes
+        return (
+            answer_with(200, {"compatibility": "NONE"})
+            if good
+            else answer_with(401, {"message": "no"})
+        )
 
     between = alone(rule)
     async with between.serving():

@@ -24,7 +24,7 @@ class BreakingOData(ODataWriter):
 
         self._client: Any = SimpleNamespace(metadata=metadata)
 
-    async def _one(self, service: Any, effect: Effect) -> Done:
+    async def _execute(self, service: Any, effect: Effect) -> Done:
         return done_or_broken(effect)
 
 
@@ -34,7 +34,7 @@ class BreakingTryton(TrytonWriter):
     def __init__(self) -> None:
         pass
 
-    async def _one(self, effect: Effect) -> Done:
+    async def _execute(self, effect: Effect) -> Done:
         return done_or_broken(effect)
 
 

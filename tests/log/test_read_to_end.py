@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bridge.capture.checkpoint.store import between
+from bridge.capture.checkpoint.store import read_range
 from bridge.cli.command_runner import NothingFound
 from bridge.cli.log.skip_record import _next_records
 from bridge.log import read_to_end as module
@@ -81,7 +81,7 @@ async def skip_records(log: Any) -> None:
 
 
 async def read_between(log: Any) -> None:
-    assert await between(log, PARTITION, END - 1) == []
+    assert await read_range(log, PARTITION, END - 1) == []
 
 
 @pytest.mark.parametrize("read_to_the_end", [read_all, replay_on, skip_records, read_between])

@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from bridge.capture.checkpoint.store import between
+from bridge.capture.checkpoint.store import read_range
 from bridge.config.load import load
 from bridge.connector import Column, Shape
 from bridge.log.port import TopicPartition
@@ -63,7 +63,7 @@ class RunningBridge:
         topic = f"{self.bridge.name}.erp.stock"
         found: list[Event] = []
         for number in range((await self.bridge.log.topics())[topic].partitions):
-            for record in await between(self.bridge.log, TopicPartition(topic, number), 0):
+            for record in await read_range(self.bridge.log, TopicPartition(topic, number), 0):
                 event = await self.bridge.events.decode(record)
                 if event is not None:
                     found.append(event)
@@ -110,7 +110,7 @@ class RunningBridge:
         async def there() -> bool:
             topic = codec.topic("receipt")
             for number in range((await self.bridge.log.topics())[topic].partitions):
-                for each in await between(self.bridge.log, TopicPartition(topic, number), 0):
+                for each in await read_range(self.bridge.log, TopicPartition(topic, number), 0):
                     receipt = await codec.decode("receipt", each.value or b"")
                     if isinstance(receipt, Receipt) and receipt.command_id == record.id:
                         found[:] = [receipt]

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from bridge.capture.checkpoint.codec import dump, load
-from bridge.capture.checkpoint.record import CaptureProgress, RereadKeys, SnapshotJob
+from bridge.capture.checkpoint.record import CheckpointRecord, RereadKeys, SnapshotJob
 from bridge.log.copying.schema_ids import SchemaIds
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.port import Record
@@ -49,7 +49,7 @@ async def test_keys_in_jobs_under_way_become_the_targets(tmp_path: Path) -> None
             "1", "order", reconcile=True, since="p", spared=frozenset({old + b"\x02a"}),
             rereads=(RereadKeys(("x",), frozenset({old + b"\x02b"})),),
         )  # fmt: skip
-        record = Record("_acme.positions", 0, 0, 0, b"erp", dump(CaptureProgress(jobs=(job,))), ())
+        record = Record("_acme.positions", 0, 0, 0, b"erp", dump(CheckpointRecord(jobs=(job,))), ())
         moved = await BridgeCheckpoints("acme", source, log).moved(
             record, SchemaIds(theirs, ours, "acme")
         )

@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from bridge.capture.checkpoint.record import (
-    CaptureProgress,
+    CheckpointRecord,
     EntityPause,
     RereadKeys,
     SnapshotJob,
@@ -23,7 +23,7 @@ from bridge.model.errors import ConfigurationError
 FORMAT = 1
 
 
-def dump(progress: CaptureProgress) -> bytes:
+def dump(progress: CheckpointRecord) -> bytes:
     """The record's value: one JSON object."""
     checkpoint = progress.checkpoint
     return json.dumps(
@@ -95,7 +95,7 @@ def _dump_keys(keys: frozenset[bytes]) -> list[str]:
     return sorted(base64.b64encode(key).decode() for key in keys)
 
 
-def load(value: bytes, source: str) -> CaptureProgress:
+def load(value: bytes, source: str) -> CheckpointRecord:
     """The state in a record's value.
 
     Raises ConfigurationError when a newer version wrote it, or when it isn't one at all.
@@ -123,9 +123,9 @@ def _foreign(source: str, error: Exception) -> ConfigurationError:
     )
 
 
-def _progress(document: dict[str, Any]) -> CaptureProgress:
+def _progress(document: dict[str, Any]) -> CheckpointRecord:
     checkpoint = document["checkpoint"]
-    return CaptureProgress(
+    return CheckpointRecord(
         epoch=document["epoch"],
         checkpoint=None if checkpoint is None else base64.b64decode(checkpoint),
         position=document["position"],

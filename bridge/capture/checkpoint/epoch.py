@@ -38,7 +38,7 @@ class Epoch:
             return None
         end = (await self._log.end_offsets([self._partition]))[self._partition]
         key = self._source.encode()
-        self._take((await store.newest(self._log, self._partition, key)).get(key))
+        self._take((await store.latest_values(self._log, self._partition, key)).get(key))
         return await self._log.reader({self._partition: end})
 
     async def _catch_up(self, reader: Consumer) -> None:

@@ -100,7 +100,7 @@ class SnapshotResult:
 
 
 @dataclass(frozen=True, slots=True)
-class CaptureProgress:
+class CheckpointRecord:
     """The state of one source at a position.
 
     `checkpoint` None: nothing was captured yet. `counter` numbers changes of sources without an
@@ -122,7 +122,7 @@ class CaptureProgress:
     results: tuple[SnapshotResult, ...] = ()
 
 
-def pause(progress: CaptureProgress, entity: str, why: EntityPause) -> CaptureProgress:
+def pause(progress: CheckpointRecord, entity: str, why: EntityPause) -> CheckpointRecord:
     """`entity` paused; its snapshots are given up, because resuming takes a new one."""
     for job in progress.jobs:
         if job.entity == entity:
@@ -130,7 +130,7 @@ def pause(progress: CaptureProgress, entity: str, why: EntityPause) -> CapturePr
     return replace(progress, paused={**progress.paused, entity: why})
 
 
-def skip(progress: CaptureProgress, entity: str, count: int) -> CaptureProgress:
+def skip(progress: CheckpointRecord, entity: str, count: int) -> CheckpointRecord:
     """`count` more changes of a paused entity were left out."""
     why = progress.paused[entity]
     return replace(
@@ -139,13 +139,13 @@ def skip(progress: CaptureProgress, entity: str, count: int) -> CaptureProgress:
     )
 
 
-def resume(progress: CaptureProgress, entity: str) -> CaptureProgress:
+def resume(progress: CheckpointRecord, entity: str) -> CheckpointRecord:
     """`entity` no longer paused."""
     kept = {name: why for name, why in progress.paused.items() if name != entity}
     return replace(progress, paused=kept)
 
 
-def leave_out(progress: CaptureProgress, declared: Collection[str]) -> CaptureProgress:
+def leave_out(progress: CheckpointRecord, declared: Collection[str]) -> CheckpointRecord:
     """Note which entities are no longer declared: their snapshots and pauses end, and they are
     compared with the log once they are declared again. The same object where there are none.
     """
@@ -163,14 +163,14 @@ def leave_out(progress: CaptureProgress, declared: Collection[str]) -> CapturePr
     )
 
 
-def was_captured(progress: CaptureProgress, entity: str) -> bool:
+def was_captured(progress: CheckpointRecord, entity: str) -> bool:
     """Whether the log has all of it, so that its topic must be there. One that was left out meanwhile is
     compared with its table anyway, and somebody may have removed its topic for good.
     """
     return progress.taken.get(entity, LEFT_OUT) != LEFT_OUT
 
 
-def enqueue(progress: CaptureProgress, job: SnapshotJob) -> CaptureProgress:
+def enqueue(progress: CheckpointRecord, job: SnapshotJob) -> CheckpointRecord:
     """`job` asked for. A reconcile takes the place of every other snapshot of its entity, since
     it reads the whole table anyway; what was replaced is recorded as given up.
     """
@@ -184,12 +184,12 @@ def enqueue(progress: CaptureProgress, job: SnapshotJob) -> CaptureProgress:
     return replace(progress, jobs=(*progress.jobs, job))
 
 
-def advance(progress: CaptureProgress, job: SnapshotJob) -> CaptureProgress:
+def advance(progress: CheckpointRecord, job: SnapshotJob) -> CheckpointRecord:
     """The first job came this far."""
     return replace(progress, jobs=(job, *progress.jobs[1:]))
 
 
-def prefer(progress: CaptureProgress, job: SnapshotJob) -> CaptureProgress:
+def prefer(progress: CheckpointRecord, job: SnapshotJob) -> CheckpointRecord:
     """`job` goes on before all others, which keep their order."""
     others = tuple(other for other in progress.jobs if other.id != job.id)
     return replace(progress, jobs=(job, *others))
@@ -200,7 +200,7 @@ def nobody_asks_again(job: SnapshotJob) -> bool:
     return job.id.startswith((FIRST, TRUNCATED, STALE, AFTERWARDS, ACCEPTED))
 
 
-def finish(progress: CaptureProgress, deleted: int, failed: str = "") -> CaptureProgress:
+def finish(progress: CheckpointRecord, deleted: int, failed: str = "") -> CheckpointRecord:
     """The first job is complete; one that read all rows counts as the entity's first snapshot.
     `failed`: what it could not do.
     """
@@ -212,15 +212,15 @@ def finish(progress: CaptureProgress, deleted: int, failed: str = "") -> Capture
     return replace(progress, jobs=progress.jobs[1:], taken=taken)
 
 
-def abandon(progress: CaptureProgress, job: SnapshotJob, reason: str) -> CaptureProgress:
+def abandon(progress: CheckpointRecord, job: SnapshotJob, reason: str) -> CheckpointRecord:
     """`job` can't be done, or is no longer wanted."""
     progress = _ended(progress, job, 0, reason)
     return replace(progress, jobs=tuple(other for other in progress.jobs if other.id != job.id))
 
 
 def _ended(
-    progress: CaptureProgress, job: SnapshotJob, deleted: int, failed: str
-) -> CaptureProgress:
+    progress: CheckpointRecord, job: SnapshotJob, deleted: int, failed: str
+) -> CheckpointRecord:
     rows = 0 if job.deletes_only else job.rows
     result = SnapshotResult(
         job.id, job.entity, rows, deleted, progress.position, progress.at, failed=failed
@@ -237,7 +237,7 @@ __all__ = [
     "STALE",
     "TRUNCATED",
     "WAS_LEFT_OUT",
-    "CaptureProgress",
+    "CheckpointRecord",
     "EntityPause",
     "RereadKeys",
     "SnapshotJob",

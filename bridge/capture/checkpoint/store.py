@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from bridge.capture.checkpoint.codec import load
-from bridge.capture.checkpoint.record import CaptureProgress
+from bridge.capture.checkpoint.record import CheckpointRecord
 from bridge.log.port import Log, Record, TopicPartition, TopicSpec
 from bridge.log.read_to_end import read_to_end
 from bridge.model.names import POSITIONS, internal_topic
 
 #: Compaction never touches a topic's newest segment, which may hold days of records; so the tail
 #: is read first, and more of it only when the key isn't in there.
-TAIL: Final = 2_000
-GROWTH: Final = 16
-BATCH: Final = 5_000
+FIRST_TAIL_RECORDS: Final = 2_000
+TAIL_GROWTH: Final = 16
+RECORDS_PER_READ: Final = 5_000
 
 
 def topic(bridge: str) -> TopicSpec:
@@ -22,42 +22,44 @@ def topic(bridge: str) -> TopicSpec:
     return TopicSpec(internal_topic(bridge, POSITIONS), "compact", 1)
 
 
-async def progress_of(log: Log, bridge: str, source: str) -> CaptureProgress | None:
+async def progress_of(log: Log, bridge: str, source: str) -> CheckpointRecord | None:
     """What the log says about a source, or None when it has never heard of it.
 
     Everything committed before the call is taken into account. Call it after opening the
     source's producer, which ends what another instance had under way.
     """
     key = source.encode()
-    found = await newest(log, TopicPartition(internal_topic(bridge, POSITIONS), 0), key)
-    return load(found[key], source) if key in found else None
+    values = await latest_values(log, TopicPartition(internal_topic(bridge, POSITIONS), 0), key)
+    return load(values[key], source) if key in values else None
 
 
-async def newest(log: Log, place: TopicPartition, key: bytes | None) -> dict[bytes, bytes]:
+async def latest_values(
+    log: Log, partition: TopicPartition, key: bytes | None
+) -> dict[bytes, bytes]:
     """The last value of `key` (None: of every key) in a partition. Tombstones are left out."""
-    begin = (await log.beginning_offsets([place]))[place]
-    end = (await log.end_offsets([place]))[place]
-    tail = TAIL
+    begin = (await log.beginning_offsets([partition]))[partition]
+    end = (await log.end_offsets([partition]))[partition]
+    tail = FIRST_TAIL_RECORDS
     while True:
         start = begin if key is None else max(begin, end - tail)
-        found: dict[bytes, bytes] = {}
-        for record in await between(log, place, start, end):
+        values: dict[bytes, bytes] = {}
+        for record in await read_range(log, partition, start, end):
             if record.key is not None and record.value is not None:
-                found[record.key] = record.value
+                values[record.key] = record.value
             elif record.key is not None:
-                found.pop(record.key, None)
-        if start == begin or (key is not None and key in found):
-            return found
-        tail *= GROWTH
+                values.pop(record.key, None)
+        if start == begin or (key is not None and key in values):
+            return values
+        tail *= TAIL_GROWTH
 
 
-async def between(
-    log: Log, place: TopicPartition, start: int, end: int | None = None
+async def read_range(
+    log: Log, partition: TopicPartition, start: int, end: int | None = None
 ) -> list[Record]:
     """The records of a partition from `start` to its end as of now, or to `end`."""
-    begin = (await log.beginning_offsets([place]))[place]
+    begin = (await log.beginning_offsets([partition]))[partition]
     start = max(start, begin)
     if end is None:
-        end = (await log.end_offsets([place]))[place]
-    batches = read_to_end(log, {place: start}, {place: end}, limit=BATCH)
+        end = (await log.end_offsets([partition]))[partition]
+    batches = read_to_end(log, {partition: start}, {partition: end}, limit=RECORDS_PER_READ)
     return [record async for records in batches for record in records]

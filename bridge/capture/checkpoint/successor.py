@@ -22,9 +22,9 @@ async def successor(deps: CaptureDependencies, instance: str) -> str:
     """
     until = deps.monotonic() + deps.limits.successor
     while True:
-        found = await store.progress_of(deps.log, deps.bridge, deps.system.name)
-        if found is not None and found.owner != instance:
-            return found.owner
+        progress = await store.progress_of(deps.log, deps.bridge, deps.system.name)
+        if progress is not None and progress.owner != instance:
+            return progress.owner
         left = until - deps.monotonic()
         if left <= 0:
             return ""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bridge.capture.checkpoint.record import CaptureProgress
+from bridge.capture.checkpoint.record import CheckpointRecord
 from bridge.capture.contract import CaptureDependencies
 from bridge.capture.entity import CapturedEntity
 from bridge.capture.report.stats import CaptureStats
@@ -28,14 +28,14 @@ class EntityReports:
     entities: Mapping[str, CapturedEntity]
     unprepared: Mapping[str, str] = field(default_factory=dict)
 
-    def report_paused(self, progress: CaptureProgress) -> None:
+    def report_paused(self, progress: CheckpointRecord) -> None:
         """Those that are paused since an earlier run: whoever watches this one was told of none."""
         for name, pause in progress.paused.items():
             if name not in self.stats.paused:
                 self.deps.observer(EntityPaused(self._qualified(name), pause.reason))
         self.stats.paused = frozenset(progress.paused)
 
-    def report_resumed(self, progress: CaptureProgress) -> None:
+    def report_resumed(self, progress: CheckpointRecord) -> None:
         """Which entities are paused no longer."""
         for name in sorted(self.stats.paused.difference(progress.paused)):
             self.deps.observer(EntityState(self._qualified(name), "captured"))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bridge.capture.checkpoint.record import CaptureProgress
+from bridge.capture.checkpoint.record import CheckpointRecord
 from bridge.capture.report.status_record import SECOND, SourceStatus
 
 
@@ -41,7 +41,7 @@ class CaptureStats:
     reported_at: int = 0
     #: Changes and dead letters that the last report counted.
     reported: tuple[int, int] = (0, 0)
-    progress: CaptureProgress = field(default_factory=CaptureProgress)
+    progress: CheckpointRecord = field(default_factory=CheckpointRecord)
 
     @property
     def owes(self) -> bool:
@@ -93,7 +93,7 @@ class CaptureStats:
         return self.status(self.progress, at)
 
     def status(
-        self, progress: CaptureProgress, at: int, changes: int = 0, dead: int = 0
+        self, progress: CheckpointRecord, at: int, changes: int = 0, dead: int = 0
     ) -> SourceStatus:
         """The report as of `at`, with what is being committed along with it."""
         self.reported = (self.changes + changes, self.dead + dead)
@@ -130,7 +130,7 @@ class CaptureStats:
             remarks=dict(self.remarks),
         )
 
-    def _owed(self, progress: CaptureProgress, at: int) -> dict[str, dict[str, Any]]:
+    def _owed(self, progress: CheckpointRecord, at: int) -> dict[str, dict[str, Any]]:
         """What is to be done of each entity, and isn't."""
         owed: dict[str, dict[str, Any]] = {}
         for number, job in enumerate(progress.jobs):

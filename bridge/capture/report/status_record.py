@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from types import NoneType
 from typing import Any, Final
 
-from bridge.capture.checkpoint.store import newest
+from bridge.capture.checkpoint.store import latest_values
 from bridge.capture.contract import STATUS
 from bridge.log.port import Log, TopicPartition, TopicSpec
 from bridge.model.error_text import error_message
@@ -186,7 +186,7 @@ async def statuses(log: Log, bridge: str) -> dict[str, SourceStatus]:
     if partition.topic not in await log.topics():
         return {}
     by_system: dict[str, SourceStatus] = {}
-    for key, value in (await newest(log, partition, None)).items():
+    for key, value in (await latest_values(log, partition, None)).items():
         if b"/" in key:
             continue  # How the groups of a process get on: `bridge.wiring.group_reports`.
         try:

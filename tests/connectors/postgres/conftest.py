@@ -13,6 +13,6 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def erp(postgres: Postgres, database: str) -> Iterator[PostgresErp]:
-    found = PostgresErp(postgres, database)
-    yield found
-    found.db.close()
+    postgres_erp = PostgresErp(postgres, database)
+    yield postgres_erp
+    postgres_erp.db.close()

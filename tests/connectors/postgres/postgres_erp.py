@@ -94,24 +94,24 @@ async def open_source(
 
 async def collect(source: PostgresSource, count: int, limit: int = 1000) -> list[Change]:
     """Read until so many changes came."""
-    found: list[Change] = []
-    while len(found) < count:
-        batch = await source.read(min(limit, count - len(found)), PATIENCE)
-        assert batch.changes, f"only {len(found)} of {count} changes came within {PATIENCE:g} s"
-        found += batch.changes
-    return found
+    changes: list[Change] = []
+    while len(changes) < count:
+        batch = await source.read(min(limit, count - len(changes)), PATIENCE)
+        assert batch.changes, f"only {len(changes)} of {count} changes came within {PATIENCE:g} s"
+        changes += batch.changes
+    return changes
 
 
 async def read_to(source: PostgresSource, name: str, limit: int = 1000) -> list[Batch]:
     """Write a watermark and read until it comes back."""
     await source.write_watermark(name)
-    found: list[Batch] = []
+    batches: list[Batch] = []
     while True:
         batch = await source.read(limit, 10.0)
-        found.append(batch)
+        batches.append(batch)
         if any(mark.name == name for mark in batch.watermarks):
-            return found
-        assert batch.changes or len(found) < 100, f"the watermark {name!r} did not come back"
+            return batches
+        assert batch.changes or len(batches) < 100, f"the watermark {name!r} did not come back"
 
 
 async def read_on(source: PostgresSource, wait: float) -> None:

@@ -19,15 +19,15 @@ PARTITIONED = "is partitioned"
 
 async def findings(system: System) -> list[Finding]:
     """Less the warnings that the test server, and every partitioned table, earn."""
-    found = await connector.check(system)
+    findings_of_system = await connector.check(system)
     earned = (UNLIMITED, PARTITIONED)
-    return [each for each in found if not any(words in each.what for words in earned)]
+    return [each for each in findings_of_system if not any(words in each.what for words in earned)]
 
 
 async def only(system: System) -> Finding:
-    found = await findings(system)
-    assert len(found) == 1, found
-    return found[0]
+    remaining = await findings(system)
+    assert len(remaining) == 1, remaining
+    return remaining[0]
 
 
 async def mends(erp: PostgresErp, finding: Finding, system: System) -> None:
@@ -60,9 +60,11 @@ async def test_setting_up_makes_what_is_missing_once_and_capture_then_works(
 ) -> None:
     erp.run("CREATE TABLE a (id int PRIMARY KEY)", "CREATE TABLE b (id int PRIMARY KEY)")
     system = erp.system("a", "b", commands=True)
-    shown = connector.setup_sql(system)
+    planned = connector.setup_sql(system)
     ran = await connector.setup(system)
-    assert [one.split()[:2] for one in ran] == [one.split()[:2] for one in shown]
+    assert [statement.split()[:2] for statement in ran] == [
+        statement.split()[:2] for statement in planned
+    ]
     assert len(ran) == 3
     assert await connector.setup(system) == []
     assert await findings(system) == []
@@ -145,7 +147,7 @@ async def test_each_finding_goes_away_with_its_own_statement(
     if words is None or fix is None:
         ready.run("ALTER PUBLICATION bridge DROP TABLE t", *prepare)
         system = ready.system("t")
-        [finding] = [one for one in await findings(system) if "unlogged" in one.what]
+        [finding] = [finding for finding in await findings(system) if "unlogged" in finding.what]
         assert finding.fix == 'ALTER TABLE "public"."t" SET LOGGED'
         return
     ready.run(*(statement.format(slot=ready.slot) for statement in prepare))
@@ -190,8 +192,8 @@ async def test_what_a_partitioned_table_does_not_tell_is_said(erp: PostgresErp) 
         "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10)",
     )
     erp.publish("p")
-    found = await connector.check(erp.system("p"))
-    [finding] = [each for each in found if PARTITIONED in each.what]
+    all_findings = await connector.check(erp.system("p"))
+    [finding] = [each for each in all_findings if PARTITIONED in each.what]
     assert not finding.fatal
     assert "--reconcile" in finding.what
 
@@ -201,19 +203,19 @@ async def test_a_table_that_others_inherit_from_says_what_is_not_its_own(
 ) -> None:
     erp.run("CREATE TABLE t (id int PRIMARY KEY)", "CREATE TABLE far () INHERITS (t)")
     erp.publish("t")
-    found = await connector.check(erp.system("t"))
-    [finding] = [each for each in found if "inherit from 't'" in each.what]
+    all_findings = await connector.check(erp.system("t"))
+    [finding] = [each for each in all_findings if "inherit from 't'" in each.what]
     assert not finding.fatal
 
 
 async def test_a_declared_key_must_be_unique_and_told_with_deletes(ready: PostgresErp) -> None:
     system = ready.system(TableUse("t", ("s",)))
-    nullable, told, unique = await findings(system)
+    nullable, deletes_finding, unique = await findings(system)
     assert "'s' of table 't' may be null" in nullable.what
     assert not nullable.fatal
-    assert "'s' is not part of its replica identity" in told.what
+    assert "'s' is not part of its replica identity" in deletes_finding.what
     assert "nothing keeps the key (s)" in unique.what
-    ready.run(nullable.fix, told.fix, unique.fix)
+    ready.run(nullable.fix, deletes_finding.fix, unique.fix)
     assert await findings(system) == []
 
 
@@ -238,8 +240,8 @@ async def test_columns_that_are_missing_or_generated_are_named(ready: PostgresEr
 
 async def test_a_missing_table_is_named_with_what_may_be_meant(ready: PostgresErp) -> None:
     ready.run("CREATE SCHEMA sap", "CREATE TABLE sap.vbak (id int PRIMARY KEY)")
-    found = await findings(ready.system("nope", "vbak", "t", "pg_class.x"))
-    texts = [finding.what for finding in found]
+    remaining = await findings(ready.system("nope", "vbak", "t", "pg_class.x"))
+    texts = [finding.what for finding in remaining]
     assert any("table 'nope' does not exist in this database" in text for text in texts)
     assert any("`from: sap.vbak`" in text for text in texts)
     with pytest.raises(ConfigurationError, match="'nope' does not exist"):
@@ -260,8 +262,8 @@ async def test_names_are_found_as_written(ready: PostgresErp) -> None:
 
 async def test_views_can_not_be_captured(ready: PostgresErp) -> None:
     ready.run("CREATE VIEW v AS SELECT * FROM t")
-    found = await findings(ready.system("v"))
-    assert any("is a view: its changes are not in the WAL" in one.what for one in found)
+    remaining = await findings(ready.system("v"))
+    assert any("is a view: its changes are not in the WAL" in finding.what for finding in remaining)
     with pytest.raises(ConfigurationError, match="not in the WAL"):
         await connector.setup(ready.system("v"))
 
@@ -302,8 +304,8 @@ async def test_a_role_without_rights_is_told_each_grant(ready: PostgresErp, role
         "ALTER PUBLICATION bridge ADD TABLE s.u", "REVOKE CREATE ON SCHEMA public FROM PUBLIC"
     )
     system = ready.system("t", "s.u", url=role)
-    found = await findings(system)
-    fixes = [finding.fix.partition("; --")[0] for finding in found]
+    remaining = await findings(system)
+    fixes = [finding.fix.partition("; --")[0] for finding in remaining]
     assert fixes == [
         'ALTER ROLE "clerk" REPLICATION',
         'GRANT SELECT ON "public"."t" TO "clerk"',
@@ -400,8 +402,8 @@ async def test_a_server_without_logical_wal_is_told_the_setting(private_postgres
     server = private_postgres({"wal_level": "replica"})
     erp = PostgresErp(server, server.url)
     erp.run("CREATE TABLE t (id int PRIMARY KEY)", "CREATE PUBLICATION bridge FOR TABLE t")
-    found = await findings(erp.system("t"))
-    assert found[0].fix == "ALTER SYSTEM SET wal_level = 'logical'; -- then restart the server"
+    remaining = await findings(erp.system("t"))
+    assert remaining[0].fix == "ALTER SYSTEM SET wal_level = 'logical'; -- then restart the server"
     with pytest.raises(ConfigurationError, match="wal_level"):
         async with open_source(erp.system("t")):
             pass

@@ -74,7 +74,7 @@ def role_of(system: System) -> str:
     return str(urlsplit(system.url).username)
 
 
-async def asked(system: System, **statements: str) -> list[CommandRight]:
+async def check_statements(system: System, **statements: str) -> list[CommandRight]:
     assert isinstance(connector, ChecksRights)
     return await connector.check_rights(system, [spec(*each) for each in statements.items()])
 
@@ -84,12 +84,12 @@ async def test_a_missing_right_is_found_with_the_grant_that_gives_it(
     erp: PostgresErp, clerk: System, name: str
 ) -> None:
     for grant in NEEDS[name]:
-        [right] = await asked(clerk, **{name: STATEMENTS[name]})
+        [right] = await check_statements(clerk, **{name: STATEMENTS[name]})
         assert right.verdict == "missing"
         assert "permission denied" in right.what
         assert right.fix == grant.format(role_of(clerk))
         erp.run(right.fix.replace(" costs ", " secret.costs "))
-    assert await asked(clerk, **{name: STATEMENTS[name]}) == []
+    assert await check_statements(clerk, **{name: STATEMENTS[name]}) == []
 
 
 async def test_asking_carries_nothing_out(erp: PostgresErp) -> None:
@@ -98,7 +98,7 @@ async def test_asking_carries_nothing_out(erp: PostgresErp) -> None:
         "INSERT INTO vbak (note) VALUES ('a')",
     )
     statements = {name: STATEMENTS[name] for name in ("block", "create", "drop_order")}
-    assert await asked(erp.system("vbak", commands=True), **statements) == []
+    assert await check_statements(erp.system("vbak", commands=True), **statements) == []
     assert erp.rows("SELECT id, lifsk, note FROM vbak") == [(1, None, "a")]
     assert erp.rows("SELECT last_value FROM vbak_id_seq") == [(1,)]
 
@@ -107,7 +107,7 @@ async def test_statements_that_cannot_be_right_and_those_that_cannot_be_asked_ar
     erp: PostgresErp, clerk: System
 ) -> None:
     erp.run(f"GRANT ALL ON vbak TO {role_of(clerk)}")
-    verdicts = await asked(
+    verdicts = await check_statements(
         clerk,
         table="UPDATE vbap SET note = :reason WHERE id = :key",
         column="UPDATE vbak SET nothing = :reason WHERE id = :key",
@@ -132,4 +132,4 @@ async def test_a_server_that_is_away_is_said_so(erp: PostgresErp) -> None:
         erp.system("vbak", commands=True), url="postgresql://x@127.0.0.1:1/erp", logins=None
     )
     with pytest.raises(RetryLater):
-        await asked(away, block=STATEMENTS["block"])
+        await check_statements(away, block=STATEMENTS["block"])

@@ -36,9 +36,9 @@ async def test_an_effect_stands_at_or_in_front_of_its_position_also_when_it_is_r
     await writer.close()
     assert mine.causation == "a:1"
     positions = []
-    for one in (done, again, probed):
-        assert isinstance(one, Done)
-        assert one.position is not None
-        positions.append(one.position)
+    for outcome in (done, again, probed):
+        assert isinstance(outcome, Done)
+        assert outcome.position is not None
+        positions.append(outcome.position)
     assert before.transaction.commit < mine.transaction.commit <= positions[0]
     assert positions[0] <= after.transaction.commit < positions[1] <= positions[2]

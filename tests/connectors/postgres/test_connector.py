@@ -61,6 +61,6 @@ def test_the_driver_that_sqlalchemy_names_is_left_out_for_libpq() -> None:
 )
 def test_passwords_are_hidden_wherever_libpq_takes_them_from(url: str, secrets: list[str]) -> None:
     System("acme", "erp", url, "postgresql://h", PostgresOptions(), ())
-    said = clean(f"it said {' and '.join(secrets)}\n  here")
-    assert not any(secret in said for secret in secrets)
-    assert "\n" not in said
+    cleaned = clean(f"it said {' and '.join(secrets)}\n  here")
+    assert not any(secret in cleaned for secret in secrets)
+    assert "\n" not in cleaned

@@ -32,7 +32,13 @@ from connectors.sql.postgres.session_settings import READ_SETTINGS
 from connectors.sql.read.rows import TableShapes
 from connectors.sql.write.effect import current_row
 from tests.connectors.postgres.postgres_erp import PostgresErp, collect, open_source
-from tests.connectors.postgres.type_values import BINARY, MADE, NEVER_STORED, PLAIN, TypeValues
+from tests.connectors.postgres.type_values import (
+    BINARY,
+    CREATE_TYPES,
+    NEVER_STORED,
+    PLAIN,
+    TypeValues,
+)
 
 if TYPE_CHECKING:
     from bridge.connector import System
@@ -44,7 +50,7 @@ STRING = FieldType("string")
 
 def values_of(tested: TypeValues) -> list[Any]:
     """The same values in each run."""
-    found: list[Any] = []
+    values: list[Any] = []
 
     @settings(
         max_examples=4,
@@ -55,11 +61,11 @@ def values_of(tested: TypeValues) -> list[Any]:
     )
     @given(st.lists(tested.values, min_size=ROWS // 3, max_size=ROWS // 3))
     def take(values: list[Any]) -> None:
-        found.extend(values)
+        values.extend(values)
 
     take()
     # The first example is of the simplest values.
-    return found[-ROWS:]
+    return values[-ROWS:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +81,10 @@ class TestedColumn:
 
 def columns_of(types: Mapping[str, TypeValues]) -> list[TestedColumn]:
     """A type by itself, in arrays, a domain, a range and a multirange."""
-    found = []
+    columns = []
     for at, (name, tested) in enumerate(types.items()):
         v, w = f"v.c{at}", f"w.c{at}"
-        found += [
+        columns += [
             TestedColumn(f"c{at}", tested.sql, v),
             TestedColumn(f"a{at}", f"{tested.sql}[]", f"ARRAY[{v}, NULL, {w}]"),
             TestedColumn(
@@ -89,29 +95,29 @@ def columns_of(types: Mapping[str, TypeValues]) -> list[TestedColumn]:
         if tested.ordered and name not in {"numeric(9,3)", "enum"}:
             low_high = f"least({v}, {w}), greatest({v}, {w})"
             multi = f"m_{at}(r_{at}({low_high}, '[]'), r_{at}(NULL, {v}))"
-            found += [
+            columns += [
                 TestedColumn(f"r{at}", f"r_{at}", f"r_{at}({low_high}, '[]')"),
                 TestedColumn(f"m{at}", f"m_{at}", multi),
             ]
-    return found
+    return columns
 
 
 def create(types: Mapping[str, TypeValues], columns: Sequence[TestedColumn]) -> list[str]:
     """Statements for the table `t` and the values that it is filled from, `s`."""
-    made = [*MADE]
+    statements = [*CREATE_TYPES]
     ranges = {column.sql for column in columns}
     for at, tested in enumerate(types.values()):
-        made.append(f"CREATE DOMAIN d_{at} AS {tested.sql}")
+        statements.append(f"CREATE DOMAIN d_{at} AS {tested.sql}")
         if f"r_{at}" in ranges:
             subtype = re.sub(r"\(\d+\)", "", tested.sql)
             subtype = "bpchar" if subtype == "char" else subtype
-            made.append(
+            statements.append(
                 f"CREATE TYPE r_{at} AS RANGE (subtype = {subtype}, multirange_type_name = m_{at})"
             )
     plain = ", ".join(f"c{at} {tested.sql}" for at, tested in enumerate(types.values()))
     whole = ", ".join(f"{column.name} {column.sql}" for column in columns)
     return [
-        *made,
+        *statements,
         f"CREATE TABLE s (id int, {plain})",
         f"CREATE TABLE t (id int PRIMARY KEY, {whole})",
     ]
@@ -119,14 +125,14 @@ def create(types: Mapping[str, TypeValues], columns: Sequence[TestedColumn]) -> 
 
 def fill(erp: PostgresErp, types: Mapping[str, TypeValues]) -> None:
     values = [values_of(tested) for tested in types.values()]
-    made = ", ".join(tested.make or f"%s::{tested.sql}" for tested in types.values())
+    expressions = ", ".join(tested.make or f"%s::{tested.sql}" for tested in types.values())
     for number, row in enumerate(zip(*values, strict=True)):
-        erp.db.execute(f"INSERT INTO s SELECT {number}, {made}", row)
+        erp.db.execute(f"INSERT INTO s SELECT {number}, {expressions}", row)
 
 
 def copy(columns: Sequence[TestedColumn]) -> str:
-    made = ", ".join(column.make for column in columns)
-    return f"INSERT INTO t SELECT v.id, {made} FROM s v JOIN s w ON w.id = (v.id + 1) % {ROWS} ORDER BY 1"
+    expressions = ", ".join(column.make for column in columns)
+    return f"INSERT INTO t SELECT v.id, {expressions} FROM s v JOIN s w ON w.id = (v.id + 1) % {ROWS} ORDER BY 1"
 
 
 Outcome = Any
@@ -145,25 +151,25 @@ class RowForm:
         """The field's value in each row, made from this column as a field of `kind`."""
         fields = (FieldSpec("id", ("id",)), FieldSpec("c", (column,), type=kind))
         table = self._table(fields, ("id",))
-        found = []
+        outcomes = []
         for raw in self._rows:
             try:
-                found.append(as_seen(table.row(self._shape, raw)["c"]))
+                outcomes.append(as_seen(table.row(self._shape, raw)["c"]))
             except RowError as error:
-                found.append((REFUSED, error.column))
-        return found
+                outcomes.append((REFUSED, error.column))
+        return outcomes
 
     def keys(self, column: str) -> list[Any]:
         """The key's bytes in each row, with this column as the key."""
         table = self._table((FieldSpec("c", (column,)),), ("c",))
         executor = RowEncoder(make_plan(table.spec, table.entity, self._shape), "acme", 1, 2, 1)
-        found: list[Any] = []
+        keys: list[Any] = []
         for raw in self._rows:
             try:
-                found += executor.keys([raw])
+                keys += executor.keys([raw])
             except RowError as error:
-                found.append((REFUSED, error.column))
-        return found
+                keys.append((REFUSED, error.column))
+        return keys
 
     def _table(self, fields: tuple[FieldSpec, ...], key: tuple[str, ...]) -> EntityTable:
         spec = EntitySpec("erp", "thing", "t", key, fields)
@@ -203,9 +209,9 @@ async def forms_of(erp: PostgresErp, types: Mapping[str, TypeValues]) -> dict[st
     await snapshot.close()
     forms["snapshot"] = chunk.shape, list(chunk.rows)
     reader = await connector.reader(system)
-    found = await reader.fetch("t", ["id"], [(number,) for number in range(ROWS)])
+    read_rows = await reader.fetch("t", ["id"], [(number,) for number in range(ROWS)])
     await reader.close()
-    forms["read"] = found.shape, sorted(found.rows, key=lambda row: row[0])
+    forms["read"] = read_rows.shape, sorted(read_rows.rows, key=lambda row: row[0])
     forms["executor"] = locked(system)
     return {name: RowForm(described, shape, rows) for name, (shape, rows) in forms.items()}
 
@@ -234,10 +240,10 @@ class Bytes(TextLoader):
 
 def texts(erp: PostgresErp, column: str, kind: FieldType) -> list[Any]:
     """What PostgreSQL itself writes: of each value, or of each item where it is an array."""
-    shown = f"format('%%s', {column})"
+    expression = f"format('%%s', {column})"
     if kind.name == "array":
         item = f"({column})[k]"
-        shown = (
+        expression = (
             f"ARRAY(SELECT CASE WHEN {item} IS DISTINCT FROM NULL THEN format('%%s', {item}) END"
             f" FROM generate_subscripts({column}, 1) AS k)"
         )
@@ -245,8 +251,10 @@ def texts(erp: PostgresErp, column: str, kind: FieldType) -> list[Any]:
         db.adapters.register_loader("text", Bytes)
         for name, value in READ_SETTINGS.items():
             db.execute("SELECT set_config(%s, %s, false)", [name, value])
-        found = db.execute(f"SELECT {shown.replace('%%', '%')} FROM t ORDER BY id").fetchall()
-    return [value for (value,) in found]
+        text_rows = db.execute(
+            f"SELECT {expression.replace('%%', '%')} FROM t ORDER BY id"
+        ).fetchall()
+    return [value for (value,) in text_rows]
 
 
 def expected(kind: FieldType, text: Any) -> Any:
@@ -306,25 +314,25 @@ def wrong(
     kinds = {column.name: column.type for column in described.columns}
     names = list(types)
     for column in columns_of(types):
-        place = f"{column.name} {column.sql} ({names[int(column.name[1:])]})"
+        column_text = f"{column.name} {column.sql} ({names[int(column.name[1:])]})"
         kind = STRING if column.nested else kinds[column.name]
         by_text = [expected(kind, text) for text in texts(erp, column.name, kind)]
         for declared in (None, STRING) if not column.nested else (STRING,):
-            found = {name: form.outcomes(column.name, declared) for name, form in forms.items()}
-            for name, outcomes in found.items():
+            by_form = {name: form.outcomes(column.name, declared) for name, form in forms.items()}
+            for name, outcomes in by_form.items():
                 for at, outcome in enumerate(outcomes):
-                    first = found["stream"][at]
+                    first = by_form["stream"][at]
                     if outcome != first:
-                        yield f"{place} as {declared}: {name} {outcome!r}, stream {first!r}"
+                        yield f"{column_text} as {declared}: {name} {outcome!r}, stream {first!r}"
                     elif (declared is None or column.nested) and outcome != by_text[at]:
                         refused = isinstance(outcome, tuple) and outcome[0] == by_text[at]
                         if not refused:
-                            yield f"{place}: {name} {outcome!r}, its text {by_text[at]!r}"
+                            yield f"{column_text}: {name} {outcome!r}, its text {by_text[at]!r}"
         if kind.name in KEY_TYPES and not column.nested:
             keys = {name: form.keys(column.name) for name, form in forms.items()}
             for name, found_keys in keys.items():
                 if found_keys != keys["stream"]:
-                    yield f"{place} as a key: {name} {found_keys!r}, stream {keys['stream']!r}"
+                    yield f"{column_text} as a key: {name} {found_keys!r}, stream {keys['stream']!r}"
 
 
 @pytest.mark.parametrize("types", [BINARY, PLAIN], ids=["binary", "text"])
@@ -332,12 +340,12 @@ async def test_a_value_is_the_same_record_whoever_reads_it(
     erp: PostgresErp, types: Mapping[str, TypeValues]
 ) -> None:
     forms = await forms_of(erp, types)
-    found = list(wrong(erp, forms, types))
-    assert found == [], "\n".join(found)
+    differences = list(wrong(erp, forms, types))
+    assert differences == [], "\n".join(differences)
 
 
 def test_every_type_of_the_catalogue_is_among_them(erp: PostgresErp) -> None:
-    erp.run(*MADE)
+    erp.run(*CREATE_TYPES)
     names = {
         name
         for (name,) in erp.rows(

@@ -42,8 +42,8 @@ async def test_keys_that_are_sent_as_text_are_ordered_as_they_are_compared(
     )
     taken = await PostgresSnapshot.open(erp.system("t"))
     for limit in (1, 10, 30):
-        found = [each["n"] for each in rows(await chunks(taken, "t", limit)) if each]
-        assert found == [n for (n,) in erp.rows("SELECT n FROM t ORDER BY k")]
+        numbers = [each["n"] for each in rows(await chunks(taken, "t", limit)) if each]
+        assert numbers == [n for (n,) in erp.rows("SELECT n FROM t ORDER BY k")]
     await taken.close()
 
 
@@ -71,8 +71,8 @@ async def test_every_type_that_can_be_a_key_is_paged_in_its_own_order(erp: Postg
     tables = [f"t{number}" for number in range(len(as_text))]
     taken = await PostgresSnapshot.open(erp.system(*tables))
     for table in tables:
-        found = [each["n"] for each in rows(await chunks(taken, table, 7)) if each]
-        assert found == [n for (n,) in erp.rows(f"SELECT n FROM {table} ORDER BY k")], table
+        numbers = [each["n"] for each in rows(await chunks(taken, table, 7)) if each]
+        assert numbers == [n for (n,) in erp.rows(f"SELECT n FROM {table} ORDER BY k")], table
     await taken.close()
 
 
@@ -132,8 +132,11 @@ async def test_a_generated_column_in_the_primary_key_is_refused(erp: PostgresErp
     )
     erp.publish("t")
     system = erp.system("t")
-    found = [finding for finding in await connector.check(system) if finding.fatal]
-    assert any("'g' is part of the primary key and a generated column" in one.what for one in found)
+    fatal_findings = [finding for finding in await connector.check(system) if finding.fatal]
+    assert any(
+        "'g' is part of the primary key and a generated column" in finding.what
+        for finding in fatal_findings
+    )
     shape = (await connector.describe(system))["t"]
     assert not any(column.key for column in shape.columns)
     async with open_source(system) as (source, _):
@@ -159,9 +162,9 @@ async def test_keys_that_hold_nulls_are_all_read(erp: PostgresErp, limit: int) -
         " unnest('{1,2,NULL,NULL}'::int[]) b, generate_series(1, 1) g",
     )
     taken = await PostgresSnapshot.open(erp.system(TableUse("t", ("a", "b"))))
-    found = [each["n"] for each in rows(await chunks(taken, "t", limit)) if each]
+    numbers = [each["n"] for each in rows(await chunks(taken, "t", limit)) if each]
     await taken.close()
-    assert sorted(found) == list(range(1, 17))
+    assert sorted(numbers) == list(range(1, 17))
 
 
 async def test_a_snapshot_that_an_earlier_release_began_goes_on(erp: PostgresErp) -> None:

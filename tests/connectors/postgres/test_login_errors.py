@@ -60,9 +60,9 @@ async def test_a_refusal_in_a_language_that_is_not_known_stops_and_tells_no_secr
     url = erp.url.replace("postgres:postgres@", f"{joe}:wrong-horse@")
     with pytest.raises(
         ConfigurationError, match="check the user and the password in `url`"
-    ) as told:
+    ) as raised:
         await connect(system(url), "source")
-    assert "wrong-horse" not in str(told.value)
+    assert "wrong-horse" not in str(raised.value)
     with pytest.raises(RetryLater):
         await connect(system(NOWHERE), "source")
 

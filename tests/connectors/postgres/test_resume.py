@@ -58,22 +58,22 @@ async def test_resuming_at_any_batch_border_has_no_gap_and_no_repeat(erp: Postgr
     whole = await everything(erp, begin)
     assert len(whole) == 7 + 1 + 5 + 2 + 7
     for size in (1, 2, 3, 5):
-        found: list[Change] = []
+        changes: list[Change] = []
         truncates = 0
         checkpoint = begin
-        while len(found) < len(whole):
+        while len(changes) < len(whole):
             async with open_source(erp.system("t"), checkpoint) as (source, again):
                 assert again == checkpoint
                 batch = await source.read(size, PATIENCE)
                 assert batch.changes or batch.truncates
-                found += batch.changes
+                changes += batch.changes
                 truncates += len(batch.truncates)
                 checkpoint = batch.checkpoint
-        assert places(found) == places(whole)
-        assert [decoded_change(change) for change in found] == [
+        assert places(changes) == places(whole)
+        assert [decoded_change(change) for change in changes] == [
             decoded_change(change) for change in whole
         ]
-        assert [change.causation for change in found] == [change.causation for change in whole]
+        assert [change.causation for change in changes] == [change.causation for change in whole]
         assert truncates == 1
 
 
@@ -123,10 +123,10 @@ async def test_ended_walsenders_while_a_load_runs_lose_and_repeat_nothing(
 
     thread = threading.Thread(target=load_it)
     thread.start()
-    found: list[Change] = []
+    changes: list[Change] = []
     checkpoint = begin
     ends = 0
-    while len(found) < count:
+    while len(changes) < count:
         try:
             async with open_source(erp.system("t"), checkpoint) as (source, _):
                 if ends < endings:
@@ -136,16 +136,16 @@ async def test_ended_walsenders_while_a_load_runs_lose_and_repeat_nothing(
                     )
                     ended[ends].set()
                     ends += 1
-                while len(found) < count:
+                while len(changes) < count:
                     batch = await source.read(chance.randint(1, 200), 5.0)
-                    found += batch.changes
+                    changes += batch.changes
                     checkpoint = batch.checkpoint
                     await source.ack(checkpoint)
         except RetryLater:
             continue
     thread.join()
     assert ends == endings
-    assert [row(change.shape, change.new) for change in found] == [
+    assert [row(change.shape, change.new) for change in changes] == [
         {"id": i, "n": i} for i in range(1, count + 1)
     ]
 

@@ -41,8 +41,8 @@ def slot(**changes: object) -> ReplicationSlot:
     return ReplicationSlot(**values)  # type: ignore[arg-type]
 
 
-def begin(found: ReplicationSlot | None, resume: SlotCheckpoint | None) -> str:
-    return decide(found, resume, SERVER, "s", "erp")
+def begin(slot: ReplicationSlot | None, resume: SlotCheckpoint | None) -> str:
+    return decide(slot, resume, SERVER, "s", "erp")
 
 
 def test_a_fresh_slot_starts_and_a_missing_one_is_made_when_the_log_has_nothing() -> None:
@@ -71,10 +71,10 @@ def test_what_a_bridge_confirms_is_told_from_a_fresh_slot_and_skips_the_same() -
     ],
 )
 def test_lost_history_gives_both_positions_and_the_ways_out(
-    found: ReplicationSlot | None, resume: SlotCheckpoint | None, words: list[str]
+    slot: ReplicationSlot | None, resume: SlotCheckpoint | None, words: list[str]
 ) -> None:
     with pytest.raises(HistoryLost) as caught:
-        begin(found, resume)
+        begin(slot, resume)
     for word in (*words, "bridgectl log copy", "bridgectl snapshot --reconcile"):
         assert word in str(caught.value)
 

@@ -19,17 +19,17 @@ from tests.connectors.postgres.postgres_erp import PostgresErp, collect, open_so
 async def chunks(
     taken: PostgresSnapshot, table: str, limit: int, where: dict[str, Any] | None = None
 ) -> list[Chunk]:
-    found: list[Chunk] = []
+    read_chunks: list[Chunk] = []
     after = None
     while True:
-        found.append(await taken.chunk(table, where, after, limit))
-        after = found[-1].last
+        read_chunks.append(await taken.chunk(table, where, after, limit))
+        after = read_chunks[-1].last
         if after is None:
-            return found
+            return read_chunks
 
 
-def rows(found: list[Chunk]) -> list[dict[str, Any] | None]:
-    return [row(chunk.shape, raw) for chunk in found for raw in chunk.rows]
+def rows(read_chunks: list[Chunk]) -> list[dict[str, Any] | None]:
+    return [row(chunk.shape, raw) for chunk in read_chunks for raw in chunk.rows]
 
 
 @pytest.mark.parametrize("limit", [1, 3, 7, 100])
@@ -37,10 +37,10 @@ async def test_chunks_give_each_row_once_in_key_order(erp: PostgresErp, limit: i
     erp.run("CREATE TABLE t (id int PRIMARY KEY, s text)")
     erp.run("INSERT INTO t SELECT i, 'n' || i FROM generate_series(-3, 10) i")
     taken = await PostgresSnapshot.open(erp.system("t"))
-    found = await chunks(taken, "t", limit)
+    read_chunks = await chunks(taken, "t", limit)
     await taken.close()
-    assert rows(found) == [{"id": i, "s": f"n{i}"} for i in range(-3, 11)]
-    assert len({id(chunk.shape) for chunk in found}) == 1
+    assert rows(read_chunks) == [{"id": i, "s": f"n{i}"} for i in range(-3, 11)]
+    assert len({id(chunk.shape) for chunk in read_chunks}) == 1
 
 
 async def test_composite_keys_of_awkward_types_page_exactly(erp: PostgresErp) -> None:
@@ -57,9 +57,9 @@ async def test_composite_keys_of_awkward_types_page_exactly(erp: PostgresErp) ->
     )
     [[count]] = erp.rows("SELECT count(*) FROM t")
     taken = await PostgresSnapshot.open(erp.system("t"))
-    found = await chunks(taken, "t", 7)
+    read_chunks = await chunks(taken, "t", 7)
     await taken.close()
-    raw = [raw for chunk in found for raw in chunk.rows]
+    raw = [raw for chunk in read_chunks for raw in chunk.rows]
     assert len(raw) == len(set(raw)) == count == 384
 
 
@@ -71,7 +71,7 @@ async def test_a_condition_chooses_rows_by_source_values(erp: PostgresErp) -> No
     taken = await PostgresSnapshot.open(erp.system("t"))
 
     async def ids(where: dict[str, Any]) -> list[int]:
-        return [found["id"] for found in rows(await chunks(taken, "t", 1, where)) if found]
+        return [row["id"] for row in rows(await chunks(taken, "t", 1, where)) if row]
 
     assert await ids({"s": "it's"}) == [2]
     assert await ids({"s": ["a", None]}) == [1, 3]
@@ -96,15 +96,15 @@ async def test_a_chunk_tells_which_transactions_it_contains(erp: PostgresErp) ->
             before = await taken.chunk("t", None, None, 10)
             other.commit()
         after = await taken.chunk("t", None, None, 10)
-        two, one = await collect(source, 2)
+        two, first_change = await collect(source, 2)
         await taken.close()
     assert rows([before]) == [{"id": 2}]
     assert rows([after]) == [{"id": 1}, {"id": 2}]
     assert before.visibility is not None
     assert after.visibility is not None
     assert before.visibility.contains(two.transaction.visibility)
-    assert not before.visibility.contains(one.transaction.visibility)
-    assert after.visibility.contains(one.transaction.visibility)
+    assert not before.visibility.contains(first_change.transaction.visibility)
+    assert after.visibility.contains(first_change.transaction.visibility)
 
 
 def test_visibility_compares_across_the_wrap_of_transaction_ids() -> None:
@@ -147,9 +147,9 @@ async def test_a_change_of_shape_waits_for_the_chunk_that_is_read(erp: PostgresE
     thread.start()
     try:
         for _ in range(100):
-            found = rows([await taken.chunk("t", None, None, 100)])
-            assert len(found) == 9
-            assert all(one is not None and set(one) <= {"id", "s"} for one in found)
+            read_rows = rows([await taken.chunk("t", None, None, 100)])
+            assert len(read_rows) == 9
+            assert all(row is not None and set(row) <= {"id", "s"} for row in read_rows)
     finally:
         stop.set()
         await asyncio.to_thread(thread.join)
@@ -227,11 +227,11 @@ async def test_wide_rows_cut_a_chunk_short_and_resume_behind_it(
     erp.run("ALTER TABLE t ALTER note SET STORAGE EXTERNAL")
     erp.run("INSERT INTO t SELECT i, repeat('x', 100000) FROM generate_series(1, 200) i")
     taken = await PostgresSnapshot.open(erp.system("t"))
-    found = await chunks(taken, "t", 1000)
+    read_chunks = await chunks(taken, "t", 1000)
     await taken.close()
-    assert [one["id"] for one in rows(found) if one] == list(range(1, 201))
-    assert len(found) > 5
-    assert max(sum(map(len, chunk.rows)) for chunk in found) < 4 << 20
+    assert [row["id"] for row in rows(read_chunks) if row] == list(range(1, 201))
+    assert len(read_chunks) > 5
+    assert max(sum(map(len, chunk.rows)) for chunk in read_chunks) < 4 << 20
 
 
 async def test_a_declared_key_serves_where_there_is_no_primary_key(erp: PostgresErp) -> None:
@@ -276,14 +276,16 @@ async def test_a_lost_connection_is_retry_later_and_the_next_chunk_connects_anew
 
 
 HEADER = SIGNATURE + bytes(8)
-ONE = b"\x00\x02" + b"\x00\x00\x00\x01a" + b"\xff\xff\xff\xff"
+ONE_ROW = b"\x00\x02" + b"\x00\x00\x00\x01a" + b"\xff\xff\xff\xff"
 TWO = b"\x00\x02" + b"\x00\x00\x00\x02\xff\xff" + b"\x00\x00\x00\x00"
 
 
-@pytest.mark.parametrize("frames", [[HEADER + ONE, TWO, TRAILER], [HEADER, ONE, TWO, TRAILER]])
+@pytest.mark.parametrize(
+    "frames", [[HEADER + ONE_ROW, TWO, TRAILER], [HEADER, ONE_ROW, TWO, TRAILER]]
+)
 def test_header_and_trailer_of_a_copy_are_no_rows(frames: list[bytes]) -> None:
-    assert rows_of(frames, 2, first=True) == [ONE, TWO]
-    assert rows_of([ONE, TWO], 2, first=False) == [ONE, TWO]
+    assert rows_of(frames, 2, first=True) == [ONE_ROW, TWO]
+    assert rows_of([ONE_ROW, TWO], 2, first=False) == [ONE_ROW, TWO]
     assert rows_of([HEADER, TRAILER], 2, first=True) == []
     assert rows_of([], 2, first=True) == []
 
@@ -291,10 +293,10 @@ def test_header_and_trailer_of_a_copy_are_no_rows(frames: list[bytes]) -> None:
 @pytest.mark.parametrize(
     ("frames", "columns"),
     [
-        ([ONE], 2),
-        ([HEADER + ONE], 3),
-        ([HEADER + ONE + TWO + TRAILER], 2),
-        ([HEADER + ONE[:6], ONE[6:]], 2),
+        ([ONE_ROW], 2),
+        ([HEADER + ONE_ROW], 3),
+        ([HEADER + ONE_ROW + TWO + TRAILER], 2),
+        ([HEADER + ONE_ROW[:6], ONE_ROW[6:]], 2),
     ],
 )
 def test_copy_data_that_is_not_one_row_a_message_is_refused(
@@ -305,5 +307,5 @@ def test_copy_data_that_is_not_one_row_a_message_is_refused(
 
 
 def test_the_values_of_a_row_are_nulls_or_bytes() -> None:
-    assert values_of(ONE) == [b"a", None]
+    assert values_of(ONE_ROW) == [b"a", None]
     assert values_of(TWO) == [b"\xff\xff", b""]

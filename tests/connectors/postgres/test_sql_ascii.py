@@ -117,8 +117,8 @@ async def test_one_byte_is_one_dead_letter_and_code_page_decodes_it(
     await snapshot.close()
     reader = await connector.reader(system)
     keys = [read.decoded.outward(("name",), (name,)) for name in NAMES]
-    found = await reader.fetch("t", ["name"], keys)
-    assert read.rows(found.shape, list(found.rows)) == WANTED
+    read_rows = await reader.fetch("t", ["name"], keys)
+    assert read.rows(read_rows.shape, list(read_rows.rows)) == WANTED
     everything = await reader.fetch("t", [], [])
     assert read.rows(everything.shape, list(everything.rows)) == WANTED
     await reader.close()

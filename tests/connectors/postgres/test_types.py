@@ -75,7 +75,7 @@ TEXT_ONLY: dict[str, tuple[str, list[str]]] = {
     "tsquery": ("string", ["'fat & rat'", "''"]),
     "jsonpath": ("string", ["'$.a'", "'$'"]),
 }
-MADE = (
+CREATE_TYPES = (
     "CREATE TYPE mood AS ENUM ('sad', 'ok')",
     "CREATE DOMAIN price AS numeric(9,3)",
     "CREATE DOMAIN price_of_price AS price CHECK (VALUE < 100)",
@@ -103,7 +103,7 @@ def executor(described: Shape, shape: Shape) -> RowEncoder:
 async def every_way(erp: PostgresErp, *, binary: bool) -> tuple[Shape, list[list[bytes]]]:
     """The table's rows as records: told by the stream, by a snapshot and by the Reader."""
     create, *inserts = table(TYPES if binary else TYPES | TEXT_ONLY)
-    erp.run(*MADE, create)
+    erp.run(*CREATE_TYPES, create)
     erp.publish("t")
     system = erp.system("t")
     described = (await connector.describe(system))["t"]
@@ -115,16 +115,16 @@ async def every_way(erp: PostgresErp, *, binary: bool) -> tuple[Shape, list[list
     chunk = await taken.chunk("t", None, None, 10)
     await taken.close()
     reader = await connector.reader(system)
-    found = await reader.fetch("t", ["id"], [(1,), (2,), (3,)])
+    read_rows = await reader.fetch("t", ["id"], [(1,), (2,), (3,)])
     await reader.close()
     assert changes[0].shape.columns == described.columns == chunk.shape.columns
     stream = executor(described, changes[0].shape)
     copied = executor(described, chunk.shape)
-    looked_up = executor(described, found.shape)
+    looked_up = executor(described, read_rows.shape)
     return described, [
         [stream.row(change.new) for change in changes],
         [copied.row(raw) for raw in chunk.rows],
-        [looked_up.row(raw) for raw in sorted(found.rows, key=lambda row: row[0])],
+        [looked_up.row(raw) for raw in sorted(read_rows.rows, key=lambda row: row[0])],
     ]
 
 
@@ -134,14 +134,14 @@ async def test_a_row_is_the_same_record_whichever_way_it_came(
 ) -> None:
     described, (streamed, copied, looked_up) = await every_way(erp, binary=binary)
     expected = {**TYPES, **({} if binary else TEXT_ONLY)}
-    shown = [str(column.type) for column in described.columns[1:]]
-    assert shown == [kind for kind, _ in expected.values()]
+    type_names = [str(column.type) for column in described.columns[1:]]
+    assert type_names == [kind for kind, _ in expected.values()]
     assert streamed == copied
     assert streamed == looked_up
 
 
 async def test_text_and_binary_streams_give_the_same_records(erp: PostgresErp) -> None:
-    erp.run(*MADE, *table(TYPES)[:1])
+    erp.run(*CREATE_TYPES, *table(TYPES)[:1])
     erp.publish("t")
     system = erp.system("t")
     described = (await connector.describe(system))["t"]

@@ -64,10 +64,10 @@ LEXEMES = st.lists(
     ),
     max_size=3,
 ).map(
-    lambda found: " ".join(
+    lambda lexemes: " ".join(
         "'" + word.replace("'", "''").replace("\\", "\\\\") + "'"
-        + (":" + ",".join(f"{place}{weight}" for place, weight in places) if places else "")
-        for word, places in found
+        + (":" + ",".join(f"{position}{weight}" for position, weight in positions) if positions else "")
+        for word, positions in lexemes
     )
 )  # fmt: skip
 XIDS = st.integers(3, 2**32 - 1).map(str)
@@ -224,7 +224,7 @@ NEVER_STORED = {
     "pg_node_tree", "pg_ndistinct", "pg_dependencies", "pg_mcv_list", "pg_brin_bloom_summary",
     "pg_brin_minmax_multi_summary", "gtsvector",
 }  # fmt: skip
-MADE = (
+CREATE_TYPES = (
     "CREATE EXTENSION hstore", "CREATE EXTENSION citext", "CREATE EXTENSION ltree",
     "CREATE EXTENSION cube", "CREATE EXTENSION seg", "CREATE EXTENSION isn",
     "CREATE TYPE mood AS ENUM ('ok', 'so so', 'a,\"b\\', 'null', '')",
