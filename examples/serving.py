@@ -37,13 +37,13 @@ def installed(name, what, install):
         if not folder.is_dir():
             console.print(f"Installing {what} into {folder}, this once.")
             with tempfile.TemporaryDirectory(dir=cache()) as scratch, console.status("installing"):
-                made = Path(scratch) / name
-                made.mkdir()
+                unfinished = Path(scratch) / name
+                unfinished.mkdir()
                 try:
-                    install(made)
+                    install(unfinished)
                 except (OSError, subprocess.CalledProcessError) as error:
                     raise SystemExit(f"{what} could not be installed: {error}") from None
-                made.rename(folder)
+                unfinished.rename(folder)
     return folder
 
 

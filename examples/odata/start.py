@@ -40,20 +40,20 @@ def main():
     parser.add_argument("--port", type=int, default=4004)
     parser.add_argument("--pause", type=float, default=3, help="seconds between the users' acts")
     parser.add_argument("--acts", type=int, default=200, help="of the users; then they only look")
-    given = parser.parse_args()
-    address = f"http://127.0.0.1:{given.port}"
+    options = parser.parse_args()
+    address = f"http://127.0.0.1:{options.port}"
     if answers(address):
         raise SystemExit(f"{address} is taken: give --port, and the same port in systems/erp.yaml")
     env = {
         **os.environ,
         "NODE_PATH": str(installed(name(), "SAP CAP from npm", install) / "node_modules"),
         "NO_TELEMETRY": "true",
-        "PORT": str(given.port),
+        "PORT": str(options.port),
         "STATE": str(VAR / "erp.json"),
         "PASSWORD": password(VAR / "password"),
     }
     url = f"{address}/odata/v4/erp/"
-    users = [sys.executable, str(HERE / "users.py"), url, str(given.pause), str(given.acts)]
+    users = [sys.executable, str(HERE / "users.py"), url, str(options.pause), str(options.acts)]
     server = running(["node", "server.js"], HERE / "erp", env, VAR / "erp.log", url)
     with server:
         console.print(f"SAP CAP serves {url}. Its users are at work; Ctrl-C ends all.")

@@ -26,10 +26,10 @@ class Rpc:
 
     def ask(self, method: str, params: list[Any]) -> Any:
         question = {"id": next(self.numbers), "method": method, "params": params}
-        told = self.http.post("rpc/", json=question).raise_for_status().json()
-        if "error" in told:
-            raise Refused(told["error"])
-        return told["result"]
+        answer = self.http.post("rpc/", json=question).raise_for_status().json()
+        if "error" in answer:
+            raise Refused(answer["error"])
+        return answer["result"]
 
     def __call__(self, method: str, *params: Any) -> Any:
         """`sale.sale.quote` and its like."""

@@ -66,8 +66,8 @@ def install(folder: Path) -> None:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def python(made):
-    return [str(made / "venv" / "bin" / "python"), "-m"]
+def python(installation):
+    return [str(installation / "venv" / "bin" / "python"), "-m"]
 
 
 def written(folder, port):
@@ -77,9 +77,9 @@ def written(folder, port):
     return str(file)
 
 
-def served(made, folder, port):
+def served(installation, folder, port):
     settings = written(folder, port)
-    argv = [*python(made), "trytond.cli", "-c", settings, "-d", "erp"]
+    argv = [*python(installation), "trytond.cli", "-c", settings, "-d", "erp"]
     return running(argv, folder, os.environ, folder / "erp.log", f"http://127.0.0.1:{port}/erp/")
 
 
@@ -88,20 +88,20 @@ def main():
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--pause", type=float, default=3, help="seconds between the users' acts")
     parser.add_argument("--acts", type=int, default=200, help="of the users; then they only look")
-    given = parser.parse_args()
-    if answers(f"http://127.0.0.1:{given.port}"):
+    options = parser.parse_args()
+    if answers(f"http://127.0.0.1:{options.port}"):
         raise SystemExit(
-            f"port {given.port} is taken: give --port, and the same port in systems/erp.yaml"
+            f"port {options.port} is taken: give --port, and the same port in systems/erp.yaml"
         )
-    made = installed(name(), "Tryton from PyPI", install)
+    installation = installed(name(), "Tryton from PyPI", install)
     if not (VAR / "erp.sqlite").exists():
         VAR.mkdir(exist_ok=True)
         for file in ("password", "erp.sqlite"):
-            shutil.copy(made / file, VAR)
+            shutil.copy(installation / file, VAR)
     env = {**os.environ, "PASSWORD": password(VAR / "password")}
-    with served(made, VAR, given.port) as url:
+    with served(installation, VAR, options.port) as url:
         console.print(f"Tryton serves {url}. Its users are at work; Ctrl-C ends all.")
-        users = ["-m", "examples.tryton.users", url, str(given.pause), str(given.acts)]
+        users = ["-m", "examples.tryton.users", url, str(options.pause), str(options.acts)]
         work([sys.executable, *users], env)
 
 

@@ -14,7 +14,7 @@ import pytest
 from tests.bad_input.place import Place, Run, until
 from tests.bad_input.service import service
 from tests.between import HANG, Asked, Between, standing
-from tests.connectors.tryton.concurrent_sales import capturer
+from tests.connectors.tryton.kit_system import capturer
 from tests.services.cap import Cap
 from tests.services.tryton import PASSWORD, Tryton
 from tests.waiting import SOON

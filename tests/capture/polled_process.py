@@ -10,9 +10,9 @@ from typing import Any
 from bridge.connector import Connector, System
 from bridge.observe import Captured
 from tests.connectors.polled import fake
-from tests.connectors.polled.store import STAMP, Store, Table
+from tests.connectors.polled.store import MODIFIED_COLUMN, JsonStore, StoreTable
 
-TABLE = Table("id", {"id": "integer", "a": "string", "b": "integer"}, {})
+TABLE = StoreTable("id", {"id": "integer", "a": "string", "b": "integer"}, {})
 
 
 class PolledStore:
@@ -20,7 +20,7 @@ class PolledStore:
 
     def __init__(self, path: Path, **options: Any) -> None:
         self.connector: Connector = fake.connector
-        self.store = Store(path)
+        self.store = JsonStore(path)
         self._options = options
         if not path.exists():
             with self.store.transaction() as tables:
@@ -41,7 +41,7 @@ class PolledStore:
 
     def rows(self, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         table = self.store.tables()[query.rsplit(maxsplit=1)[-1]]
-        names = [*table.columns, STAMP]
+        names = [*table.columns, MODIFIED_COLUMN]
         return names, [tuple(row[name] for name in names) for row in table.rows.values()]
 
     def system(self, tables: list[str]) -> System:

@@ -21,7 +21,7 @@ from tests.capture.databases import BRIDGE
 from tests.capture.harness import CaptureHarness, open_harness, until
 from tests.capture.polled_process import TABLE, PolledStore
 from tests.connectors.polled.fake import PolledConnector, PollingSource, store_of
-from tests.connectors.polled.store import Table
+from tests.connectors.polled.store import StoreTable
 
 
 class WaitingSource(PollingSource):
@@ -34,7 +34,7 @@ class WaitingSource(PollingSource):
         self._whole, self._system = system, replace(system, tables=kept)
 
     @property
-    def _existing(self) -> Mapping[str, Table]:
+    def _existing(self) -> Mapping[str, StoreTable]:
         return self._store.tables()
 
     async def read(self, limit: int, timeout: float) -> Batch:

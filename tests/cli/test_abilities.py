@@ -12,7 +12,7 @@ from bridge.connector import Capabilities, System
 from bridge.model.errors import RetryLater
 from tests.cli.bridge_folder import BridgeFolder
 from tests.connectors.polled import fake
-from tests.connectors.polled.store import Store, Table
+from tests.connectors.polled.store import JsonStore, StoreTable
 
 STRONG = Capabilities(
     before="full", every_change=True, transactions=True, snapshot=True, visibility=True,
@@ -31,9 +31,9 @@ away = AwayConnector()
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BridgeFolder:
     """A system of the polling fake, registered as another package would."""
-    store = Store(tmp_path / "erp.json")
+    store = JsonStore(tmp_path / "erp.json")
     with store.transaction() as tables:
-        tables["orders"] = Table("no", {"no": "integer", "note": "string"}, {})
+        tables["orders"] = StoreTable("no", {"no": "integer", "note": "string"}, {})
     (tmp_path / "bridge.yaml").write_text("bridge: shop\nlog: sqlite:///bridge.db\n")
     (tmp_path / "systems").mkdir()
     package = tmp_path / "site" / "polled-1.dist-info"

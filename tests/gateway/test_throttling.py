@@ -21,7 +21,7 @@ from bridge.observe import Notice, Throttled
 from bridge.plan.entity_table import EntityTable
 from bridge.plan.make_plan import entity_type
 from tests.connectors.polled import fake
-from tests.connectors.polled.store import Store, Table
+from tests.connectors.polled.store import JsonStore, StoreTable
 from tests.waiting import PATIENCE
 
 
@@ -49,10 +49,10 @@ class ThrottlingReader(fake.FileReader):
 @pytest.fixture
 def erp(tmp_path: Path) -> System:
     """500 orders with two lines each, in a system whose reads take 25 keys at a time."""
-    store = Store(tmp_path / "erp.json")
+    store = JsonStore(tmp_path / "erp.json")
     with store.transaction() as tables:
-        tables["orders"] = Table("no", {"no": "integer", "note": "string"}, {})
-        tables["lines"] = Table("id", {"id": "integer", "order_no": "integer"}, {})
+        tables["orders"] = StoreTable("no", {"no": "integer", "note": "string"}, {})
+        tables["lines"] = StoreTable("id", {"id": "integer", "order_no": "integer"}, {})
         for number in range(500):
             store.put(tables["orders"], {"no": number, "note": f"order {number}"})
             for line in (0, 1):

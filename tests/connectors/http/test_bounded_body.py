@@ -38,8 +38,8 @@ async def ask(
     """What a client reads of an answer that comes in pieces of a size."""
     headers: Mapping[str, str] = {"Content-Encoding": encoding} if encoding else {}
 
-    def answer(asked: httpx.Request) -> httpx.Response:
-        assert asked.headers["accept-encoding"] == ACCEPT_ENCODING
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.headers["accept-encoding"] == ACCEPT_ENCODING
         return httpx.Response(status, headers=headers, stream=Pieces(body, size))
 
     async with httpx.AsyncClient(

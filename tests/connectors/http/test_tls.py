@@ -60,23 +60,23 @@ async def open_registry(address: str, tls: TlsFiles | None) -> None:
 CLIENTS = [open_odata, open_tryton, open_registry]
 
 
-def answer(asked: Asked) -> Say:
+def answer(request: Asked) -> Say:
     """What each of the three takes for its own."""
-    if asked.path.endswith("/rpc/"):
-        call = json.loads(asked.body)
+    if request.path.endswith("/rpc/"):
+        call = json.loads(request.body)
         result = [1, "key"] if call["method"] == "common.db.login" else {}
-        return said({"id": call["id"], "result": result})
-    if "metadata" in asked.path:
+        return json_answer({"id": call["id"], "result": result})
+    if "metadata" in request.path:
         return Say(200, METADATA, {"Content-Type": "application/xml"})
-    return said({"compatibility": "NONE"})
+    return json_answer({"compatibility": "NONE"})
 
 
-def said(body: object) -> Say:
+def json_answer(body: object) -> Say:
     return Say(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
 
 @dataclass
-class Ground:
+class CertificateFiles:
     """An authority and what it vouches for, as files."""
 
     ca: str
@@ -100,12 +100,12 @@ class Ground:
 
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
     folder = tmp_path_factory.mktemp("tls")
     authority = Authority()
     (folder / "ca.pem").write_text(authority.certificate)
     certificate, key = authority.issue("bridge").write(folder, "client")
-    return Ground(str(folder / "ca.pem"), (str(certificate), str(key)), authority, folder)
+    return CertificateFiles(str(folder / "ca.pem"), (str(certificate), str(key)), authority, folder)
 
 
 clients = pytest.mark.parametrize("opens", CLIENTS, ids=lambda opens: opens.__name__)
@@ -113,37 +113,37 @@ clients = pytest.mark.parametrize("opens", CLIENTS, ids=lambda opens: opens.__na
 
 @clients
 async def test_a_private_authority_is_trusted_where_it_is_named_and_nowhere_else(
-    ground: Ground, opens: Opens
+    certificates: CertificateFiles, opens: Opens
 ) -> None:
-    async with ground.serving() as between:
-        await opens(between.address, TlsFiles(ground.ca))
-        asked = len(between.asked)
-        assert asked > 0
+    async with certificates.serving() as between:
+        await opens(between.address, TlsFiles(certificates.ca))
+        request_count = len(between.asked)
+        assert request_count > 0
         with pytest.raises(ConfigurationError, match=r"not trusted .* `ca` under `tls:`"):
             await opens(between.address, None)
-        assert len(between.asked) == asked
+        assert len(between.asked) == request_count
 
 
 @clients
 async def test_a_server_with_another_host_s_certificate_is_refused(
-    ground: Ground, opens: Opens
+    certificates: CertificateFiles, opens: Opens
 ) -> None:
-    async with ground.serving(address="127.0.0.9") as between:
+    async with certificates.serving(address="127.0.0.9") as between:
         with pytest.raises(ConfigurationError, match=r"not valid for '127\.0\.0\.1'"):
-            await opens(between.address, TlsFiles(ground.ca))
+            await opens(between.address, TlsFiles(certificates.ca))
         assert between.asked == []
 
 
 @clients
 async def test_a_client_s_certificate_is_shown_where_the_server_wants_one(
-    ground: Ground, opens: Opens
+    certificates: CertificateFiles, opens: Opens
 ) -> None:
-    async with ground.serving(wants_client=True) as between:
-        await opens(between.address, TlsFiles(ground.ca, *ground.client))
-        asked = len(between.asked)
+    async with certificates.serving(wants_client=True) as between:
+        await opens(between.address, TlsFiles(certificates.ca, *certificates.client))
+        request_count = len(between.asked)
         with pytest.raises((ConfigurationError, RetryLater)):
-            await opens(between.address, TlsFiles(ground.ca))
-        assert len(between.asked) == asked
+            await opens(between.address, TlsFiles(certificates.ca))
+        assert len(between.asked) == request_count
 
 
 @clients
@@ -151,14 +151,14 @@ async def test_a_client_s_certificate_is_shown_where_the_server_wants_one(
     "wrong",
     [
         lambda _: TlsFiles("none.pem"),
-        lambda ground: TlsFiles(ground.client[1]),
-        lambda ground: TlsFiles(ground.ca, ground.client[0]),
-        lambda ground: TlsFiles(ground.ca, ground.ca, ground.client[1]),
+        lambda certificates: TlsFiles(certificates.client[1]),
+        lambda certificates: TlsFiles(certificates.ca, certificates.client[0]),
+        lambda certificates: TlsFiles(certificates.ca, certificates.ca, certificates.client[1]),
     ],
     ids=["no such file", "no authority in it", "no key", "another key"],
 )
 async def test_files_that_can_not_be_used_are_named(
-    ground: Ground, opens: Opens, wrong: Callable[[Ground], TlsFiles]
+    certificates: CertificateFiles, opens: Opens, wrong: Callable[[CertificateFiles], TlsFiles]
 ) -> None:
     with pytest.raises(ConfigurationError, match=r"under `tls:` can't be used \(.*\.(pem|key)"):
-        await opens("https://127.0.0.1:9", wrong(ground))
+        await opens("https://127.0.0.1:9", wrong(certificates))

@@ -38,13 +38,13 @@ from bridge.connector import (
 from bridge.model.errors import ConfigurationError, Rejected, Unsupported
 from bridge.model.types import parse_type
 from bridge.plan.steps import MISSING, Wire
-from tests.connectors.polled.store import STAMP, Store, Table
+from tests.connectors.polled.store import MODIFIED_COLUMN, JsonStore, StoreTable
 
-OVERLAP_US = 200_000
-POLL = 0.01
+OVERLAP_MICROS = 200_000
+POLL_INTERVAL_S = 0.01
 
 
-class Options(BaseModel):
+class PolledOptions(BaseModel):
     """Seconds between two comparisons of keys; 0: deletes are never found."""
 
     model_config = ConfigDict(extra="forbid")
@@ -52,33 +52,33 @@ class Options(BaseModel):
     max_keys: int = 25
 
 
-class Login(BaseModel):
+class PolledLogin(BaseModel):
     model_config = ConfigDict(extra="forbid")
     key: SecretStr
 
 
-def _options(system: System) -> Options:
-    return Options.model_validate(system.options.model_dump())
+def _options(system: System) -> PolledOptions:
+    return PolledOptions.model_validate(system.options.model_dump())
 
 
-def store_of(system: System) -> Store:
+def store_of(system: System) -> JsonStore:
     path = Path(system.url.removeprefix("polled://"))
     if not path.exists():
         raise ConfigurationError(f"system {system.name!r}: there is no file {path}")
-    return Store(path)
+    return JsonStore(path)
 
 
-def table_of(system: System, name: str) -> Table:
-    found = store_of(system).tables().get(name)
-    if found is None:
+def table_of(system: System, name: str) -> StoreTable:
+    table = store_of(system).tables().get(name)
+    if table is None:
         raise ConfigurationError(f"table {name!r} is not in {system.shown_url}")
-    return found
+    return table
 
 
-def shape_of(name: str, table: Table) -> Shape:
+def shape_of(name: str, table: StoreTable) -> Shape:
     columns = [
         Column(column, kind, parse_type(kind), "python", key=column == table.key)
-        for column, kind in (table.columns | {STAMP: "integer"}).items()
+        for column, kind in (table.columns | {MODIFIED_COLUMN: "integer"}).items()
     ]
     return Shape(name, tuple(columns), Wire.PYTHON)
 
@@ -103,22 +103,24 @@ class PollingSource:
         self._store = store_of(system)
         self._shapes: dict[str, Shape] = {}
         self._since: dict[str, int] = {}
-        self._told: dict[str, dict[str, int]] = {}
+        self._emitted: dict[str, dict[str, int]] = {}
         self._compared = 0.0
-        self._marks: list[str] = []
-        self._polls = self._looks = 0
+        self._watermarks: list[str] = []
+        self._polls = self._complete_polls = 0
 
     async def open(self, after: Checkpoint | None) -> Checkpoint:
         tables = self._store.tables()
         for use in self._system.tables:
             self._shapes[use.table] = shape_of(use.table, table_of(self._system, use.table))
         if after is not None:
-            self._since, self._told, self._compared = json.loads(after)
+            self._since, self._emitted, self._compared = json.loads(after)
             return after
         now = time.time_ns() // 1000
         for name in self._shapes:
             self._since[name] = now
-            self._told[name] = {key: row[STAMP] for key, row in tables[name].rows.items()}
+            self._emitted[name] = {
+                key: row[MODIFIED_COLUMN] for key, row in tables[name].rows.items()
+            }
             self._forget(name)
         self._compared = time.time()
         return self._checkpoint()
@@ -130,11 +132,11 @@ class PollingSource:
             changes = self._poll(limit)
             every = _options(self._system).compare
             due = bool(every) and time.time() - self._compared >= every
-            if changes or due or self._marks or time.monotonic() >= deadline:
+            if changes or due or self._watermarks or time.monotonic() >= deadline:
                 break
-            await asyncio.sleep(min(POLL, max(0.0, deadline - time.monotonic())))
+            await asyncio.sleep(min(POLL_INTERVAL_S, max(0.0, deadline - time.monotonic())))
         # No poll is under way between two reads: the marks stand before this one.
-        marks, self._marks = [Watermark(0, name, 0) for name in self._marks], []
+        watermarks, self._watermarks = [Watermark(0, name, 0) for name in self._watermarks], []
         stale = []
         if due:
             self._compared = time.time()
@@ -142,42 +144,45 @@ class PollingSource:
             stale = [Stale(tuple(self._shapes), reason, deletes_only=True)]
         # A look that found more than was asked for ends with the next one.
         if len(changes) < limit:
-            self._looks = self._polls
-        return Batch(changes, self._checkpoint(), 0, marks, stale=stale, polls=self._looks)
+            self._complete_polls = self._polls
+        return Batch(
+            changes, self._checkpoint(), 0, watermarks, stale=stale, polls=self._complete_polls
+        )
 
     def _poll(self, limit: int) -> list[Change]:
         tables = self._store.tables()
         changes: list[Change] = []
         for name, shape in self._shapes.items():
-            told, since = self._told[name], self._since[name]
-            found = sorted(
-                (row[STAMP], key)
+            emitted, since = self._emitted[name], self._since[name]
+            changed = sorted(
+                (row[MODIFIED_COLUMN], key)
                 for key, row in tables[name].rows.items()
-                if row[STAMP] >= since - OVERLAP_US and told.get(key) != row[STAMP]
+                if row[MODIFIED_COLUMN] >= since - OVERLAP_MICROS
+                and emitted.get(key) != row[MODIFIED_COLUMN]
             )
-            for stamp, key in found[: limit - len(changes)]:
+            for stamp, key in changed[: limit - len(changes)]:
                 row = raw(shape, tables[name].rows[key])
-                op = UPDATE if key in told else CREATE
+                op = UPDATE if key in emitted else CREATE
                 transaction = SourceTransaction(None, 0, stamp)
                 changes.append(Change(shape, op, None, False, row, 0, transaction))
-                told[key] = stamp
+                emitted[key] = stamp
                 self._since[name] = max(self._since[name], stamp)
             self._forget(name)
         return changes
 
     def _forget(self, name: str) -> None:
-        since = self._since[name] - OVERLAP_US
-        told = self._told[name]
-        self._told[name] = {key: stamp for key, stamp in told.items() if stamp >= since}
+        since = self._since[name] - OVERLAP_MICROS
+        emitted = self._emitted[name]
+        self._emitted[name] = {key: stamp for key, stamp in emitted.items() if stamp >= since}
 
     def _checkpoint(self) -> Checkpoint:
-        return json.dumps([self._since, self._told, self._compared]).encode()
+        return json.dumps([self._since, self._emitted, self._compared]).encode()
 
     async def ack(self, upto: Checkpoint) -> None:
         """Nothing is kept for us that could be forgotten."""
 
     async def write_watermark(self, name: str) -> None:
-        self._marks.append(name)
+        self._watermarks.append(name)
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -204,13 +209,13 @@ class FileSnapshot:
         self, table: str, where: Condition | None, after: list[Any] | None, limit: int, only: str
     ) -> Chunk:
         shape = shape_of(table, table_of(self._system, table))
-        behind = [
+        following = [
             (key, row)
             for key, row in sorted(self._matching(table, where).items())
             if after is None or key > after[0]
         ]
-        rows = [raw(shape, row, only) for _, row in behind[:limit]]
-        return Chunk(shape, rows, [behind[limit - 1][0]] if len(behind) > limit else None)
+        rows = [raw(shape, row, only) for _, row in following[:limit]]
+        return Chunk(shape, rows, [following[limit - 1][0]] if len(following) > limit else None)
 
     def _matching(self, table: str, where: Condition | None) -> dict[str, dict[str, Any]]:
         rows = table_of(self._system, table).rows
@@ -246,14 +251,14 @@ class FileReader:
         limit: int | None = None,
     ) -> Rows:
         self.fetches += 1
-        found = table_of(self._system, table)
-        shape = shape_of(table, found)
-        if unknown := [name for name in columns if name not in found.columns]:
+        store_table = table_of(self._system, table)
+        shape = shape_of(table, store_table)
+        if unknown := [name for name in columns if name not in store_table.columns]:
             raise Rejected("bad_key", f"table {table!r} has no column {unknown[0]!r}")
         wanted = set(keys)
         rows = [
             raw(shape, row)
-            for row in found.rows.values()
+            for row in store_table.rows.values()
             if not columns or tuple(row[name] for name in columns) in wanted
         ]
         return Rows(shape, rows[:limit])
@@ -266,8 +271,8 @@ class PolledConnector:
     """`bridge.connector.Connector`, `LogsIn`, `Drafts` and `Means`."""
 
     name = "polled"
-    options: type[BaseModel] = Options
-    login: type[BaseModel] | None = Login
+    options: type[BaseModel] = PolledOptions
+    login: type[BaseModel] | None = PolledLogin
 
     def capabilities(self) -> Capabilities:
         return Capabilities(positions="assigned", deletes="reconciled", snapshot=True, read=True)
@@ -279,8 +284,10 @@ class PolledConnector:
 
     async def describe_change_detection(self, system: System) -> Mapping[str, str]:
         every = _options(system).compare
-        told = f"{STAMP} with 0.2 s overlap, deletions by key listing every {every} s"
-        return {use.table: told for use in system.tables}
+        description = (
+            f"{MODIFIED_COLUMN} with 0.2 s overlap, deletions by key listing every {every} s"
+        )
+        return {use.table: description for use in system.tables}
 
     async def draft(self, system: System) -> str:
         lines = ["entities:"]
@@ -322,5 +329,7 @@ def system(path: Path, tables: Iterable[str], **options: Any) -> System:
     from bridge.connector import TableUse
 
     uses = tuple(TableUse(table) for table in tables)
-    shown = f"polled://{path}"
-    return System("acme", "erp", shown, shown, Options(**options), uses, commands=False)
+    shown_url = f"polled://{path}"
+    return System(
+        "acme", "erp", shown_url, shown_url, PolledOptions(**options), uses, commands=False
+    )

@@ -26,7 +26,7 @@ from bridge.kit.connector.follower import Follower, check_promise
 from bridge.kit.connector.random_load import RandomLoad
 from bridge.kit.connector.stream import streaming
 from tests.connectors.polled import fake
-from tests.connectors.polled.store import Store, Table
+from tests.connectors.polled.store import JsonStore, StoreTable
 
 TYPES = [
     TypeCase("integer", "7", "integer", 7),
@@ -46,7 +46,7 @@ class FileLegacy:
     key = KEY
 
     def __init__(self, path: Path) -> None:
-        self._store = Store(path)
+        self._store = JsonStore(path)
 
     def system(self, *tables: str) -> System:
         return fake.system(self._store.path, tables or (self.table,))
@@ -54,7 +54,7 @@ class FileLegacy:
     def start(self) -> None:
         kinds = ("string", "string", "integer", "decimal(15,2)")
         with self._store.transaction() as tables:
-            tables[self.table] = Table(KEY, dict(zip(COLUMNS, kinds, strict=True)), {})
+            tables[self.table] = StoreTable(KEY, dict(zip(COLUMNS, kinds, strict=True)), {})
 
     def apply(self, *operations: Operation, commit: bool = True) -> None:
         assert commit
@@ -62,7 +62,7 @@ class FileLegacy:
             for operation in operations:
                 self._apply(tables[self.table], operation)
 
-    def _apply(self, table: Table, operation: Operation) -> None:
+    def _apply(self, table: StoreTable, operation: Operation) -> None:
         if isinstance(operation, Create):
             self._store.put(table, dict(operation.row))
         elif isinstance(operation, Update):
@@ -74,15 +74,16 @@ class FileLegacy:
             self._store.put(table, row | {KEY: operation.new})
 
     def rows(self) -> list[dict[str, Any]]:
-        found = self._store.tables()[self.table].rows
+        stored_rows = self._store.tables()[self.table].rows
         return [
-            {name: _value(name, row[name]) for name in COLUMNS} for _, row in sorted(found.items())
+            {name: _value(name, row[name]) for name in COLUMNS}
+            for _, row in sorted(stored_rows.items())
         ]
 
     def typed(self, name: str, cases: Sequence[TypeCase]) -> None:
         columns = {"id": "integer"} | {f"c{at}": case.native for at, case in enumerate(cases)}
         with self._store.transaction() as tables:
-            tables[name] = Table("id", columns, {})
+            tables[name] = StoreTable("id", columns, {})
 
     def fill(self, name: str, cases: Sequence[TypeCase]) -> None:
         row = {"id": 1} | {
@@ -125,23 +126,23 @@ A, B, C = ({"n": number} for number in (1, 2, 3))
     ],
 )
 def test_the_promise_is_a_part_of_the_true_states_in_order_with_the_last(
-    told: list[Any],
-    fits: bool,
+    emitted: list[Any],
+    is_kept: bool,
 ) -> None:
     truth: dict[Any, Any] = {("k",): [None, A, B, C, None]}
-    if fits:
-        check_promise({("k",): told}, truth)
+    if is_kept:
+        check_promise({("k",): emitted}, truth)
         return
-    with pytest.raises(pytest.fail.Exception if told[-1] is None else AssertionError):
-        check_promise({("k",): told}, truth)
+    with pytest.raises(pytest.fail.Exception if emitted[-1] is None else AssertionError):
+        check_promise({("k",): emitted}, truth)
 
 
 class ForgetsTheOverlap(fake.PollingSource):
     """Looks only behind the newest time that it saw: late commits are lost."""
 
     def _poll(self, limit: int) -> list[Any]:
-        found = super()._poll(limit)
-        return [change for change in found if not self._late(change)]
+        changes = super()._poll(limit)
+        return [change for change in changes if not self._late(change)]
 
     def _late(self, change: Any) -> bool:
         newest = max(self.__dict__.setdefault("_newest", [0]))

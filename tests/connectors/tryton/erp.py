@@ -59,9 +59,11 @@ def system(
 ) -> System:
     """A system as the configuration would have it."""
     scheme, _, rest = url.partition("://")
-    shown = f"{scheme}://{rest.rpartition('@')[2]}"
-    made = TrytonOptions.model_validate(options or {})
-    return System("acme", "erp", url, shown, made, tuple(tables), 4, login=login, tls=tls)
+    shown_url = f"{scheme}://{rest.rpartition('@')[2]}"
+    validated_options = TrytonOptions.model_validate(options or {})
+    return System(
+        "acme", "erp", url, shown_url, validated_options, tuple(tables), 4, login=login, tls=tls
+    )
 
 
 async def tables(of: System) -> dict[str, EntityTable]:
@@ -76,15 +78,15 @@ async def tables(of: System) -> dict[str, EntityTable]:
 @asynccontextmanager
 async def gateway(of: System, observer: Callable[[Notice], None]) -> AsyncIterator[Gateway]:
     """A gateway with a reader of its own, which has asked for nothing yet."""
-    made = await tables(of)
-    door = Gateway("erp", TrytonReader(of), made, SystemLimits(), observer=observer)
+    entity_tables = await tables(of)
+    erp_gateway = Gateway("erp", TrytonReader(of), entity_tables, SystemLimits(), observer=observer)
     try:
-        yield door
+        yield erp_gateway
     finally:
-        await door.close()
+        await erp_gateway.close()
 
 
-class Shop:
+class ErpUser:
     """What the ERP's users do by hand. Tests share the ERP: look for your own references only."""
 
     def __init__(self, tryton: Tryton) -> None:
@@ -95,7 +97,7 @@ class Shop:
             [["party", "in", parties]],
             *(0, None, None, ["party"]),
         )
-        self.customers = [(one["party"], one["id"]) for one in addresses]
+        self.customers = [(address["party"], address["id"]) for address in addresses]
         self.products = self.rpc.search("product.product", ["template.code", "in", ["P1", "P2"]])
         self.unit = self.rpc.the("product.uom", ["name", "=", "Unit"])
 
@@ -106,7 +108,7 @@ class Shop:
     def sale(self, lines: int = 1, customer: int = 0) -> dict[str, Any]:
         """The values of a new sale that can be quoted."""
         party, address = self.customers[customer % len(self.customers)]
-        made = [
+        line_values = [
             {
                 "product": self.products[number % len(self.products)],
                 "quantity": float(number + 1),
@@ -120,7 +122,7 @@ class Shop:
             "invoice_address": address,
             "shipment_address": address,
             "reference": self.reference(),
-            "lines": [["create", made]],
+            "lines": [["create", line_values]],
         }
 
     def sell(self, *buttons: str) -> int:
@@ -133,12 +135,12 @@ class Shop:
     def fill(self, sales: int, lines: int) -> list[int]:
         """Many sales at once."""
         values = [self.sale(lines, number) for number in range(sales)]
-        found: list[int] = []
-        for at in range(0, sales, 100):
-            found += self.rpc.call("model.sale.sale.create", values[at : at + 100])
-        return found
+        keys: list[int] = []
+        for start in range(0, sales, 100):
+            keys += self.rpc.call("model.sale.sale.create", values[start : start + 100])
+        return keys
 
-    def one(self, key: int, *fields: str, model: str = "sale.sale") -> dict[str, Any]:
+    def row(self, key: int, *fields: str, model: str = "sale.sale") -> dict[str, Any]:
         """A row as it is now."""
         return self.rpc.read(model, [key], *fields)[0]
 
@@ -148,7 +150,7 @@ class Shop:
 
     def arrival(self) -> int:
         """A move of goods that comes in the future, of which the ERP warns when it is done."""
-        place = {
+        locations = {
             code: self.rpc.the("stock.location", ["code", "=", code]) for code in ("SUP", "STO")
         }
         return self.rpc.create(
@@ -157,8 +159,8 @@ class Shop:
                 "product": self.products[0],
                 "quantity": 1.0,
                 "unit": self.unit,
-                "from_location": place["SUP"],
-                "to_location": place["STO"],
+                "from_location": locations["SUP"],
+                "to_location": locations["STO"],
                 "unit_price": Decimal(1),
                 "currency": self.rpc.the("currency.currency"),
                 "effective_date": {"__class__": "date", "year": 2100, "month": 1, "day": 1},

@@ -15,7 +15,7 @@ from decimal import Decimal
 from http.client import HTTPException
 from typing import Any
 
-from tests.connectors.tryton.erp import Shop
+from tests.connectors.tryton.erp import ErpUser
 from tests.services.tryton import Tryton
 from tests.services.tryton_rpc import RpcError
 
@@ -31,9 +31,9 @@ _NUMBERS = ("unit_price", "untaxed_amount_cache")
 def rows(erp: Tryton, model: str) -> dict[int, Row]:
     """All rows of a model, by id."""
     names = COLUMNS[model]
-    found = erp.store.run(f"SELECT {', '.join(names)} FROM {model.replace('.', '_')}")
-    made = (dict(zip(names, row, strict=True)) for row in found)
-    return {row["id"]: plain(row) for row in made}
+    stored_rows = erp.store.run(f"SELECT {', '.join(names)} FROM {model.replace('.', '_')}")
+    named_rows = (dict(zip(names, row, strict=True)) for row in stored_rows)
+    return {row["id"]: plain(row) for row in named_rows}
 
 
 def plain(row: Row) -> Row:
@@ -53,7 +53,7 @@ def _number(value: Any) -> Decimal:
     return Decimal(value.decode() if isinstance(value, bytes) else str(value)).normalize()
 
 
-HISTORY = """\
+CREATE_HISTORY_SQL = """\
 CREATE TABLE history (number bigserial, model text, id integer, transaction bigint, state jsonb);
 CREATE FUNCTION remember() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   INSERT INTO history (model, id, transaction, state)
@@ -61,7 +61,7 @@ CREATE FUNCTION remember() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   RETURN NULL;
 END $$;
 """
-REMEMBER = """\
+REMEMBER_MODEL_SQL = """\
 INSERT INTO history (model, id, transaction, state) SELECT '{0}', id, 0, to_jsonb({0}) FROM {0};
 CREATE TRIGGER remember AFTER INSERT OR UPDATE ON {0} FOR EACH ROW EXECUTE FUNCTION remember();
 """
@@ -69,32 +69,32 @@ CREATE TRIGGER remember AFTER INSERT OR UPDATE ON {0} FOR EACH ROW EXECUTE FUNCT
 
 def remember(erp: Tryton) -> None:
     """From now on PostgreSQL keeps each state of each row."""
-    erp.store.run(HISTORY)
+    erp.store.run(CREATE_HISTORY_SQL)
     for model in COLUMNS:
-        erp.store.run(REMEMBER.format(model.replace(".", "_")))
+        erp.store.run(REMEMBER_MODEL_SQL.format(model.replace(".", "_")))
 
 
 def remembered(erp: Tryton, model: str) -> dict[int, list[Row]]:
     """Every state that a row had when a transaction was committed, by id, oldest first."""
-    found = erp.store.run(
+    stored_states = erp.store.run(
         "SELECT DISTINCT ON (id, transaction) number, state::text FROM history"
         " WHERE model = ? ORDER BY id, transaction, number DESC",
         model.replace(".", "_"),
     )
     states: dict[int, list[Row]] = {}
-    for _, text in sorted(found):
+    for _, text in sorted(stored_states):
         state = json.loads(text)
         row = plain({name: state[name] for name in COLUMNS[model]})
         states.setdefault(row["id"], []).append(row)
     return states
 
 
-class Worker(threading.Thread):
+class ErpWorker(threading.Thread):
     """Works until told to end, and waits where the ERP is away."""
 
     def __init__(self, erp: Tryton, seed: int) -> None:
         super().__init__(daemon=True)
-        self._shop = Shop(erp)
+        self._shop = ErpUser(erp)
         self._rpc = self._shop.rpc
         self._dice = random.Random(seed)  # noqa: S311 - a seeded load
         self._over = threading.Event()
@@ -132,11 +132,11 @@ class Worker(threading.Thread):
     def _once(self) -> None:
         raise NotImplementedError
 
-    def _any(self, some: Sequence[int]) -> int | None:
-        return self._dice.choice(some) if some else None
+    def _any(self, ids: Sequence[int]) -> int | None:
+        return self._dice.choice(ids) if ids else None
 
 
-class Load(Worker):
+class SalesLoad(ErpWorker):
     """Somebody whose acts take no time."""
 
     def __init__(self, erp: Tryton, seed: int) -> None:
@@ -213,7 +213,7 @@ class Load(Worker):
         return self._rpc.search("sale.line", ["sale", "=", key])[:1] if key else []
 
 
-class Import(Worker):
+class Import(ErpWorker):
     """Transactions that last for seconds, upon what everybody works upon."""
 
     def _once(self) -> None:

@@ -16,7 +16,7 @@ import httpx
 from bridge.connector import System
 from bridge.kit.connector import ServerLie
 from tests.between import Asked, Between, Say
-from tests.connectors.tryton.concurrent_sales import TrytonLegacy
+from tests.connectors.tryton.kit_system import TrytonLegacy
 from tests.services.tryton import Tryton
 
 LIES: Mapping[str, str] = {
@@ -27,7 +27,7 @@ LIES: Mapping[str, str] = {
     "pages cut": "no answer holds more than three rows",
     "top": "limits are ignored",
 }
-FEW = 3
+ROWS_OF_A_CUT_ANSWER = 3
 """Rows of an answer that is cut."""
 READS = ("search_read", "search")
 
@@ -53,10 +53,10 @@ class LyingTryton:
     def close(self) -> None:
         self._http.close()
 
-    def _rule(self, asked: Asked) -> Say | None:
-        if not self.lies or asked.method != "POST" or not asked.body:
+    def _rule(self, request: Asked) -> Say | None:
+        if not self.lies or request.method != "POST" or not request.body:
             return None
-        call = json.loads(asked.body)
+        call = json.loads(request.body)
         method = str(call.get("method", "")).removeprefix(f"model.{self.model}.")
         if method not in READS:
             return None
@@ -72,16 +72,18 @@ class LyingTryton:
         if "top" in self.lies:
             limit = None
         if "pages cut" in self.lies:
-            limit = FEW if limit is None else min(limit, FEW)
+            limit = ROWS_OF_A_CUT_ANSWER if limit is None else min(limit, ROWS_OF_A_CUT_ANSWER)
         call["params"] = [domain, offset, limit, order, *more]
-        kept = {n: v for n, v in asked.headers.items() if n in {"authorization", "content-type"}}
+        headers = {
+            n: v for n, v in request.headers.items() if n in {"authorization", "content-type"}
+        }
         answer = self._http.post(
-            f"{self._erp.address}{asked.path}", content=json.dumps(call).encode(), headers=kept
+            f"{self._erp.address}{request.path}", content=json.dumps(call).encode(), headers=headers
         )
         return Say(answer.status_code, answer.content, {"Content-Type": "application/json"})
 
 
-WORDS: Mapping[ServerLie, str] = {
+QUESTION_PARTS: Mapping[ServerLie, str] = {
     "filters ignored": "every filter",
     "filters find nothing": "filter finds nothing",
     "orders ignored": "order",
@@ -98,12 +100,12 @@ class LyingTrytonLegacy(TrytonLegacy):
 
     def lie(self, *lies: ServerLie) -> None:
         """As `LyingLegacy.lie`."""
-        self._service.lies = {WORDS[lie] for lie in lies}
+        self._service.lies = {QUESTION_PARTS[lie] for lie in lies}
 
     def system(self, *tables: str) -> System:
         """As `Legacy.system`."""
-        found = super().system(*tables)
-        return replace(found, url=self._service.url(found.url), logins=None)
+        direct_system = super().system(*tables)
+        return replace(direct_system, url=self._service.url(direct_system.url), logins=None)
 
     def probe_qty(self) -> str:
         """As `Probes.probe_qty`."""

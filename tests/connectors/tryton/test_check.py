@@ -14,12 +14,12 @@ from tests.connectors.tryton.erp import USES, system
 from tests.services.tryton import CLERK, OUTSIDER, PASSWORD, Tryton
 
 
-async def told(url: str, *uses: TableUse, **options: object) -> list[Finding]:
+async def findings_of(url: str, *uses: TableUse, **options: object) -> list[Finding]:
     return await connector.check(system(url, tables=uses or USES, options=options))
 
 
 async def test_nothing_is_wrong_where_everything_can_be_read(tryton: Tryton) -> None:
-    assert await told(tryton.url) == []
+    assert await findings_of(tryton.url) == []
     means = await connector.describe_change_detection(system(tryton.url))
     assert means["sale.sale"] == (
         "create_date and write_date with 300 s overlap, every 2 s; deletions by ir.model.log, "
@@ -28,7 +28,7 @@ async def test_nothing_is_wrong_where_everything_can_be_read(tryton: Tryton) -> 
 
 
 async def test_all_that_is_wrong_with_models_and_fields_is_told_at_once(tryton: Tryton) -> None:
-    found = await told(
+    findings = await findings_of(
         tryton.url,
         TableUse("sale.nope"),
         TableUse("sale.sale", (), ("id", "total", "total_amount", "lines")),
@@ -36,7 +36,7 @@ async def test_all_that_is_wrong_with_models_and_fields_is_told_at_once(tryton: 
         TableUse("sale.return_sale.start"),
         contexts={"product.product": {}},
     )
-    said = "\n".join(one.what for one in found)
+    text = "\n".join(finding.what for finding in findings)
     for words in (
         "capture.contexts names 'product.product', on which no entity stands",
         "Tryton has no model 'sale.nope': correct the name, or activate the module",
@@ -46,33 +46,33 @@ async def test_all_that_is_wrong_with_models_and_fields_is_told_at_once(tryton: 
         "model 'sale.return_sale.start' is not stored in a table",
         "the key of model 'sale.line' is sale, sequence",
     ):
-        assert words in said
-    assert [one.fatal for one in found] == [True] * 6 + [False]
+        assert words in text
+    assert [finding.fatal for finding in findings] == [True] * 6 + [False]
 
 
 async def test_what_the_user_may_not_read_is_told_with_the_way_out(tryton: Tryton) -> None:
-    [log] = await told(tryton.url_of(CLERK))
+    [log] = await findings_of(tryton.url_of(CLERK))
     assert "may not read ir.model.log, so deletions are only found by comparing ids" in log.what
     assert (log.fatal, "an administrator of Tryton" in log.fix) == (False, True)
     means = await connector.describe_change_detection(system(tryton.url_of(CLERK)))
     assert means["sale.sale"].endswith("deletions by comparing ids every 600 s")
-    sale, *_ = await told(tryton.url_of(OUTSIDER), TableUse("sale.sale"))
+    sale, *_ = await findings_of(tryton.url_of(OUTSIDER), TableUse("sale.sale"))
     assert 'You are not allowed to access "Sale"' in sale.what
     assert (sale.fatal, "the right to read sale.sale" in sale.fix) == (True, True)
 
 
 async def test_fields_that_change_without_their_row_are_told(tryton: Tryton) -> None:
     use = TableUse("product.product", (), ("id", "code", "name", "quantity"))
-    [found] = await told(tryton.url, use)
-    assert "Tryton computes name, quantity of other fields" in found.what
-    assert not found.fatal
+    [finding] = await findings_of(tryton.url, use)
+    assert "Tryton computes name, quantity of other fields" in finding.what
+    assert not finding.fatal
     template = TableUse("product.template", (), ("id", "name", "write_date"))
-    assert await told(tryton.url, template) == []
+    assert await findings_of(tryton.url, template) == []
 
 
 async def test_a_login_that_is_refused_is_told_once(tryton: Tryton) -> None:
-    [found] = await told(tryton.url_of("stranger", "guessed"))
-    assert "refuses user 'stranger' of database 'erp'" in found.what
+    [finding] = await findings_of(tryton.url_of("stranger", "guessed"))
+    assert "refuses user 'stranger' of database 'erp'" in finding.what
 
 
 SYSTEM = """\
@@ -101,21 +101,25 @@ FIND = "FIND sale.sale(:key) comment=:text"
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def bridge_folder(tmp_path: Path) -> Place:
     (tmp_path / "bridge.yaml").write_text(
         "bridge: acme\nlog: sqlite:///bridge.db\nsystems: erp.yaml\n"
     )
     return Place(tmp_path, {"ERP_PASSWORD": PASSWORD})
 
 
-def checked(
-    place: Place, tryton: Tryton, run: str = RIGHT, probe: str = FIND, customer: str = "party"
+def check_output(
+    bridge_folder: Place,
+    tryton: Tryton,
+    run: str = RIGHT,
+    probe: str = FIND,
+    customer: str = "party",
 ) -> tuple[int, str]:
     url = tryton.url_of("admin", "${env:ERP_PASSWORD}")
-    (place.folder / "erp.yaml").write_text(
+    (bridge_folder.folder / "erp.yaml").write_text(
         SYSTEM.format(url=url, name="note", run=run, probe=probe, customer=customer)
     )
-    done = place.inside("check")
+    done = bridge_folder.inside("check")
     return done.code, " ".join(done.said.split())
 
 
@@ -151,13 +155,13 @@ async def test_commands_are_held_against_the_erp_s_own_models(tryton: Tryton) ->
     commands += [CommandSpec("erp", f"r{at}", "sale", run) for at, run in enumerate(right)]
     commands.append(CommandSpec("erp", "probe", "sale", right[3], probe=RIGHT))
     commands.append(CommandSpec("erp", "asks", "sale", right[3], probe="FIND sale.sale state=[1]"))
-    found = await connector.check_commands(system(tryton.url), commands)
-    told = {(one.command, one.where): one.what for one in found}
+    problems = await connector.check_commands(system(tryton.url), commands)
+    texts = {(problem.command, problem.where): problem.what for problem in problems}
     for at, words in enumerate(WRONG.values()):
-        assert words in told.pop((f"c{at}", "run"))
-    assert told.pop(("probe", "probe")) == "`probe:` asks by FIND alone"
-    assert "it is one of draft" in told.pop(("asks", "probe"))
-    assert told == {}
+        assert words in texts.pop((f"c{at}", "run"))
+    assert texts.pop(("probe", "probe")) == "`probe:` asks by FIND alone"
+    assert "it is one of draft" in texts.pop(("asks", "probe"))
+    assert texts == {}
 
 
 async def test_what_the_user_may_not_do_is_told_before_a_command_comes(tryton: Tryton) -> None:
@@ -168,23 +172,23 @@ async def test_what_the_user_may_not_do_is_told_before_a_command_comes(tryton: T
         CommandSpec("erp", "press", "sale", "BUTTON sale.sale(:key)/quote"),
         CommandSpec("erp", "drop", "sale", "DELETE sale.sale(:key)"),
     ]
-    found = await connector.check_commands(system(tryton.url_of(OUTSIDER)), commands)
-    assert {one.command: one.what.partition(":")[0] for one in found} == {
+    problems = await connector.check_commands(system(tryton.url_of(OUTSIDER)), commands)
+    assert {problem.command: problem.what.partition(":")[0] for problem in problems} == {
         "press": "this user may not read rows of 'sale.sale'",
         "drop": "this user may not delete rows of 'sale.sale'",
     }
 
 
-def test_the_command_line_tells_place_and_line(tryton: Tryton, place: Place) -> None:
-    code, said = checked(place, tryton)
-    assert code == 0, said
-    code, said = checked(place, tryton, run="WRITE sale.sale(:key) coment=:text")
+def test_the_command_line_tells_place_and_line(tryton: Tryton, bridge_folder: Place) -> None:
+    code, output = check_output(bridge_folder, tryton)
+    assert code == 0, output
+    code, output = check_output(bridge_folder, tryton, run="WRITE sale.sale(:key) coment=:text")
     assert code != 0
-    assert "erp.yaml:18" in said
-    assert "has no field 'coment'; did you mean 'comment'" in said
+    assert "erp.yaml:18" in output
+    assert "has no field 'coment'; did you mean 'comment'" in output
 
 
-def test_a_relation_to_an_undeclared_entity_is_told(tryton: Tryton, place: Place) -> None:
-    code, said = checked(place, tryton, customer="customer")
+def test_a_relation_to_an_undeclared_entity_is_told(tryton: Tryton, bridge_folder: Place) -> None:
+    code, output = check_output(bridge_folder, tryton, customer="customer")
     assert code == 2
-    assert "relation 'customer' leads to 'customer', which is not declared" in said
+    assert "relation 'customer' leads to 'customer', which is not declared" in output

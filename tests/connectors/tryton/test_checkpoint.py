@@ -37,12 +37,12 @@ def test_a_checkpoint_stays_small_and_forgets_the_oldest_first() -> None:
     emitted = {dice.randrange(10**12): at - dice.randrange(10**9) for _ in range(50_000)}
     packed = pack({name: ModelState(RecentChanges(at, 0, 0, emitted)) for name in ("a", "b", "c")})
     assert len(packed) <= MAX_CHECKPOINT_BYTES
-    for one in unpack(packed, "here").values():
-        assert 100 < len(one.recent.emitted) < MAX_ROWS_PER_MODEL
-        oldest = min(one.recent.emitted.values())
-        assert one.recent.since == oldest + 1
+    for state in unpack(packed, "here").values():
+        assert 100 < len(state.recent.emitted) < MAX_ROWS_PER_MODEL
+        oldest = min(state.recent.emitted.values())
+        assert state.recent.since == oldest + 1
         newer = {key for key, when in emitted.items() if when > oldest}
-        assert newer <= set(one.recent.emitted), "what was emitted since then is all there"
+        assert newer <= set(state.recent.emitted), "what was emitted since then is all there"
 
 
 def test_too_many_models_are_a_sentence_not_a_loop() -> None:

@@ -16,7 +16,7 @@ from connectors.tryton.commands.writer import TrytonWriter
 from connectors.tryton.http.client import TrytonClient
 from connectors.tryton.options import TrytonLogin
 from tests.between import HANG, Asked, Between, Say, nothing
-from tests.connectors.tryton.erp import Shop, system
+from tests.connectors.tryton.erp import ErpUser, system
 from tests.services.tryton import PASSWORD, Tryton
 from tests.waiting import until
 
@@ -38,7 +38,7 @@ async def test_an_expired_session_is_renewed_without_a_word_for_reads_and_comman
     private_tryton: Callable[..., Tryton],
 ) -> None:
     tryton = private_tryton()
-    key = Shop(tryton).sell()
+    key = ErpUser(tryton).sell()
     writer = TrytonWriter(system(tryton.url))
     async with TrytonClient(system(tryton.url)) as client:
         for _ in range(2):
@@ -113,8 +113,8 @@ async def test_what_is_no_tryton_or_has_moved_says_so(tryton: Tryton, say: Say, 
 
 
 async def test_a_session_that_ends_at_once_is_no_endless_loop(tryton: Tryton) -> None:
-    def expired(asked: Asked) -> Say | None:
-        return None if b"login" in asked.body or b"preferences" in asked.body else Say(401)
+    def expired(request: Asked) -> Say | None:
+        return None if b"login" in request.body or b"preferences" in request.body else Say(401)
 
     async with Between(tryton.address).serving() as between:
         between.rule = expired
@@ -147,7 +147,7 @@ async def test_an_erp_that_is_busy_or_silent_is_asked_again_later(
                 return False
 
             await until(begun)
-            between.rule = lambda asked: reaction if b"search_read" in asked.body else None
+            between.rule = lambda request: reaction if b"search_read" in request.body else None
             with pytest.raises(RetryLater) as caught:
                 await client.search_read("party.party", [], ["id"])
         assert words in str(caught.value)
@@ -179,6 +179,6 @@ async def test_a_session_is_ended_within_a_moment_whatever_the_erp_does(tryton: 
             await client.close()
             # Far below what an answer is waited for, on a machine that is busy.
             assert time.monotonic() - began < 20
-            said_goodbye = [one for one in between.asked if b"logout" in one.body]
-            assert len(said_goodbye) == (0 if busy else 1)
+            logouts = [request for request in between.asked if b"logout" in request.body]
+            assert len(logouts) == (0 if busy else 1)
             between.rule = nothing

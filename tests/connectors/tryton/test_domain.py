@@ -36,13 +36,13 @@ rows = st.fixed_dictionaries({"a": numbers, "b": numbers, "c": st.none() | st.sa
 def holds(domain: list[Any], row: dict[str, Any]) -> bool:
     """What Tryton makes of a domain."""
     if domain and domain[0] == "OR":
-        return any(holds(one, row) for one in domain[1:])
+        return any(holds(part, row) for part in domain[1:])
     if domain and isinstance(domain[0], str):
         name, operator, value = domain
         if operator == "in":
             return row.get(name) in value
         return bool(row.get(name, 1) == value)
-    return all(holds(one, row) for one in domain)
+    return all(holds(part, row) for part in domain)
 
 
 @given(rows, st.integers(1, 3), st.lists(rows, max_size=8))
@@ -50,10 +50,10 @@ def test_rows_whose_columns_equal_one_of_the_keys_and_no_others(
     row: dict[str, Any], width: int, wanted: list[dict[str, Any]]
 ) -> None:
     names = columns[:width]
-    keys = [tuple(one[name] for name in names) for one in wanted]
-    found = tuple(row[name] for name in names)
+    keys = [tuple(wanted_row[name] for name in names) for wanted_row in wanted]
+    key = tuple(row[name] for name in names)
     # As in SQL: a null equals nothing.
-    expected = None not in found and found in keys
+    expected = None not in key and key in keys
     assert holds(domain_of_keys(TABLE, names, keys), row) == expected
 
 

@@ -13,7 +13,7 @@ from tests.services.tryton import OUTSIDER, PASSWORD, Tryton
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def bridge_folder(tmp_path: Path) -> Place:
     """A bridge without any system."""
     (tmp_path / "bridge.yaml").write_text(
         "bridge: acme\nlog: sqlite:///bridge.db\nsystems: systems/*.yaml\n"
@@ -21,26 +21,28 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path, {"ERP_PASSWORD": PASSWORD})
 
 
-def asked(place: Place, tryton: Tryton, *words: str, user: str = "admin") -> Answer:
-    file = place.folder / "systems" / "erp.yaml"
+def run_import(bridge_folder: Place, tryton: Tryton, *words: str, user: str = "admin") -> Answer:
+    file = bridge_folder.folder / "systems" / "erp.yaml"
     url = tryton.url_of(user, "${env:ERP_PASSWORD}")
-    return place.inside("schema", "import", "tryton", url, "-o", str(file), *words)
+    return bridge_folder.inside("schema", "import", "tryton", url, "-o", str(file), *words)
 
 
-def imported(place: Place, tryton: Tryton, *words: str, **more: str) -> tuple[str, dict[str, Any]]:
+def imported(
+    bridge_folder: Place, tryton: Tryton, *words: str, **more: str
+) -> tuple[str, dict[str, Any]]:
     """What the import writes: its text and what it says."""
-    done = asked(place, tryton, *words, **more)
-    assert done.code == 0, done
-    written = (place.folder / "systems" / "erp.yaml").read_text()
+    result = run_import(bridge_folder, tryton, *words, **more)
+    assert result.code == 0, result
+    written = (bridge_folder.folder / "systems" / "erp.yaml").read_text()
     read: dict[str, Any] = YAML(typ="safe").load(written)
-    assert f"entities: {len(read['entities'])}." in done.err
+    assert f"entities: {len(read['entities'])}." in result.err
     return written, read
 
 
 def test_what_business_users_know_is_imported_and_passes_untouched(
-    tryton: Tryton, place: Place
+    tryton: Tryton, bridge_folder: Place
 ) -> None:
-    written, read = imported(place, tryton)
+    written, read = imported(bridge_folder, tryton)
     assert set(read["entities"]) == {
         "party",
         "party_address",
@@ -71,21 +73,21 @@ def test_what_business_users_know_is_imported_and_passes_untouched(
     assert read["entities"]["product_template"]["fields"]["name"]["type"] == "string"
     assert "# invoice_report_cache: {from: invoice_report_cache, type: bytes}" in written
     assert "# State (selection) draft, quotation, confirmed, processing, done, cancelled" in written
-    done = place.inside("check")
-    assert done.code == 0, done
+    result = bridge_folder.inside("check")
+    assert result.code == 0, result
     assert PASSWORD not in written
-    place.stores_no_secret()
+    bridge_folder.stores_no_secret()
 
 
 def test_the_commands_of_a_draft_are_right_when_they_are_uncommented(
-    tryton: Tryton, place: Place
+    tryton: Tryton, bridge_folder: Place
 ) -> None:
-    written, _ = imported(place, tryton, "--entities", "sale.sale,party.party")
+    written, _ = imported(bridge_folder, tryton, "--entities", "sale.sale,party.party")
     head, mark, commands = written.partition("# commands:\n")
     assert mark
     lines = ["commands:", *(line[2:] for line in commands.splitlines())]
-    (place.folder / "systems" / "erp.yaml").write_text(f"{head}{chr(10).join(lines)}\n")
-    read = YAML(typ="safe").load((place.folder / "systems" / "erp.yaml").read_text())
+    (bridge_folder.folder / "systems" / "erp.yaml").write_text(f"{head}{chr(10).join(lines)}\n")
+    read = YAML(typ="safe").load((bridge_folder.folder / "systems" / "erp.yaml").read_text())
     assert {"order_for_party", "note_sale", "quote_sale", "confirm_sale", "process_sale"} <= set(
         read["commands"]
     )
@@ -94,28 +96,30 @@ def test_the_commands_of_a_draft_are_right_when_they_are_uncommented(
         "run": "BUTTON sale.sale(:key)/confirm",
         "probe": "FIND sale.sale(:key) state=['confirmed', 'processing', 'done']",
     }
-    done = place.inside("check")
-    assert done.code == 0, done
+    result = bridge_folder.inside("check")
+    assert result.code == 0, result
 
 
 def test_only_what_is_named_is_imported_and_a_model_that_is_not_there_is_told(
-    tryton: Tryton, place: Place
+    tryton: Tryton, bridge_folder: Place
 ) -> None:
-    done = asked(place, tryton, "--entities", "sale.sales,sale.line")
-    assert done.code != 0
-    assert "Tryton has no model 'sale.sales'; did you mean 'sale.sale'" in done.err
-    written, read = imported(place, tryton, "--entities", "sale.line")
+    result = run_import(bridge_folder, tryton, "--entities", "sale.sales,sale.line")
+    assert result.code != 0
+    assert "Tryton has no model 'sale.sales'; did you mean 'sale.sale'" in result.err
+    written, read = imported(bridge_folder, tryton, "--entities", "sale.line")
     assert set(read["entities"]) == {"sale_line"}
     assert "Other models that it leads to:" in written
 
 
-def test_what_the_user_may_not_read_is_left_out_and_says_so(tryton: Tryton, place: Place) -> None:
-    written, read = imported(place, tryton, user=OUTSIDER)
+def test_what_the_user_may_not_read_is_left_out_and_says_so(
+    tryton: Tryton, bridge_folder: Place
+) -> None:
+    written, read = imported(bridge_folder, tryton, user=OUTSIDER)
     assert "party" in read["entities"]
     assert "sale" not in read["entities"]
     assert '# sale.sale: model.sale.sale.search_read: You are not allowed to access "Sale".' in (
         written
     )
-    done = place.inside("check")
-    assert done.code == 0, done
-    assert "this user may not read ir.model.log" in " ".join(done.said.split())
+    result = bridge_folder.inside("check")
+    assert result.code == 0, result
+    assert "this user may not read ir.model.log" in " ".join(result.said.split())

@@ -17,15 +17,15 @@ PASSWORD, SESSION = secret("tryton/p+w"), secret("session")
 JSON = {"Content-Type": "application/json"}
 
 
-def answer(asked: Asked) -> Say:
+def answer(request: Asked) -> Say:
     """As `tests.between.Rule`: it logs in, and refuses everything else with what it was sent."""
-    call = json.loads(asked.body)
-    said = {"id": call["id"]}
+    call = json.loads(request.body)
+    body = {"id": call["id"]}
     if call["method"] == "common.db.login":
-        return Say(200, json.dumps({**said, "result": [1, SESSION]}).encode(), JSON)
+        return Say(200, json.dumps({**body, "result": [1, SESSION]}).encode(), JSON)
     if call["method"] == "model.res.user.get_preferences":
-        return Say(200, json.dumps({**said, "result": {}}).encode(), JSON)
-    header = asked.headers["authorization"]
+        return Say(200, json.dumps({**body, "result": {}}).encode(), JSON)
+    header = request.headers["authorization"]
     session = base64.b64decode(header.partition(" ")[2]).decode()
     words = f"{'x' * 380} {header} {session} {PASSWORD}"
     kinds = {
@@ -35,7 +35,7 @@ def answer(asked: Asked) -> Say:
         "conflict": ["ConcurrencyException", words],
     }
     error = kinds[call["method"].rpartition(".")[2]]
-    return Say(200, json.dumps({**said, "error": error}).encode(), JSON)
+    return Say(200, json.dumps({**body, "error": error}).encode(), JSON)
 
 
 @pytest.mark.parametrize("kind", ["text", "error", "warning", "conflict"])

@@ -18,7 +18,7 @@ from connectors.tryton.metadata.model import field_type, model_of
 from connectors.tryton.protocol.json_rpc import dumps, loads
 
 DECIMALS = st.decimals(allow_nan=False, allow_infinity=False).filter(
-    lambda one: abs(one.adjusted()) < 6000
+    lambda number: abs(number.adjusted()) < 6000
 )
 plain = (
     st.none()
@@ -31,7 +31,7 @@ plain = (
     | st.times()
     | st.binary()
     | st.timedeltas(timedelta(days=-10_000), timedelta(days=10_000)).map(
-        lambda one: timedelta(seconds=one.total_seconds())
+        lambda delta: timedelta(seconds=delta.total_seconds())
     )
 )
 values = st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
@@ -129,13 +129,13 @@ def test_a_value_that_was_read_is_the_row_s(name: str, read: Any, row: Any) -> N
         ("party", None, None),
     ],
 )
-def test_a_value_of_a_row_is_asked_for_in_tryton_s_form(name: str, row: Any, asked: Any) -> None:
-    assert to_tryton(FIELDS.fields[name], row) == asked
+def test_a_value_of_a_row_is_asked_for_in_tryton_s_form(name: str, row: Any, expected: Any) -> None:
+    assert to_tryton(FIELDS.fields[name], row) == expected
 
 
 def test_moments_and_dates_stay_apart() -> None:
-    told = json.loads(dumps([date(2026, 1, 31), time(1, 2, 3)]))
-    assert [one["__class__"] for one in told] == ["date", "time"]
+    packed = json.loads(dumps([date(2026, 1, 31), time(1, 2, 3)]))
+    assert [value["__class__"] for value in packed] == ["date", "time"]
 
 
 @pytest.mark.parametrize(

@@ -21,13 +21,13 @@ from typing import Any
 
 import pytest
 
-from tests.connectors.tryton.concurrent_sales import capturer
+from tests.connectors.tryton.kit_system import capturer
 from tests.connectors.tryton.load import (
     COLUMNS,
+    ErpWorker,
     Import,
-    Load,
     Row,
-    Worker,
+    SalesLoad,
     plain,
     remember,
     remembered,
@@ -40,11 +40,11 @@ from tests.torture.log_reader import LoggedChange
 
 ROUNDS = int(os.environ.get("BRIDGE_LOAD_ROUNDS", "3"))
 SEED = int(os.environ.get("BRIDGE_LOAD_SEED", "4"))
-PROGRAM = Path(sys.executable).with_name("bridgectl")
+BRIDGECTL = Path(sys.executable).with_name("bridgectl")
 ENTITIES = {"party": "party.party", "sale": "sale.sale", "line": "sale.line"}
 
 
-class Bridge:
+class CaptureProcess:
     """`bridgectl run --only capture` over a folder."""
 
     def __init__(self, folder: Path, erp: Tryton, user: str, overlap: int) -> None:
@@ -53,7 +53,7 @@ class Bridge:
         self._process: subprocess.Popen[bytes] | None = None
         (folder / "systems").mkdir()
         (folder / "bridge.yaml").write_text("bridge: acme\nlog: sqlite:///bridge.db\n")
-        told = [
+        lines = [
             "system: erp",
             "connector: tryton",
             f"url: {erp.address}/erp",
@@ -64,15 +64,15 @@ class Bridge:
         ]
         for entity, model in ENTITIES.items():
             fields = ", ".join(f"{name}: {name}" for name in COLUMNS[model])
-            told += [f"  {entity}:", f"    from: {model}", f"    fields: {{{fields}}}"]
-        (folder / "systems" / "erp.yaml").write_text("\n".join(told) + "\n")
+            lines += [f"  {entity}:", f"    from: {model}", f"    fields: {{{fields}}}"]
+        (folder / "systems" / "erp.yaml").write_text("\n".join(lines) + "\n")
 
     def start(self) -> None:
-        with (self._folder / "run.log").open("ab") as told:
+        with (self._folder / "run.log").open("ab") as output:
             self._process = subprocess.Popen(
-                [PROGRAM, "-c", self._folder / "bridge.yaml", "run", "--only", "capture"],
-                stdout=told,
-                stderr=told,
+                [BRIDGECTL, "-c", self._folder / "bridge.yaml", "run", "--only", "capture"],
+                stdout=output,
+                stderr=output,
                 env={**os.environ, "ERP_PASSWORD": PASSWORD},
             )
 
@@ -91,8 +91,8 @@ class Bridge:
             records = reading.embedded(self._log, "_acme.positions")
         except sqlite3.OperationalError:
             return {}  # it is being made
-        told: dict[str, Any] = json.loads(records[-1][3] or b"{}") if records else {}
-        return told
+        positions: dict[str, Any] = json.loads(records[-1][3] or b"{}") if records else {}
+        return positions
 
     def moved(self, seconds: float = 120) -> None:
         """Wait until it has written another change since now."""
@@ -108,7 +108,7 @@ class Bridge:
     def output(self) -> str:
         return (self._folder / "run.log").read_text(errors="replace")[-3000:]
 
-    def told(self, entity: str) -> dict[int, list[LoggedChange]]:
+    def records(self, entity: str) -> dict[int, list[LoggedChange]]:
         """Every record of an entity, by key, in order."""
         schemas = reading.schemas_of(reading.embedded(self._log, "_acme.schemas"))
         by_key: dict[int, list[LoggedChange]] = {}
@@ -119,8 +119,12 @@ class Bridge:
 
     def rows(self, entity: str) -> dict[int, Row]:
         """The last state of each key that is there."""
-        last = {key: records[-1].change for key, records in self.told(entity).items()}
-        return {key: plain(one["after"]) for key, one in last.items() if one and one["after"]}
+        last = {key: records[-1].change for key, records in self.records(entity).items()}
+        return {
+            key: plain(change["after"])
+            for key, change in last.items()
+            if change and change["after"]
+        }
 
 
 @pytest.mark.slow
@@ -129,9 +133,9 @@ def test_the_log_ends_as_the_erp_does_under_kills_of_both(
     tmp_path: Path, private_tryton: Callable[..., Tryton]
 ) -> None:
     erp = private_tryton(on="sqlite")
-    loads = [Load(erp, SEED + number) for number in (1, 2)]
-    bridge = Bridge(tmp_path, erp, capturer(erp), overlap=20)
-    worked_upon(bridge, erp, loads, [erp.kill, erp.stop])
+    loads = [SalesLoad(erp, SEED + number) for number in (1, 2)]
+    bridge = CaptureProcess(tmp_path, erp, capturer(erp), overlap=20)
+    work_under_kills(bridge, erp, loads, [erp.kill, erp.stop])
 
 
 @pytest.mark.slow
@@ -141,13 +145,13 @@ def test_so_it_does_where_transactions_overlap_and_whatever_it_tells_was_true(
 ) -> None:
     erp = private_tryton(on="postgres")
     remember(erp)
-    loads = [Load(erp, SEED + number) for number in (1, 2)]
+    loads = [SalesLoad(erp, SEED + number) for number in (1, 2)]
     imports = [Import(erp, SEED + number) for number in (3, 4)]
     # Imports wait for each other's rows, and a busy machine for its processors.
-    bridge = Bridge(tmp_path, erp, capturer(erp), overlap=90)
+    bridge = CaptureProcess(tmp_path, erp, capturer(erp), overlap=90)
     assert isinstance(erp.store, Database)
     server = erp.store.server
-    worked_upon(
+    work_under_kills(
         bridge,
         erp,
         [*loads, *imports],
@@ -156,13 +160,13 @@ def test_so_it_does_where_transactions_overlap_and_whatever_it_tells_was_true(
         rounds=ROUNDS - 1,
     )
     for entity, model in ENTITIES.items():
-        check_true(bridge, entity, remembered(erp, model))
+        check_every_state_existed(bridge, entity, remembered(erp, model))
 
 
-def worked_upon(
-    bridge: Bridge,
+def work_under_kills(
+    bridge: CaptureProcess,
     erp: Tryton,
-    loads: Sequence[Worker],
+    loads: Sequence[ErpWorker],
     ends: Sequence[Callable[[], None]],
     first: Callable[[], None] = lambda: None,
     *,
@@ -202,32 +206,40 @@ def worked_upon(
     assert all(load.done for load in loads)
 
 
-def check_equal(bridge: Bridge, entity: str, there: dict[int, Row]) -> None:
+def check_equal(bridge: CaptureProcess, entity: str, erp_rows: dict[int, Row]) -> None:
     """Give the log time to catch up, then hold it against the ERP's rows."""
-    assert there
+    assert erp_rows
     deadline = time.monotonic() + 120
-    while (told := bridge.rows(entity)) != there and time.monotonic() < deadline:
+    while (log_rows := bridge.rows(entity)) != erp_rows and time.monotonic() < deadline:
         time.sleep(0.2)
-    lacking = {key: row for key, row in there.items() if told.get(key) != row}
-    besides = sorted(set(told) - set(there))
-    assert not lacking, f"{entity}: the log has {[told.get(key) for key in lacking]}: {lacking}"
-    assert not besides, f"{entity}: {besides} are gone, and the log still has them"
-    for key, records in bridge.told(entity).items():
-        positions = [one.change["position"] for one in records if one.change]
+    missing = {key: row for key, row in erp_rows.items() if log_rows.get(key) != row}
+    left_over = sorted(set(log_rows) - set(erp_rows))
+    assert not missing, f"{entity}: the log has {[log_rows.get(key) for key in missing]}: {missing}"
+    assert not left_over, f"{entity}: {left_over} are gone, and the log still has them"
+    for key, records in bridge.records(entity).items():
+        positions = [record.change["position"] for record in records if record.change]
         assert positions == sorted(set(positions)), f"{entity} {key}: positions go back"
-        assert all(one.change["before"] is None for one in records if one.change)
-        gone = [at for at, one in enumerate(records) if one.change and one.change["op"] == "delete"]
-        ops = [one.change["op"] for one in records if one.change]
+        assert all(record.change["before"] is None for record in records if record.change)
+        deletes = [
+            index
+            for index, record in enumerate(records)
+            if record.change and record.change["op"] == "delete"
+        ]
+        ops = [record.change["op"] for record in records if record.change]
         lives = " ".join(ops).split("delete")
         # A snapshot may have read a row before it is told.
         assert all(life.count("create") <= 1 for life in lives), f"{entity} {key}: {ops}"
-        stones = [at for at, one in enumerate(records) if one.change is None]
-        assert stones == [at + 1 for at in gone], f"{entity} {key}: a delete has its tombstone"
+        tombstones = [index for index, record in enumerate(records) if record.change is None]
+        assert tombstones == [index + 1 for index in deletes], (
+            f"{entity} {key}: a delete has its tombstone"
+        )
 
 
-def check_true(bridge: Bridge, entity: str, states: dict[int, list[Row]]) -> None:
+def check_every_state_existed(
+    bridge: CaptureProcess, entity: str, states: dict[int, list[Row]]
+) -> None:
     """Whatever the log tells of a row was so when a transaction had ended."""
-    for key, records in bridge.told(entity).items():
-        for one in records:
-            if one.change and one.change["after"]:
-                assert plain(one.change["after"]) in states[key], f"{entity} {key} never was so"
+    for key, records in bridge.records(entity).items():
+        for record in records:
+            if record.change and record.change["after"]:
+                assert plain(record.change["after"]) in states[key], f"{entity} {key} never was so"

@@ -21,8 +21,8 @@ from connectors.tryton.options import TrytonOptions
 from connectors.tryton.protocol.domain_check import may_satisfy
 from connectors.tryton.reader import TrytonReader
 from tests.between import standing
-from tests.connectors.tryton.concurrent_sales import QUICK, capturer
-from tests.connectors.tryton.lying import WORDS, LyingTryton, LyingTrytonLegacy, row
+from tests.connectors.tryton.kit_system import QUICK, capturer
+from tests.connectors.tryton.lying import QUESTION_PARTS, LyingTryton, LyingTrytonLegacy, row
 from tests.services.tryton import Tryton
 
 MODEL = "kit.order"
@@ -50,9 +50,9 @@ async def lying(erp: Tryton, *lies: str) -> AsyncIterator[tuple[LyingTryton, Sys
 async def numbers(of: System, columns: list[str], keys: list[Any], limit: int | None = None) -> Any:
     reader = TrytonReader(of)
     try:
-        rows = await reader.fetch(MODEL, columns, [(one,) for one in keys], limit)
-        place = [column.name for column in rows.shape.columns].index("qty")
-        return sorted(raw[place] for raw in rows.rows)
+        rows = await reader.fetch(MODEL, columns, [(key,) for key in keys], limit)
+        index = [column.name for column in rows.shape.columns].index("qty")
+        return sorted(raw[index] for raw in rows.rows)
     finally:
         await reader.close()
 
@@ -116,20 +116,20 @@ async def test_capture_tells_what_happened_or_why_it_cannot(tryton: Tryton, lie:
         service.lies = set(filter(None, [lie]))
         tryton.rpc.call(f"model.{MODEL}.create", [row(40)])
         tryton.rpc.call(f"model.{MODEL}.write", [ids[3]], {"qty": 33})
-        told: set[Any] = set()
+        emitted: set[Any] = set()
         troubles: set[str] = set()
         deadline = time.monotonic() + 60
-        while len(told) < 2 and not troubles and time.monotonic() < deadline:
+        while len(emitted) < 2 and not troubles and time.monotonic() < deadline:
             try:
                 batch: Batch = await source.read(100, 0.1)
             except BridgeError as error:
                 troubles.add(str(error))
                 break
-            told |= {(change.op, tuple(change.new or ())[:1]) for change in batch.changes}
-            troubles |= set(batch.troubles.values()) | {one.reason for one in batch.stale}
+            emitted |= {(change.op, tuple(change.new or ())[:1]) for change in batch.changes}
+            troubles |= set(batch.troubles.values()) | {stale.reason for stale in batch.stale}
         await source.close()
-        assert len(told) == 2 or troubles
-        assert not [op for op, _ in told if op == 3], "nothing was deleted"
+        assert len(emitted) == 2 or troubles
+        assert not [op for op, _ in emitted if op == 3], "nothing was deleted"
         if lie in {"", *CUTS}:
             assert not troubles
 
@@ -166,15 +166,19 @@ async def test_a_probe_takes_no_other_row_for_a_hit_nor_an_empty_answer_for_a_mi
         await writer.close()
         assert isinstance(outcome, Rejected)
         assert outcome.code == "answer_mismatch"
-    assert {one["qty"] for one in tryton.rpc.read(MODEL, ids, "qty")} == set(range(ROWS))
+    assert {row_values["qty"] for row_values in tryton.rpc.read(MODEL, ids, "qty")} == set(
+        range(ROWS)
+    )
 
 
 async def test_check_asks_every_question_once(tryton: Tryton) -> None:
     async with lying(tryton) as (service, of, _):
-        assert not [one for one in await connector.check(of) if one.fatal]
+        assert not [finding for finding in await connector.check(of) if finding.fatal]
         for lie in ("order", "every filter", "filter finds nothing"):
             service.lies = {lie}
-            assert any(MODEL in one.what for one in await connector.check(of) if one.fatal), lie
+            assert any(
+                MODEL in finding.what for finding in await connector.check(of) if finding.fatal
+            ), lie
 
 
 @pytest.mark.parametrize(
@@ -200,7 +204,7 @@ def test_a_row_that_certainly_does_not_fit_is_told(domain: list[Any], holds: boo
 
 class TestLying(ServerLieTests):
     connector = connector
-    lies = tuple(WORDS)
+    lies = tuple(QUESTION_PARTS)
 
     @pytest.fixture
     def lying(self, tryton: Tryton) -> Iterator[LyingTrytonLegacy]:

@@ -23,8 +23,8 @@ from connectors.tryton.http.client import TrytonClient
 from connectors.tryton.reader import TrytonReader
 from tests.between import Asked, Between, Say
 from tests.connectors.odata.mutated_answers import Mutating
-from tests.connectors.tryton.concurrent_sales import capturer
 from tests.connectors.tryton.erp import system
+from tests.connectors.tryton.kit_system import capturer
 from tests.services.tryton import Tryton
 
 SEEDS = int(os.environ.get("BRIDGE_TEST_MUTATIONS", "8"))
@@ -43,12 +43,12 @@ async def read(url: str) -> None:
 
 
 async def snapshot(url: str) -> None:
-    one = TrytonSnapshot(system(url, options=FAST, tables=ORDER))
+    tryton_snapshot = TrytonSnapshot(system(url, options=FAST, tables=ORDER))
     try:
-        await one.count("kit.order", None)
-        await one.chunk("kit.order", None, None, 2)
+        await tryton_snapshot.count("kit.order", None)
+        await tryton_snapshot.chunk("kit.order", None, None, 2)
     finally:
-        await one.close()
+        await tryton_snapshot.close()
 
 
 async def capture(url: str) -> None:
@@ -86,16 +86,18 @@ async def test_answers_that_are_a_little_wrong_raise_nothing_else(
 ) -> None:
     tryton.rpc.create("kit.order", {"order_no": "mutated"})
     url = tryton.url_of(capturer(tryton))
-    one = Mutating(tryton.address)
-    async with one.serving():
+    mutating = Mutating(tryton.address)
+    async with mutating.serving():
         for seed in range(SEEDS):
-            one.begin(seed)
+            mutating.begin(seed)
             with suppress(BridgeError):
-                await question(one.url(url))
+                await question(mutating.url(url))
 
 
 def answering(say: Say) -> Callable[[Asked], Say | None]:
-    return lambda asked: say if b"search_read" in asked.body or b".write" in asked.body else None
+    return lambda request: (
+        say if b"search_read" in request.body or b".write" in request.body else None
+    )
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,8 @@ def database(tryton: Tryton) -> Database:
 
 def waiting(tryton: Tryton) -> int:
     """How many transactions wait for another one."""
-    [[found]] = tryton.store.run("SELECT count(*) FROM pg_locks WHERE NOT granted")
-    return int(found)
+    [[count]] = tryton.store.run("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    return int(count)
 
 
 def session(tryton: Tryton) -> Rpc:
@@ -72,7 +72,7 @@ async def moved(tryton: Tryton, follow: Follow, seconds: float) -> None:
     [[begun]] = tryton.store.run("SELECT create_date FROM kit_order WHERE id = ?", first)
     while not tryton.store.run(wanted, last := order(tryton), begun):
         await follow.read()
-    await follow.until(lambda: (CREATE, ORDERS, last) in follow.told())
+    await follow.until(lambda: (CREATE, ORDERS, last) in follow.emitted())
 
 
 @pytest.mark.parametrize("restart", [False, True])
@@ -89,23 +89,23 @@ async def test_what_commits_late_is_told_behind_what_began_and_ended_meanwhile(
     async with following(of) as follow:
         async with under_way(tryton, *steps):
             young = order(tryton)
-            await follow.until(lambda: (CREATE, ORDERS, young) in follow.told())
-            before = follow.told()
+            await follow.until(lambda: (CREATE, ORDERS, young) in follow.emitted())
+            before = follow.emitted()
         if restart:
             await follow.source.close()
             async with following(of, follow.checkpoint) as again:
-                await again.looked()
-                told, last = again.told(), again.last
-                assert [one.deletes_only for one in again.stale] == [True], "a row went"
+                await again.caught_up()
+                emitted, last = again.emitted(), again.last
+                assert [change.deletes_only for change in again.stale] == [True], "a row went"
         else:
-            await follow.until(lambda: (DELETE, ORDERS, gone) in follow.told())
-            told, last = follow.told()[len(before) :], follow.last
+            await follow.until(lambda: (DELETE, ORDERS, gone) in follow.emitted())
+            emitted, last = follow.emitted()[len(before) :], follow.last
             assert follow.stale == []
     [late] = tryton.rpc.search(ORDERS, ["order_no", "=", "late"], ["id", "<", young])
-    assert (CREATE, ORDERS, late) in told
-    assert (UPDATE, ORDERS, old) in told
+    assert (CREATE, ORDERS, late) in emitted
+    assert (UPDATE, ORDERS, old) in emitted
     assert last(old, "qty") == 2
-    assert [one for one in told if one[2] == young] == [], "it was told"
+    assert [change for change in emitted if change[2] == young] == [], "it was told"
     write(tryton, late, order_no="done")
 
 
@@ -119,32 +119,34 @@ async def test_rows_of_a_transaction_longer_than_the_overlap_are_found_by_their_
             await moved(tryton, follow, 1.5)
             await follow.source.close()
         long = tryton.rpc.search(ORDERS, ["order_no", "=", "long"])
-        assert all((CREATE, ORDERS, one) not in follow.told() for one in long)
-        assert all(one < follow.told()[-1][2] for one in long)
+        assert all((CREATE, ORDERS, key) not in follow.emitted() for key in long)
+        assert all(key < follow.emitted()[-1][2] for key in long)
     async with following(of, follow.checkpoint) as again:
-        await again.until(lambda: {(CREATE, ORDERS, one) for one in long} <= set(again.told()))
-        await again.looked()
+        await again.until(lambda: {(CREATE, ORDERS, key) for key in long} <= set(again.emitted()))
+        await again.caught_up()
         assert again.stale == [], "nothing went"
-        assert len(again.told()) == len(set(again.told()))
-    for one in long:
-        write(tryton, one, order_no="done")
+        assert len(again.emitted()) == len(set(again.emitted()))
+    for key in long:
+        write(tryton, key, order_no="done")
 
 
 async def test_a_guarded_command_that_waited_for_another_transaction_meets_its_change(
     tryton: Tryton,
 ) -> None:
     key = order(tryton, qty=0)
-    asked = []
-    one = effect("WRITE kit.order(:key) qty=5", key, lambda _, row: asked.append(row), table=ORDERS)
+    guarded_rows = []
+    command = effect(
+        "WRITE kit.order(:key) qty=5", key, lambda _, row: guarded_rows.append(row), table=ORDERS
+    )
     async with writing(tryton.url) as writer:
         await writer.prepare()
         async with under_way(tryton, [ORDERS, "write", [key], {"qty": 1}]):
-            call = asyncio.create_task(outcome(writer, one))
+            call = asyncio.create_task(outcome(writer, command))
             await until(lambda: waiting(tryton) == 2)
-        found = await call
-    assert isinstance(found, Rejected), found
-    assert found.code == "conflict"
-    assert asked, "it was guarded"
+        result = await call
+    assert isinstance(result, Rejected), result
+    assert result.code == "conflict"
+    assert guarded_rows, "it was guarded"
     assert tryton.rpc.read(ORDERS, [key], "qty")[0]["qty"] == 1
 
 
@@ -155,8 +157,8 @@ async def test_a_command_without_a_guard_comes_behind_the_transaction_that_it_wa
     async with writing(tryton.url) as writer:
         await writer.prepare()
         async with under_way(tryton, [ORDERS, "write", [key], {"qty": 1, "customer": "C"}]):
-            one = effect("WRITE kit.order(:key) qty=5", key, table=ORDERS)
-            call = asyncio.create_task(outcome(writer, one))
+            command = effect("WRITE kit.order(:key) qty=5", key, table=ORDERS)
+            call = asyncio.create_task(outcome(writer, command))
             await until(lambda: waiting(tryton) == 2)
         assert isinstance(await call, Done)
     assert tryton.rpc.read(ORDERS, [key], "qty", "customer") == [
@@ -186,13 +188,13 @@ async def test_a_command_that_came_in_the_way_of_others_again_and_again_is_tried
 ) -> None:
     """Tryton gives up after a few tries. Nothing happened, so that nobody has to find out."""
     key = order(tryton, qty=0)
-    one = effect("WRITE kit.order(:key) qty=5", key, table=ORDERS)
+    command = effect("WRITE kit.order(:key) qty=5", key, table=ORDERS)
     async with writing(tryton.url) as writer:
         async with contended(tryton):
-            found = await outcome(writer, one)
-            assert isinstance(found, RetryLater), found
-            assert "busy (could not serialize access)" in str(found)
-        assert isinstance(await outcome(writer, one), Done)
+            result = await outcome(writer, command)
+            assert isinstance(result, RetryLater), result
+            assert "busy (could not serialize access)" in str(result)
+        assert isinstance(await outcome(writer, command), Done)
 
 
 async def test_a_command_whose_database_dies_is_unknown_until_it_is_back_and_asked(
@@ -200,20 +202,20 @@ async def test_a_command_whose_database_dies_is_unknown_until_it_is_back_and_ask
 ) -> None:
     """It may have been killed behind the commit."""
     key = order(tryton, qty=0)
-    one = effect("WRITE kit.order(:key) qty=5", key, lambda *_: None, table=ORDERS)
+    command = effect("WRITE kit.order(:key) qty=5", key, lambda *_: None, table=ORDERS)
     server = database(tryton).server
     async with writing(tryton.url) as writer:
         await writer.prepare()
         with suppress(psycopg.OperationalError), tryton.store.held("kit_order"):
-            call = asyncio.create_task(outcome(writer, one))
+            call = asyncio.create_task(outcome(writer, command))
             await until(lambda: waiting(tryton) == 1)
             server.kill()
-            found = await call
+            result = await call
         server.start()
-        assert isinstance(found, OutcomeUnknown), found
+        assert isinstance(result, OutcomeUnknown), result
         await until(lambda: answers(tryton))
-        assert await writer.probe(one) is None
-        assert isinstance(await outcome(writer, one), Done)
+        assert await writer.probe(command) is None
+        assert isinstance(await outcome(writer, command), Done)
 
 
 def answers(tryton: Tryton) -> bool:

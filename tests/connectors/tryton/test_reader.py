@@ -13,7 +13,7 @@ from bridge.connector import Rows, TableUse
 from bridge.model.errors import Rejected
 from bridge.observe import Notice
 from connectors.tryton.reader import TrytonReader
-from tests.connectors.tryton.erp import Shop, gateway, system
+from tests.connectors.tryton.erp import ErpUser, gateway, system
 from tests.services.tryton import OUTSIDER, Tryton
 
 HOW = ("fields_get", "search_read")
@@ -21,8 +21,8 @@ HOW = ("fields_get", "search_read")
 
 
 @pytest.fixture
-def shop(tryton: Tryton) -> Shop:
-    return Shop(tryton)
+def erp_user(tryton: Tryton) -> ErpUser:
+    return ErpUser(tryton)
 
 
 @asynccontextmanager
@@ -34,28 +34,28 @@ async def reading(url: str, *uses: TableUse) -> AsyncIterator[TrytonReader]:
         await reader.close()
 
 
-def named(found: Rows, *columns: str) -> list[tuple[Any, ...]]:
+def named(rows: Rows, *columns: str) -> list[tuple[Any, ...]]:
     """These columns of the rows."""
-    names = [column.name for column in found.shape.columns]
-    return sorted(tuple(row[names.index(column)] for column in columns) for row in found.rows)
+    names = [column.name for column in rows.shape.columns]
+    return sorted(tuple(row[names.index(column)] for column in columns) for row in rows.rows)
 
 
 async def test_500_sales_with_lines_products_and_customers_are_a_handful_of_calls(
-    tryton: Tryton, shop: Shop
+    tryton: Tryton, erp_user: ErpUser
 ) -> None:
     """One by one they are 500 sales, 500 lists of lines, 2,000 products and 500 customers."""
-    keys = shop.fill(sales=500, lines=4)
+    keys = erp_user.fill(sales=500, lines=4)
     notices: list[Notice] = []
-    async with gateway(system(tryton.url), notices.append) as door:
+    async with gateway(system(tryton.url), notices.append) as erp_gateway:
         tryton.reset()
-        sales = await door.get_many("sale", keys)
-        lines = await door.related_many("sale", sales, "lines")
-        flat = [line for some in lines for line in some]
-        products = await door.related_many("line", flat, "product")
-        customers = await door.related_many("sale", sales, "customer")
+        sales = await erp_gateway.get_many("sale", keys)
+        lines = await erp_gateway.related_many("sale", sales, "lines")
+        flat = [line for sale_lines in lines for line in sale_lines]
+        products = await erp_gateway.related_many("line", flat, "product")
+        customers = await erp_gateway.related_many("sale", sales, "customer")
         calls = tryton.calls()
     assert [sale is not None and sale["id"] for sale in sales] == keys
-    assert [len(some) for some in lines] == [4] * 500
+    assert [len(sale_lines) for sale_lines in lines] == [4] * 500
     assert {line["sale"] for line in lines[7]} == {keys[7]}
     assert [product["id"] for product in products[:4]] == [line["product"] for line in lines[0]]
     assert [customer["code"] for customer in customers[:3]] == ["C1", "C2", "C3"]
@@ -69,41 +69,39 @@ async def test_500_sales_with_lines_products_and_customers_are_a_handful_of_call
 
 
 async def test_numbers_keep_their_digits_and_rows_that_are_not_there_are_left_out(
-    tryton: Tryton, shop: Shop
+    tryton: Tryton, erp_user: ErpUser
 ) -> None:
-    keys = shop.fill(sales=2, lines=1)
+    keys = erp_user.fill(sales=2, lines=1)
     async with reading(tryton.url) as reader:
-        found = await reader.fetch("sale.line", ["sale"], [(keys[0],), (987_654,), (None,)])
-        assert named(found, "sale", "quantity", "unit_price") == [
-            (keys[0], 1.0, Decimal("10.0000"))
-        ]
+        rows = await reader.fetch("sale.line", ["sale"], [(keys[0],), (987_654,), (None,)])
+        assert named(rows, "sale", "quantity", "unit_price") == [(keys[0], 1.0, Decimal("10.0000"))]
         tryton.reset()
-        found = await reader.fetch("sale.sale", ["id"], [(key,) for key in (*keys, 987_654)])
-        assert named(found, "id", "state") == [(key, "draft") for key in keys]
+        rows = await reader.fetch("sale.sale", ["id"], [(key,) for key in (*keys, 987_654)])
+        assert named(rows, "id", "state") == [(key, "draft") for key in keys]
         # Once more, since one is missing and no larger answer came before: it may have been cut.
         assert tryton.calls()[1:] == ["model.sale.sale.search_read"] * 2
         assert len((await reader.fetch("sale.sale", [], [], limit=2)).rows) == 2
 
 
 async def test_rows_are_found_by_several_columns_and_out_of_use_ones_too(
-    tryton: Tryton, shop: Shop
+    tryton: Tryton, erp_user: ErpUser
 ) -> None:
-    first, second = shop.sell(), shop.sell("quote")
-    code = shop.reference()
-    party = shop.rpc.create("party.party", {"name": "Gone & Co", "code": code})
-    shop.rpc.call("model.party.party.write", [party], {"active": False})
+    first, second = erp_user.sell(), erp_user.sell("quote")
+    code = erp_user.reference()
+    party = erp_user.rpc.create("party.party", {"name": "Gone & Co", "code": code})
+    erp_user.rpc.call("model.party.party.write", [party], {"active": False})
     async with reading(tryton.url) as reader:
         keys = [(first, "draft"), (second, "draft"), (second, "quotation")]
-        found = await reader.fetch("sale.sale", ["id", "state"], keys)
-        assert named(found, "id", "state") == [keys[0], keys[2]]
-        found = await reader.fetch("party.party", ["code"], [(code,)])
-        assert named(found, "id", "name") == [(party, "Gone & Co")]
+        rows = await reader.fetch("sale.sale", ["id", "state"], keys)
+        assert named(rows, "id", "state") == [keys[0], keys[2]]
+        rows = await reader.fetch("party.party", ["code"], [(code,)])
+        assert named(rows, "id", "name") == [(party, "Gone & Co")]
 
 
 async def test_a_key_that_cannot_be_asked_for_is_rejected_and_the_reader_goes_on(
-    tryton: Tryton, shop: Shop
+    tryton: Tryton, erp_user: ErpUser
 ) -> None:
-    key = shop.sell()
+    key = erp_user.sell()
     wrong: dict[str, tuple[str, list[str], list[tuple[Any, ...]]]] = {
         "field 'id' (integer): invalid literal": ("sale.sale", ["id"], [("seven",), (key,)]),
         "field 'nope': there is no such field": ("sale.sale", ["nope"], [(1,)]),
@@ -111,7 +109,7 @@ async def test_a_key_that_cannot_be_asked_for_is_rejected_and_the_reader_goes_on
         "no model 'sale.nope'": ("sale.nope", ["id"], [(1,)]),
         "has not 1 values": ("sale.sale", ["id"], [(1, 2)]),
         "without columns": ("sale.sale", [], [(1,)]),
-        "at most 1000": ("sale.sale", ["id"], [(one,) for one in range(1001)]),
+        "at most 1000": ("sale.sale", ["id"], [(number,) for number in range(1001)]),
     }
     async with reading(tryton.url) as reader:
         for words, (model, columns, keys) in wrong.items():
@@ -126,14 +124,14 @@ async def test_a_key_that_cannot_be_asked_for_is_rejected_and_the_reader_goes_on
 
 
 async def test_a_field_that_depends_on_the_context_is_read_in_the_context_that_is_declared(
-    tryton: Tryton, shop: Shop
+    tryton: Tryton, erp_user: ErpUser
 ) -> None:
     """Stock is a function of the places that one asks for."""
-    store = shop.rpc.the("stock.location", ["code", "=", "STO"])
+    store = erp_user.rpc.the("stock.location", ["code", "=", "STO"])
     use = TableUse("product.product", (), ("id", "quantity"))
     options = {"contexts": {"product.product": {"locations": [store]}}}
     reader = TrytonReader(system(tryton.url, tables=[use], options=options))
-    found = await reader.fetch("product.product", ["id"], [(shop.products[0],)])
+    rows = await reader.fetch("product.product", ["id"], [(erp_user.products[0],)])
     await reader.close()
-    [(_, stock)] = named(found, "id", "quantity")
+    [(_, stock)] = named(rows, "id", "quantity")
     assert Decimal(stock) >= 9_000

@@ -22,21 +22,21 @@ def values(chunk: Chunk, name: str) -> list[Any]:
 
 
 async def test_rows_out_of_use_are_read_counted_and_listed(tryton: Tryton) -> None:
-    made = tryton.rpc.call(
+    ids = tryton.rpc.call(
         "model.kit.switched.create",
         [{"name": "in"}, {"name": "out", "active": False}, {"name": "out", "active": False}],
     )
     snapshot = TrytonSnapshot(system(tryton.url, tables=[SWITCHED]))
     try:
-        where = {"id": made}
+        where = {"id": ids}
         assert await snapshot.count("kit.switched", where) == 3
         first = await snapshot.chunk("kit.switched", where, None, 2)
         rest = await snapshot.chunk("kit.switched", where, first.last, 2)
-        assert values(first, "id") + values(rest, "id") == made
+        assert values(first, "id") + values(rest, "id") == ids
         assert values(first, "active") + values(rest, "active") == [True, False, False]
-        assert (first.last, rest.last) == ([str(made[1])], None)
-        listed = await snapshot.keys("kit.switched", [str(made[0])], 1000)
-        assert values(listed, "id")[:2] == made[1:]
+        assert (first.last, rest.last) == ([str(ids[1])], None)
+        listed = await snapshot.keys("kit.switched", [str(ids[0])], 1000)
+        assert values(listed, "id")[:2] == ids[1:]
         assert set(values(listed, "name")) == {MISSING}
     finally:
         await snapshot.close()
@@ -45,11 +45,11 @@ async def test_rows_out_of_use_are_read_counted_and_listed(tryton: Tryton) -> No
 async def test_keys_are_listed_with_the_columns_that_are_declared_as_the_key(
     tryton: Tryton,
 ) -> None:
-    made = tryton.rpc.create("kit.order", {"order_no": "listed", "qty": 1})
+    key = tryton.rpc.create("kit.order", {"order_no": "listed", "qty": 1})
     use = TableUse("kit.order", ("order_no",), ("order_no", "qty"))
     snapshot = TrytonSnapshot(system(tryton.url, tables=[use]))
     try:
-        listed = await snapshot.keys("kit.order", [str(made - 1)], 10)
+        listed = await snapshot.keys("kit.order", [str(key - 1)], 10)
         assert values(listed, "order_no") == ["listed"]
         assert values(listed, "qty") == [MISSING]
     finally:

@@ -19,8 +19,8 @@ from connectors.tryton.http.client import TrytonClient
 from connectors.tryton.metadata.model_table import ModelTables
 from connectors.tryton.options import TrytonOptions
 from tests.between import Asked, Between, Rule, Say, nothing
-from tests.connectors.tryton.concurrent_sales import capturer
-from tests.connectors.tryton.erp import Shop, system
+from tests.connectors.tryton.erp import ErpUser, system
+from tests.connectors.tryton.kit_system import capturer
 from tests.services.tryton import CLERK, OUTSIDER, PASSWORD, Tryton
 from tests.services.tryton_rpc import Rpc
 
@@ -56,28 +56,28 @@ class Follow:
     async def until(self, condition: Callable[[], Any]) -> None:
         deadline = time.monotonic() + PATIENCE
         while not condition():
-            assert time.monotonic() < deadline, (self.told(), self.stale, self.troubles)
+            assert time.monotonic() < deadline, (self.emitted(), self.stale, self.troubles)
             await self.read()
 
-    async def looked(self) -> None:
+    async def caught_up(self) -> None:
         """Whatever is there now is told."""
         wanted = (await self.read()).polls + 2
         while (await self.read()).polls < wanted:
             pass
 
-    def told(self) -> list[tuple[int, str, int]]:
+    def emitted(self) -> list[tuple[int, str, int]]:
         """Op, model and id of each change."""
         return [
-            (one.op, one.shape.table, (one.old if one.op == DELETE else one.new)[0])
-            for one in self.changes
+            (change.op, change.shape.table, (change.old if change.op == DELETE else change.new)[0])
+            for change in self.changes
         ]
 
     def last(self, key: int, column: str) -> Any:
         """A value as it was told last."""
         change = next(
-            one for one in reversed(self.changes) if one.op != DELETE and one.new[0] == key
+            item for item in reversed(self.changes) if item.op != DELETE and item.new[0] == key
         )
-        names = [one.name for one in change.shape.columns]
+        names = [item.name for item in change.shape.columns]
         return change.new[names.index(column)]
 
 
@@ -120,10 +120,10 @@ async def test_a_transaction_that_took_long_is_told_behind_later_ones(tryton: Tr
         await follow.until(lambda: follow.changes)
         late = "UPDATE kit_order SET qty = 7, write_date = ? WHERE id = ?"
         run(tryton, late, stamp(seconds=20), first)
-        await follow.until(lambda: (UPDATE, "kit.order", first) in follow.told())
+        await follow.until(lambda: (UPDATE, "kit.order", first) in follow.emitted())
         assert follow.last(first, "qty") == 7
-        await follow.looked()
-        assert follow.told() == [(UPDATE, "kit.order", second), (UPDATE, "kit.order", first)]
+        await follow.caught_up()
+        assert follow.emitted() == [(UPDATE, "kit.order", second), (UPDATE, "kit.order", first)]
 
 
 async def test_a_look_at_the_last_moments_leaves_late_ones_to_the_next_whole_look(
@@ -132,13 +132,13 @@ async def test_a_look_at_the_last_moments_leaves_late_ones_to_the_next_whole_loo
     first, second = order(tryton), order(tryton)
     of = erp(tryton, overlap_interval=2)
     async with following(of) as follow:
-        await follow.looked()
+        await follow.caught_up()
         late = "UPDATE kit_order SET qty = 7, write_date = ? WHERE id = ?"
         run(tryton, late, stamp(seconds=20), first)
         for number in range(10):
             write(tryton, second, qty=number)
             await follow.read()
-        await follow.until(lambda: (UPDATE, "kit.order", first) in follow.told())
+        await follow.until(lambda: (UPDATE, "kit.order", first) in follow.emitted())
 
 
 async def test_a_clock_that_is_set_back_hides_nothing(tryton: Tryton) -> None:
@@ -146,15 +146,15 @@ async def test_a_clock_that_is_set_back_hides_nothing(tryton: Tryton) -> None:
     async with following(erp(tryton)) as follow:
         ahead = "UPDATE kit_order SET qty = 1, write_date = ? WHERE id = ?"
         run(tryton, ahead, stamp(hours=-3), first)
-        await follow.until(lambda: (UPDATE, "kit.order", first) in follow.told())
+        await follow.until(lambda: (UPDATE, "kit.order", first) in follow.emitted())
         write(tryton, second, qty=2)
-        await follow.until(lambda: (UPDATE, "kit.order", second) in follow.told())
+        await follow.until(lambda: (UPDATE, "kit.order", second) in follow.emitted())
         write(tryton, first, qty=3)
         await follow.until(lambda: follow.last(first, "qty") == 3)
-        await follow.looked()
-        told = len(follow.changes)
-        await follow.looked()
-        assert len(follow.changes) == told, "rows are told again once, not for ever"
+        await follow.caught_up()
+        emitted_count = len(follow.changes)
+        await follow.caught_up()
+        assert len(follow.changes) == emitted_count, "rows are told again once, not for ever"
 
 
 async def test_a_row_that_appears_with_an_old_time_is_found_by_its_id(tryton: Tryton) -> None:
@@ -162,17 +162,17 @@ async def test_a_row_that_appears_with_an_old_time_is_found_by_its_id(tryton: Tr
     key = order(tryton)
     async with following(erp(tryton, reconcile=0.6)) as follow:
         delete(tryton, key)
-        await follow.until(lambda: (DELETE, "kit.order", key) in follow.told())
+        await follow.until(lambda: (DELETE, "kit.order", key) in follow.emitted())
         restore = "INSERT INTO kit_order (id, order_no, qty, create_date) VALUES (?, ?, ?, ?)"
         run(tryton, restore, key, "back", 5, stamp(days=30))
         run(tryton, restore, key + 1000, "untimed", 6, None)
         await follow.until(lambda: len(follow.changes) == 3)
-        assert follow.told()[1:] == [
+        assert follow.emitted()[1:] == [
             (CREATE, "kit.order", key),
             (CREATE, "kit.order", key + 1000),
         ]
         assert (follow.last(key, "qty"), follow.last(key + 1000, "qty")) == (5, 6)
-        await follow.looked()
+        await follow.caught_up()
         assert len(follow.changes) == 3
     delete(tryton, key, key + 1000)
 
@@ -186,22 +186,24 @@ async def test_rows_out_of_use_are_rows_as_any_other(tryton: Tryton) -> None:
         write(tryton, key, "kit.switched", active=False)
         await follow.until(lambda: not follow.last(key, "active"))
         delete(tryton, key, model="kit.switched")
-        await follow.until(lambda: follow.told()[-1] == (DELETE, "kit.switched", key))
+        await follow.until(lambda: follow.emitted()[-1] == (DELETE, "kit.switched", key))
 
 
 async def test_rows_that_go_along_with_their_parent_are_told_soon_though_no_log_names_them(
     tryton: Tryton,
 ) -> None:
-    shop = Shop(tryton)
+    shop = ErpUser(tryton)
     key = shop.rpc.create("sale.sale", shop.sale(lines=3))
     lines = shop.rpc.search("sale.line", ["sale", "=", key])
     of = erp(tryton, TableUse("sale.line", (), ("id", "quantity")), reconcile=3600)
     async with following(of) as follow:
         shop.rpc.call("model.sale.sale.cancel", [key])
-        await follow.looked()
+        await follow.caught_up()
         shop.rpc.call("model.sale.sale.delete", [key])
-        await follow.until(lambda: len([one for one in follow.told() if one[0] == DELETE]) == 3)
-        assert {one[2] for one in follow.told() if one[0] == DELETE} == set(lines)
+        await follow.until(
+            lambda: len([change for change in follow.emitted() if change[0] == DELETE]) == 3
+        )
+        assert {change[2] for change in follow.emitted() if change[0] == DELETE} == set(lines)
 
 
 async def test_who_may_not_read_the_log_learns_of_deletions_by_the_ids_alone(
@@ -212,7 +214,7 @@ async def test_who_may_not_read_the_log_learns_of_deletions_by_the_ids_alone(
     async with following(of) as follow:
         delete(tryton, *keys[:2])
         await follow.until(lambda: len(follow.changes) == 2)
-        assert follow.told() == [(DELETE, "kit.order", key) for key in keys[:2]]
+        assert follow.emitted() == [(DELETE, "kit.order", key) for key in keys[:2]]
 
 
 async def test_the_log_may_be_taken_away_and_given_back(tryton: Tryton) -> None:
@@ -222,15 +224,15 @@ async def test_the_log_may_be_taken_away_and_given_back(tryton: Tryton) -> None:
     async with following(of) as follow:
         write(tryton, user, "res.user", administrator=False)
         try:
-            await follow.looked()
+            await follow.caught_up()
             delete(tryton, keys[0])
             write(tryton, keys[1], qty=1)
             await follow.until(lambda: follow.changes)
-            await follow.looked()
-            assert follow.told() == [(UPDATE, "kit.order", keys[1])], "nobody tells of deletions"
+            await follow.caught_up()
+            assert follow.emitted() == [(UPDATE, "kit.order", keys[1])], "nobody tells of deletions"
         finally:
             write(tryton, user, "res.user", administrator=True)
-        await follow.until(lambda: (DELETE, "kit.order", keys[0]) in follow.told())
+        await follow.until(lambda: (DELETE, "kit.order", keys[0]) in follow.emitted())
         assert not follow.troubles
 
 
@@ -262,9 +264,9 @@ async def test_what_was_deleted_while_nobody_looked_is_compared_until_that_is_to
         assert follow.stale == [
             Stale(("kit.order",), "rows were deleted while nothing was polled", True, once=True)
         ]
-        told = follow.checkpoint
-    async with following(erp(tryton), told) as follow:
-        await follow.looked()
+        checkpoint = follow.checkpoint
+    async with following(erp(tryton), checkpoint) as follow:
+        await follow.caught_up()
         assert (follow.stale, follow.changes) == ([], [])
 
 
@@ -274,7 +276,7 @@ async def test_deletions_of_which_a_part_was_told_are_made_up_for(tryton: Tryton
         delete(tryton, *keys)
         while not follow.changes:
             await follow.read(limit=1)
-        assert follow.told() == [(DELETE, "kit.order", keys[0])]
+        assert follow.emitted() == [(DELETE, "kit.order", keys[0])]
         between = follow.checkpoint
     async with following(erp(tryton), between) as follow:
         await follow.until(lambda: follow.stale)
@@ -320,7 +322,7 @@ async def test_a_model_that_may_not_be_read_is_told_and_the_others_go_on(tryton:
     async with following(of) as follow:
         key = order(tryton)
         await follow.until(lambda: follow.changes)
-        assert follow.told() == [(CREATE, "kit.order", key)]
+        assert follow.emitted() == [(CREATE, "kit.order", key)]
         assert set(follow.troubles) == {"sale.sale", "no.model"}
         assert 'not allowed to access "Sale"' in follow.troubles["sale.sale"]
         assert "Tryton has no model 'no.model'" in follow.troubles["no.model"]
@@ -346,9 +348,9 @@ async def test_where_no_model_can_be_read_it_ends_with_all_the_reasons(tryton: T
     await source.close()
 
 
-def refusing(asked: Asked) -> Say | None:
+def refusing(request: Asked) -> Say | None:
     """What stands in front of the ERP refuses all that is about one model."""
-    return Say(403) if b"model.kit.order." in asked.body else None
+    return Say(403) if b"model.kit.order." in request.body else None
 
 
 async def test_deletions_that_were_found_are_told_though_their_model_is_refused_by_then(
@@ -362,7 +364,7 @@ async def test_deletions_that_were_found_are_told_though_their_model_is_refused_
         later = 0
         source = TrytonSource(of, monotonic=lambda: time.monotonic() + later)
         follow = Follow(source, await source.open(None))
-        await follow.looked()
+        await follow.caught_up()
         # Its ids may be listed again.
         later = 60
         write(tryton, first, qty=1)
@@ -370,12 +372,12 @@ async def test_deletions_that_were_found_are_told_though_their_model_is_refused_
         delete(tryton, gone)
         while not follow.changes:
             await follow.read(limit=1)
-        assert follow.told() == [(UPDATE, "kit.order", first)]
+        assert follow.emitted() == [(UPDATE, "kit.order", first)]
         between.rule = refusing
         await follow.until(lambda: "kit.order" in follow.troubles)
-        await follow.until(lambda: (DELETE, "kit.order", gone) in follow.told())
+        await follow.until(lambda: (DELETE, "kit.order", gone) in follow.emitted())
         between.rule = nothing
-        await follow.until(lambda: (UPDATE, "kit.order", second) in follow.told())
+        await follow.until(lambda: (UPDATE, "kit.order", second) in follow.emitted())
         await source.close()
 
 
@@ -394,17 +396,17 @@ async def test_what_stands_in_front_of_the_erp_for_a_while_does_not_end_its_capt
     async with Between(tryton.address).serving() as between:
         of = system(between.url(tryton.url_of(capturer(tryton))), tables=(ORDER,), options=OPTIONS)
         async with following(of) as follow:
-            await follow.looked()
+            await follow.caught_up()
             between.rule = rule
             with pytest.raises(RetryLater):
-                await follow.looked()
+                await follow.caught_up()
             again = TrytonSource(of)
             with pytest.raises(RetryLater):
                 await again.open(follow.checkpoint)
             await again.close()
             key = order(tryton)
             between.rule = lambda _: None
-            await follow.until(lambda: (CREATE, "kit.order", key) in follow.told())
+            await follow.until(lambda: (CREATE, "kit.order", key) in follow.emitted())
 
 
 async def test_a_password_that_is_wrong_by_now_is_tried_once_whatever_the_number_of_models(
@@ -413,12 +415,12 @@ async def test_a_password_that_is_wrong_by_now_is_tried_once_whatever_the_number
     async with Between(tryton.address).serving() as between:
         url = between.url(tryton.url_of(capturer(tryton)))
         async with following(system(url, tables=(ORDER, SWITCHED), options=OPTIONS)) as follow:
-            await follow.looked()
+            await follow.caught_up()
             between.asked.clear()
             between.rule = lambda _: Say(401)
             with pytest.raises(RetryLater, match=r"Tryton refuses user .*; it was accepted before"):
-                await follow.looked()
-            logins = [one for one in between.asked if b"common.db.login" in one.body]
+                await follow.caught_up()
+            logins = [call for call in between.asked if b"common.db.login" in call.body]
             assert len(logins) == 1
 
 
@@ -437,10 +439,10 @@ async def test_what_happened_while_a_right_was_withdrawn_is_told_once_it_is_back
             write(tryton, kept, qty=5)
             delete(tryton, gone)
             other = tryton.rpc.create("kit.switched", {"name": "b"})
-            await follow.until(lambda: (CREATE, "kit.switched", other) in follow.told())
+            await follow.until(lambda: (CREATE, "kit.switched", other) in follow.emitted())
         finally:
             tryton.rpc.call("model.ir.model.access.delete", [right])
-        await follow.until(lambda: (DELETE, "kit.order", gone) in follow.told())
+        await follow.until(lambda: (DELETE, "kit.order", gone) in follow.emitted())
         assert follow.last(kept, "qty") == 5
         assert not follow.troubles
 
@@ -472,7 +474,7 @@ async def test_that_a_model_has_to_be_compared_is_kept_until_it_is_told(tryton: 
         finally:
             tryton.rpc.call("model.ir.model.access.delete", [right])
         result = await poller.poll(complete=True)
-        assert [one.reason for one in result.stale] == ["it is captured from now on"]
+        assert [stale.reason for stale in result.stale] == ["it is captured from now on"]
         assert poller.state() is not None
 
 
@@ -497,7 +499,7 @@ async def test_more_rows_at_once_than_are_told_apart_are_compared_now_and_again_
         keys = tryton.rpc.call("model.kit.order.create", [{"order_no": str(n)} for n in range(40)])
         result = await poller.poll(complete=True)
         assert (result.changed, result.deleted) == ([], [])
-        assert [(one.reason, one.deletes_only) for one in result.stale] == [
+        assert [(stale.reason, stale.deletes_only) for stale in result.stale] == [
             ("more than 20 rows changed at once", False)
         ]
         write(tryton, keys[0], qty=1)
@@ -508,7 +510,7 @@ async def test_more_rows_at_once_than_are_told_apart_are_compared_now_and_again_
         assert result.stale == []
         now[0] += 61
         result = await poller.poll(complete=True)
-        assert [one.reason for one in result.stale] == ["rows came late amid very many others"]
+        assert [stale.reason for stale in result.stale] == ["rows came late amid very many others"]
         state = poller.state()
         assert state is not None
         assert state.compare_again_at == 0

@@ -137,12 +137,12 @@ HASH = "d41d8cd98f00b204e9800998ecf8427e"
         ([], "legacy_error", "x: the ERP failed"),
     ],
 )
-def test_what_tryton_says_becomes_a_sentence(error: object, code: str, said: str) -> None:
-    found = error_of(fault_of(error), "x")
-    assert isinstance(found, CallRefused)
-    assert found.code == code
-    assert said in str(found)
-    assert "Traceback" not in str(found)
+def test_what_tryton_says_becomes_a_sentence(error: object, code: str, text: str) -> None:
+    refusal = error_of(fault_of(error), "x")
+    assert isinstance(refusal, CallRefused)
+    assert refusal.code == code
+    assert text in str(refusal)
+    assert "Traceback" not in str(refusal)
 
 
 @pytest.mark.parametrize(
@@ -154,16 +154,16 @@ def test_what_tryton_says_becomes_a_sentence(error: object, code: str, said: str
         "canceling statement due to lock timeout",
     ],
 )
-def test_a_database_in_which_others_came_first_is_asked_again(said: str) -> None:
+def test_a_database_in_which_others_came_first_is_asked_again(text: str) -> None:
     """All of it was rolled back, and by then the others are done."""
-    assert isinstance(error_of(fault_of([said, "Traceback"]), "x"), RetryLater)
-    assert isinstance(error_of(fault_of(["UserError", [said, ""]]), "x"), CallRefused)
+    assert isinstance(error_of(fault_of([text, "Traceback"]), "x"), RetryLater)
+    assert isinstance(error_of(fault_of(["UserError", [text, ""]]), "x"), CallRefused)
 
 
 def test_a_second_factor_and_a_forbidden_call_are_no_fault_of_a_command() -> None:
-    asked = error_of(fault_of(["LoginException", ["device", "Code", "char"]]), "x")
-    assert isinstance(asked, ConfigurationError)
-    assert "user of its own" in str(asked)
+    login_error = error_of(fault_of(["LoginException", ["device", "Code", "char"]]), "x")
+    assert isinstance(login_error, ConfigurationError)
+    assert "user of its own" in str(login_error)
     forbidden = status_error(403, "x")
     assert isinstance(forbidden, Rejected)
     assert forbidden.code == "forbidden"

@@ -12,7 +12,7 @@ import pytest
 
 from bridge.kit.connector import ConnectorSuite, TypeCase
 from connectors.tryton.connector import connector
-from tests.connectors.tryton.concurrent_sales import TrytonLegacy
+from tests.connectors.tryton.kit_system import TrytonLegacy
 from tests.services.tryton import Tryton
 
 MOMENT = datetime(2024, 1, 31, 10, 30, 15, tzinfo=UTC)

@@ -24,7 +24,7 @@ from bridge.model.errors import (
 from connectors.tryton.commands.writer import TrytonWriter
 from connectors.tryton.reader import TrytonReader
 from tests.between import CUT, DROP, HANG, Asked, Between, Say
-from tests.connectors.tryton.erp import Shop, system
+from tests.connectors.tryton.erp import ErpUser, system
 from tests.services.tryton import OUTSIDER, Tryton
 from tests.waiting import until
 
@@ -33,8 +33,8 @@ Guard = Callable[[Shape | None, Any], None]
 
 
 @pytest.fixture
-def shop(tryton: Tryton) -> Shop:
-    return Shop(tryton)
+def erp_user(tryton: Tryton) -> ErpUser:
+    return ErpUser(tryton)
 
 
 def effect(
@@ -62,39 +62,39 @@ async def writing(url: str, **options: Any) -> AsyncIterator[TrytonWriter]:
         await writer.close()
 
 
-async def outcome(writer: TrytonWriter, one: Effect) -> Done | Exception:
-    [found] = await writer.execute([one])
-    return found
+async def outcome(writer: TrytonWriter, command: Effect) -> Done | Exception:
+    [result] = await writer.execute([command])
+    return result
 
 
-async def done(writer: TrytonWriter, one: Effect) -> Done:
-    found = await outcome(writer, one)
-    assert isinstance(found, Done), found
-    return found
+async def done(writer: TrytonWriter, command: Effect) -> Done:
+    result = await outcome(writer, command)
+    assert isinstance(result, Done), result
+    return result
 
 
-async def refused(writer: TrytonWriter, one: Effect) -> tuple[str, str]:
-    found = await outcome(writer, one)
-    assert isinstance(found, Rejected), found
-    return found.code, str(found)
+async def refused(writer: TrytonWriter, command: Effect) -> tuple[str, str]:
+    result = await outcome(writer, command)
+    assert isinstance(result, Rejected), result
+    return result.code, str(result)
 
 
-def made(found: Done) -> int:
-    return int(json.loads(found.result or "")[0]["id"])
+def created_id(result: Done) -> int:
+    return int(json.loads(result.result or "")[0]["id"])
 
 
 def fits(part: str, reaction: str | Say) -> Callable[[Asked], str | Say | None]:
     """Reacts to remote calls of this method."""
-    return lambda asked: reaction if f'"{part}"'.encode() in asked.body else None
+    return lambda request: reaction if f'"{part}"'.encode() in request.body else None
 
 
 async def test_a_sale_is_made_with_its_lines_changed_and_deleted(
-    tryton: Tryton, shop: Shop
+    tryton: Tryton, erp_user: ErpUser
 ) -> None:
-    party, address = shop.customers[0]
-    reference = shop.reference()
+    party, address = erp_user.customers[0]
+    reference = erp_user.reference()
     async with writing(tryton.url) as writer:
-        key = made(
+        key = created_id(
             await done(
                 writer,
                 effect(
@@ -106,14 +106,14 @@ async def test_a_sale_is_made_with_its_lines_changed_and_deleted(
                     address=address,
                     ref=reference,
                     day=date(2026, 2, 28),
-                    product=shop.products[0],
+                    product=erp_user.products[0],
                     quantity=3,
-                    unit=shop.unit,
+                    unit=erp_user.unit,
                 ),
             )
         )
-        row = shop.one(key, "party", "reference", "comment", "lines", "untaxed_amount")
-        assert shop.referring(reference) == [key]
+        row = erp_user.row(key, "party", "reference", "comment", "lines", "untaxed_amount")
+        assert erp_user.referring(reference) == [key]
         assert (row["party"], row["comment"]) == (party, "it's; new")
         assert row["untaxed_amount"] == Decimal("7.50")
         first, second = sorted(row["lines"])
@@ -122,17 +122,17 @@ async def test_a_sale_is_made_with_its_lines_changed_and_deleted(
         await done(
             writer, effect("WRITE sale.sale(:key) comment=null, lines=:more", key, more=lines)
         )
-        row = shop.one(key, "comment", "lines", "untaxed_amount")
+        row = erp_user.row(key, "comment", "lines", "untaxed_amount")
         assert (row["comment"], len(row["lines"])) == (None, 3)
         assert row["untaxed_amount"] == Decimal("12.50")
 
         line = effect("DELETE sale.line(:key)", second, table="sale.line")
         await done(writer, line)
-        assert second not in shop.one(key, "lines")["lines"]
+        assert second not in erp_user.row(key, "lines")["lines"]
         assert (await refused(writer, line))[0] == "not_found"
         await done(writer, effect("BUTTON sale.sale(:key)/cancel", key))
         await done(writer, effect("DELETE sale.sale(:key)", key))
-    assert shop.referring(reference) == []
+    assert erp_user.referring(reference) == []
 
 
 async def test_what_is_not_there_is_not_found(tryton: Tryton) -> None:
@@ -146,26 +146,26 @@ async def test_what_is_not_there_is_not_found(tryton: Tryton) -> None:
 
 
 async def test_buttons_take_a_sale_through_its_workflow_and_out_of_turn_the_erp_says_why(
-    tryton: Tryton, shop: Shop
+    tryton: Tryton, erp_user: ErpUser
 ) -> None:
-    key = shop.sell()
+    key = erp_user.sell()
     async with writing(tryton.url) as writer:
         code, why = await refused(writer, effect("BUTTON sale.sale(:key)/confirm", key))
         assert code == "legacy_error"
         assert 'You can not call "confirm" on' in why
         for button, state in (("quote", "quotation"), ("confirm", "processing")):
             await done(writer, effect(f"BUTTON sale.sale(:key)/{button}", key))
-            assert shop.one(key, "state")["state"] == state
+            assert erp_user.row(key, "state")["state"] == state
         await done(writer, effect("BUTTON sale.sale(:key)/process", key))
         code, why = await refused(writer, effect("DELETE sale.sale(:key)", key))
     assert "you must cancel it" in why
-    assert len(shop.one(key, "shipments")["shipments"]) == 1
+    assert len(erp_user.row(key, "shipments")["shipments"]) == 1
 
 
 async def test_the_guard_sees_the_row_and_its_timestamp_guards_the_call(
-    tryton: Tryton, shop: Shop
+    tryton: Tryton, erp_user: ErpUser
 ) -> None:
-    key = shop.sell()
+    key = erp_user.sell()
     seen: list[dict[str, Any]] = []
 
     def look(shape: Shape | None, raw: Any) -> None:
@@ -177,28 +177,28 @@ async def test_the_guard_sees_the_row_and_its_timestamp_guards_the_call(
 
     def meddle(shape: Shape | None, raw: Any) -> None:
         """Somebody else changes the row behind the guard's back."""
-        shop.rpc.call("model.sale.sale.write", [key], {"comment": "mine"})
+        erp_user.rpc.call("model.sale.sale.write", [key], {"comment": "mine"})
 
     async with writing(tryton.url) as writer:
         write = "WRITE sale.sale(:key) comment='ours'"
         assert (await refused(writer, effect(write, key, refuse)))[0] == "conflict"
-        assert shop.one(key, "comment")["comment"] is None
+        assert erp_user.row(key, "comment")["comment"] is None
         for statement in (write, "DELETE sale.sale(:key)", "BUTTON sale.sale(:key)/quote"):
             code, why = await refused(writer, effect(statement, key, meddle))
             assert code == "conflict", why
             assert "somebody else changed the row" in why
-        row = shop.one(key, "comment", "state")
+        row = erp_user.row(key, "comment", "state")
         assert (row["comment"], row["state"]) == ("mine", "draft")
         await done(writer, effect("BUTTON sale.sale(:key)/quote", key, look))
     assert (seen[0]["id"], seen[0]["state"], seen[0]["comment"]) == (key, "draft", "mine")
-    assert shop.one(key, "state")["state"] == "quotation"
+    assert erp_user.row(key, "state")["state"] == "quotation"
 
 
 async def test_a_warning_refuses_a_command_that_does_not_name_it(
-    tryton: Tryton, shop: Shop
+    tryton: Tryton, erp_user: ErpUser
 ) -> None:
     """Nobody is there to answer it; the receipt tells what it says and how to allow it."""
-    button, key = "BUTTON stock.move(:key)/do", shop.arrival()
+    button, key = "BUTTON stock.move(:key)/do", erp_user.arrival()
     async with writing(tryton.url) as writer:
         code, why = await refused(writer, effect(button, key, table="stock.move"))
         assert code == "warning"
@@ -206,46 +206,46 @@ async def test_a_warning_refuses_a_command_that_does_not_name_it(
         assert "despite 'effective_date_future'" in why
         other = effect(f"{button} despite 'done'", key, table="stock.move")
         assert (await refused(writer, other))[0] == "warning"
-        assert shop.one(key, "state", model="stock.move")["state"] == "draft"
+        assert erp_user.row(key, "state", model="stock.move")["state"] == "draft"
         allowed = effect(
             f"{button} despite 'other', 'effective_date_future'", key, table="stock.move"
         )
         await done(writer, allowed)
-        assert shop.one(key, "state", model="stock.move")["state"] == "done"
-        another = effect(button, shop.arrival(), table="stock.move")
+        assert erp_user.row(key, "state", model="stock.move")["state"] == "done"
+        another = effect(button, erp_user.arrival(), table="stock.move")
         assert (await refused(writer, another))[0] == "warning"
 
 
 async def test_an_answer_to_a_warning_does_not_outlive_the_command_that_gave_it(
-    tryton: Tryton, shop: Shop
+    tryton: Tryton, erp_user: ErpUser
 ) -> None:
     """Else the next command would pass the warning without being allowed to."""
-    key = shop.arrival()
+    key = erp_user.arrival()
     button = "BUTTON stock.move(:key)/do despite 'effective_date_future'"
 
     def agree(shape: Shape | None, raw: Any) -> None:
         return None
 
-    def meddle(asked: Asked) -> None:
+    def meddle(request: Asked) -> None:
         """Somebody else changes the row between the warning and its answer."""
-        if b"res.user.warning.skip" in asked.body:
-            shop.rpc.call("model.stock.move.write", [key], {"quantity": 2.0})
+        if b"res.user.warning.skip" in request.body:
+            erp_user.rpc.call("model.stock.move.write", [key], {"quantity": 2.0})
 
     async with Between(tryton.address).serving() as between:
         between.rule = meddle
         async with writing(between.url(tryton.url)) as writer:
             code, _ = await refused(writer, effect(button, key, agree, table="stock.move"))
     assert code == "conflict"
-    assert shop.rpc.search("res.user.warning") == []
+    assert erp_user.rpc.search("res.user.warning") == []
     async with writing(tryton.url) as writer:
         plain = effect(button.partition(" despite")[0], key, table="stock.move")
         assert (await refused(writer, plain))[0] == "warning"
 
 
 async def test_outcomes_are_aligned_and_one_failure_spares_the_rest(
-    tryton: Tryton, shop: Shop
+    tryton: Tryton, erp_user: ErpUser
 ) -> None:
-    first, second = shop.sell(), shop.sell()
+    first, second = erp_user.sell(), erp_user.sell()
     wrong = {
         "WRITE sale.sale(:key) coment='a'": ("bad_statement", "did you mean 'comment'"),
         "WRITE sale.sale(:key) state='lost'": ("bad_value", "it is one of draft, quotation"),
@@ -274,38 +274,38 @@ async def test_outcomes_are_aligned_and_one_failure_spares_the_rest(
                 effect("WRITE sale.sale(:key) comment='b'", second),
             ]
         )
-    for found, (code, why) in zip(outcomes[1:-1], wrong.values(), strict=True):
-        assert isinstance(found, Rejected)
-        assert not isinstance(found, MissingRight)
-        assert (found.code, why in str(found)) == (code, True), found
+    for result, (code, why) in zip(outcomes[1:-1], wrong.values(), strict=True):
+        assert isinstance(result, Rejected)
+        assert not isinstance(result, MissingRight)
+        assert (result.code, why in str(result)) == (code, True), result
     assert isinstance(outcomes[0], Done)
     assert isinstance(outcomes[-1], Done)
-    assert [shop.one(key, "comment")["comment"] for key in (first, second)] == ["a", "b"]
+    assert [erp_user.row(key, "comment")["comment"] for key in (first, second)] == ["a", "b"]
 
 
 async def test_rows_are_named_by_fields_of_theirs_and_several_only_where_that_is_meant(
-    tryton: Tryton, shop: Shop
+    tryton: Tryton, erp_user: ErpUser
 ) -> None:
-    reference = shop.reference()
-    keys = [shop.sell(), shop.sell()]
-    shop.rpc.call("model.sale.sale.write", keys, {"reference": reference})
+    reference = erp_user.reference()
+    keys = [erp_user.sell(), erp_user.sell()]
+    erp_user.rpc.call("model.sale.sale.write", keys, {"reference": reference})
     write = "WRITE sale.sale(reference=:ref) comment='both'"
     async with writing(tryton.url) as writer:
         assert (await refused(writer, effect(write, ref=reference)))[0] == "too_many_rows"
         assert (await done(writer, effect(write, ref=reference, many=True))).rows == 2
         assert (await refused(writer, effect(write, ref="nobody's")))[0] == "not_found"
-    assert [shop.one(key, "comment")["comment"] for key in keys] == ["both", "both"]
+    assert [erp_user.row(key, "comment")["comment"] for key in keys] == ["both", "both"]
 
 
-async def test_who_may_not_is_told_in_the_erps_words(tryton: Tryton, shop: Shop) -> None:
-    key = shop.sell()
+async def test_who_may_not_is_told_in_the_erps_words(tryton: Tryton, erp_user: ErpUser) -> None:
+    key = erp_user.sell()
     async with writing(tryton.url_of(OUTSIDER)) as writer:
         for statement in ("BUTTON sale.sale(:key)/quote", "WRITE sale.sale(:key) comment='x'"):
-            found = await outcome(writer, effect(statement, key))
+            result = await outcome(writer, effect(statement, key))
             # Its commands wait: a right can be given.
-            assert isinstance(found, MissingRight), found
-            assert found.code == "legacy_error"
-            assert 'You are not allowed to access "Sale"' in str(found)
+            assert isinstance(result, MissingRight), result
+            assert result.code == "legacy_error"
+            assert 'You are not allowed to access "Sale"' in str(result)
 
 
 CREATE = "CREATE sale.sale party=:party, reference=:ref"
@@ -314,34 +314,36 @@ FIND = "FIND sale.sale reference=:ref"
 
 @pytest.mark.parametrize(("reaction", "there"), [(CUT, 1), (HANG, 1), (DROP, 0)])
 async def test_a_create_whose_answer_is_lost_is_unknown_and_the_probe_tells(
-    tryton: Tryton, shop: Shop, reaction: str, there: int
+    tryton: Tryton, erp_user: ErpUser, reaction: str, created_count: int
 ) -> None:
-    party, _ = shop.customers[0]
-    one = effect(CREATE, probe=FIND, party=party, ref=shop.reference())
+    party, _ = erp_user.customers[0]
+    command = effect(CREATE, probe=FIND, party=party, ref=erp_user.reference())
     async with Between(tryton.address).serving() as between:
         between.rule = fits("model.sale.sale.create", reaction)
         timeout = 3 if reaction == HANG else 60
         async with writing(between.url(tryton.url), timeout=timeout) as writer:
 
-            async def known() -> bool:
+            async def is_probed() -> bool:
                 """The ERP, to the writer: a slow one may answer later than it waits."""
                 with suppress(RetryLater):
-                    return await writer.probe(one) is None
+                    return await writer.probe(command) is None
                 return False
 
-            await until(known)
-            lost, later = await writer.execute([one, one])
+            await until(is_probed)
+            lost, later = await writer.execute([command, command])
             await until(lambda: between.quiet)
         async with writing(tryton.url) as writer:
-            found = await writer.probe(one)
+            result = await writer.probe(command)
     assert isinstance(lost, OutcomeUnknown)
     assert isinstance(later, RetryLater)
-    assert isinstance(found, Done) == bool(there)
-    assert len(shop.referring(one.parameters["ref"])) == there
+    assert isinstance(result, Done) == bool(created_count)
+    assert len(erp_user.referring(command.parameters["ref"])) == created_count
 
 
-async def test_probes_tell_by_the_row_what_may_have_happened(tryton: Tryton, shop: Shop) -> None:
-    key = shop.sell()
+async def test_probes_tell_by_the_row_what_may_have_happened(
+    tryton: Tryton, erp_user: ErpUser
+) -> None:
+    key = erp_user.sell()
     quote = "BUTTON sale.sale(:key)/quote"
 
     def guard(shape: Shape | None, raw: Any) -> None:
@@ -349,12 +351,12 @@ async def test_probes_tell_by_the_row_what_may_have_happened(tryton: Tryton, sho
 
     async with writing(tryton.url) as writer:
         write = "WRITE sale.sale(:key) comment=' held ', sale_date=:day"
-        one = effect(write, key, day=date(2026, 3, 1))
+        command = effect(write, key, day=date(2026, 3, 1))
         with pytest.raises(Unsupported, match="declare a `probe:`"):
-            await writer.probe(one)
+            await writer.probe(command)
         assert await writer.probe(effect(write, key, guard, day=date(2026, 3, 1))) is None
-        await done(writer, one)
-        assert isinstance(await writer.probe(one), Done)
+        await done(writer, command)
+        assert isinstance(await writer.probe(command), Done)
         assert await writer.probe(effect(write, 987_654, day=date(2026, 3, 1))) is None
 
         delete = "DELETE sale.sale(:key)"
@@ -372,10 +374,10 @@ async def test_probes_tell_by_the_row_what_may_have_happened(tryton: Tryton, sho
 
 
 async def test_an_erp_that_is_away_or_busy_or_something_else_is_asked_again_later(
-    tryton: Tryton, shop: Shop
+    tryton: Tryton, erp_user: ErpUser
 ) -> None:
-    key = shop.sell()
-    one = effect("WRITE sale.sale(:key) comment='later'", key)
+    key = erp_user.sell()
+    command = effect("WRITE sale.sale(:key) comment='later'", key)
     answers = {
         "refuses for now": Say(429, b"", {"Retry-After": "7"}),
         "has moved to https://elsewhere/": Say(301, b"", {"Location": "https://elsewhere/"}),
@@ -385,25 +387,25 @@ async def test_an_erp_that_is_away_or_busy_or_something_else_is_asked_again_late
         await writer.prepare()
         for words, say in answers.items():
             between.rule = fits("model.sale.sale.write", say)
-            found = await outcome(writer, one)
-            assert isinstance(found, RetryLater)
-            assert words in str(found)
+            result = await outcome(writer, command)
+            assert isinstance(result, RetryLater)
+            assert words in str(result)
         between.rule = fits("model.sale.sale.write", Say(200, b"<html>", {"Content-Type": "x"}))
-        assert isinstance(await outcome(writer, one), OutcomeUnknown)
-        assert shop.one(key, "comment")["comment"] is None
+        assert isinstance(await outcome(writer, command), OutcomeUnknown)
+        assert erp_user.row(key, "comment")["comment"] is None
         between.rule = fits("common.db.login", Say(401))
         async with writing(between.url(tryton.url)) as locked:
-            found = await outcome(locked, one)
-            assert isinstance(found, RetryLater)
-            assert "refuses user 'admin'" in str(found)
+            result = await outcome(locked, command)
+            assert isinstance(result, RetryLater)
+            assert "refuses user 'admin'" in str(result)
             with pytest.raises(RetryLater, match="refuses user 'admin'"):
-                await locked.probe(one)
+                await locked.probe(command)
 
 
 async def test_values_of_every_type_are_written_as_they_are_meant(
-    tryton: Tryton, shop: Shop
+    tryton: Tryton, erp_user: ErpUser
 ) -> None:
-    order = shop.rpc.create("kit.order", {"order_no": shop.reference()})
+    order = erp_user.rpc.create("kit.order", {"order_no": erp_user.reference()})
     values: dict[str, tuple[str, Any, Any]] = {
         "boolean": ("true", None, True),
         "integer": (":given", 7, 7),
@@ -426,21 +428,21 @@ async def test_values_of_every_type_are_written_as_they_are_meant(
     }
     reader = TrytonReader(system(tryton.url, tables=[TableUse("kit.typed", (), tuple(values))]))
     async with writing(tryton.url) as writer:
-        for name, (text, given, means) in values.items():
-            done_ = await done(writer, effect(f"CREATE kit.typed {name}={text}", given=given))
-            found = await reader.fetch("kit.typed", ["id"], [(made(done_),)])
-            names = [column.name for column in found.shape.columns]
-            assert found.rows[0][names.index(name)] == means, name
+        for name, (text, argument, expected) in values.items():
+            result = await done(writer, effect(f"CREATE kit.typed {name}={text}", given=argument))
+            rows = await reader.fetch("kit.typed", ["id"], [(created_id(result),)])
+            names = [column.name for column in rows.shape.columns]
+            assert rows.rows[0][names.index(name)] == expected, name
         for wrong in ("reference='res.user,1'", "reference='kit.order'", "choice='c'", "boolean=1"):
             assert (await refused(writer, effect(f"CREATE kit.typed {wrong}")))[0] == "bad_value"
     await reader.close()
 
 
-async def test_rows_of_a_many2many_are_added(tryton: Tryton, shop: Shop) -> None:
-    party = shop.rpc.create("party.party", {"name": "Sorted & Co"})
-    one, two = (shop.rpc.create("party.category", {"name": f"{party}/{n}"}) for n in (1, 2))
+async def test_rows_of_a_many2many_are_added(tryton: Tryton, erp_user: ErpUser) -> None:
+    party = erp_user.rpc.create("party.party", {"name": "Sorted & Co"})
+    first, two = (erp_user.rpc.create("party.category", {"name": f"{party}/{n}"}) for n in (1, 2))
     async with writing(tryton.url) as writer:
-        for many in (f"[{one}]", "[:two, :two]"):
+        for many in (f"[{first}]", "[:two, :two]"):
             write = f"WRITE party.party(:key) categories={many}"
             await done(writer, effect(write, party, table="party.party", two=two))
         wrong = effect("WRITE party.party(:key) categories=['x']", party, table="party.party")
@@ -451,7 +453,10 @@ async def test_rows_of_a_many2many_are_added(tryton: Tryton, shop: Shop) -> None
         lost = effect("WRITE party.party(:key) categories=[1]", party, table="party.party")
         with pytest.raises(Unsupported, match="declare a `probe:`"):
             await writer.probe(lost)
-    assert sorted(shop.one(party, "categories", model="party.party")["categories"]) == [one, two]
+    assert sorted(erp_user.row(party, "categories", model="party.party")["categories"]) == [
+        first,
+        two,
+    ]
 
 
 BUSY = "<h1>Service Unavailable</h1>\n<p>{}</p>"
@@ -470,15 +475,15 @@ BUSY = "<h1>Service Unavailable</h1>\n<p>{}</p>"
     ],
 )
 async def test_what_the_erps_database_took_back_did_not_happen_and_what_it_lost_is_unknown(
-    tryton: Tryton, said: str, kind: type[Exception]
+    tryton: Tryton, text: str, error_type: type[Exception]
 ) -> None:
     key = tryton.rpc.create("kit.order", {"order_no": "1"})
-    one = effect("WRITE kit.order(:key) qty=1", key, table="kit.order")
+    command = effect("WRITE kit.order(:key) qty=1", key, table="kit.order")
     between = Between(tryton.address)
     async with between.serving(), writing(between.url(tryton.url)) as writer:
-        between.rule = fits("model.kit.order.write", Say(503, BUSY.format(said).encode()))
-        found = await outcome(writer, one)
-    assert type(found) is kind, found
+        between.rule = fits("model.kit.order.write", Say(503, BUSY.format(text).encode()))
+        result = await outcome(writer, command)
+    assert type(result) is error_type, result
 
 
 def test_an_answer_that_was_lost_is_waited_for_as_long_as_a_transaction_may_last() -> None:
@@ -502,9 +507,9 @@ async def test_before_commands_that_wait_are_tried_it_is_asked_whether_the_erp_i
 
 
 async def test_nothing_is_sent_in_a_new_session_that_it_is_too_late_to_begin(
-    tryton: Tryton, shop: Shop
+    tryton: Tryton, erp_user: ErpUser
 ) -> None:
-    key = shop.sell()
+    key = erp_user.sell()
     begun: list[str] = []
 
     def too_late() -> None:
@@ -515,8 +520,8 @@ async def test_nothing_is_sent_in_a_new_session_that_it_is_too_late_to_begin(
     between = Between(tryton.address)
     async with between.serving(), writing(between.url(tryton.url)) as writer:
         between.rule = fits("model.sale.sale.write", Say(401))
-        one = replace(effect("WRITE sale.sale(:key) comment='late'", key), begin=too_late)
-        assert isinstance(await outcome(writer, one), Fenced)
-    sent = [asked for asked in between.asked if b"model.sale.sale.write" in asked.body]
+        command = replace(effect("WRITE sale.sale(:key) comment='late'", key), begin=too_late)
+        assert isinstance(await outcome(writer, command), Fenced)
+    sent = [request for request in between.asked if b"model.sale.sale.write" in request.body]
     assert len(sent) == 1
-    assert shop.one(key, "comment")["comment"] is None
+    assert erp_user.row(key, "comment")["comment"] is None

@@ -52,7 +52,7 @@ def capturer(erp: Tryton, *, administrator: bool = True) -> str:
                 "companies": [["add", [company]]],
                 "company": company,
                 "groups": [
-                    ["add", [erp.rpc.the("res.group", ["name", "=", one]) for one in groups]]
+                    ["add", [erp.rpc.the("res.group", ["name", "=", group]) for group in groups]]
                 ],
             },
         )
@@ -108,17 +108,19 @@ class TrytonLegacy:
     def apply(self, *operations: Operation, commit: bool = True) -> None:
         """As `Legacy.apply`; each is a transaction of its own, but rows that are created together."""
         assert commit, "a remote call can't be taken back"
-        for kind, some in groupby(operations, type):
+        for kind, same_kind in groupby(operations, type):
             if kind is Create:
-                self._create([one for one in some if isinstance(one, Create)])
+                self._create(
+                    [operation for operation in same_kind if isinstance(operation, Create)]
+                )
             else:
-                for one in some:
-                    self._change(one)
+                for operation in same_kind:
+                    self._change(operation)
 
     def _create(self, creates: list[Create]) -> None:
-        rows = [dict(one.row) for one in creates]
-        made = self._erp.rpc.call(f"model.{self.table}.create", rows)
-        self._ids |= {row[KEY]: number for row, number in zip(rows, made, strict=True)}
+        rows = [dict(create.row) for create in creates]
+        ids = self._erp.rpc.call(f"model.{self.table}.create", rows)
+        self._ids |= {row[KEY]: number for row, number in zip(rows, ids, strict=True)}
 
     def _change(self, operation: Operation) -> None:
         if isinstance(operation, Update):
@@ -131,8 +133,8 @@ class TrytonLegacy:
     def rows(self) -> list[dict[str, Any]]:
         """As `Legacy.rows`."""
         rpc = self._erp.rpc
-        found = rpc.read(self.table, rpc.search(self.table), *COLUMNS)
-        rows = [{name: _value(name, row[name]) for name in COLUMNS} for row in found]
+        stored_rows = rpc.read(self.table, rpc.search(self.table), *COLUMNS)
+        rows = [{name: _value(name, row[name]) for name in COLUMNS} for row in stored_rows]
         return sorted(rows, key=lambda row: str(row[KEY]))
 
     def typed(self, name: str, cases: Sequence[TypeCase]) -> None:
