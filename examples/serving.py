@@ -26,7 +26,7 @@ def cache():
 def installed(name, what, install):
     """The cache's folder of that name, which `install(folder)` fills the first time.
 
-    It appears only when it is whole, and one process at a time makes it.
+    It appears only when it is complete, and one process at a time makes it.
     """
     folder = cache() / name
     if folder.is_dir():
@@ -58,7 +58,7 @@ def password(file):
 
 @contextmanager
 def running(argv, folder, env, log, ready):
-    """A server, from the moment that it answers at `ready` until the end of the block."""
+    """A server, from the time that it answers at `ready` until the end of the block."""
     with log.open("ab") as output:
         # A session of its own: Ctrl-C is for the starter, which ends its programs in order.
         server = subprocess.Popen(
@@ -76,7 +76,7 @@ def running(argv, folder, env, log, ready):
         server.wait()
 
 
-def work(argv, env):
+def run_users(argv, env):
     """The users' program, which doesn't end by itself."""
     users = subprocess.Popen(argv, env=env, start_new_session=True)
     try:
@@ -87,7 +87,7 @@ def work(argv, env):
 
 
 def answers(url):
-    """Whether somebody serves there, be it by asking who we are."""
+    """Whether a server answers there, be it with a refusal."""
     try:
         httpx.get(url, timeout=5, trust_env=False)
     except httpx.TransportError:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from examples.serving import answers, console, in_order, installed, password, running, work
+from examples.serving import answers, console, in_order, installed, password, run_users, running
 
 HERE = Path(__file__).parent
 VAR = HERE / "var"
@@ -57,7 +57,7 @@ def main():
     server = running(["node", "server.js"], HERE / "erp", env, VAR / "erp.log", url)
     with server:
         console.print(f"SAP CAP serves {url}. Its users are at work; Ctrl-C ends all.")
-        work(users, env)
+        run_users(users, env)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def say(text):
     print(time.strftime("%H:%M:%S"), text, flush=True)
 
 
-class Erp:
+class ErpService:
     def __init__(self, url):
         password = os.environ["PASSWORD"]
         login = ("bridge", password)
@@ -38,8 +38,12 @@ def enter_order(erp, rng, names):
     customer = rng.choice(erp.get("Customers"))
     chosen = rng.sample(sorted(names), rng.randint(1, 2))
     lines = [
-        {"position": at, "product_ID": product, "quantity": rng.choice([1, 2, 3, 5, 8, 13, 30])}
-        for at, product in enumerate(chosen, start=1)
+        {
+            "position": position,
+            "product_ID": product,
+            "quantity": rng.choice([1, 2, 3, 5, 8, 13, 30]),
+        }
+        for position, product in enumerate(chosen, start=1)
     ]
     order = erp.post("Orders", customer_ID=customer["ID"], lines=lines)
     wanted = ", ".join(f"{line['quantity']} {names[line['product_ID']]}" for line in lines)
@@ -55,8 +59,8 @@ def take_in_goods(erp, rng, names):
     say(f"{quantity} {names[product]} came in; {len(waiting)} orders are to be looked at again")
 
 
-def look(erp, seen):
-    """What has become of orders since the last look."""
+def report_changes(erp, seen):
+    """Say what has become of orders since the last report."""
     for order in reversed(erp.get("Orders", orderby="modifiedAt desc", top=50)):
         number, now = order["number"], (order["status"], order["note"])
         if seen.get(number) != now and order["status"] == "C":
@@ -66,7 +70,7 @@ def look(erp, seen):
         seen[number] = now
 
 
-def work(erp, pause, acts):
+def work_until_ended(erp, pause, acts):
     rng, seen = random.Random(1), {}
     names = {product["ID"]: product["name"] for product in erp.get("Products")}
     while True:
@@ -78,8 +82,8 @@ def work(erp, pause, acts):
             except httpx.HTTPStatusError as error:
                 say(f"the ERP says no: {error.response.text}")
         time.sleep(pause)
-        look(erp, seen)
+        report_changes(erp, seen)
 
 
 if __name__ == "__main__":
-    work(Erp(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))
+    work_until_ended(ErpService(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))

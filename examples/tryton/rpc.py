@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 
 
-class Refused(RuntimeError):
-    """The ERP said no, in its own words."""
+class ErpRefused(RuntimeError):
+    """The ERP refused a call, in its own words."""
 
 
-class Rpc:
+class ErpRpc:
     """A session of a user. `context` goes with every call."""
 
     def __init__(self, url: str, user: str, password: str) -> None:
@@ -28,7 +28,7 @@ class Rpc:
         question = {"id": next(self.numbers), "method": method, "params": params}
         answer = self.http.post("rpc/", json=question).raise_for_status().json()
         if "error" in answer:
-            raise Refused(answer["error"])
+            raise ErpRefused(answer["error"])
         return answer["result"]
 
     def __call__(self, method: str, *params: Any) -> Any:

@@ -15,10 +15,10 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from examples.serving import answers, console, in_order, installed, password, running, work
+from examples.serving import answers, console, in_order, installed, password, run_users, running
 from examples.tryton import company
-from examples.tryton.rpc import Rpc
-from examples.tryton.users import Shop
+from examples.tryton.rpc import ErpRpc
+from examples.tryton.users import Clerk
 
 HERE = Path(__file__).parent
 VAR = HERE / "var"
@@ -58,9 +58,9 @@ def install(folder: Path) -> None:
         check=True,
     )
     with served(folder, folder, port) as url:
-        company.enter(Rpc(url, "admin", admin), admin)
+        company.enter(ErpRpc(url, "admin", admin), admin)
         for customer, wanted in company.FIRST:
-            Shop(url, admin).quote(customer, **wanted)
+            Clerk(url, admin).quote(customer, **wanted)
     # What stands in the write-ahead log moves into the file, which is copied alone.
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -102,7 +102,7 @@ def main():
     with served(installation, VAR, options.port) as url:
         console.print(f"Tryton serves {url}. Its users are at work; Ctrl-C ends all.")
         users = ["-m", "examples.tryton.users", url, str(options.pause), str(options.acts)]
-        work([sys.executable, *users], env)
+        run_users([sys.executable, *users], env)
 
 
 if __name__ == "__main__":

@@ -12,16 +12,16 @@ import sys
 import time
 
 from examples.tryton.company import CUSTOMERS, STOCK
-from examples.tryton.rpc import Refused, Rpc, exact
+from examples.tryton.rpc import ErpRefused, ErpRpc, exact
 
 
 def say(text):
     print(time.strftime("%H:%M:%S"), text, flush=True)
 
 
-class Shop:
+class Clerk:
     def __init__(self, url: str, password: str) -> None:
-        self.erp = Rpc(url, "clerk", password)
+        self.erp = ErpRpc(url, "clerk", password)
         self.erp.context["company"] = self.erp.the("company.company")
         self.unit = self.erp.the("product.uom", ["name", "=", "Unit"])
         self.goods = {row["rec_name"]: row["id"] for row in self.erp.read("product.product")}
@@ -52,8 +52,8 @@ class Shop:
         [row] = self.erp.read("sale.sale", ["id", "=", sale], fields=["number"])
         return str(row["number"])
 
-    def look(self):
-        """What has become of sales since the last look."""
+    def report_changes(self):
+        """Say what has become of sales since the last report."""
         fields = ("number", "state", "comment")
         rows = self.erp.read("sale.sale", fields=fields, order=("id", "DESC"), limit=50)
         for row in reversed(rows):
@@ -64,9 +64,9 @@ class Shop:
                 say(f"  sale {row['number']} is held: {row['comment']}")
             self.seen[row["id"]] = now
 
-    def take_in(self, name: str, quantity: int) -> str | None:
-        """Goods come in; one sale that waits for them is cleared of its remark, to be looked at
-        again: the one that was looked at the longest time ago. Returns its number.
+    def take_in_goods(self, name: str, quantity: int) -> str | None:
+        """Goods come in; of the sales that wait for them, the one that was written the longest time ago
+        loses its remark, so that it is looked at again. Returns its number.
         """
         store = self.erp.the("stock.location", ["code", "=", "STO"])
         self.erp.context["locations"] = [store]
@@ -95,34 +95,36 @@ class Shop:
         return waiting[0]["number"] if waiting else None
 
 
-def work(shop, pause, acts):
+def work_until_ended(clerk, pause, acts):
     rng = random.Random(1)
     while True:
         if acts > 0:
             acts -= 1
-            act = rng.choices([quote, take_in], [3, 1])[0]
+            act = rng.choices([quote, take_in_goods], [3, 1])[0]
             try:
-                act(shop, rng)
-            except Refused as error:
+                act(clerk, rng)
+            except ErpRefused as error:
                 say(f"the ERP says no: {error}")
         time.sleep(pause)
-        shop.look()
+        clerk.report_changes()
 
 
-def quote(shop, rng):
+def quote(clerk, rng):
     customer, names = rng.choice(CUSTOMERS), rng.sample(sorted(STOCK), rng.randint(1, 2))
     wanted = {name: rng.choice([1, 2, 3, 5, 8, 13, 30]) for name in names}
-    number = shop.quote(customer, **wanted)
+    number = clerk.quote(customer, **wanted)
     goods = ", ".join(f"{quantity} {name}" for name, quantity in wanted.items())
     say(f"quotation {number} of {customer}: {goods}")
 
 
-def take_in(shop, rng):
+def take_in_goods(clerk, rng):
     name, quantity = rng.choice(sorted(STOCK)), rng.randint(20, 50)
-    sale = shop.take_in(name, quantity)
+    sale = clerk.take_in_goods(name, quantity)
     again = f"sale {sale} is to be looked at again" if sale else "nobody waits for that"
     say(f"{quantity} {name} came in; {again}")
 
 
 if __name__ == "__main__":
-    work(Shop(sys.argv[1], os.environ["PASSWORD"]), float(sys.argv[2]), int(sys.argv[3]))
+    work_until_ended(
+        Clerk(sys.argv[1], os.environ["PASSWORD"]), float(sys.argv[2]), int(sys.argv[3])
+    )

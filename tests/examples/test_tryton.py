@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from examples.tryton import company, start
-from examples.tryton.rpc import Rpc
-from examples.tryton.users import Shop
+from examples.tryton.rpc import ErpRpc
+from examples.tryton.users import Clerk
 from tests.examples.place import Example, copied
 from tests.services.errors import Unavailable
 from tests.services.install import cache
@@ -27,12 +27,12 @@ class Erp:
 
     def __init__(self, example: Example) -> None:
         url = f"http://127.0.0.1:{example.port}/erp/"
-        self.shop = Shop(url, example.password)
-        self._admin = Rpc(url, "admin", example.password)
+        self.clerk = Clerk(url, example.password)
+        self._admin = ErpRpc(url, "admin", example.password)
         self._admin.context["company"] = self._admin.the("company.company")
 
     def close(self) -> None:
-        self.shop.erp.http.close()
+        self.clerk.erp.http.close()
         self._admin.http.close()
 
     def rows(self, model: str, *fields: str) -> list[dict[str, Any]]:
@@ -70,9 +70,9 @@ def test_a_sale_whose_goods_are_available_is_confirmed_and_any_other_gets_a_rema
         with here.running():
             here.wait(lambda: erp.state("1") == erp.state("3") == "processing")
             here.wait(lambda: erp.sales()["2"][1] is not None)
-            fourth = erp.shop.quote("Brown & Co", chair=30)
+            fourth = erp.clerk.quote("Brown & Co", chair=30)
             here.wait(lambda: erp.state(fourth) == "processing")
-            fifth = erp.shop.quote("Östergård AB", chair=30, table=1)
+            fifth = erp.clerk.quote("Östergård AB", chair=30, table=1)
             here.wait(lambda: erp.sales()[fifth][1] is not None)
         held = ("quotation", "30 chair wanted, 22 available")
         assert erp.sales() == {
@@ -83,7 +83,7 @@ def test_a_sale_whose_goods_are_available_is_confirmed_and_any_other_gets_a_rema
             fifth: held,
         }
         # While the bridge is away goods come in, and who waits for them is to be looked at again.
-        assert erp.shop.take_in("chair", 8) == fifth
+        assert erp.clerk.take_in_goods("chair", 8) == fifth
         with here.running():
             here.wait(lambda: erp.state(fifth) == "processing")
             here.wait(lambda: f"sale {fifth} is confirmed" in here.told)

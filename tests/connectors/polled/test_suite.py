@@ -114,7 +114,7 @@ A, B, C = ({"n": number} for number in (1, 2, 3))
 
 
 @pytest.mark.parametrize(
-    ("steps", "fits"),
+    ("emitted", "is_kept"),
     [
         ([A, B, C, None], True),
         ([B, None], True),
@@ -138,7 +138,7 @@ def test_the_promise_is_a_part_of_the_true_states_in_order_with_the_last(
 
 
 class ForgetsTheOverlap(fake.PollingSource):
-    """Looks only behind the newest time that it saw: late commits are lost."""
+    """Polls only after the newest time that it saw: late commits are lost."""
 
     def _poll(self, limit: int) -> list[Any]:
         changes = super()._poll(limit)

@@ -94,8 +94,8 @@ class ErpWorker(threading.Thread):
 
     def __init__(self, erp: Tryton, seed: int) -> None:
         super().__init__(daemon=True)
-        self._shop = ErpUser(erp)
-        self._rpc = self._shop.rpc
+        self._user = ErpUser(erp)
+        self._rpc = self._user.rpc
         self._dice = random.Random(seed)  # noqa: S311 - a seeded load
         self._over = threading.Event()
         self._error: BaseException | None = None
@@ -179,7 +179,7 @@ class SalesLoad(ErpWorker):
             self._parties.remove(key)
 
     def _new_sale(self) -> None:
-        sale = self._shop.sale(self._dice.randint(1, 3), self._dice.randrange(3))
+        sale = self._user.sale(self._dice.randint(1, 3), self._dice.randrange(3))
         self._sales.append(self._rpc.create("sale.sale", sale))
 
     def _comment(self) -> None:
@@ -226,7 +226,7 @@ class Import(ErpWorker):
         self._rpc.call("model.kit.order.together", steps)
 
     def _step(self, party: int | None, sale: int | None) -> list[Any]:
-        name, line = f"import {self._dice.random()}", self._shop.sale(2, self._dice.randrange(3))
+        name, line = f"import {self._dice.random()}", self._user.sale(2, self._dice.randrange(3))
         steps: list[Any] = [
             ["party.party", "create", [{"name": name}, {"name": name}]],
             ["sale.sale", "create", [line]],

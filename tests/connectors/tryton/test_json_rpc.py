@@ -120,7 +120,7 @@ def test_a_value_that_was_read_is_the_row_s(name: str, read: Any, row: Any) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "row", "asked"),
+    ("name", "row", "expected"),
     [
         ("lasts", 5400, timedelta(hours=1.5)),
         ("price", "12.50", Decimal("12.50")),

@@ -192,14 +192,14 @@ async def test_rows_out_of_use_are_rows_as_any_other(tryton: Tryton) -> None:
 async def test_rows_that_go_along_with_their_parent_are_told_soon_though_no_log_names_them(
     tryton: Tryton,
 ) -> None:
-    shop = ErpUser(tryton)
-    key = shop.rpc.create("sale.sale", shop.sale(lines=3))
-    lines = shop.rpc.search("sale.line", ["sale", "=", key])
+    erp_user = ErpUser(tryton)
+    key = erp_user.rpc.create("sale.sale", erp_user.sale(lines=3))
+    lines = erp_user.rpc.search("sale.line", ["sale", "=", key])
     of = erp(tryton, TableUse("sale.line", (), ("id", "quantity")), reconcile=3600)
     async with following(of) as follow:
-        shop.rpc.call("model.sale.sale.cancel", [key])
+        erp_user.rpc.call("model.sale.sale.cancel", [key])
         await follow.caught_up()
-        shop.rpc.call("model.sale.sale.delete", [key])
+        erp_user.rpc.call("model.sale.sale.delete", [key])
         await follow.until(
             lambda: len([change for change in follow.emitted() if change[0] == DELETE]) == 3
         )

@@ -118,7 +118,7 @@ HASH = "d41d8cd98f00b204e9800998ecf8427e"
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "text"),
     [
         (
             ["UserError", ["Not now.", "Try\nlater", None]],
@@ -146,7 +146,7 @@ def test_what_tryton_says_becomes_a_sentence(error: object, code: str, text: str
 
 
 @pytest.mark.parametrize(
-    "said",
+    "text",
     [
         "database is locked",
         "could not serialize access due to concurrent update",

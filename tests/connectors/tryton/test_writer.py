@@ -312,7 +312,7 @@ CREATE = "CREATE sale.sale party=:party, reference=:ref"
 FIND = "FIND sale.sale reference=:ref"
 
 
-@pytest.mark.parametrize(("reaction", "there"), [(CUT, 1), (HANG, 1), (DROP, 0)])
+@pytest.mark.parametrize(("reaction", "created_count"), [(CUT, 1), (HANG, 1), (DROP, 0)])
 async def test_a_create_whose_answer_is_lost_is_unknown_and_the_probe_tells(
     tryton: Tryton, erp_user: ErpUser, reaction: str, created_count: int
 ) -> None:
@@ -408,28 +408,28 @@ async def test_values_of_every_type_are_written_as_they_are_meant(
     order = erp_user.rpc.create("kit.order", {"order_no": erp_user.reference()})
     values: dict[str, tuple[str, Any, Any]] = {
         "boolean": ("true", None, True),
-        "integer": (":given", 7, 7),
-        "char": (":given", " it's ", " it's "),
+        "integer": (":value", 7, 7),
+        "char": (":value", " it's ", " it's "),
         "text": ("'a\nb'", None, "a\nb"),
         "float": ("1.5", None, 1.5),
-        "numeric": (":given", Decimal("1.250"), "1.250"),
+        "numeric": (":value", Decimal("1.250"), "1.250"),
         "money": ("12.30", None, Decimal("12.30")),
         "date": ("'2026-02-28'", None, date(2026, 2, 28)),
-        "datetime": (":given", MOMENT, MOMENT),
-        "stamp": (":given", MOMENT.replace(microsecond=1), MOMENT.replace(microsecond=1)),
+        "datetime": (":value", MOMENT, MOMENT),
+        "stamp": (":value", MOMENT.replace(microsecond=1), MOMENT.replace(microsecond=1)),
         "time": ("'10:30'", None, time(10, 30)),
         "delta": ("90", None, 90.0),
         "choice": ("'b'", None, "b"),
         "choices": ("['a', 'b']", None, ["a", "b"]),
-        "binary": (":given", b"\xfb\xff", b"\xfb\xff"),
-        "dictionary": (":given", '{"a": 1}', '{"a": 1}'),
-        "reference": (":given", f"kit.order,{order}", f"kit.order,{order}"),
-        "order": (":given", str(order), order),
+        "binary": (":value", b"\xfb\xff", b"\xfb\xff"),
+        "dictionary": (":value", '{"a": 1}', '{"a": 1}'),
+        "reference": (":value", f"kit.order,{order}", f"kit.order,{order}"),
+        "order": (":value", str(order), order),
     }
     reader = TrytonReader(system(tryton.url, tables=[TableUse("kit.typed", (), tuple(values))]))
     async with writing(tryton.url) as writer:
         for name, (text, argument, expected) in values.items():
-            result = await done(writer, effect(f"CREATE kit.typed {name}={text}", given=argument))
+            result = await done(writer, effect(f"CREATE kit.typed {name}={text}", value=argument))
             rows = await reader.fetch("kit.typed", ["id"], [(created_id(result),)])
             names = [column.name for column in rows.shape.columns]
             assert rows.rows[0][names.index(name)] == expected, name
@@ -463,7 +463,7 @@ BUSY = "<h1>Service Unavailable</h1>\n<p>{}</p>"
 
 
 @pytest.mark.parametrize(
-    ("said", "kind"),
+    ("text", "error_type"),
     [
         ("could not serialize access due to concurrent update", RetryLater),
         ("could not obtain lock on relation &quot;ir_sequence_strict&quot;", RetryLater),
