@@ -44,8 +44,9 @@ from bridge.agent.pipeline.retry import Sleep
 from bridge.agent.retry_policy import Backoff
 from bridge.log.group_progress import GroupProgress
 from bridge.log.partition_owner import ObservedGroup, PartitionOwner, own_partitions
-from bridge.log.port import Log, Record, RecordsRemoved, TopicPartition, TopicSpec
+from bridge.log.port import Log, Record, RecordsRemoved, TopicPartition
 from bridge.log.system_topics import SystemTopicCodec
+from bridge.log.topic_specs import replay_topic_spec
 from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
 from bridge.model.names import change_topic, replay_topic, split_entity
 from bridge.observe import GroupMoved, Observer, ignore
@@ -169,8 +170,7 @@ class AgentRunner:
         Raises AgentStopped, RetryLater when the log is away at the start, and what a broken log
         raises.
         """
-        replays = replay_topic(self._bridge, self._agent.name)
-        await self._log.create_topics([TopicSpec(replays)])
+        await self._log.create_topics([replay_topic_spec(self._bridge, self._agent.name)])
         self._handlers = self._open_handlers()
         watch = BlockedLoopWatch(
             self._agent.name,

@@ -17,8 +17,6 @@ from bridge.model.specs import EntitySpec
 from bridge.model.system_records import DeadLetter
 from bridge.observe import Observer, ignore
 
-CONTROL: Final = "control"
-STATUS: Final = "status"
 HISTORY_MS: Final = 30 * 24 * 3600 * 1000
 
 #: Where a process may be killed and must lose nothing: the names that `crash_point` is called with.

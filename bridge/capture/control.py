@@ -23,12 +23,12 @@ from bridge.capture.checkpoint.record import (
     resume,
 )
 from bridge.capture.checkpoint.store import read_range
-from bridge.capture.contract import CONTROL
 from bridge.log.port import Entry, Log, TopicPartition, TopicSpec
+from bridge.log.topic_specs import internal_topic_spec
 from bridge.model.delete_limit import parse_delete_limit
 from bridge.model.encoded_text import condition_from_json
 from bridge.model.errors import Rejected
-from bridge.model.names import internal_topic
+from bridge.model.names import CONTROL, internal_topic
 
 Action = Literal["snapshot", "resume", "cancel", "accept_loss"]
 
@@ -83,9 +83,8 @@ def request(
 
 
 def topic(bridge: str) -> TopicSpec:
-    """The control topic. A week is kept: by then a running capture has long read it."""
-    week = 7 * 24 * 3600 * 1000
-    return TopicSpec(internal_topic(bridge, CONTROL), "delete", 1, retention_ms=week)
+    """The control topic."""
+    return internal_topic_spec(bridge, CONTROL)
 
 
 async def send(log: Log, bridge: str, request: ControlRequest) -> None:

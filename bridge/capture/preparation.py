@@ -13,8 +13,9 @@ from bridge.capture.entity import CapturedEntity, EventTarget, Incompatible
 from bridge.capture.report import status_record
 from bridge.capture.table_shapes import describe_tables, table_uses
 from bridge.log.port import TopicSpec
+from bridge.log.topic_specs import change_topic_spec, system_topic_spec
 from bridge.model.errors import ConfigurationError
-from bridge.model.names import change_topic, system_topic
+from bridge.model.names import DEAD, change_topic
 
 
 class Preparation:
@@ -102,16 +103,11 @@ class Preparation:
 def capture_topics(deps: CaptureDependencies) -> list[TopicSpec]:
     """Every topic that capture writes or reads, as it should be."""
     changes = [
-        TopicSpec(
-            change_topic(deps.bridge, spec.system, spec.name),
-            "compact",
-            history_ms=deps.history_ms,
-        )
-        for spec in deps.entities
+        change_topic_spec(deps.bridge, spec.qualified, deps.history_ms) for spec in deps.entities
     ]
     return [
         *changes,
-        TopicSpec(system_topic(deps.bridge, "dead")),
+        system_topic_spec(deps.bridge, DEAD),
         store.topic(deps.bridge),
         status_record.topic(deps.bridge),
         control.topic(deps.bridge),

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from bridge.log.port import Entry, Registry
+from bridge.log.port import Entry, Registry, TopicSpec
+from bridge.log.topic_specs import system_topic_spec
 from bridge.model import framing, headers, system_records
 from bridge.model.avro_limits import parse_bounded
 from bridge.model.canonical import instant_text
@@ -61,6 +62,10 @@ class SystemTopicCodec:
     def topic(self, topic_kind: TopicKind) -> str:
         """The topic that records of this kind stand in."""
         return system_topic(self._bridge, SYSTEM_TOPICS[topic_kind].topic)
+
+    def spec(self, topic_kind: TopicKind) -> TopicSpec:
+        """What that topic should look like."""
+        return system_topic_spec(self._bridge, SYSTEM_TOPICS[topic_kind].topic)
 
     def entry(
         self,

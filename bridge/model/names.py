@@ -21,9 +21,12 @@ COMMANDS, RECEIPTS, APPROVALS, AUDIT, SEALS, DEAD = (
     "dead",
 )
 SYSTEM_TOPICS = frozenset({COMMANDS, RECEIPTS, APPROVALS, AUDIT, SEALS, DEAD})
-#: Internal topics: checkpoints of sources; schemas of the embedded registry; what the log
-#: remembers of a registry's ids.
-POSITIONS, SCHEMAS, SCHEMA_IDS = "positions", "schemas", "schema_ids"
+#: Internal topics: checkpoints of sources, their status, requests to them.
+POSITIONS, STATUS, CONTROL = "positions", "status", "control"
+#: Internal topics: schemas of the embedded registry; what the log remembers of a registry's ids.
+SCHEMAS, SCHEMA_IDS = "schemas", "schema_ids"
+#: Internal topics: how far a copy of a log is; notes of replays.
+COPIED, REPLAYS = "copied", "replays"
 
 
 def as_name(text: str, taken: Container[str] = ()) -> str:

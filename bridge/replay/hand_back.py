@@ -7,8 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from bridge.log.port import Entry, Log, TopicPartition, TopicSpec
+from bridge.log.port import Entry, Log, TopicPartition
 from bridge.log.system_topics import SystemTopicCodec
+from bridge.log.topic_specs import replay_topic_spec
 from bridge.model.errors import Rejected
 from bridge.model.headers import ID, REPLAY
 from bridge.model.names import replay_topic
@@ -43,7 +44,7 @@ async def hand_back(
     refuse_others(letters)
     copies = [(letter, await _copy(log, letter)) for letter in letters]
     agents = {letter.source: replay_topic(bridge, letter.source) for letter in letters}
-    await log.create_topics(TopicSpec(topic) for topic in agents.values())
+    await log.create_topics(replay_topic_spec(bridge, agent) for agent in agents)
     producer = await log.producer(f"{bridge}.dead.hand_back")
     try:
         async with producer.transaction() as transaction:

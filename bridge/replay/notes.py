@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from bridge.log.port import Log, TopicPartition
 from bridge.log.read_to_end import read_to_end
-from bridge.model.names import internal_topic
+from bridge.model.names import REPLAYS, internal_topic
 
 FINISHED: Final = "finished"
 """True in the note of a replay that has come to its end."""
@@ -21,7 +21,7 @@ def replay_group(bridge: str, name: str) -> str:
 
 def notes_partition(bridge: str) -> TopicPartition:
     """Where the notes are."""
-    return TopicPartition(internal_topic(bridge, "replays"), 0)
+    return TopicPartition(internal_topic(bridge, REPLAYS), 0)
 
 
 async def replay_notes(log: Log, partition: TopicPartition) -> dict[str, Mapping[str, Any]]:

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from bridge.log.port import Entry, Headers, Log, Producer, Record, TopicPartition, TopicSpec
+from bridge.log.topic_specs import internal_topic_spec
 from bridge.model.canonical import canonical_json
 from bridge.model.error_text import describe_error
 from bridge.model.errors import BridgeError, Rejected
 from bridge.model.event import Event, Unavailable
 from bridge.model.headers import REPLAY
 from bridge.model.names import (
+    REPLAYS,
     SYSTEM_TOPICS,
     change_topic,
     internal_topic,
@@ -149,6 +151,7 @@ class TopicSink:
         resumable: bool = True,
     ) -> None:
         self._log = log
+        self._bridge = bridge
         self._name = name
         self._group = replay_group(bridge, name)
         self._notes = notes_partition(bridge)
@@ -164,7 +167,7 @@ class TopicSink:
         """What the earlier run committed. Raises Rejected where it was of another selection, or has
         finished and its offsets are gone.
         """
-        notes = TopicSpec(self._notes.topic, "compact", 1)
+        notes = internal_topic_spec(self._bridge, REPLAYS)
         await self._log.create_topics([TopicSpec(self._topic), notes])
         # First the producer, which ends an earlier run's transaction, then the offsets.
         self._producer = await self._log.producer(self._group)

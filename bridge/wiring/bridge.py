@@ -20,10 +20,10 @@ from bridge.commands.strategy.retry_after import RetryAfterWriter
 from bridge.config import Config, SystemConfig
 from bridge.connector import Connector, System, Writer, unsupported
 from bridge.gateway import Gateway, Gateways
-from bridge.log.port import Log, Registry, TopicSpec
+from bridge.log.port import Log, Registry
 from bridge.log.system_topics import SystemTopicCodec
+from bridge.log.topic_specs import public_topic_specs
 from bridge.model.errors import ConfigurationError, Unsupported
-from bridge.model.names import SYSTEM_TOPICS, change_topic, split_entity, system_topic
 from bridge.model.specs import CommandSpec, EntitySpec
 from bridge.observe import Observer, both, ignore
 from bridge.single_flight import SingleFlight
@@ -102,17 +102,7 @@ class Bridge:
     async def create_topics(self) -> None:
         """Create what is missing of the topics that people and other programs read."""
         await self.log.create_topics(
-            [
-                *(TopicSpec(system_topic(self.name, which)) for which in sorted(SYSTEM_TOPICS)),
-                *(
-                    TopicSpec(
-                        change_topic(self.name, *split_entity(entity)),
-                        "compact",
-                        history_ms=self.config.history_ms,
-                    )
-                    for entity in self.entities
-                ),
-            ]
+            public_topic_specs(self.name, self.entities, self.config.history_ms)
         )
 
     async def tables(self, name: str) -> EntityTables:

@@ -8,7 +8,7 @@ import pytest
 
 from bridge.cli.check.checkpoints import resuming_findings
 from bridge.cli.check.declarations import probe_problems, statement_problems
-from bridge.cli.check.log import collisions, differences, expected, topic_findings
+from bridge.cli.check.log import collisions, expected, topic_findings
 from bridge.cli.check.snapshots import snapshot_findings
 from bridge.config import load
 from bridge.config.log_target import log_target
@@ -343,11 +343,6 @@ def test_topics_that_are_otherwise_than_configured(place: BridgeFolder) -> None:
     assert {item.severity for item in found.values()} == {"warning"}
     there[changes] = TopicInfo(TopicSpec(changes, "delete"), 4)
     assert any("cleanup is delete" in item.message for item in topic_findings(config, there))
-
-
-def test_another_number_of_partitions_is_no_mere_warning() -> None:
-    (what, _) = next(iter(differences(TopicSpec("t"), TopicInfo(TopicSpec("t"), 3), 6)))
-    assert what.startswith("3 partitions instead of 6")
 
 
 @pytest.mark.parametrize(("said", "told"), [("", 0), ("?partitions=4", 0), ("?partitions=6", 1)])

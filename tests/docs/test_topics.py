@@ -2,11 +2,12 @@
 
 import re
 
-from bridge.capture.contract import CONTROL, STATUS
 from bridge.model.names import (
+    CONTROL,
     POSITIONS,
     SCHEMA_IDS,
     SCHEMAS,
+    STATUS,
     SYSTEM_TOPICS,
     internal_topic,
     replay_topic,

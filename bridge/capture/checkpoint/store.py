@@ -8,6 +8,7 @@ from bridge.capture.checkpoint.codec import load
 from bridge.capture.checkpoint.record import CheckpointRecord
 from bridge.log.port import Log, Record, TopicPartition, TopicSpec
 from bridge.log.read_to_end import read_to_end
+from bridge.log.topic_specs import internal_topic_spec
 from bridge.model.names import POSITIONS, internal_topic
 
 #: Compaction never touches a topic's newest segment, which may hold days of records; so the tail
@@ -19,7 +20,7 @@ RECORDS_PER_READ: Final = 5_000
 
 def topic(bridge: str) -> TopicSpec:
     """The topic of checkpoint records."""
-    return TopicSpec(internal_topic(bridge, POSITIONS), "compact", 1)
+    return internal_topic_spec(bridge, POSITIONS)
 
 
 async def progress_of(log: Log, bridge: str, source: str) -> CheckpointRecord | None:

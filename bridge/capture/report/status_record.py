@@ -14,10 +14,10 @@ from types import NoneType
 from typing import Any, Final
 
 from bridge.capture.checkpoint.store import latest_values
-from bridge.capture.contract import STATUS
 from bridge.log.port import Log, TopicPartition, TopicSpec
+from bridge.log.topic_specs import internal_topic_spec
 from bridge.model.error_text import error_message
-from bridge.model.names import internal_topic
+from bridge.model.names import STATUS, internal_topic
 from bridge.model.redaction import redact_messages
 from bridge.model.work_progress import (
     CAPTURE_SILENT_AFTER_S,
@@ -116,7 +116,7 @@ class SourceStatus:
 
 def topic(bridge: str) -> TopicSpec:
     """The status topic."""
-    return TopicSpec(internal_topic(bridge, STATUS), "compact", 1)
+    return internal_topic_spec(bridge, STATUS)
 
 
 def dump(status: SourceStatus) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from bridge.capture.contract import STATUS
 from bridge.cli.check.result import CheckResult
 from bridge.log.port import Log, SupportsAccessLists
 from bridge.model.errors import BridgeError
@@ -14,6 +13,7 @@ from bridge.model.names import (
     COMMANDS,
     DEAD,
     RECEIPTS,
+    STATUS,
     internal_topic,
     replay_topic,
     system_topic,

@@ -7,19 +7,21 @@ import shlex
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from bridge.capture.checkpoint.store import topic as positions_topic
-from bridge.capture.control import topic as control_topic
 from bridge.capture.entity import stored_type
-from bridge.capture.report.status_record import topic as status_topic
 from bridge.cli.check.access import access_findings
 from bridge.cli.check.result import CheckResult, Severity
 from bridge.config import Config
 from bridge.log.port import Log, LogFinding, Registry, SupportsLogCheck, TopicInfo, TopicSpec
+from bridge.log.topic_specs import (
+    internal_topic_specs,
+    public_topic_specs,
+    replay_topic_spec,
+    spec_differences,
+)
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
 from bridge.model.names import (
     SCHEMA_IDS,
     SCHEMAS,
-    SYSTEM_TOPICS,
     change_topic,
     internal_topic,
     replay_topic,
@@ -34,28 +36,23 @@ from bridge.wiring.missing_topics import missing_topics
 
 def expected(config: Config) -> list[TopicSpec]:
     """Every topic of this bridge as it should be."""
-    changes = [
-        TopicSpec(
-            change_topic(config.bridge, entity.system, entity.name),
-            "compact",
-            history_ms=config.history_ms,
-        )
-        for system in config.systems
-        for entity in system.spec.entities
+    entities = (e.qualified for system in config.systems for e in system.spec.entities)
+    kafka = config.log.kafka
+    return [
+        *public_topic_specs(config.bridge, entities, config.history_ms),
+        *internal_topic_specs(
+            config.bridge,
+            embedded_registry=kafka is None or kafka.registry is None,
+            remembers_ids=kafka is not None,
+        ),
     ]
-    fixed = [TopicSpec(system_topic(config.bridge, name)) for name in sorted(SYSTEM_TOPICS)]
-    inner = [topic(config.bridge) for topic in (positions_topic, status_topic, control_topic)]
-    if config.log.kafka is None or config.log.kafka.registry is None:
-        inner.append(TopicSpec(internal_topic(config.bridge, SCHEMAS), partitions=1))
-    if config.log.kafka is not None:
-        inner.append(TopicSpec(internal_topic(config.bridge, SCHEMA_IDS), "compact", 1))
-    return [*changes, *fixed, *inner]
 
 
 def replay_topics(config: Config, topics: Iterable[str]) -> list[TopicSpec]:
     """The topics of replays that are there, as they should be."""
     prefix = replay_topic(config.bridge, "")
-    return [TopicSpec(name) for name in sorted(topics) if name.startswith(prefix)]
+    agents = (name.removeprefix(prefix) for name in sorted(topics) if name.startswith(prefix))
+    return [replay_topic_spec(config.bridge, agent) for agent in agents]
 
 
 def collisions(names: Iterable[str], existing_topics: Iterable[str] = ()) -> list[tuple[str, str]]:
@@ -71,45 +68,6 @@ def collisions(names: Iterable[str], existing_topics: Iterable[str] = ()) -> lis
     return pairs
 
 
-def differences(
-    wanted: TopicSpec, topic: TopicInfo, partitions: int | None
-) -> Iterator[tuple[str, str]]:
-    """What of a topic is otherwise than wanted, and a hint.
-
-    `partitions` as the configuration says it, None where it doesn't.
-    """
-    number = wanted.partitions or partitions
-    if number is not None and topic.partitions != number:
-        yield (
-            f"{topic.partitions} partitions instead of {number}: the order of a key would be lost",
-            "set `partitions` to what is there, or leave it out",
-        )
-    if topic.spec.cleanup != wanted.cleanup:
-        yield (
-            f"cleanup is {topic.spec.cleanup} instead of {wanted.cleanup}",
-            "change the topic's setting",
-        )
-        return
-    if wanted.cleanup == "compact" and topic.spec.history_ms != wanted.history_ms:
-        actual, configured = (_span(spec.history_ms, "no time") for spec in (topic.spec, wanted))
-        yield (
-            f"keeps every event for {actual} instead of {configured}",
-            "change min.compaction.lag.ms and delete.retention.ms of the topic, or `history`",
-        )
-    if wanted.cleanup == "delete" and topic.spec.retention_ms != wanted.retention_ms:
-        actual, configured = (_span(spec.retention_ms, "ever") for spec in (topic.spec, wanted))
-        yield f"keeps records for {actual} instead of {configured}", "change the topic's retention"
-
-
-def _span(milliseconds: int | None, none: str) -> str:
-    if milliseconds is None:
-        return none
-    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)):
-        if milliseconds and milliseconds % size == 0:
-            return f"{milliseconds // size}{unit}"
-    return f"{milliseconds}ms"
-
-
 def topic_findings(config: Config, topics: Mapping[str, TopicInfo]) -> list[CheckResult]:
     """Every difference between the topics and the configuration. Pure."""
     results: list[CheckResult] = []
@@ -122,7 +80,7 @@ def topic_findings(config: Config, topics: Mapping[str, TopicInfo]) -> list[Chec
         existing = topics.get(wanted.name)
         if existing is None:
             continue
-        for what, hint in differences(wanted, existing, partitions):
+        for what, hint in spec_differences(wanted, existing, partitions):
             # What the bridge keeps for itself is lost, and running doesn't get over it.
             internal = wanted.name.startswith("_") and "cleanup" in what
             severity: Severity = "error" if internal or "partitions" in what else "warning"

@@ -162,11 +162,10 @@ def _key(entity: Entity, text: str) -> Mapping[str, Any]:
 async def _append(
     bridge: Bridge, spec: CommandSpec, key: Mapping[str, Any], record: CommandRecord
 ) -> None:
-    from bridge.log.port import TopicSpec
     from bridge.model.system_records import target
 
     topic = bridge.codec.topic("command")
-    await bridge.log.create_topics([TopicSpec(topic)])
+    await bridge.log.create_topics([bridge.codec.spec("command")])
     entry = bridge.codec.entry("command", target(spec.system, spec.entity, key), record)
     await bridge.log.append(topic, [entry])
 
@@ -226,11 +225,10 @@ async def _state(bridge: Bridge, record: CommandRecord) -> str:
 async def _receipt(bridge: Bridge, record: CommandRecord) -> Receipt:
     from bridge.cli.follow_topics import follow_topics, partitions_of
     from bridge.cli.params.log_start import BEGINNING, LogStart, resolve_offsets
-    from bridge.log.port import TopicSpec
     from bridge.model.receipt import Receipt
 
     topic = bridge.codec.topic("receipt")
-    await bridge.log.create_topics([TopicSpec(topic)])
+    await bridge.log.create_topics([bridge.codec.spec("receipt")])
     places = await partitions_of(bridge.log, [topic])
     # A repeated command has its receipt already, maybe for long.
     repeated = not record.idempotency_key.startswith("bridgectl/")

@@ -14,7 +14,7 @@ from bridge.cli.command_runner import NothingFound, as_json, confirm, run_with_b
 from bridge.cli.output.rows import print_json
 from bridge.cli.params.numbers import PARTITION
 from bridge.cli.params.topics import resolve_topics
-from bridge.log.port import Entry, Log, Record, TopicPartition, TopicSpec
+from bridge.log.port import Entry, Log, Record, TopicPartition
 from bridge.log.read_to_end import read_to_end
 from bridge.log.system_topics import ENTRY_OVERHEAD
 from bridge.model import headers
@@ -144,7 +144,7 @@ async def _show(
 async def _bury(bridge: Bridge, group: str, records: Sequence[Record]) -> None:
     """A dead letter for each, so that nothing is gone without a trace."""
     topic = bridge.codec.topic("dead")
-    await bridge.log.create_topics([TopicSpec(topic)])
+    await bridge.log.create_topics([bridge.codec.spec("dead")])
     room = bridge.log.max_record_bytes - ENTRY_OVERHEAD
     letters = [bridge.codec.letter(_letter(bridge.name, group, each), room) for each in records]
     await _append(bridge.log, topic, letters)

@@ -9,12 +9,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from bridge.log.port import Entry, Log, TopicPartition, TopicSpec, Transaction
+from bridge.log.port import Entry, Log, TopicPartition, Transaction
 from bridge.log.read_to_end import read_to_end
+from bridge.log.topic_specs import internal_topic_spec
 from bridge.model.errors import ConfigurationError
-from bridge.model.names import internal_topic
-
-COPIED = "copied"
+from bridge.model.names import COPIED, internal_topic
 
 
 class CopyState:
@@ -28,7 +27,7 @@ class CopyState:
     async def load(cls, target: Log, bridge: str, source: str) -> CopyState:
         """Read it. Raises ConfigurationError when the target was copied from another log."""
         topic = internal_topic(bridge, COPIED)
-        await target.create_topics([TopicSpec(topic, "compact", 1)])
+        await target.create_topics([internal_topic_spec(bridge, COPIED)])
         values = await _newest(target, TopicPartition(topic, 0))
         copied_from = values.get("source", {"name": source})["name"]
         if copied_from != source:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from bridge.log.copying.state import COPIED, CopyState
+from bridge.log.copying.state import CopyState
 from bridge.log.port import GroupInfo, Log, TopicInfo, TopicPartition
 from bridge.log.read_to_end import read_to_end
 from bridge.model.errors import ConfigurationError, Rejected
-from bridge.model.names import POSITIONS, SCHEMA_IDS, SCHEMAS, internal_topic
+from bridge.model.names import COPIED, POSITIONS, SCHEMA_IDS, SCHEMAS, internal_topic
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,13 +22,12 @@ from bridge.log.port import (
     Record,
     RegisteredSchema,
     TopicPartition,
-    TopicSpec,
 )
 from bridge.log.read_to_end import read_until
-from bridge.log.registry.kept import check_kept
+from bridge.log.topic_specs import check_loses_nothing, internal_topic_spec
 from bridge.model import schema_compatibility
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
-from bridge.model.names import SCHEMAS, internal_topic
+from bridge.model.names import SCHEMAS
 from bridge.single_flight import CoalescedRun
 
 _READ = 1000
@@ -44,7 +43,8 @@ class EmbeddedRegistry:
 
     def __init__(self, log: Log, bridge: str) -> None:
         self._log = log
-        self._partition = TopicPartition(internal_topic(bridge, SCHEMAS), 0)
+        self._spec = internal_topic_spec(bridge, SCHEMAS)
+        self._partition = TopicPartition(self._spec.name, 0)
         self._reader: Consumer | None = None
         self._reading = CoalescedRun()
         self._ids: dict[str, int] = {}
@@ -60,10 +60,10 @@ class EmbeddedRegistry:
 
     async def open(self) -> None:
         """Create the topic and read what is there."""
-        topic = self._partition.topic
-        spec = TopicSpec(topic, "delete", partitions=1)
-        await self._log.create_topics([spec])
-        await check_kept(self._log, spec, "schemas would vanish, and no record could be read")
+        await self._log.create_topics([self._spec])
+        await check_loses_nothing(
+            self._log, self._spec, "schemas would vanish, and no record could be read"
+        )
         begin = await self._log.beginning_offsets([self._partition])
         self._reader = await self._log.reader({self._partition: begin[self._partition]})
         await self._catch_up()

@@ -22,10 +22,9 @@ from bridge.log.port import (
     RegisteredSchema,
     Registry,
     TopicPartition,
-    TopicSpec,
 )
 from bridge.log.read_to_end import read_to_end
-from bridge.log.registry.kept import check_kept
+from bridge.log.topic_specs import check_loses_nothing, internal_topic_spec
 from bridge.model import schema_compatibility
 from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.model.names import SCHEMA_IDS, internal_topic
@@ -91,9 +90,11 @@ class RememberedRegistry:
     async def open(self) -> None:
         """Connect, and compare. Raises ConfigurationError for another registry."""
         await self._registry.open()
-        spec = TopicSpec(self._partition.topic, "compact", 1)
+        spec = internal_topic_spec(self._bridge, SCHEMA_IDS)
         await self._log.create_topics([spec])
-        await check_kept(self._log, spec, "what each schema id stands for would be forgotten")
+        await check_loses_nothing(
+            self._log, spec, "what each schema id stands for would be forgotten"
+        )
         try:
             await self.verify()
         except OtherRegistry as error:
