@@ -57,7 +57,7 @@ async def test_a_defect_ends_its_own_part_and_is_told(error: Exception) -> None:
     assert seen == ["b stopped"]
     assert list(ended.failed) == ["agent a"]
     assert type(error).__name__ in ended.failed["agent a"]
-    assert "test_running.py" in ended.failed["agent a"]
+    assert "test_run_parts.py" in ended.failed["agent a"]
 
 
 async def test_a_part_that_something_it_waited_for_cancelled_has_failed() -> None:
