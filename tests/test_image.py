@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from ruamel.yaml import YAML
 
 from bridge.cli.app import group
-from tests.cli.bridge_folder import PROGRAM, made
+from tests.cli.bridge_folder import PROGRAM, create_bridge_folder
 from tests.docker_files import ROOT, environment, instructions, stages
 from tests.locks import locked_versions
 from tests.services.ports import free_ports
@@ -207,7 +207,7 @@ def test_the_configuration_of_the_example_is_right(name: str, tmp_path: Path) ->
 @pytest.mark.usefixtures("processes")
 def test_it_ends_in_order_where_only_its_data_folder_can_be_written(tmp_path: Path) -> None:
     """As in a pod: no HOME, a working folder and a configuration that nobody writes into."""
-    demo = made(tmp_path / "etc")
+    demo = create_bridge_folder(tmp_path / "etc")
     data, tmp = tmp_path / "data", tmp_path / "tmp"
     shutil.move(demo.folder / "var", data)
     tmp.mkdir()

@@ -27,13 +27,13 @@ def connector_names() -> dict[str, EntryPoint]:
 def load_connector(system: SystemConfig) -> Connector:
     """The connector of a system. Raises ConfigProblems that list those that are installed."""
     name = system.spec.connector
-    entry_points = connector_names()
-    entry = entry_points.get(name)
+    installed = connector_names()
+    entry = installed.get(name)
     if entry is None:
         problem = system.document.problem(
             ("connector",),
             f"{name!r} is not installed",
-            f"installed are {', '.join(sorted(entry_points))}",
+            f"installed are {', '.join(sorted(installed))}",
         )
         raise ConfigProblems([problem])
     try:

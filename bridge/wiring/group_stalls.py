@@ -82,7 +82,7 @@ async def _first_timestamps(log: Log, starts: Mapping[TopicPartition, int]) -> l
         finally:
             await reader.close()
 
-    timestamps = await asyncio.gather(
+    timestamps_by_partition = await asyncio.gather(
         *(first(partition, start) for partition, start in starts.items())
     )
-    return [timestamp for timestamps in timestamps for timestamp in timestamps]
+    return [timestamp for timestamps in timestamps_by_partition for timestamp in timestamps]

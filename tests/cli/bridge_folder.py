@@ -57,11 +57,11 @@ class BridgeFolder:
     def config(self) -> Path:
         return self.folder / "bridge.yaml"
 
-    def call(self, *words: str, given: str = "") -> CliResult:
+    def call(self, *words: str, stdin: str = "") -> CliResult:
         """`bridgectl` inside of this process."""
         runner = CliRunner(env={"COLUMNS": "200"})
         result = runner.invoke(
-            group, ["-c", str(self.config), *words], input=given, prog_name="bridgectl"
+            group, ["-c", str(self.config), *words], input=stdin, prog_name="bridgectl"
         )
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
@@ -88,11 +88,11 @@ class BridgeFolder:
     @contextlib.contextmanager
     def running(self, *words: str) -> Iterator["subprocess.Popen[str]"]:
         """`bridgectl run` with these options, ended by SIGTERM."""
-        with (self.folder / "run.log").open("w") as told:
+        with (self.folder / "run.log").open("w") as log_file:
             bridge = subprocess.Popen(
                 [str(PROGRAM), "-c", str(self.config), "run", *words],
-                stdout=told,
-                stderr=told,
+                stdout=log_file,
+                stderr=log_file,
                 text=True,
             )
             try:
@@ -109,11 +109,13 @@ class BridgeFolder:
             if answer.code == 0 and len(answer.out.splitlines()) >= count:
                 return answer
             time.sleep(0.1)
-        told = self.folder / "run.log"
-        raise AssertionError(f"{words}: {answer}\n{told.read_text() if told.exists() else ''}")
+        log_path = self.folder / "run.log"
+        raise AssertionError(
+            f"{words}: {answer}\n{log_path.read_text() if log_path.exists() else ''}"
+        )
 
 
-def made(folder: Path) -> BridgeFolder:
+def create_bridge_folder(folder: Path) -> BridgeFolder:
     """The demo's configuration in `folder`, with a legacy system that has customers."""
     shutil.copytree(DEMO, folder, ignore=shutil.ignore_patterns("var", "__pycache__"))
     (folder / "var").mkdir()
@@ -137,15 +139,15 @@ def order(number: int, customer: int, total: int, status: int = 1) -> str:
     )
 
 
-def live(place: BridgeFolder) -> float:
+def live(bridge_folder: BridgeFolder) -> float:
     """A short life: orders come, one is too large and gets blocked, one row can't be normalised,
     one event's handler fails, one order goes. Returns how long the bridge took to end.
     """
-    (place.folder / "agents" / "stumbler.py").write_text(FAILING)
-    assert place.call("setup", "erp", "--yes").code == 0
-    with place.running() as bridge:
-        place.until("tail", "customer", "--no-follow", "--json", count=40)
-        place.sql(
+    (bridge_folder.folder / "agents" / "stumbler.py").write_text(FAILING)
+    assert bridge_folder.call("setup", "erp", "--yes").code == 0
+    with bridge_folder.running() as bridge:
+        bridge_folder.until("tail", "customer", "--no-follow", "--json", count=40)
+        bridge_folder.sql(
             order(4711, 1, 1_000),
             order(4712, 1, 999_999_999),
             order(4713, 1, 1_000, status=9),
@@ -154,11 +156,13 @@ def live(place: BridgeFolder) -> float:
             "update kna1 set skfor = 100 where kunnr = '0000000003'",
             "delete from vbak where vbeln = '0000004714'",
         )
-        place.until("commands", "--state", "succeeded", "--json")
-        place.until("dead", "--json", count=2)
-        place.until("tail", "sales_order", "--op", "delete", "--no-follow", "--json")
+        bridge_folder.until("commands", "--state", "succeeded", "--json")
+        bridge_folder.until("dead", "--json", count=2)
+        bridge_folder.until("tail", "sales_order", "--op", "delete", "--no-follow", "--json")
         # The change that the command caused came back, and everybody handled everything.
-        place.until("tail", "sales_order", "--key", "4712", "--no-follow", "--json", count=2)
+        bridge_folder.until(
+            "tail", "sales_order", "--key", "4712", "--no-follow", "--json", count=2
+        )
         begun = time.monotonic()
         bridge.terminate()
         assert bridge.wait(timeout=PATIENCE) == 0

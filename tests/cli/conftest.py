@@ -5,22 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.bridge_folder import BridgeFolder, live, made
+from tests.cli.bridge_folder import BridgeFolder, create_bridge_folder, live
 from tests.waiting import PATIENCE
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> BridgeFolder:
+def bridge_folder(tmp_path: Path) -> BridgeFolder:
     """A configuration whose bridge has never run."""
-    return made(tmp_path / "demo")
+    return create_bridge_folder(tmp_path / "demo")
 
 
 @pytest.fixture(scope="session")
 def lived_once(processes: None, tmp_path_factory: pytest.TempPathFactory) -> BridgeFolder:
     """A bridge that ran and was ended in order; for tests that only read."""
-    place = made(tmp_path_factory.mktemp("lived") / "demo")
-    live(place)
-    return place
+    bridge_folder = create_bridge_folder(tmp_path_factory.mktemp("lived") / "demo")
+    live(bridge_folder)
+    return bridge_folder
 
 
 @pytest.fixture

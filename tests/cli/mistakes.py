@@ -31,7 +31,7 @@ class ConfigMistake:
 
 
 def mistakes(*every: ConfigMistake) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("mistake", every, ids=lambda one: one.name)
+    return pytest.mark.parametrize("mistake", every, ids=lambda mistake: mistake.name)
 
 
 def change(file: Path, edit: Callable[[Data], object]) -> object:
@@ -44,18 +44,18 @@ def change(file: Path, edit: Callable[[Data], object]) -> object:
     return data
 
 
-def finds(place: Place, mistake: ConfigMistake) -> None:
+def finds(bridge_folder: Place, mistake: ConfigMistake) -> None:
     """`check` says it with its place and its exit code; `offline` mistakes need no server."""
     words = ("check", "--json", "--offline") if mistake.offline else ("check", "--json")
-    answer = place.inside(*words)
+    answer = bridge_folder.inside(*words)
     assert answer.code == mistake.code, answer
     wrong = [row for row in answer.rows if row["severity"] != "ok"]
-    said = " ".join(
+    output = " ".join(
         f"{row['severity']} {row['location']}: {row['message']} ({row['hint']}) {row['fix']}"
         for row in wrong
     )
     for part in mistake.says:
-        assert part in said, (part, answer)
+        assert part in output, (part, answer)
     for row in wrong:
         assert row["location"], row
     # The way out: a hint, the statement itself, or a sentence that has it.

@@ -29,7 +29,7 @@ away = AwayConnector()
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BridgeFolder:
+def bridge_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BridgeFolder:
     """A system of the polling fake, registered as another package would."""
     store = JsonStore(tmp_path / "erp.json")
     with store.transaction() as tables:
@@ -47,44 +47,44 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BridgeFolder:
     return BridgeFolder(tmp_path)
 
 
-def declare(place: BridgeFolder, connector: str = "polled") -> None:
-    answer = place.call(
-        *("schema", "import", connector, f"polled://{place.folder}/erp.json"),
-        *("--login", "key=${env:KEY}", "-o", str(place.folder / "systems" / "erp.yaml")),
+def declare(bridge_folder: BridgeFolder, connector: str = "polled") -> None:
+    answer = bridge_folder.call(
+        *("schema", "import", connector, f"polled://{bridge_folder.folder}/erp.json"),
+        *("--login", "key=${env:KEY}", "-o", str(bridge_folder.folder / "systems" / "erp.yaml")),
     )
     assert answer.code == 0, answer.err
 
 
 def test_check_and_status_say_what_a_weak_source_promises_and_how_it_is_captured(
-    place: BridgeFolder,
+    bridge_folder: BridgeFolder,
 ) -> None:
-    declare(place)
-    assert "s3cr3t" not in (place.folder / "systems" / "erp.yaml").read_text()
-    checked = place.call("check")
+    declare(bridge_folder)
+    assert "s3cr3t" not in (bridge_folder.folder / "systems" / "erp.yaml").read_text()
+    checked = bridge_folder.call("check")
     assert checked.code == 0, checked.out + checked.err
-    status = place.call("status")
+    status = bridge_folder.call("status")
     phrase = "modified with 0.2 s overlap, deletions by key listing every 0.3 s"
     assert f"orders is captured by {phrase}" in checked.out
     assert f"  orders: {phrase}\n" in status.out
-    for told in (checked.out, status.out):
-        assert "every_change: no" in told
-        assert "before: none" in told
-        assert "deletes are found by comparing keys" in told
-        assert "positions are assigned by capture" in told
-        assert "reads claim a time, not a position" in told
-        assert "every_change: yes" not in told
-        assert "no commands" in told
-    (row,) = [one for one in place.call("status", "--json").rows if one["kind"] == "system"]
+    for output in (checked.out, status.out):
+        assert "every_change: no" in output
+        assert "before: none" in output
+        assert "deletes are found by comparing keys" in output
+        assert "positions are assigned by capture" in output
+        assert "reads claim a time, not a position" in output
+        assert "every_change: yes" not in output
+        assert "no commands" in output
+    (row,) = [row for row in bridge_folder.call("status", "--json").rows if row["kind"] == "system"]
     assert row["change_detection"] == {"orders": phrase}
     assert row["capability_phrases"] == capability_phrases(fake.connector.capabilities())
     assert row["capabilities"]["deletes"] == "reconciled"
 
 
 def test_a_system_that_is_away_keeps_nobody_from_the_status_of_the_rest(
-    place: BridgeFolder,
+    bridge_folder: BridgeFolder,
 ) -> None:
-    declare(place, "away")
-    status = place.call("status")
+    declare(bridge_folder, "away")
+    status = bridge_folder.call("status")
     assert status.code == 0
     assert "isn't known now: system 'erp' is away" in status.out
 

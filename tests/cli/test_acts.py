@@ -31,8 +31,8 @@ def test_the_same_idempotency_key_is_the_same_command(bridge_runs: BridgeFolder)
     assert len([row for row in effects if row["caused_by"] == first.rows[0]["id"]]) == 1
     other = bridge_runs.call(*words, "--arg", "reason=another", "--wait", "60", "--json")
     assert (other.code, other.rows[1]["code"]) == (1, "key_reused")
-    (shown,) = bridge_runs.call("commands", "show", first.rows[0]["id"], "--json").rows
-    assert (shown["state"], shown["args"]) == ("succeeded", {"reason": "once"})
+    (command,) = bridge_runs.call("commands", "show", first.rows[0]["id"], "--json").rows
+    assert (command["state"], command["args"]) == ("succeeded", {"reason": "once"})
 
 
 def test_a_command_whose_version_is_old_fails_with_exit_code_1(bridge_runs: BridgeFolder) -> None:
@@ -82,8 +82,10 @@ def test_a_snapshot_of_an_entity_a_row_and_a_system_is_waited_for(
 ) -> None:
     (whole,) = bridge_runs.call("snapshot", "customer", "--json").rows
     assert (whole["entity"], whole["rows"], whole["failed"]) == ("customer", 40, "")
-    (one,) = bridge_runs.call("snapshot", "erp.customer", "--where", "customer_id=7", "--json").rows
-    assert one["rows"] == 1
+    (result,) = bridge_runs.call(
+        "snapshot", "erp.customer", "--where", "customer_id=7", "--json"
+    ).rows
+    assert result["rows"] == 1
     every = bridge_runs.call("snapshot", "erp", "--reconcile", "--json").rows
     assert {row["entity"] for row in every} == {"customer", "sales_order", "order_line"}
     read = bridge_runs.call(
@@ -128,8 +130,8 @@ def test_a_replay_into_an_agent_repeats_no_effect(bridge_runs: BridgeFolder) -> 
     # The repeated request has arrived: it stands in the log, with the id of the first.
     sent = bridge_runs.until("tail", "commands", "--no-follow", "--json", count=2).rows
     assert len({row["id"] for row in sent}) == 1
-    (told,) = bridge_runs.call("commands", "--json").rows
-    assert told["state"] == "succeeded"
+    (command,) = bridge_runs.call("commands", "--json").rows
+    assert command["state"] == "succeeded"
     events = bridge_runs.call("tail", "sales_order", "--key", "4712", "--no-follow", "--json").rows
     assert [row["op"] for row in events] == ["create", "update"]
 
@@ -160,9 +162,9 @@ def test_offsets_are_shown_before_they_are_reset(lived: BridgeFolder) -> None:
     dry = lived.call(*reset, "--dry-run").rows
     assert all(row["new"] == 0 and row["reset"] is False for row in dry)
     assert lived.call("log", "groups", group, "--json").rows[0]["lag"] == 0
-    assert lived.call(*reset, given="n\n").code == 1
+    assert lived.call(*reset, stdin="n\n").code == 1
     assert lived.call("log", "groups", group, "--json").rows[0]["lag"] == 0
-    assert lived.call(*reset, given="y\n").code == 0
+    assert lived.call(*reset, stdin="y\n").code == 0
     assert lived.call("log", "groups", group, "--json").rows[0]["lag"] > 0
     assert lived.call("log", "offsets", "reset", "nobody", "--to", "end").code == 3
 
@@ -188,7 +190,7 @@ def test_a_parked_event_is_handed_back_and_handled(lived: BridgeFolder) -> None:
     )
     (lived.folder / "agents" / "stumbler.py").write_text(mended)
     with lived.running():
-        assert lived.call("dead", "retry", letter["letter"], given="n\n").code == 1
+        assert lived.call("dead", "retry", letter["letter"], stdin="n\n").code == 1
         nobody = lived.call("dead", "retry", letter["letter"])
         assert nobody.code == 1
         assert "nobody is there to ask; give --yes" in nobody.err
@@ -206,23 +208,23 @@ def test_a_parked_event_is_handed_back_and_handled(lived: BridgeFolder) -> None:
     assert len(lived.call("dead", "--kind", "event", "--all", "--json").rows) == 1
 
 
-def test_setup_shows_asks_and_runs_once(place: BridgeFolder) -> None:
-    shown = place.call("setup", "erp", "--show")
-    assert "CREATE TRIGGER" in shown.out
-    assert place.call("setup", "erp", given="n\n").code == 1
-    assert place.call("setup", "erp", "--show").out == shown.out
-    assert place.call("setup", "erp", given="y\n").code == 0
-    again = place.call("setup", "erp")
+def test_setup_shows_asks_and_runs_once(bridge_folder: BridgeFolder) -> None:
+    plan = bridge_folder.call("setup", "erp", "--show")
+    assert "CREATE TRIGGER" in plan.out
+    assert bridge_folder.call("setup", "erp", stdin="n\n").code == 1
+    assert bridge_folder.call("setup", "erp", "--show").out == plan.out
+    assert bridge_folder.call("setup", "erp", stdin="y\n").code == 0
+    again = bridge_folder.call("setup", "erp")
     assert (again.code, again.out) == (0, "")
     assert "nothing is missing" in again.err
-    assert place.call("setup", "crm").code == 2
+    assert bridge_folder.call("setup", "crm").code == 2
 
 
-def test_get_sees_at_once_what_users_enter(place: BridgeFolder) -> None:
-    place.call("setup", "erp", "--yes")
-    assert place.call("get", "sales_order").code == 3
-    place.sql(order(1, 1, 5))
-    assert place.call("get", "sales_order", "1", "--json").rows[0]["total"] == "0.05"
+def test_get_sees_at_once_what_users_enter(bridge_folder: BridgeFolder) -> None:
+    bridge_folder.call("setup", "erp", "--yes")
+    assert bridge_folder.call("get", "sales_order").code == 3
+    bridge_folder.sql(order(1, 1, 5))
+    assert bridge_folder.call("get", "sales_order", "1", "--json").rows[0]["total"] == "0.05"
 
 
 def test_no_loss_is_accepted_where_capture_goes_on(bridge_runs: BridgeFolder) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from tests.cli.bridge_folder import BridgeFolder, made, order
+from tests.cli.bridge_folder import BridgeFolder, create_bridge_folder, order
 from tests.cli.test_copy import move
 from tests.waiting import PATIENCE
 
@@ -51,19 +51,23 @@ def writing(write: Callable[[int], None]) -> Iterator[None]:
     assert not failures
 
 
-def findings(place: BridgeFolder) -> set[str]:
+def findings(bridge_folder: BridgeFolder) -> set[str]:
     """What of a check isn't ok."""
-    return {row["message"] for row in place.call("check", "--json").rows if row["severity"] != "ok"}
+    return {
+        row["message"]
+        for row in bridge_folder.call("check", "--json").rows
+        if row["severity"] != "ok"
+    }
 
 
-def look(place: BridgeFolder, expected: set[str]) -> None:
+def look(bridge_folder: BridgeFolder, expected: set[str]) -> None:
     """As often as is asked for; each time the capture has come further in between."""
     seen = 0
     for _ in range(CHECKS):
-        assert findings(place) == expected
+        assert findings(bridge_folder) == expected
         end = time.monotonic() + PATIENCE
         while True:
-            answer = place.call("status", "--json")
+            answer = bridge_folder.call("status", "--json")
             assert answer.code == 0, answer
             [system] = [row for row in answer.rows if row["kind"] == "system"]
             if system.get("changes", 0) > seen:
@@ -79,44 +83,44 @@ def test_postgres(tmp_path: Path, database: str) -> None:
         "system: shop\nconnector: postgres\nurl: ${env:SHOP_URL}\n"
         "entities:\n  article:\n    from: article\n"
     )
-    place = BridgeFolder(tmp_path)
+    bridge_folder = BridgeFolder(tmp_path)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SHOP_URL", database)
         with psycopg.connect(database, autocommit=True) as shop:
             shop.execute("create table article (id serial primary key, name text)")
-            assert place.call("setup", "shop", "--yes").code == 0
-            expected = findings(place)
+            assert bridge_folder.call("setup", "shop", "--yes").code == 0
+            expected = findings(bridge_folder)
 
             def write(number: int) -> None:
                 shop.execute("insert into article (name) values (%s)", [f"cup {number}"])
 
-            with place.running():
-                place.until("tail", "_shop.positions", "--raw", "--no-follow", "--json")
+            with bridge_folder.running():
+                bridge_folder.until("tail", "_shop.positions", "--raw", "--no-follow", "--json")
                 with writing(write):
-                    look(place, expected)
+                    look(bridge_folder, expected)
 
 
 @pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("log", ["embedded", "kafka"])
 def test_a_journal(tmp_path: Path, log: str, request: pytest.FixtureRequest) -> None:
-    place = made(tmp_path / "demo")
+    bridge_folder = create_bridge_folder(tmp_path / "demo")
     if log == "kafka":
         broker: Kafka = request.getfixturevalue("kafka")
-        text = place.config.read_text()
-        place.config.write_text(text.replace("bridge: demo", "bridge: busychecks"))
-        move(place, f"kafka://{broker.bootstrap}")
-    assert place.call("setup", "erp", "--yes").code == 0
-    expected = findings(place)
+        text = bridge_folder.config.read_text()
+        bridge_folder.config.write_text(text.replace("bridge: demo", "bridge: busychecks"))
+        move(bridge_folder, f"kafka://{broker.bootstrap}")
+    assert bridge_folder.call("setup", "erp", "--yes").code == 0
+    expected = findings(bridge_folder)
     erp: Any = sqlite3.connect(
-        place.folder / "var" / "erp.db", timeout=PATIENCE, check_same_thread=False
+        bridge_folder.folder / "var" / "erp.db", timeout=PATIENCE, check_same_thread=False
     )
 
     def write(number: int) -> None:
         with erp:
             erp.execute(order(10_000 + number, 1 + number % 3, 1_000))
 
-    with place.running():
-        place.until("tail", "customer", "--no-follow", "--json", count=40)
+    with bridge_folder.running():
+        bridge_folder.until("tail", "customer", "--no-follow", "--json", count=40)
         with writing(write):
-            look(place, expected)
+            look(bridge_folder, expected)
     erp.close()

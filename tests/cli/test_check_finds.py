@@ -33,26 +33,26 @@ async def seen(event, ctx):
 @pytest.fixture
 def ground(tmp_path: Path, postgres: Postgres, database: str) -> Iterator[Shop]:
     """A shop that is set up and well: a command, a procedure, an agent."""
-    made = shop(tmp_path / "bridge", postgres, database)
-    made.set_up()
-    made.sql(
-        f"grant update on article to {made.user}",
+    shop_setup = shop(tmp_path / "bridge", postgres, database)
+    shop_setup.set_up()
+    shop_setup.sql(
+        f"grant update on article to {shop_setup.user}",
         "create procedure reprice(of int, price numeric) language sql"
         " as 'update article set price = $2 where id = $1'",
     )
-    change(system_file(made), with_commands)
-    (made.place.folder / "agents.py").write_text(AGENT)
-    change(made.place.config, lambda data: data.update(agents=["agents.py"]))
+    change(system_file(shop_setup), with_commands)
+    (shop_setup.place.folder / "agents.py").write_text(AGENT)
+    change(shop_setup.place.config, lambda data: data.update(agents=["agents.py"]))
     with psycopg.connect(database, autocommit=True) as session:
-        session.execute(f'grant create on schema public to "{made.user}"')
-    assert made.place.inside("setup", "shop", "--yes").code == 0
-    yield made
-    made.drop_slots()
-    made.sql(f"drop owned by {made.user}", f"drop role {made.user}")
+        session.execute(f'grant create on schema public to "{shop_setup.user}"')
+    assert shop_setup.place.inside("setup", "shop", "--yes").code == 0
+    yield shop_setup
+    shop_setup.drop_slots()
+    shop_setup.sql(f"drop owned by {shop_setup.user}", f"drop role {shop_setup.user}")
 
 
-def system_file(made: Shop) -> Path:
-    return made.place.folder / "systems" / "shop.yaml"
+def system_file(shop_setup: Shop) -> Path:
+    return shop_setup.place.folder / "systems" / "shop.yaml"
 
 
 def with_commands(data: Data) -> None:
@@ -75,23 +75,27 @@ def with_commands(data: Data) -> None:
 def url(old: str, new: str) -> Callable[[Shop], object]:
     """Another part of the address."""
 
-    def seed(made: Shop) -> None:
-        file = system_file(made)
+    def seed(shop_setup: Shop) -> None:
+        file = system_file(shop_setup)
         text = file.read_text()
-        found = old.format(port=made.server.port, name=made.user.removesuffix("_bridge"))
-        assert found in text
-        words = {"closed": closed_port(), "port": made.server.port, "user": made.user}
-        file.write_text(text.replace(found, new.format(**words)))
+        address = old.format(
+            port=shop_setup.server.port, name=shop_setup.user.removesuffix("_bridge")
+        )
+        assert address in text
+        words = {"closed": closed_port(), "port": shop_setup.server.port, "user": shop_setup.user}
+        file.write_text(text.replace(address, new.format(**words)))
 
     return seed
 
 
 def sql(*statements: str) -> Callable[[Shop], object]:
-    return lambda made: made.sql(*(each.format(user=made.user) for each in statements)) and None
+    return lambda shop_setup: (
+        shop_setup.sql(*(each.format(user=shop_setup.user) for each in statements)) and None
+    )
 
 
 def edit(of: Callable[[Data], object]) -> Callable[[Shop], object]:
-    return lambda made: change(system_file(made), of)
+    return lambda shop_setup: change(system_file(shop_setup), of)
 
 
 def article(**fields: Any) -> Callable[[Shop], object]:
@@ -100,7 +104,7 @@ def article(**fields: Any) -> Callable[[Shop], object]:
 
 
 def secret(value: str) -> Callable[[Shop], object]:
-    return lambda made: made.place.secret("SHOP_PASSWORD", value)
+    return lambda shop_setup: shop_setup.place.secret("SHOP_PASSWORD", value)
 
 
 def test_the_ground_is_well(ground: Shop) -> None:
@@ -251,10 +255,10 @@ def test_the_ground_is_well(ground: Shop) -> None:
     ),
     ConfigMistake(
         "short mask key",
-        lambda made: (
+        lambda shop_setup: (
             (
-                made.place.secrets.update(MASK="q"),
-                change(system_file(made), lambda data: data.update(mask_key="${env:MASK}")),
+                shop_setup.place.secrets.update(MASK="q"),
+                change(system_file(shop_setup), lambda data: data.update(mask_key="${env:MASK}")),
             )
         ),
         0,
@@ -312,8 +316,10 @@ def test_the_ground_is_well(ground: Shop) -> None:
     ),
     ConfigMistake(
         "two systems of one name",
-        lambda made: (
-            system_file(made).with_name("shop2.yaml").write_text(system_file(made).read_text())
+        lambda shop_setup: (
+            system_file(shop_setup)
+            .with_name("shop2.yaml")
+            .write_text(system_file(shop_setup).read_text())
         ),
         2,
         ["systems/shop2.yaml:", "system 'shop' is declared in systems/shop.yaml already"],
@@ -328,21 +334,25 @@ def test_the_ground_is_well(ground: Shop) -> None:
     ),
     ConfigMistake(
         "agent's file that isn't there",
-        lambda made: change(made.place.config, lambda data: data.update(agents=["agent.py"])),
+        lambda shop_setup: change(
+            shop_setup.place.config, lambda data: data.update(agents=["agent.py"])
+        ),
         2,
         ["bridge.yaml:", "no file matches 'agent.py'"],
         offline=True,
     ),
     ConfigMistake(
         "agents' module that isn't there",
-        lambda made: change(made.place.config, lambda data: data.update(agents=["no.such:agent"])),
+        lambda shop_setup: change(
+            shop_setup.place.config, lambda data: data.update(agents=["no.such:agent"])
+        ),
         2,
         ["no.such"],
         offline=True,
     ),
     ConfigMistake(
         "agent that wants an entity that isn't there",
-        lambda made: (made.place.folder / "agents.py").write_text(
+        lambda shop_setup: (shop_setup.place.folder / "agents.py").write_text(
             AGENT.replace("article", "artcle")
         ),
         2,
@@ -351,15 +361,17 @@ def test_the_ground_is_well(ground: Shop) -> None:
     ),
     ConfigMistake(
         "log in a folder that can't be made",
-        lambda made: change(
-            made.place.config, lambda data: data.update(log="sqlite:///bridge.yaml/bridge.db")
+        lambda shop_setup: change(
+            shop_setup.place.config, lambda data: data.update(log="sqlite:///bridge.yaml/bridge.db")
         ),
         1,
         ["bridge.yaml/bridge.db", "can't be made"],
     ),
     ConfigMistake(
         "log that is no log",
-        lambda made: change(made.place.config, lambda data: data.update(log="sqlite:///agents.py")),
+        lambda shop_setup: change(
+            shop_setup.place.config, lambda data: data.update(log="sqlite:///agents.py")
+        ),
         1,
         ["agents.py", "log"],
     ),

@@ -35,8 +35,8 @@ class Logged:
     def __init__(self, folder: Path, kafka: Kafka, registry: Between) -> None:
         self.name = f"finds{secrets.token_hex(4)}"
         self.kafka, self.registry = kafka, registry
-        made = erp(folder)
-        self.place = made.place
+        service_setup = erp(folder)
+        self.place = service_setup.place
         self.place.secrets["REGISTRY_PASSWORD"] = "r3gistry-p@ss"
         self.log(registry=None)
 
@@ -79,19 +79,19 @@ def test_the_ground_on_kafka_is_well(logged: Logged) -> None:
 @mistakes(
     ConfigMistake(
         "broker away",
-        lambda made: made.log(servers=[f"127.0.0.1:{closed_port()}"]),
+        lambda service_setup: service_setup.log(servers=[f"127.0.0.1:{closed_port()}"]),
         1,
         ["no Kafka server answers", "127.0.0.1"],
     ),
     ConfigMistake(
         "TLS against a listener without it",
-        lambda made: made.log(security={"protocol": "SSL"}),
+        lambda service_setup: service_setup.log(security={"protocol": "SSL"}),
         1,
         ["does it speak TLS, as SSL asks for?"],
     ),
     ConfigMistake(
         "login without a mechanism",
-        lambda made: made.log(
+        lambda service_setup: service_setup.log(
             security={
                 "protocol": "SASL_SSL",
                 "username": "me",
@@ -103,31 +103,33 @@ def test_the_ground_on_kafka_is_well(logged: Logged) -> None:
     ),
     ConfigMistake(
         "more replicas than brokers",
-        lambda made: made.log(replication=3),
+        lambda service_setup: service_setup.log(replication=3),
         1,
         ["eplication", "3"],
     ),
     ConfigMistake(
         "registry away",
-        lambda made: made.log(registry={"url": f"http://127.0.0.1:{closed_port()}/apis"}),
+        lambda service_setup: service_setup.log(
+            registry={"url": f"http://127.0.0.1:{closed_port()}/apis"}
+        ),
         1,
         ["registry", "is away"],
     ),
     ConfigMistake(
         "registry refuses the login",
-        lambda made: made.answers(lambda _: Say(401)),
+        lambda service_setup: service_setup.answers(lambda _: Say(401)),
         1,
         ["401", "check registry.username and registry.password"],
     ),
     ConfigMistake(
         "no registry at that path",
-        lambda made: made.answers(lambda _: Say(404, b"no such page")),
+        lambda service_setup: service_setup.answers(lambda _: Say(404, b"no such page")),
         1,
         ["404", "/apis/ccompat/v7"],
     ),
     ConfigMistake(
         "login in the registry's address",
-        lambda made: made.log(
+        lambda service_setup: service_setup.log(
             registry={"url": "https://me:${env:REGISTRY_PASSWORD}@registry/apis"}
         ),
         2,
@@ -136,14 +138,18 @@ def test_the_ground_on_kafka_is_well(logged: Logged) -> None:
     ),
     ConfigMistake(
         "old key of the registry",
-        lambda made: made.log(registry={"url": "https://registry/apis", "ca": "ca.pem"}),
+        lambda service_setup: service_setup.log(
+            registry={"url": "https://registry/apis", "ca": "ca.pem"}
+        ),
         2,
         ["bridge.yaml:", "it is 'ca' of `tls:` under `registry:` now"],
         offline=True,
     ),
     ConfigMistake(
         "authority's file that isn't there",
-        lambda made: made.log(registry={"url": "https://registry/apis", "tls": {"ca": "ca.pem"}}),
+        lambda service_setup: service_setup.log(
+            registry={"url": "https://registry/apis", "tls": {"ca": "ca.pem"}}
+        ),
         2,
         ["bridge.yaml", "registry", "ca.pem", "No such file"],
         offline=True,
@@ -157,25 +163,29 @@ def test_a_mistake_with_the_log_is_found(logged: Logged, mistake: ConfigMistake)
 @mistakes(
     ConfigMistake(
         "positions that are deleted",
-        lambda made: TopicSpec(f"_{made.name}.positions", "delete", partitions=1),
+        lambda service_setup: TopicSpec(f"_{service_setup.name}.positions", "delete", partitions=1),
         1,
         ["cleanup is delete instead of compact", "topic _finds", ".positions"],
     ),
     ConfigMistake(
         "other partitions than configured",
-        lambda made: TopicSpec(f"{made.name}.commands", "delete", partitions=3),
+        lambda service_setup: TopicSpec(f"{service_setup.name}.commands", "delete", partitions=3),
         1,
         ["3 partitions instead of 2", "order of a key would be lost"],
     ),
     ConfigMistake(
         "commands that are forgotten after an hour",
-        lambda made: TopicSpec(f"{made.name}.commands", "delete", retention_ms=3_600_000),
+        lambda service_setup: TopicSpec(
+            f"{service_setup.name}.commands", "delete", retention_ms=3_600_000
+        ),
         0,
         ["warning", "keeps records for 1h instead of ever", "change the topic's retention"],
     ),
     ConfigMistake(
         "changes that are compacted at once",
-        lambda made: TopicSpec(f"{made.name}.erp.customer", "compact", history_ms=60_000),
+        lambda service_setup: TopicSpec(
+            f"{service_setup.name}.erp.customer", "compact", history_ms=60_000
+        ),
         0,
         ["warning", "keeps every event for 1m instead of 30d", "min.compaction.lag.ms"],
     ),
@@ -191,9 +201,9 @@ def test_a_topic_that_is_otherwise_is_found(logged: Logged, mistake: ConfigMista
 
 @pytest.fixture
 def odata(tmp_path: Path, cap: Cap) -> Iterator[Service]:
-    with service(tmp_path / "bridge", cap) as made:
-        made.put("Customers", "C1", name="Ann")
-        yield made
+    with service(tmp_path / "bridge", cap) as service_setup:
+        service_setup.put("Customers", "C1", name="Ann")
+        yield service_setup
 
 
 def test_the_ground_on_odata_is_well(odata: Service) -> None:
@@ -202,13 +212,13 @@ def test_the_ground_on_odata_is_well(odata: Service) -> None:
 
 
 def edit(of: Callable[[Data], object]) -> Callable[[Service], object]:
-    return lambda made: change(made.file, of)
+    return lambda service_setup: change(service_setup.file, of)
 
 
 @mistakes(
     ConfigMistake(
         "wrong password",
-        lambda made: made.place.secret("ERP_PASSWORD", "wr0ng-p@ss"),
+        lambda service_setup: service_setup.place.secret("ERP_PASSWORD", "wr0ng-p@ss"),
         1,
         ["system 'erp'", "the login was refused (401)", "check the user and the password"],
     ),
@@ -356,24 +366,34 @@ def test_a_mistake_with_tryton_is_found(on_tryton: ServiceSetup, mistake: Config
 
 
 def test_a_journal_that_is_not_set_up_is_found(tmp_path: Path) -> None:
-    made = erp(tmp_path / "bridge", set_up=False)
-    finds(made.place, ConfigMistake("no set-up", lambda _: None, 1, ["erp", "CREATE TABLE"]))
+    service_setup = erp(tmp_path / "bridge", set_up=False)
+    finds(
+        service_setup.place, ConfigMistake("no set-up", lambda _: None, 1, ["erp", "CREATE TABLE"])
+    )
 
 
 @pytest.mark.usefixtures("processes")
 @mistakes(
     ConfigMistake(
-        "database gone", lambda made: made.database.unlink(), 1, ["there is no SQLite database"]
+        "database gone",
+        lambda service_setup: service_setup.database.unlink(),
+        1,
+        ["there is no SQLite database"],
     ),
-    ConfigMistake("table gone", lambda made: made.sql("drop table kna1"), 1, ["kna1"]),
     ConfigMistake(
-        "ledger gone", lambda made: made.sql("drop table bridge_ledger"), 1, ["bridge_ledger"]
+        "table gone", lambda service_setup: service_setup.sql("drop table kna1"), 1, ["kna1"]
+    ),
+    ConfigMistake(
+        "ledger gone",
+        lambda service_setup: service_setup.sql("drop table bridge_ledger"),
+        1,
+        ["bridge_ledger"],
     ),
     ConfigMistake(
         "trigger gone",
-        lambda made: [
-            made.sql(f"drop trigger {name}")
-            for (name,) in made.sql(
+        lambda service_setup: [
+            service_setup.sql(f"drop trigger {name}")
+            for (name,) in service_setup.sql(
                 "select name from sqlite_master where type = 'trigger' and tbl_name = 'kna1'"
             )
         ],
@@ -382,6 +402,6 @@ def test_a_journal_that_is_not_set_up_is_found(tmp_path: Path) -> None:
     ),
 )
 def test_a_mistake_with_a_journal_is_found(tmp_path: Path, mistake: ConfigMistake) -> None:
-    made = erp(tmp_path / "bridge")
-    mistake.seed(made)
-    finds(made.place, mistake)
+    service_setup = erp(tmp_path / "bridge")
+    mistake.seed(service_setup)
+    finds(service_setup.place, mistake)

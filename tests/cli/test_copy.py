@@ -8,11 +8,11 @@ from bridge.wiring.copy_log import next_request
 from tests.cli.bridge_folder import BridgeFolder, order
 
 
-def move(place: BridgeFolder, url: str) -> None:
+def move(bridge_folder: BridgeFolder, url: str) -> None:
     """One line of configuration."""
-    text = place.config.read_text()
+    text = bridge_folder.config.read_text()
     line = next(line for line in text.splitlines() if line.startswith("log:"))
-    place.config.write_text(text.replace(line, f"log: {url}"))
+    bridge_folder.config.write_text(text.replace(line, f"log: {url}"))
 
 
 @pytest.mark.usefixtures("processes")

@@ -20,9 +20,9 @@ from tests.cli.bridge_folder import BridgeFolder
 MANY = 126
 
 
-def put_letters(place: BridgeFolder, letters: Sequence[DeadLetter]) -> None:
+def put_letters(bridge_folder: BridgeFolder, letters: Sequence[DeadLetter]) -> None:
     async def act() -> None:
-        async with open_bridge(load(place.config, os.environ)) as bridge:
+        async with open_bridge(load(bridge_folder.config, os.environ)) as bridge:
             entries = [bridge.codec.letter(letter, 10_000) for letter in letters]
             await bridge.log.append("demo.dead", entries)
 
@@ -63,9 +63,9 @@ def test_commands_say_that_there_are_more_too(lived: BridgeFolder) -> None:
         key = ("--key", "4711", "--arg", "reason=x")
         assert lived.call("commands", "send", "erp.block_order", *key).code == 0
         total += 1
-    shown = lived.call("commands", "--limit", "1", "--json")
-    assert len(shown.rows) == 1
-    assert f"the newest 1 of {total} commands" in shown.err
+    letter = lived.call("commands", "--limit", "1", "--json")
+    assert len(letter.rows) == 1
+    assert f"the newest 1 of {total} commands" in letter.err
     first = lived.call("commands", "--limit", "0", "--json").rows[0]["id"]
     assert len(lived.call("commands", "--after", first, "--json").rows) == total - 1
 
@@ -112,19 +112,19 @@ def test_a_row_that_became_no_event_is_shown_by_what_its_log_line_says(
         for line in (lived_once.folder / "run.log").read_text().splitlines()
         if "dead letter" in line and "kind=row" in line
     ]
-    shown = re.search(r"show='bridgectl (dead show \S+)'", line)
-    assert shown is not None, line
-    answer = lived_once.call(*shown[1].split(), "--json")
+    letter = re.search(r"show='bridgectl (dead show \S+)'", line)
+    assert letter is not None, line
+    answer = lived_once.call(*letter[1].split(), "--json")
     assert answer.rows[0]["letter"] == row["letter"]
     assert "entity=erp.sales_order" in line
 
 
 def test_a_letter_is_found_by_what_the_log_line_says_of_it(lived: BridgeFolder) -> None:
     (event,) = lived.call("dead", "--kind", "event", "--json").rows
-    place = f"{event['topic']}:{event['partition']}:{event['offset']}"
-    for name in (event["letter"], event["event_id"], place):
-        shown = lived.call("dead", "show", name, "--json")
-        assert shown.rows[0]["letter"] == event["letter"], name
+    record_position = f"{event['topic']}:{event['partition']}:{event['offset']}"
+    for name in (event["letter"], event["event_id"], record_position):
+        letter = lived.call("dead", "show", name, "--json")
+        assert letter.rows[0]["letter"] == event["letter"], name
     assert lived.call("dead", "show", "erp:nothing").code == 3
     assert lived.call("dead", "retry", event["event_id"], "--yes").code == 0
     assert "handed back already" in lived.call("dead", "retry", event["letter"], "--yes").err
@@ -132,17 +132,17 @@ def test_a_letter_is_found_by_what_the_log_line_says_of_it(lived: BridgeFolder) 
 
 def test_an_event_that_two_agents_parked_is_named_by_their_numbers(lived: BridgeFolder) -> None:
     put_letters(lived, [letter(7, "one"), letter(7, "two"), letter(7, "two")])
-    shown = lived.call("dead", "show", "t:0:7")
-    assert shown.code == 2
-    assert "ambiguous" in shown.err
-    assert shown.err.count("-") >= 2
+    answer = lived.call("dead", "show", "t:0:7")
+    assert answer.code == 2
+    assert "ambiguous" in answer.err
+    assert answer.err.count("-") >= 2
 
 
 def test_where_a_handler_failed_is_shown_and_printed_in_the_log(lived_once: BridgeFolder) -> None:
     (event,) = lived_once.call("dead", "--kind", "event", "--json").rows
     assert "stumbler.py" in event["traceback"]
-    shown = lived_once.call("dead", "show", event["letter"]).out
-    assert "in stumble\n    raise RuntimeError(" in shown
+    letter = lived_once.call("dead", "show", event["letter"]).out
+    assert "in stumble\n    raise RuntimeError(" in letter
     lines = (lived_once.folder / "run.log").read_text()
     assert f"show='bridgectl dead show {event['event_id']}'" in lines
     assert "in stumble\n    raise RuntimeError(" in lines

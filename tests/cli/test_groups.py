@@ -43,9 +43,9 @@ def test_a_group_is_what_the_configuration_says(
     assert group_state("demo", info, agents, ["erp"], {"demo.replay.one"}) == state
 
 
-def status(place: BridgeFolder) -> tuple[int, dict[str, dict[str, object]]]:
+def status(bridge_folder: BridgeFolder) -> tuple[int, dict[str, dict[str, object]]]:
     """Exit code, and a row for each group (one of its topics)."""
-    answer = place.call("status", "--json")
+    answer = bridge_folder.call("status", "--json")
     return answer.code, {row["group"]: row for row in answer.rows if row["kind"] == "group"}
 
 
@@ -57,13 +57,13 @@ def test_a_retired_agent_is_told_as_such_and_deleted_by_a_command(lived: BridgeF
     _, groups = status(lived)
     assert (groups[STUMBLER]["state"], groups[STUMBLER]["lag"]) == (RETIRED, None)
     assert groups["demo.agent.credit-watch"]["state"] == STOPPED
-    shown = lived.call("status").out
-    assert f"`bridgectl log offsets delete {STUMBLER}`" in shown
+    output = lived.call("status").out
+    assert f"`bridgectl log offsets delete {STUMBLER}`" in output
 
     delete = ("log", "offsets", "delete", STUMBLER)
     dry = lived.call(*delete, "--dry-run", "--json")
     assert {row["deleted"] for row in dry.rows} == {False}
-    assert lived.call(*delete, given="n\n").code == 1
+    assert lived.call(*delete, stdin="n\n").code == 1
     assert STUMBLER in status(lived)[1]
     done = lived.call(*delete, "--yes", "--json")
     assert {(row["state"], row["deleted"]) for row in done.rows} == {(RETIRED, True)}
@@ -86,7 +86,7 @@ def test_a_group_with_members_or_of_this_configuration_is_not_deleted_by_mistake
 
 def test_a_group_of_this_configuration_is_deleted_with_a_warning(lived: BridgeFolder) -> None:
     group = "demo.agent.credit-watch"
-    answer = lived.call("log", "offsets", "delete", group, given="n\n")
+    answer = lived.call("log", "offsets", "delete", group, stdin="n\n")
     assert answer.code == 1
     assert "it will begin again at the beginning" in answer.err
     assert group in status(lived)[1]
@@ -134,10 +134,10 @@ def test_a_replay_whose_group_is_deleted_ends_instead_of_going_on_without_its_pa
         deleted = lived.call("log", "offsets", "delete", "demo.replay.slow", "--yes")
         assert deleted.code == 0
         assert "has not finished" in deleted.err
-        _, told = running.communicate(timeout=60)
+        _, error_text = running.communicate(timeout=60)
     finally:
         running.kill()
         running.wait()
     assert running.returncode == 1
-    assert "Traceback" not in told
+    assert "Traceback" not in error_text
     assert "demo.replay.slow" not in lived.call("log", "groups", "--json").out

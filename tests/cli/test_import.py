@@ -79,7 +79,7 @@ def test_postgresql_is_imported_with_its_secret_by_reference(
 
 
 @pytest.mark.parametrize(
-    ("asked", "path"),
+    ("table_names", "path"),
     [
         ("public.sales,line,Customers", "public"),
         ("sales,public.line,public.Customers", "public"),
@@ -89,7 +89,7 @@ def test_postgresql_is_imported_with_its_secret_by_reference(
     ],
 )
 def test_relations_are_found_whether_tables_are_named_with_their_schema_or_without(
-    shop: BridgeFolder, database: str, monkeypatch: pytest.MonkeyPatch, asked: str, path: str
+    shop: BridgeFolder, database: str, monkeypatch: pytest.MonkeyPatch, table_names: str, path: str
 ) -> None:
     monkeypatch.setenv(
         "SHOP_URL", f"{database}?options=-csearch_path%3D{path.replace(', ', '%2C')}"
@@ -98,7 +98,7 @@ def test_relations_are_found_whether_tables_are_named_with_their_schema_or_witho
         legacy.execute("CREATE SCHEMA crm")
         for statement in TABLES:
             legacy.execute(statement.encode())
-    text = imported(shop, "postgres", "${env:SHOP_URL}", "--entities", asked)
+    text = imported(shop, "postgres", "${env:SHOP_URL}", "--entities", table_names)
     assert sorted(related(text)) == [
         "buyer: {entity: customers, from: buyer_id}",
         "line: {entity: line, by: sale_no}",
@@ -155,7 +155,7 @@ def test_a_file_that_is_there_is_written_over_only_by_force(shop: BridgeFolder) 
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "sentence"),
     [
         (("postgres", "postgresql://u:s3cr3t@h/d"), "holds a password in clear"),
         (("postgres", "postgresql://u:${env:NOT_SET}@h/d"), "variable NOT_SET is not set"),
@@ -168,18 +168,20 @@ def test_a_file_that_is_there_is_written_over_only_by_force(shop: BridgeFolder) 
     ],
 )
 def test_what_was_asked_for_wrongly_is_a_sentence(
-    shop: BridgeFolder, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], told: str
+    shop: BridgeFolder, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], sentence: str
 ) -> None:
     monkeypatch.chdir(shop.folder)
     answer = shop.call("schema", "import", *words)
     assert answer.code == 2
-    assert told in answer.err
+    assert sentence in answer.err
     assert "s3cr3t" not in answer.err + answer.out
 
 
 def test_names_are_made_of_any_text() -> None:
-    made = [as_name(text) for text in ("SalesOrder", "XMLFile2Part", "Auftrag-Nr.", "Müller", "1x")]
-    assert made == ["sales_order", "xml_file2_part", "auftrag_nr", "muller", "x_1x"]
+    names = [
+        as_name(text) for text in ("SalesOrder", "XMLFile2Part", "Auftrag-Nr.", "Müller", "1x")
+    ]
+    assert names == ["sales_order", "xml_file2_part", "auftrag_nr", "muller", "x_1x"]
     assert as_name("A", {"a", "a_2"}) == "a_3"
     for odd in ("", "_", "訂單", "x" * 200, "-" * 80 + "a"):
         assert NAME.fullmatch(as_name(odd))

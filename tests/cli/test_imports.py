@@ -71,23 +71,23 @@ for words in json.loads(sys.argv[2]):
 """
 
 
-def loaded(place: BridgeFolder, *calls: str) -> dict[str, set[str]]:
+def loaded(bridge_folder: BridgeFolder, *calls: str) -> dict[str, set[str]]:
     """Modules that are loaded after each call, all of which end well."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(place.config), json.dumps(calls)],
+        [sys.executable, "-c", PROGRAM, str(bridge_folder.config), json.dumps(calls)],
         capture_output=True,
         text=True,
         check=True,
         timeout=110,
-        cwd=Path(place.folder),
+        cwd=Path(bridge_folder.folder),
     )
-    found = {}
+    modules_by_call = {}
     for words, code, err, modules in map(json.loads, done.stdout.splitlines()):
         # `status` says by its code that a bridge which ended a while ago isn't healthy.
         assert code == 0 or words.startswith("status"), (words, err)
-        found[words] = set(modules)
-    assert list(found) == list(calls)
-    return found
+        modules_by_call[words] = set(modules)
+    assert list(modules_by_call) == list(calls)
+    return modules_by_call
 
 
 def among(modules: set[str], unwanted: tuple[str, ...]) -> list[str]:

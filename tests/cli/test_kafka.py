@@ -14,18 +14,18 @@ from tests.waiting import PATIENCE
 
 
 def test_a_bridge_that_moved_to_kafka_goes_on_and_everything_can_be_asked_there(
-    place: BridgeFolder, kafka: Kafka, registry: Registry
+    bridge_folder: BridgeFolder, kafka: Kafka, registry: Registry
 ) -> None:
     # A name of its own, because all tests share one broker.
-    text = place.config.read_text()
-    place.config.write_text(text.replace("bridge: demo", "bridge: moved"))
-    live(place)
+    text = bridge_folder.config.read_text()
+    bridge_folder.config.write_text(text.replace("bridge: demo", "bridge: moved"))
+    live(bridge_folder)
     url = f"kafka://{kafka.bootstrap}?registry={registry.url}"
-    before = place.call("tail", "sales_order", "--no-follow", "--json").rows
-    (copied,) = place.call("log", "copy", "--to", url, "--json").rows
+    before = bridge_folder.call("tail", "sales_order", "--no-follow", "--json").rows
+    (copied,) = bridge_folder.call("log", "copy", "--to", url, "--json").rows
     assert copied["remaining"] == 0
-    move(place, url)
-    checked = place.call("check", "--json")
+    move(bridge_folder, url)
+    checked = bridge_folder.call("check", "--json")
     # The tests' broker lets everybody write, and is told of.
     (unguarded,) = [row for row in checked.rows if row["severity"] != "ok"]
     assert "the cluster has no authorizer" in unguarded["message"]
@@ -33,17 +33,17 @@ def test_a_bridge_that_moved_to_kafka_goes_on_and_everything_can_be_asked_there(
 
     [port] = free_ports(1)
     address = f"127.0.0.1:{port}"
-    with place.running("--metrics", address):
-        place.sql(order(4801, 3, 700))
-        place.until("tail", "sales_order", "--key", "4801", "--no-follow", "--json")
-        assert place.call("snapshot", "customer", "--where", "customer_id=7", "--json").rows
+    with bridge_folder.running("--metrics", address):
+        bridge_folder.sql(order(4801, 3, 700))
+        bridge_folder.until("tail", "sales_order", "--key", "4801", "--no-follow", "--json")
+        assert bridge_folder.call("snapshot", "customer", "--where", "customer_id=7", "--json").rows
         words = ("commands", "send", "block_order", "--key", "4801", "--arg", "reason=moved")
-        assert place.call(*words, "--wait", "60").code == 0
+        assert bridge_folder.call(*words, "--wait", "60").code == 0
         # The marks of transactions, which take offsets on Kafka, are nothing that waits.
         end = time.monotonic() + PATIENCE
         while lags := {
             row["group"]: row["lag"]
-            for row in place.call("log", "groups", "--json").rows
+            for row in bridge_folder.call("log", "groups", "--json").rows
             if row["group"].startswith("moved.") and row["lag"]
         }:
             assert time.monotonic() < end, lags
@@ -51,43 +51,45 @@ def test_a_bridge_that_moved_to_kafka_goes_on_and_everything_can_be_asked_there(
             assert time.monotonic() < end, lags_of_metrics(address)
         assert httpx.get(f"http://{address}/readyz", trust_env=False).json()["ready"] is True
 
-    after = place.call("tail", "sales_order", "--no-follow", "--json").rows
+    after = bridge_folder.call("tail", "sales_order", "--no-follow", "--json").rows
     assert {row["id"] for row in before} < {row["id"] for row in after}
     assert len({row["id"] for row in after}) == len(after)
-    assert {row["state"] for row in place.call("commands", "--json").rows} == {"succeeded"}
-    assert len(place.call("dead", "--json").rows) == 2
-    topics = {row["topic"]: row for row in place.call("log", "topics", "--json").rows}
+    assert {row["state"] for row in bridge_folder.call("commands", "--json").rows} == {"succeeded"}
+    assert len(bridge_folder.call("dead", "--json").rows) == 2
+    topics = {row["topic"]: row for row in bridge_folder.call("log", "topics", "--json").rows}
     assert topics["moved.erp.customer"]["retention"] == "30d, then last per key"
     group = "moved.agent.credit-watch"
-    lag = place.call("log", "groups", group, "--json").rows[0]["lag"]
+    lag = bridge_folder.call("log", "groups", group, "--json").rows[0]["lag"]
     reset = ("log", "offsets", "reset", group, "--to", "beginning", "--yes")
-    assert place.call(*reset).code == 0
-    assert place.call("log", "groups", group, "--json").rows[0]["lag"] > lag
-    dry = place.call(
+    assert bridge_folder.call(*reset).code == 0
+    assert bridge_folder.call("log", "groups", group, "--json").rows[0]["lag"] > lag
+    dry = bridge_folder.call(
         "replay", "customer", "--key", "7", "--to", "credit-watch", "--dry-run", "--json"
     )
     assert dry.rows[0]["selected"] >= 2
-    assert place.call("schema", "show", "customer", "--json").rows[0]["name"] == "Change"
-    assert place.call("replay", "customer", "--key", "7", "--to", "credit-watch").code == 0
-    groups = {row["group"]: row for row in place.call("log", "groups", "--json").rows}
+    assert bridge_folder.call("schema", "show", "customer", "--json").rows[0]["name"] == "Change"
+    assert bridge_folder.call("replay", "customer", "--key", "7", "--to", "credit-watch").code == 0
+    groups = {row["group"]: row for row in bridge_folder.call("log", "groups", "--json").rows}
     assert not [name for name in groups if name.startswith("moved.replay.")]
     assert groups[group]["state"] == "stopped"
-    assert place.call("log", "offsets", "delete", group, "--yes").code == 0
-    assert group not in place.call("log", "groups").out
-    counts = [row for row in place.call("status", "--json").rows if row["kind"] == "dead_letters"]
+    assert bridge_folder.call("log", "offsets", "delete", group, "--yes").code == 0
+    assert group not in bridge_folder.call("log", "groups").out
+    counts = [
+        row for row in bridge_folder.call("status", "--json").rows if row["kind"] == "dead_letters"
+    ]
     assert counts[0]["dead_letters"] == 2
 
 
 def lags_of_metrics(address: str) -> set[float]:
     """Of all groups and partitions; empty while nothing is known."""
     text = httpx.get(f"http://{address}/metrics", trust_env=False, timeout=PATIENCE).text
-    found = re.findall(r"^bridge_group_lag_records\{.*\} (\S+)$", text, re.MULTILINE)
-    return {float(value) for value in found}
+    values = re.findall(r"^bridge_group_lag_records\{.*\} (\S+)$", text, re.MULTILINE)
+    return {float(value) for value in values}
 
 
-def test_a_broker_that_is_away_is_a_sentence_and_exit_code_1(place: BridgeFolder) -> None:
-    move(place, "kafka://127.0.0.1:9?partitions=4")
+def test_a_broker_that_is_away_is_a_sentence_and_exit_code_1(bridge_folder: BridgeFolder) -> None:
+    move(bridge_folder, "kafka://127.0.0.1:9?partitions=4")
     for words in (("status",), ("tail", "--no-follow"), ("check",)):
-        answer = place.call(*words)
+        answer = bridge_folder.call(*words)
         assert answer.code == 1, words
         assert "127.0.0.1:9" in answer.err + answer.out

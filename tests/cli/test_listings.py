@@ -21,11 +21,11 @@ def test_tail_shows_every_event_in_the_order_of_each_key(lived_once: BridgeFolde
 
 
 def test_tail_of_one_key_and_operation(lived_once: BridgeFolder) -> None:
-    found = lived_once.call(
+    events = lived_once.call(
         "tail", "erp.sales_order", "--key", "4714", "--op", "delete", "--no-follow", "--json"
     )
-    assert [(row["op"], row["key"]["order_no"]) for row in found.rows] == [("delete", "4714")]
-    assert found.rows[0]["after"] is None
+    assert [(row["op"], row["key"]["order_no"]) for row in events.rows] == [("delete", "4714")]
+    assert events.rows[0]["after"] is None
 
 
 def test_the_change_that_a_command_caused_names_it(lived_once: BridgeFolder) -> None:
@@ -84,8 +84,8 @@ def test_tombstones_are_shown_only_when_nothing_is_decoded(lived_once: BridgeFol
     raw = lived_once.call("tail", "sales_order", "--no-follow", "--raw", "--json").rows
     assert [row["value"] for row in raw if row["kind"] == "tombstone"] == [None]
     assert all("ce_id" in row["headers"] for row in raw if row["kind"] == "record")
-    told = lived_once.call("tail", "sales_order", "--no-follow", "--json").rows
-    assert {row["kind"] for row in told} == {"event"}
+    records = lived_once.call("tail", "sales_order", "--no-follow", "--json").rows
+    assert {row["kind"] for row in records} == {"event"}
 
 
 def test_names_that_mean_nothing_are_a_usage_error_that_lists_what_there_is(
@@ -118,9 +118,9 @@ def test_a_row_is_not_handed_back_and_it_is_said_how_it_comes(lived_once: Bridge
 
 def test_a_dead_letter_shows_the_event_that_it_carries(lived_once: BridgeFolder) -> None:
     (row,) = lived_once.call("dead", "--kind", "event", "--json").rows
-    shown = lived_once.call("dead", "show", row["letter"], "--json").rows[0]
-    assert shown["payload"]["key"] == {"customer_id": "3"}
-    assert "no idea" in shown["reason"]
+    letter = lived_once.call("dead", "show", row["letter"], "--json").rows[0]
+    assert letter["payload"]["key"] == {"customer_id": "3"}
+    assert "no idea" in letter["reason"]
     assert "no idea" in lived_once.call("dead", "show", row["letter"]).out
     assert lived_once.call("dead", "show", "0-99999").code == 3
     assert lived_once.call("dead", "show", "first").code == 2
@@ -132,20 +132,20 @@ def test_commands_by_state_name_and_id(lived_once: BridgeFolder) -> None:
     assert lived_once.call("commands", "--id", row["id"], "--json").rows == [row]
     assert lived_once.call("commands", "--state", "failed").code == 3
     assert "credit-watch" in lived_once.call("commands", "show", row["id"]).out
-    (shown,) = lived_once.call("commands", "show", row["id"], "--json").rows
-    assert {name: shown[name] for name in row} == row
+    (command_row,) = lived_once.call("commands", "show", row["id"], "--json").rows
+    assert {name: command_row[name] for name in row} == row
     assert lived_once.call("commands", "show", "nobody:x").code == 3
 
 
 def test_a_command_is_shown_with_the_change_that_confirmed_it(lived_once: BridgeFolder) -> None:
     (command,) = lived_once.call("commands", "--json").rows
-    (shown,) = lived_once.call("commands", "show", command["id"], "--json").rows
+    (command_row,) = lived_once.call("commands", "show", command["id"], "--json").rows
     (caused,) = (
         row
         for row in lived_once.call("tail", "sales_order", "--no-follow", "--json").rows
         if row["caused_by"] == command["id"]
     )
-    assert shown["confirmed"] == {
+    assert command_row["confirmed"] == {
         "entity": "erp.sales_order",
         **{name: caused[name] for name in ("position", "topic", "partition", "offset")},
     }
@@ -162,8 +162,10 @@ def test_topics_and_groups(lived_once: BridgeFolder) -> None:
     assert topics["demo.commands"]["offsets"] == 1
     groups = {row["group"]: row for row in lived_once.call("log", "groups", "--json").rows}
     assert groups["demo.agent.credit-watch"]["lag"] == 0
-    one = lived_once.call("log", "groups", "demo.agent.credit-watch", "--partitions", "--json").rows
-    assert {row["topic"] for row in one} == {"demo.erp.sales_order"}
+    rows = lived_once.call(
+        "log", "groups", "demo.agent.credit-watch", "--partitions", "--json"
+    ).rows
+    assert {row["topic"] for row in rows} == {"demo.erp.sales_order"}
     assert lived_once.call("log", "groups", "nobody").code == 3
 
 
@@ -253,15 +255,15 @@ def test_schemas_of_entities_topics_and_files(lived_once: BridgeFolder) -> None:
     ]
 
 
-def test_schema_config_needs_no_configuration(place: BridgeFolder) -> None:
-    place.config.unlink()
-    assert place.call("schema", "config").code == 0
+def test_schema_config_needs_no_configuration(bridge_folder: BridgeFolder) -> None:
+    bridge_folder.config.unlink()
+    assert bridge_folder.call("schema", "config").code == 0
 
 
-def test_before_the_first_run_listings_find_nothing_and_say_so(place: BridgeFolder) -> None:
-    found = place.call("tail", "--no-follow")
-    assert found.code == 3
-    assert "bridgectl run" in found.err
-    assert place.call("commands").code == 3
-    assert place.call("dead").code == 3
-    assert place.call("status").code == 0
+def test_before_the_first_run_listings_find_nothing_and_say_so(bridge_folder: BridgeFolder) -> None:
+    listing = bridge_folder.call("tail", "--no-follow")
+    assert listing.code == 3
+    assert "bridgectl run" in listing.err
+    assert bridge_folder.call("commands").code == 3
+    assert bridge_folder.call("dead").code == 3
+    assert bridge_folder.call("status").code == 0

@@ -45,11 +45,11 @@ def test_an_outage_is_a_few_lines_whatever_retries(lines: Lines) -> None:
     observe(SourceState("erp", "streaming"))
     observe(PartState("reads", "erp", "running"))
     observe(PartState("agent", "watch", "running"))
-    found = lines()
-    source = [line for line in found if line["event"] == "source state"]
+    log_lines = lines()
+    source = [line for line in log_lines if line["event"] == "source state"]
     assert [line["state"] for line in source] == ["starting", "retrying", "streaming"]
     assert source[-1]["tries"] == 21
-    assert len(found) == 7
+    assert len(log_lines) == 7
 
 
 def test_every_try_is_a_line_for_those_who_ask(lines: Lines) -> None:
@@ -133,14 +133,14 @@ def test_what_agents_log_is_lines_of_the_bridges_log(lines: Lines, level: int, c
     with logging_into(line_logger(as_json=True, level=level), level):
         log_some("bridge.agent.watch")
     log_some("bridge.agent.watch")
-    found = [line for line in lines() if "level" in line]
-    assert len(found) == count
-    broken = found[-1]
+    log_lines = [line for line in lines() if "level" in line]
+    assert len(log_lines) == count
+    broken = log_lines[-1]
     assert "in log_some" in broken["traceback"]
     assert broken["traceback"].splitlines()[-1].startswith("ValueError: invalid literal")
     if count > 2:
-        assert found[-3]["event"] == "order 7 is fine"
-        assert (found[-3]["order"], found[-3]["event_"]) == (7, "mine")
+        assert log_lines[-3]["event"] == "order 7 is fine"
+        assert (log_lines[-3]["order"], log_lines[-3]["event_"]) == (7, "mine")
 
 
 def test_a_message_whose_arguments_do_not_fit_is_a_line_all_the_same(lines: Lines) -> None:
@@ -164,9 +164,9 @@ def test_a_level_of_ones_own_is_the_nearest_that_has_a_name(
 def test_libraries_are_heard_from_warnings_on_as_lines_too(lines: Lines) -> None:
     with logging_into(line_logger(as_json=True), logging.INFO):
         log_some("some.library")
-    found = lines()
-    assert [line["level"] for line in found] == ["warning", "error"]
-    assert {line["logger"] for line in found} == {"some.library"}
+    log_lines = lines()
+    assert [line["level"] for line in log_lines] == ["warning", "error"]
+    assert {line["logger"] for line in log_lines} == {"some.library"}
 
 
 def test_a_line_that_can_not_be_written_ends_nobody() -> None:
@@ -243,9 +243,9 @@ def test_a_server_that_is_away_is_few_lines_of_its_client(lines: Lines) -> None:
 
     with logging_into(line_logger(as_json=True), logging.INFO):
         try_often()
-    found = [line["logger"] for line in lines()]
-    assert found.count("aiokafka") == 2
-    assert found.count("some.library") == 1000, "what others log says each time something new"
+    log_lines = [line["logger"] for line in lines()]
+    assert log_lines.count("aiokafka") == 2
+    assert log_lines.count("some.library") == 1000, "what others log says each time something new"
     with logging_into(line_logger(as_json=True, level=logging.DEBUG), logging.DEBUG):
         try_often()
     assert [line["logger"] for line in lines()].count("aiokafka") == 2000

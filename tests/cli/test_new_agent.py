@@ -23,20 +23,20 @@ def test_check_says_how_many_old_events_a_new_agent_will_handle(lived: BridgeFol
     [finding] = new(lived)
     assert "handles up to" in finding
     assert f"bridgectl log offsets reset {GROUP} --to end" in finding
-    told = lived.call("log", "offsets", "reset", GROUP, "--to", "end", "--yes", "--json")
-    assert told.code == 0
-    assert {row["committed"] for row in told.rows} == {None}
-    assert {row["topic"] for row in told.rows} == {"demo.erp.customer"}
+    answer = lived.call("log", "offsets", "reset", GROUP, "--to", "end", "--yes", "--json")
+    assert answer.code == 0
+    assert {row["committed"] for row in answer.rows} == {None}
+    assert {row["topic"] for row in answer.rows} == {"demo.erp.customer"}
     assert not new(lived)
     assert lived.call("log", "groups", GROUP, "--json").rows[0]["lag"] == 0
 
 
 def test_a_group_that_nobody_declares_is_not_made(lived: BridgeFolder) -> None:
-    told = lived.call("log", "offsets", "reset", "demo.agent.newcmer", "--to", "end", "--yes")
-    assert told.code == 3
-    assert "no agent or system declares it" in told.err
+    answer = lived.call("log", "offsets", "reset", "demo.agent.newcmer", "--to", "end", "--yes")
+    assert answer.code == 3
+    assert "no agent or system declares it" in answer.err
 
 
-def new(place: BridgeFolder) -> list[str]:
-    rows = place.call("check", "--json").rows
+def new(bridge_folder: BridgeFolder) -> list[str]:
+    rows = bridge_folder.call("check", "--json").rows
     return [row["message"] for row in rows if row["location"] == "agent newcomer"]

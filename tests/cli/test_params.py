@@ -189,16 +189,19 @@ def test_conditions_name_fields_that_are_there() -> None:
 
 
 def test_names_of_topics_are_entities_systems_fixed_topics_and_topics_in_full() -> None:
-    there = {"acme.erp.order", "acme.commands", "elsewhere"}
-    assert resolve_topics("acme", "erp.order", ENTITIES, there) == ["acme.erp.order"]
-    assert resolve_topics("acme", "order", ENTITIES, there) == ["acme.erp.order"]
-    assert resolve_topics("acme", "erp", ENTITIES, there) == ["acme.erp.order", "acme.erp.customer"]
-    assert resolve_topics("acme", "dead", ENTITIES, there) == ["acme.dead"]
-    assert resolve_topics("acme", "elsewhere", ENTITIES, there) == ["elsewhere"]
+    topic_names = {"acme.erp.order", "acme.commands", "elsewhere"}
+    assert resolve_topics("acme", "erp.order", ENTITIES, topic_names) == ["acme.erp.order"]
+    assert resolve_topics("acme", "order", ENTITIES, topic_names) == ["acme.erp.order"]
+    assert resolve_topics("acme", "erp", ENTITIES, topic_names) == [
+        "acme.erp.order",
+        "acme.erp.customer",
+    ]
+    assert resolve_topics("acme", "dead", ENTITIES, topic_names) == ["acme.dead"]
+    assert resolve_topics("acme", "elsewhere", ENTITIES, topic_names) == ["elsewhere"]
     with pytest.raises(click.UsageError, match=r"several systems: erp\.customer, crm\.customer"):
-        resolve_topics("acme", "customer", ENTITIES, there)
+        resolve_topics("acme", "customer", ENTITIES, topic_names)
     with pytest.raises(click.UsageError, match=r"entities are crm\.customer"):
-        resolve_topics("acme", "nothing", ENTITIES, there)
+        resolve_topics("acme", "nothing", ENTITIES, topic_names)
 
 
 def test_topics_that_nobody_has_written_to_are_nothing_found() -> None:

@@ -26,26 +26,28 @@ def test_a_table_of_ones_own_is_in_the_log_after_check_setup_and_run(
     with psycopg.connect(database, autocommit=True) as shop:
         shop.execute("create table article (id int primary key, name text, price numeric(9,2))")
         shop.execute("insert into article values (1, 'cup', 9.50)")
-        place = configured(tmp_path, "${env:SHOP_URL}")
-        missing = place.call("check", "--json")
+        bridge_folder = configured(tmp_path, "${env:SHOP_URL}")
+        missing = bridge_folder.call("check", "--json")
         assert missing.code == 1
         assert any("CREATE PUBLICATION" in row["fix"].upper() for row in missing.rows)
-        assert "PUBLICATION" in place.call("setup", "shop", "--show").out.upper()
-        assert place.call("setup", "shop", "--yes").code == 0
-        again = place.call("setup", "shop")
+        assert "PUBLICATION" in bridge_folder.call("setup", "shop", "--show").out.upper()
+        assert bridge_folder.call("setup", "shop", "--yes").code == 0
+        again = bridge_folder.call("setup", "shop")
         assert (again.code, again.out) == (0, "")
         assert "nothing is missing" in again.err
-        checked = place.call("check", "--json")
+        checked = bridge_folder.call("check", "--json")
         assert checked.code == 0, checked.out
-        with place.running():
-            place.until("tail", "article", "--no-follow", "--json")
+        with bridge_folder.running():
+            bridge_folder.until("tail", "article", "--no-follow", "--json")
             shop.execute("update article set price = 10 where id = 1")
-            rows = place.until("tail", "article", "--op", "update", "--no-follow", "--json").rows
+            rows = bridge_folder.until(
+                "tail", "article", "--op", "update", "--no-follow", "--json"
+            ).rows
         assert rows[0]["after"] == {"id": 1, "name": "cup", "price": "10.00"}
-        assert place.call("get", "article", "1", "--json").rows == [rows[0]["after"]]
-        assert place.call("get", "article", "1", "2").code == 3
-        assert place.call("get", "article", "one").code == 2
-        assert "id:int4 -> integer" in place.call("schema", "plan", "article").out
+        assert bridge_folder.call("get", "article", "1", "--json").rows == [rows[0]["after"]]
+        assert bridge_folder.call("get", "article", "1", "2").code == 3
+        assert bridge_folder.call("get", "article", "one").code == 2
+        assert "id:int4 -> integer" in bridge_folder.call("schema", "plan", "article").out
 
 
 def test_a_wrong_password_is_a_sentence_that_does_not_tell_it(
@@ -53,14 +55,14 @@ def test_a_wrong_password_is_a_sentence_that_does_not_tell_it(
 ) -> None:
     monkeypatch.setenv("SHOP_PASSWORD", secret("and-wrong"))
     host = database.rpartition("@")[2]
-    place = configured(tmp_path, f"postgresql://nobody:${{env:SHOP_PASSWORD}}@{host}")
+    bridge_folder = configured(tmp_path, f"postgresql://nobody:${{env:SHOP_PASSWORD}}@{host}")
     for words in (
         ("check",),
         ("setup", "shop", "--yes"),
         ("get", "article", "1"),
         ("schema", "plan", "article"),
     ):
-        answer = place.call(*words)
+        answer = bridge_folder.call(*words)
         assert answer.code in (1, 2), words
         assert "shop" in answer.out + answer.err
         assert secret("and-wrong") not in answer.out + answer.err

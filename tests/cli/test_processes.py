@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.bridge_folder import PROGRAM, BridgeFolder, live, made, order
+from tests.cli.bridge_folder import PROGRAM, BridgeFolder, create_bridge_folder, live, order
 from tests.waiting import PATIENCE, SOON
 
 
 @pytest.mark.usefixtures("processes")
 def test_a_bridge_that_is_told_to_stop_ends_within_five_seconds(tmp_path: Path) -> None:
-    assert live(made(tmp_path / "demo")) < SOON
+    assert live(create_bridge_folder(tmp_path / "demo")) < SOON
 
 
 @pytest.mark.usefixtures("processes")

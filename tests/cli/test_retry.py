@@ -22,7 +22,9 @@ THEN = NOW - timedelta(minutes=1)
 
 
 def asked_for(
-    place: BridgeFolder, ends: Sequence[tuple[str, Outcome, str]], deadline: datetime | None = None
+    bridge_folder: BridgeFolder,
+    ends: Sequence[tuple[str, Outcome, str]],
+    deadline: datetime | None = None,
 ) -> list[CommandRecord]:
     """Commands of these orders, and how each ended."""
     records = [
@@ -39,17 +41,17 @@ def asked_for(
     ]
 
     async def write() -> None:
-        async with open_bridge(load(place.config)) as bridge:
+        async with open_bridge(load(bridge_folder.config)) as bridge:
             codec = bridge.codec
             for record, (order, outcome, code) in zip(records, ends, strict=True):
                 about = target("erp", "sales_order", {"order_no": order})
                 receipt = refused(record, outcome, code, "permission denied", THEN)
-                told = outcome_headers(receipt, record.digest)
+                record_headers = outcome_headers(receipt, record.digest)
                 await bridge.log.append(
                     codec.topic("command"), [codec.entry("command", about, record)]
                 )
                 await bridge.log.append(
-                    codec.topic("receipt"), [codec.entry("receipt", about, receipt, told)]
+                    codec.topic("receipt"), [codec.entry("receipt", about, receipt, record_headers)]
                 )
 
     asyncio.run(write())
@@ -60,7 +62,7 @@ def asked_for(
 def test_commands_of_a_code_are_sent_again_once_and_the_old_receipts_stay(
     lived: BridgeFolder,
 ) -> None:
-    one, other, _ = asked_for(
+    first, other, _ = asked_for(
         lived,
         [
             ("4711", Outcome.FAILED, "misconfigured"),
@@ -71,11 +73,11 @@ def test_commands_of_a_code_are_sent_again_once_and_the_old_receipts_stay(
     words = ("commands", "retry", "--state", "failed", "--code", "misconfigured", "--json")
     dry = lived.call(*words, "--dry-run").rows
     assert [(row["old"], row["sent"], row["why"]) for row in dry] == [
-        (one.id, False, None),
+        (first.id, False, None),
         (other.id, False, None),
     ]
-    asked = lived.call(*words, given="n\n")
-    assert asked.code == 1
+    answer = lived.call(*words, stdin="n\n")
+    assert answer.code == 1
     sent = lived.call(*words, "--yes", "--by", "Ann", "--reason", "GRANT given").rows
     assert [row["sent"] for row in sent] == [True, True]
     again = lived.call(*words, "--yes", "--by", "Ben").rows
@@ -87,15 +89,15 @@ def test_commands_of_a_code_are_sent_again_once_and_the_old_receipts_stay(
     with lived.running():
         lived.until("commands", "--id", new[1], "--state", "succeeded", "--json")
     rows = {row["id"]: row for row in lived.call("commands", "--json").rows}
-    assert rows[one.id]["state"] == rows[other.id]["state"] == "failed"
-    told = rows[new[0]]
-    assert told["reason"] == f"retry of {one.id} by person-ann: GRANT given"
-    assert (told["agent"], told["handler"], told["key"]) == (
+    assert rows[first.id]["state"] == rows[other.id]["state"] == "failed"
+    retried = rows[new[0]]
+    assert retried["reason"] == f"retry of {first.id} by person-ann: GRANT given"
+    assert (retried["agent"], retried["handler"], retried["key"]) == (
         "credit-watch",
         "bridgectl",
         {"order_no": "4711"},
     )
-    assert (told["steps"][0]["by"], told["steps"][0]["code"]) == ("person-ann", "retry")
+    assert (retried["steps"][0]["by"], retried["steps"][0]["code"]) == ("person-ann", "retry")
     assert len([row for row in rows.values() if (row["reason"] or "").startswith("retry")]) == 2
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bridge.cli.output.rows import cell
 from bridge.cli.output.safe_text import SafeWriter, guard_streams, safe_text
-from tests.cli.bridge_folder import FAILING, BridgeFolder, made
+from tests.cli.bridge_folder import FAILING, BridgeFolder, create_bridge_folder
 
 EVIL = "Ärger\x1b[2J\x1b[8m\x9b31m\x07\r\u202eevil\U0001f600\u2028x\x7f"
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -49,15 +49,15 @@ for words in json.loads(sys.argv[1]):
 @pytest.fixture(scope="module")
 def evil(processes: None, tmp_path_factory: pytest.TempPathFactory) -> BridgeFolder:
     """A log whose rows, letters and errors hold what would steer a terminal."""
-    place = made(tmp_path_factory.mktemp("evil") / "demo")
+    bridge_folder = create_bridge_folder(tmp_path_factory.mktemp("evil") / "demo")
     failing = FAILING.replace('f"no idea', f'{EVIL!r} + f"no idea')
-    (place.folder / "agents" / "stumbler.py").write_text(failing)
-    assert place.call("setup", "erp", "--yes").code == 0
-    with place.running():
-        place.until("tail", "customer", "--no-follow", "--json", count=40)
-        place.sql(f"update kna1 set name1 = '{EVIL}' where kunnr = '0000000001'")
-        place.until("dead", "--json")
-    return place
+    (bridge_folder.folder / "agents" / "stumbler.py").write_text(failing)
+    assert bridge_folder.call("setup", "erp", "--yes").code == 0
+    with bridge_folder.running():
+        bridge_folder.until("tail", "customer", "--no-follow", "--json", count=40)
+        bridge_folder.sql(f"update kna1 set name1 = '{EVIL}' where kunnr = '0000000001'")
+        bridge_folder.until("dead", "--json")
+    return bridge_folder
 
 
 @pytest.mark.usefixtures("processes")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.bridge_folder import BridgeFolder, made, order
+from tests.cli.bridge_folder import BridgeFolder, create_bridge_folder, order
 from tests.docs.pages import page
 from tests.waiting import PATIENCE
 
@@ -19,10 +19,10 @@ def commands_of_the_page() -> list[list[str]]:
 
 
 def started(
-    place: BridgeFolder, stack: ExitStack, words: list[str], name: str
+    bridge_folder: BridgeFolder, stack: ExitStack, words: list[str], name: str
 ) -> subprocess.Popen[str]:
-    output = stack.enter_context((place.folder / name).open("w"))
-    process = place.start(*words, stdout=output, stderr=output)
+    output = stack.enter_context((bridge_folder.folder / name).open("w"))
+    process = bridge_folder.start(*words, stdout=output, stderr=output)
     stack.callback(process.wait)
     stack.callback(process.kill)
     return process
@@ -30,24 +30,24 @@ def started(
 
 @pytest.mark.usefixtures("processes")
 def test_processes_share_the_work_and_a_second_capture_takes_over(tmp_path: Path) -> None:
-    place = made(tmp_path / "demo")
-    assert place.call("setup", "erp", "--yes").code == 0
+    bridge_folder = create_bridge_folder(tmp_path / "demo")
+    assert bridge_folder.call("setup", "erp", "--yes").code == 0
     with ExitStack() as stack:
         processes = [
-            started(place, stack, words, f"{number}.log")
+            started(bridge_folder, stack, words, f"{number}.log")
             for number, words in enumerate(commands_of_the_page())
         ]
         assert len(processes) == 4
         capture = processes[0]
-        place.until("tail", "customer", "--no-follow", "--json", count=40)
-        place.sql(order(4712, 1, 999_999_999))
-        place.until("commands", "--state", "succeeded", "--json")
-        assert place.call("log", "groups").code == 0
-        second = started(place, stack, ["run", "--only", "capture"], "second.log")
+        bridge_folder.until("tail", "customer", "--no-follow", "--json", count=40)
+        bridge_folder.sql(order(4712, 1, 999_999_999))
+        bridge_folder.until("commands", "--state", "succeeded", "--json")
+        assert bridge_folder.call("log", "groups").code == 0
+        second = started(bridge_folder, stack, ["run", "--only", "capture"], "second.log")
         assert capture.wait(timeout=PATIENCE) == 1
-        assert "took over from this one" in (place.folder / "0.log").read_text()
-        place.sql(order(4713, 1, 1_000))
-        place.until("tail", "sales_order", "--key", "4713", "--no-follow", "--json")
+        assert "took over from this one" in (bridge_folder.folder / "0.log").read_text()
+        bridge_folder.sql(order(4713, 1, 1_000))
+        bridge_folder.until("tail", "sales_order", "--key", "4713", "--no-follow", "--json")
         assert second.poll() is None
         for process in (*processes[1:], second):
             process.terminate()

@@ -18,7 +18,7 @@ THEN = datetime.now(UTC) - timedelta(minutes=1)
 KEY = {"order_no": "4711"}
 
 
-def asked_for(place: BridgeFolder, *, given_up: bool) -> CommandRecord:
+def asked_for(bridge_folder: BridgeFolder, *, given_up: bool) -> CommandRecord:
     """A command that an executor announced, and (given up) of which nobody could tell."""
     record = seal(
         Command("erp.block_order", KEY, {"reason": "x"}),
@@ -35,12 +35,15 @@ def asked_for(place: BridgeFolder, *, given_up: bool) -> CommandRecord:
         words.append((nobody, outcome_headers(nobody, record.digest)))
 
     async def write() -> None:
-        async with open_bridge(load(place.config)) as bridge:
+        async with open_bridge(load(bridge_folder.config)) as bridge:
             codec = bridge.codec
             await bridge.log.append(codec.topic("command"), [codec.entry("command", about, record)])
             await bridge.log.append(
                 codec.topic("receipt"),
-                [codec.entry("receipt", about, word, told) for word, told in words],
+                [
+                    codec.entry("receipt", about, word, record_headers)
+                    for word, record_headers in words
+                ],
             )
 
     asyncio.run(write())
@@ -56,10 +59,10 @@ def test_a_command_of_unknown_outcome_is_listed_and_settled_by_a_person(
     assert f"bridgectl commands settle {record.id} --as" in row["message"]
     words = ("commands", "settle", record.id, "--as", "failed", "--reason", "no block to be seen")
     assert lived.call(*words, "--by", "Ann").out == f"{record.id} is settled: failed\n"
-    (shown,) = lived.call("commands", "show", record.id, "--json").rows
-    assert (shown["state"], shown["code"]) == ("failed", "settled")
-    assert shown["message"] == "person-ann looked: no block to be seen"
-    assert shown["steps"][-1]["by"] == "person-ann"
+    (command,) = lived.call("commands", "show", record.id, "--json").rows
+    assert (command["state"], command["code"]) == ("failed", "settled")
+    assert command["message"] == "person-ann looked: no block to be seen"
+    assert command["steps"][-1]["by"] == "person-ann"
     again = lived.call(*words)
     assert again.code == 1
     assert "is not of unknown outcome: its receipt says failed settled" in again.err

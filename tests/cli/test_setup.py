@@ -16,7 +16,7 @@ def test_a_table_that_can_not_be_set_up_spares_the_others(
     tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SHOP_URL", database)
-    place = configured(tmp_path, "${env:SHOP_URL}")
+    bridge_folder = configured(tmp_path, "${env:SHOP_URL}")
     system = tmp_path / "systems" / "shop.yaml"
     system.write_text(
         f"{system.read_text()}  missing: {{from: missing}}\n  bare: {{from: bare, key: [id]}}\n"
@@ -24,7 +24,7 @@ def test_a_table_that_can_not_be_set_up_spares_the_others(
     with psycopg.connect(database, autocommit=True) as shop:
         shop.execute("create table article (id int primary key, name text)")
         shop.execute("create table bare (id int not null)")
-        ran = place.call("setup", "shop", "--yes")
+        ran = bridge_folder.call("setup", "shop", "--yes")
         published = shop.execute("select tablename from pg_publication_tables").fetchall()
     assert published == [("article",)]
     assert ran.code == 1
@@ -32,7 +32,7 @@ def test_a_table_that_can_not_be_set_up_spares_the_others(
     assert "still wrong: system 'shop': table 'missing' does not exist" in ran.err
     assert "still wrong: table 'bare' has no primary key" in ran.err
     assert 'ALTER TABLE "public"."bare" REPLICA IDENTITY FULL' in ran.err
-    again = place.call("setup", "shop", "--yes")
+    again = bridge_folder.call("setup", "shop", "--yes")
     assert again.code == 2
     assert "table 'missing' does not exist" in again.err
 
@@ -61,21 +61,21 @@ def by_a_login_of_its_own(
     address = database.rpartition("@")[2]
     role = f"bridge_{address.rpartition('/')[2]}"
     monkeypatch.setenv("SHOP_PASSWORD", secret("setup"))
-    place = configured(tmp_path, f"postgresql://{role}:${{env:SHOP_PASSWORD}}@{address}")
+    bridge_folder = configured(tmp_path, f"postgresql://{role}:${{env:SHOP_PASSWORD}}@{address}")
     system = tmp_path / "systems" / "shop.yaml"
     system.write_text(system.read_text() + COMMANDS)
-    return place, role
+    return bridge_folder, role
 
 
 def test_a_dba_runs_what_show_prints_and_nothing_is_missing(
     tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place, role = by_a_login_of_its_own(tmp_path, database, monkeypatch)
+    bridge_folder, role = by_a_login_of_its_own(tmp_path, database, monkeypatch)
     with psycopg.connect(database, autocommit=True) as dba:
         dba.execute(TABLE)
         for statement in PROCEDURE:
             dba.execute(statement.encode())
-        unasked = place.call("setup", "shop", "--show")
+        unasked = bridge_folder.call("setup", "shop", "--show")
         assert unasked.code == 0
         assert "could not be asked" in unasked.err
         assert secret("setup") not in unasked.out + unasked.err
@@ -84,17 +84,17 @@ def test_a_dba_runs_what_show_prints_and_nothing_is_missing(
                 dba.execute(line.encode())
         try:
             dba.execute(f"ALTER ROLE {role} PASSWORD '{secret('setup')}'".encode())
-            left = place.call("setup", "shop", "--show", "--json").rows
+            left = bridge_folder.call("setup", "shop", "--show", "--json").rows
             # The login makes its slot itself.
             assert [row["statement"].split("(")[0] for row in left] == [
                 "SELECT pg_create_logical_replication_slot"
             ]
             assert left[0]["login"].startswith(f"{role}, the login in `url`")
-            assert place.call("setup", "shop", "--yes").code == 0
-            again = place.call("setup", "shop", "--show")
+            assert bridge_folder.call("setup", "shop", "--yes").code == 0
+            again = bridge_folder.call("setup", "shop", "--show")
             assert (again.code, again.out) == (0, "")
             assert "nothing is missing" in again.err
-            checked = place.call("check", "--json")
+            checked = bridge_folder.call("check", "--json")
             assert checked.code == 0, checked.out
         finally:
             dba.execute("SELECT pg_drop_replication_slot('bridge_shop')")
@@ -105,7 +105,7 @@ def test_a_dba_runs_what_show_prints_and_nothing_is_missing(
 def test_show_prints_only_the_rights_that_are_missing_with_who_gives_them(
     tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place, role = by_a_login_of_its_own(tmp_path, database, monkeypatch)
+    bridge_folder, role = by_a_login_of_its_own(tmp_path, database, monkeypatch)
     with psycopg.connect(database, autocommit=True) as dba:
         dba.execute(TABLE)
         for statement in PROCEDURE:
@@ -113,7 +113,7 @@ def test_show_prints_only_the_rights_that_are_missing_with_who_gives_them(
         dba.execute(f"create role {role} login password '{secret('setup')}'".encode())
         try:
             dba.execute(f"grant update (price) on article to {role}".encode())
-            rows = place.call("setup", "shop", "--show", "--json").rows
+            rows = bridge_folder.call("setup", "shop", "--show", "--json").rows
             logins = {row["statement"].partition(";")[0]: row["login"] for row in rows}
             assert list(logins) == [
                 f'ALTER ROLE "{role}" REPLICATION',
@@ -126,7 +126,7 @@ def test_show_prints_only_the_rights_that_are_missing_with_who_gives_them(
             ]
             who = [login.split()[1].rstrip(",") for login in logins.values()]
             assert who == ["superuser", *["owner"] * 5, "the"]
-            script = place.call("setup", "shop", "--show").out.splitlines()
+            script = bridge_folder.call("setup", "shop", "--show").out.splitlines()
             assert [line for line in script if line.startswith("-- run as ")] == [
                 "-- run as a superuser (of a managed server: its administrator):",
                 "-- run as the owner of the tables, or a superuser:",

@@ -16,15 +16,15 @@ def test_what_was_removed_is_shown_before_it_is_given_up(lived: BridgeFolder) ->
         for row in lived.call("log", "groups", group, "--partitions", "--json").rows
         if row["lag"]
     ]
-    place = TopicPartition(row["topic"], row["partition"])
-    remove_embedded(lived.folder / "var" / "bridge.db", place, row["end"])
+    partition = TopicPartition(row["topic"], row["partition"])
+    remove_embedded(lived.folder / "var" / "bridge.db", partition, row["end"])
     assert lived.call("log", "groups", group, "--json").rows[0]["missing"] == row["end"]
     [dry] = lived.call(*skip, "--dry-run").rows
     assert (dry["committed"], dry["new"], dry["missing"]) == (0, row["end"], row["end"])
     assert dry["skipped"] is False
-    assert lived.call(*skip, given="n\n").code == 1
+    assert lived.call(*skip, stdin="n\n").code == 1
     assert lived.call("log", "groups", group, "--json").rows[0]["missing"] == row["end"]
-    assert lived.call(*skip, given="y\n").code == 0
+    assert lived.call(*skip, stdin="y\n").code == 0
     assert lived.call("log", "groups", group, "--json").rows[0]["missing"] == 0
     assert lived.call(*skip, "--yes").code == 3
     assert lived.call("log", "offsets", "skip", "nobody", "--yes").code == 3

@@ -11,22 +11,22 @@ from bridge.capture.report import status_record
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.port import Entry
 from bridge.wiring.group_reports import KEY_PREFIX
-from tests.cli.bridge_folder import BridgeFolder, made
+from tests.cli.bridge_folder import BridgeFolder, create_bridge_folder
 
 MINUTE = 60_000_000
 WHY = "its snapshot can't go on: 403: the login may not read customers"
 
 
-def report(place: BridgeFolder, *, waits_since: int, lasting: bool) -> None:
+def report(bridge_folder: BridgeFolder, *, waits_since: int, lasting: bool) -> None:
     """The newest report of a capture that runs, and of which one entity waits."""
     now = time.time_ns() // 1000
     owed = {"customer": {"since": now - waits_since, "reason": WHY, "lasting": lasting}}
-    write(place, status_record.SourceStatus("erp", "streaming", now, now, owed=owed))
+    write(bridge_folder, status_record.SourceStatus("erp", "streaming", now, now, owed=owed))
 
 
-def write(place: BridgeFolder, status: status_record.SourceStatus) -> None:
+def write(bridge_folder: BridgeFolder, status: status_record.SourceStatus) -> None:
     async def act() -> None:
-        log = EmbeddedLog(place.folder / "var" / "bridge.db", compact_every=None)
+        log = EmbeddedLog(bridge_folder.folder / "var" / "bridge.db", compact_every=None)
         await log.open()
         await log.create_topics([status_record.topic("demo"), store.topic("demo")])
         await log.append(
@@ -39,15 +39,15 @@ def write(place: BridgeFolder, status: status_record.SourceStatus) -> None:
 
 
 def test_an_entity_that_is_paused_or_in_trouble_is_said_once(tmp_path: Path) -> None:
-    place = made(tmp_path / "demo")
+    bridge_folder = create_bridge_folder(tmp_path / "demo")
     now = time.time_ns() // 1000
     paused = {"customer": {"reason": "erp.customer: its type is another", "since": now - MINUTE}}
     troubles = {"sales_order": "its table is gone"}
     status = status_record.SourceStatus(
         "erp", "streaming", now, now, paused=paused, troubles=troubles
     )
-    write(place, status)
-    answer = place.call("status")
+    write(bridge_folder, status)
+    answer = bridge_folder.call("status")
     assert answer.code == 1
     (line,) = [line for line in answer.out.splitlines() if "its type is another" in line]
     assert line.startswith("erp.customer is paused, no progress since ")
@@ -57,21 +57,23 @@ def test_an_entity_that_is_paused_or_in_trouble_is_said_once(tmp_path: Path) -> 
 
 
 def test_status_says_which_entity_makes_no_progress_since_when_and_why(tmp_path: Path) -> None:
-    place = made(tmp_path / "demo")
-    report(place, waits_since=10 * MINUTE, lasting=False)
-    assert place.call("status").code == 0
-    report(place, waits_since=20 * MINUTE, lasting=False)
-    answer = place.call("status")
+    bridge_folder = create_bridge_folder(tmp_path / "demo")
+    report(bridge_folder, waits_since=10 * MINUTE, lasting=False)
+    assert bridge_folder.call("status").code == 0
+    report(bridge_folder, waits_since=20 * MINUTE, lasting=False)
+    answer = bridge_folder.call("status")
     assert answer.code == 1
     assert "erp.customer: no progress since" in answer.out
     assert f"(20 m): {WHY}" in answer.out
-    [system] = [row for row in place.call("status", "--json").rows if row["kind"] == "system"]
+    [system] = [
+        row for row in bridge_folder.call("status", "--json").rows if row["kind"] == "system"
+    ]
     [stall] = system["stalls"]
     assert (stall["name"], stall["reason"], system["healthy"]) == ("erp.customer", WHY, False)
     assert 1200 <= stall["seconds"] < 1800
     # As long as the configuration says; what was refused for good is told at once.
-    with place.config.open("a") as file:
+    with bridge_folder.config.open("a") as file:
         file.write("stalled_after: 1h\n")
-    assert place.call("status").code == 0
-    report(place, waits_since=MINUTE, lasting=True)
-    assert place.call("status").code == 1
+    assert bridge_folder.call("status").code == 0
+    report(bridge_folder, waits_since=MINUTE, lasting=True)
+    assert bridge_folder.call("status").code == 1

@@ -167,8 +167,8 @@ async def test_where_nothing_recent_is_there_it_is_said_that_older_ones_may_be(
     await write(bridge, "dead", [letter(n) for n in range(9)], NOW - timedelta(days=60))
     letters = await dead_letter_counts(bridge, NOW_MS, max_records=5)
     print_counts(await command_counts(bridge, NOW_MS), letters)
-    (said,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("dead")]
-    assert "dead letters: none; only what came since" in said
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("dead")]
+    assert "dead letters: none; only what came since" in line
 
 
 async def test_nothing_is_counted_of_topics_that_are_not_there(tmp_path: Path) -> None:
@@ -264,7 +264,9 @@ async def test_the_recent_part_is_the_longest_span_that_fits(
     places = await places_of(bridge, topic)
     recent = await recent_starts(bridge.log, places, max_records, NOW_MS)
     ends = await bridge.log.end_offsets(places)
-    counts: Mapping[Any, int] = {place: ends[place] - recent.starts[place] for place in places}
+    counts: Mapping[Any, int] = {
+        partition: ends[partition] - recent.starts[partition] for partition in places
+    }
     assert recent.since == since
     assert sum(counts.values()) <= count
 
@@ -285,7 +287,7 @@ def test_status_shows_what_a_bridge_that_lived_has_left(lived: BridgeFolder) -> 
     send = ("commands", "send", "erp.block_order", "--key", "4711", "--arg", "reason=x")
     sent = lived.call(*send, "--reason", "test")
     assert sent.code == 0, sent.err
-    shown = lived.call("status").out
-    assert "stumbler" in shown.partition("dead letters")[2]
+    output = lived.call("status").out
+    assert "stumbler" in output.partition("dead letters")[2]
     waiting = [row for row in lived.call("status", "--json").rows if row.get("waiting")]
     assert [(row["command"], row["waiting"]) for row in waiting] == [("erp.block_order", 1)]

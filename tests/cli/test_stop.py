@@ -45,13 +45,13 @@ def wait_for(path: Path) -> None:
 @pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("form", HANDLERS)
 def test_a_bridge_ends_within_five_seconds_of_a_signal_with_busy_handlers(
-    place: BridgeFolder, form: str
+    bridge_folder: BridgeFolder, form: str
 ) -> None:
     handler = HANDLERS[form].format(seconds=FOR_AN_HOUR)
-    (place.folder / "agents" / "busy.py").write_text(AGENT.format(handler=handler))
-    assert place.call("setup", "erp", "--yes").code == 0
-    with place.start("run") as bridge:
-        wait_for(place.folder / "agents" / "begun")
+    (bridge_folder.folder / "agents" / "busy.py").write_text(AGENT.format(handler=handler))
+    assert bridge_folder.call("setup", "erp", "--yes").code == 0
+    with bridge_folder.start("run") as bridge:
+        wait_for(bridge_folder.folder / "agents" / "begun")
         bridge.send_signal(signal.SIGTERM)
         begun = time.monotonic()
         out, err = bridge.communicate(timeout=PATIENCE)
@@ -76,10 +76,10 @@ def leave(*values):
 """
 
 
-def with_a_call(place: BridgeFolder, function: str) -> None:
+def with_a_call(bridge_folder: BridgeFolder, function: str) -> None:
     """A field of customers goes through a function of the module `blocking`."""
-    (place.folder / "blocking.py").write_text(BLOCKING)
-    path = place.folder / "systems" / "erp.yaml"
+    (bridge_folder.folder / "blocking.py").write_text(BLOCKING)
+    path = bridge_folder.folder / "systems" / "erp.yaml"
     text = path.read_text()
     before, after = text.split("      name:", 1)
     rest = after.split("\n", 1)[1]
@@ -90,14 +90,14 @@ def with_a_call(place: BridgeFolder, function: str) -> None:
 @pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("signals", [1, 2])
 def test_a_process_whose_event_loop_is_blocked_is_cut_off(
-    place: BridgeFolder, signals: int, monkeypatch: pytest.MonkeyPatch
+    bridge_folder: BridgeFolder, signals: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By a function of a field here; a second signal ends it at once."""
-    monkeypatch.setenv("PYTHONPATH", str(place.folder))
-    with_a_call(place, "convert")
-    assert place.call("setup", "erp", "--yes").code == 0
-    with place.start("run") as bridge:
-        wait_for(place.folder / "begun")
+    monkeypatch.setenv("PYTHONPATH", str(bridge_folder.folder))
+    with_a_call(bridge_folder, "convert")
+    assert bridge_folder.call("setup", "erp", "--yes").code == 0
+    with bridge_folder.start("run") as bridge:
+        wait_for(bridge_folder.folder / "begun")
         begun = time.monotonic()
         for _ in range(signals):
             bridge.send_signal(signal.SIGTERM)

@@ -21,19 +21,19 @@ FOREIGN = '{"type":"record","name":"Node","fields":[{"name":"next","type":["null
 FIXED = ("commands", "receipts", "audit", "approvals", "dead")
 
 
-def append(place: BridgeFolder, topic: str, entries: Sequence[Entry]) -> None:
+def append(bridge_folder: BridgeFolder, topic: str, entries: Sequence[Entry]) -> None:
     async def act() -> None:
-        async with open_bridge(load(place.config, os.environ)) as bridge:
+        async with open_bridge(load(bridge_folder.config, os.environ)) as bridge:
             await bridge.log.append(topic, entries)
 
     asyncio.run(act())
 
 
-def poison(place: BridgeFolder, topic: str) -> int:
+def poison(bridge_folder: BridgeFolder, topic: str) -> int:
     """What other programs may write anywhere; how many records."""
 
     async def act() -> int:
-        async with open_bridge(load(place.config, os.environ)) as bridge:
+        async with open_bridge(load(bridge_folder.config, os.environ)) as bridge:
             ids = [
                 await bridge.registry.register(f"x{n}-value", text)
                 for n, text in enumerate(('"string"', FOREIGN))
@@ -69,24 +69,24 @@ def poisoned(lived: BridgeFolder) -> BridgeFolder:
 def test_every_listing_shows_or_skips_what_it_cant_read(poisoned: BridgeFolder) -> None:
     for which in (*FIXED, "sales_order"):
         for words in (("--json",), (), ("--raw", "--json")):
-            shown = poisoned.call("tail", which, "--no-follow", *words)
-            assert shown.code == 0, (which, words)
-            assert len(shown.out.splitlines()) >= 10
+            listing = poisoned.call("tail", which, "--no-follow", *words)
+            assert listing.code == 0, (which, words)
+            assert len(listing.out.splitlines()) >= 10
         rows = poisoned.call("tail", which, "--no-follow", "--json").rows
         assert [row for row in rows if "holds itself" in row.get("unreadable", "")] or (
             which == "sales_order"
         )
-    listings: list[tuple[str, ...]] = [
+    calls: list[tuple[str, ...]] = [
         ("commands",),
         ("dead",),
         ("dead", "--all"),
         ("commands", "show", COMMAND.id),
     ]
-    for listing in listings:
+    for call in calls:
         for more in (("--json",), ()):
-            listed = poisoned.call(*listing, *more)
-            assert listed.code in (0, 3), (listing, listed)
-            if listing[-1] != COMMAND.id:
+            listed = poisoned.call(*call, *more)
+            assert listed.code in (0, 3), (call, listed)
+            if call[-1] != COMMAND.id:
                 assert listed.code == 0
             assert "could not be read and left out" in listed.err
             assert "holds itself" not in listed.out
@@ -97,9 +97,9 @@ def test_every_listing_shows_or_skips_what_it_cant_read(poisoned: BridgeFolder) 
 def test_a_replay_counts_what_it_cant_read_and_copies_the_rest(poisoned: BridgeFolder) -> None:
     file = poisoned.folder / "replayed.jsonl"
     words = ("replay", "sales_order", "--offset", "0", "--to", str(file), "--json")
-    (told,) = poisoned.call(*words).rows
-    assert told["selected"] > 3
-    assert told["unreadable"] >= 9
+    (summary,) = poisoned.call(*words).rows
+    assert summary["selected"] > 3
+    assert summary["unreadable"] >= 9
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_record_is_skipped_once_it_was_shown_and_stays_as_a_letter(lived: Brid
     before = lived.call("log", "groups", group, "--partitions", "--json").rows
     dry = lived.call(*skip, "--dry-run", "--json")
     assert (dry.rows[0]["record"]["value"], dry.rows[0]["skipped"]) == ("poison 1", False)
-    assert lived.call(*skip, given="n\n").code == 1
+    assert lived.call(*skip, stdin="n\n").code == 1
     assert lived.call("log", "groups", group, "--partitions", "--json").rows == before
     done = lived.call(*skip, "--yes")
     assert done.code == 0

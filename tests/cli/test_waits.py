@@ -44,19 +44,23 @@ def test_a_system_that_is_not_readable_is_said_by_handler_and_since_when(
             assert handler["system"] == "erp"
             [reads] = [row for row in waits if row["part"] == "reads"]
             assert reads["name"] == "erp"
-            shown = lived.call("status").out
+            output = lived.call("status").out
             assert re.search(
-                r"agent reader, handler look waits for system erp with 1 events", shown
+                r"agent reader, handler look waits for system erp with 1 events", output
             )
         finally:
             bridge.terminate()
             err = bridge.communicate(timeout=60)[1]
     lines = [json.loads(line) for line in err.splitlines()]
-    said = [line for line in lines if line["event"] == "looks at it"]
-    assert said
-    assert (said[0]["agent"], said[0]["handler"], said[0]["key"]) == ("reader", "look", "3")
-    assert (said[0]["topic"], said[0]["seen"]) == ("demo.erp.customer", 1)
-    assert {"partition", "offset", "event_id", "entity"} <= said[0].keys()
+    matching_lines = [line for line in lines if line["event"] == "looks at it"]
+    assert matching_lines
+    assert (matching_lines[0]["agent"], matching_lines[0]["handler"], matching_lines[0]["key"]) == (
+        "reader",
+        "look",
+        "3",
+    )
+    assert (matching_lines[0]["topic"], matching_lines[0]["seen"]) == ("demo.erp.customer", 1)
+    assert {"partition", "offset", "event_id", "entity"} <= matching_lines[0].keys()
     retrying = [line for line in lines if line.get("state") == "retrying"]
     assert len({(line["kind"], line["name"]) for line in retrying}) == 2
     assert len(retrying) <= 6
@@ -64,9 +68,9 @@ def test_a_system_that_is_not_readable_is_said_by_handler_and_since_when(
     erp.write_bytes(kept)
 
 
-def waiting(place: BridgeFolder) -> list[dict[str, object]]:
+def waiting(bridge_folder: BridgeFolder) -> list[dict[str, object]]:
     def handlers() -> list[dict[str, object]]:
-        rows = place.call("status", "--json").rows
+        rows = bridge_folder.call("status", "--json").rows
         return [row for row in rows if row["kind"] == "wait"]
 
     from time import monotonic, sleep
@@ -75,8 +79,8 @@ def waiting(place: BridgeFolder) -> list[dict[str, object]]:
 
     end = monotonic() + PATIENCE
     while monotonic() < end:
-        found = handlers()
-        if {row["part"] for row in found} >= {"handler", "reads"}:
-            return found
+        rows = handlers()
+        if {row["part"] for row in rows} >= {"handler", "reads"}:
+            return rows
         sleep(0.2)
-    raise AssertionError(place.call("status").out)
+    raise AssertionError(bridge_folder.call("status").out)

@@ -50,10 +50,10 @@ def test_an_sslmode_that_verifies_nobody_is_warned_of_unless_the_database_is_her
         f"postgresql://me:${{env:PW}}@127.0.0.1,10.0.0.9/erp{query}",
         f"host=db.example.com password=${{env:PW}} {query.lstrip('?')}",
     ):
-        (said,) = warnings(tmp_path, EMBEDDED, postgres(url))
-        assert said.startswith("systems/erp.yaml:"), said
-        assert f"url: sslmode={mode or 'prefer, the default'}" in said
-        assert "nobody verifies which server answers" in said
+        (text,) = warnings(tmp_path, EMBEDDED, postgres(url))
+        assert text.startswith("systems/erp.yaml:"), text
+        assert f"url: sslmode={mode or 'prefer, the default'}" in text
+        assert "nobody verifies which server answers" in text
     for url in (
         f"postgresql://me:${{env:PW}}@localhost:5432/erp{query}",
         f"postgresql://me:${{env:PW}}@/erp?host=/run/postgresql&{query.lstrip('?')}".rstrip("&"),
@@ -114,14 +114,14 @@ OAUTH = {"token_url": "http://login.example.com/t", "client_id": "b", "client_se
 def test_a_login_over_plain_http_is_warned_of(
     tmp_path: Path, system: dict[str, Any], where: str
 ) -> None:
-    (said,) = warnings(tmp_path, EMBEDDED, system)
-    assert f"{where}: the login goes to " in said
-    assert "over plain http" in said
+    (text,) = warnings(tmp_path, EMBEDDED, system)
+    assert f"{where}: the login goes to " in text
+    assert "over plain http" in text
     here = json.loads(json.dumps(system).replace("@erp", "@127.0.0.1").replace("//erp", "//[::1]"))
-    text = (
+    here_text = (
         json.dumps(here).replace("10.1.2.3", "127.1.2.3").replace("login.example.com", "localhost")
     )
-    assert warnings(tmp_path, EMBEDDED, json.loads(text)) == []
+    assert warnings(tmp_path, EMBEDDED, json.loads(here_text)) == []
 
 
 def test_without_a_login_plain_http_is_no_warning(tmp_path: Path) -> None:
@@ -141,10 +141,12 @@ def kafka(server: str, protocol: str, registry: str) -> dict[str, Any]:
 def test_logins_of_the_log_and_the_registry_in_clear_are_warned_of(tmp_path: Path) -> None:
     system = {"connector": "journal", "url": "sqlite:///erp.db"}
     plain = kafka("k1:9092", "SASL_PLAINTEXT", "http://registry:8080/apis")
-    said = warnings(tmp_path, plain, system)
-    assert len(said) == 2, said
-    assert any("log.kafka.registry.url: the login of 'me' goes to registry" in one for one in said)
-    assert any("SASL_PLAINTEXT sends the login unencrypted, to k1:9092" in one for one in said)
+    texts = warnings(tmp_path, plain, system)
+    assert len(texts) == 2, texts
+    assert any(
+        "log.kafka.registry.url: the login of 'me' goes to registry" in text for text in texts
+    )
+    assert any("SASL_PLAINTEXT sends the login unencrypted, to k1:9092" in text for text in texts)
     for bridge in (
         kafka("k1:9092", "SASL_SSL", "https://registry/apis"),
         kafka("[::1]:9092", "SASL_PLAINTEXT", "http://localhost:8080/apis"),
@@ -153,18 +155,18 @@ def test_logins_of_the_log_and_the_registry_in_clear_are_warned_of(tmp_path: Pat
 
 
 def test_secrets_that_are_short_or_empty_are_warned_of_by_their_reference(tmp_path: Path) -> None:
-    def said(url: str, mask: str) -> str:
+    def warning_text(url: str, mask: str) -> str:
         system = {"connector": "postgres", "url": url, "mask_key": mask}
         return "\n".join(warnings(tmp_path, EMBEDDED, system))
 
-    assert said("postgresql://${env:SHORT}:${env:PW}@localhost/x", "${env:KEY}") == ""
-    short = said("postgresql://me:${env:SHORT}@localhost/x", "${env:SHORT}")
+    assert warning_text("postgresql://${env:SHORT}:${env:PW}@localhost/x", "${env:KEY}") == ""
+    short = warning_text("postgresql://me:${env:SHORT}@localhost/x", "${env:SHORT}")
     assert "url: ${env:SHORT} stands for a secret of fewer than 8 characters" in short
     assert "mask_key: ${env:SHORT} stands for a key of fewer than 16 bytes" in short
-    empty = said("host=localhost password=${env:EMPTY}", "${env:PW}")
+    empty = warning_text("host=localhost password=${env:EMPTY}", "${env:PW}")
     assert "url: ${env:EMPTY} stands for nothing: it is empty" in empty
     (tmp_path / "systems" / "key").write_text("x\n")
-    assert "${file:key} stands for a key of fewer" in said(
+    assert "${file:key} stands for a key of fewer" in warning_text(
         "postgresql://localhost/x", "${file:key}"
     )
 

@@ -84,8 +84,8 @@ def put(data: dict[str, Any], where: Where, value: str) -> dict[str, Any]:
 
 def places() -> list[tuple[str, Where]]:
     """Every text of the bridge's file, of a system's and of each connector's parts of that."""
-    found = [("bridge", where) for where, _ in texts(BridgeModel)]
-    found += [
+    paths = [("bridge", where) for where, _ in texts(BridgeModel)]
+    paths += [
         ("system", where)
         for where, _ in texts(SystemModel)
         if where[0] not in {"entities", "commands"}
@@ -97,8 +97,8 @@ def places() -> list[tuple[str, Where]]:
             ("login", getattr(connector, "login", None)),
         ):
             if model is not None:
-                found += [(entry.name, (name, *where)) for where, _ in texts(model)]
-    return sorted(set(found))
+                paths += [(entry.name, (name, *where)) for where, _ in texts(model)]
+    return sorted(set(paths))
 
 
 def refused(folder: Path, file: str, where: Where, value: str) -> str:
@@ -122,16 +122,16 @@ def read(path: Path) -> None:
 
 def test_every_place_that_takes_a_text_refuses_a_secret_in_clear(tmp_path: Path) -> None:
     """Walked over the models, so that a place that is added is asked too."""
-    asked = places()
-    assert {("system", ("url",)), ("odata", ("login", "oauth2", "token_url"))} <= set(asked)
-    assert ("bridge", ("log", "kafka", "registry", "url")) in asked
-    assert len(asked) > 30
-    for file, where in asked:
+    paths = places()
+    assert {("system", ("url",)), ("odata", ("login", "oauth2", "token_url"))} <= set(paths)
+    assert ("bridge", ("log", "kafka", "registry", "url")) in paths
+    assert len(paths) > 30
+    for file, where in paths:
         for form in FORMS:
-            said = refused(tmp_path, file, where, form)
-            assert "in clear" in said, (file, where, form, said)
-            assert CLEAR not in said, (file, where, form, said)
-            assert ".yaml:" in said, said
+            error_text = refused(tmp_path, file, where, form)
+            assert "in clear" in error_text, (file, where, form, error_text)
+            assert CLEAR not in error_text, (file, where, form, error_text)
+            assert ".yaml:" in error_text, error_text
 
 
 @pytest.mark.parametrize(
@@ -148,9 +148,9 @@ def test_a_key_that_is_named_like_a_secret_is_refused_whatever_the_section(
     tmp_path: Path, key: str, value: Any
 ) -> None:
     for where in (("login", "oauth2", "parameters", key), ("capture", "context", key)):
-        said = refused(tmp_path, "odata", where, value)
-        assert f"{'.'.join(where)}: holds a " in said
-        assert str(value) not in said
+        error_text = refused(tmp_path, "odata", where, value)
+        assert f"{'.'.join(where)}: holds a " in error_text
+        assert str(value) not in error_text
 
 
 def test_a_command_whose_address_holds_a_key_is_refused(tmp_path: Path) -> None:

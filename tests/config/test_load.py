@@ -129,10 +129,10 @@ def test_a_password_in_clear_is_refused_and_not_repeated(tmp_path: Path) -> None
 def test_a_broken_bridge_file_says_what_and_where(tmp_path: Path, text: str, what: str) -> None:
     write(tmp_path)
     (tmp_path / "bridge.yaml").write_text(text, encoding="utf-8")
-    found = problems(tmp_path / "bridge.yaml")
-    assert what in found
-    assert found.startswith("bridge.yaml")
-    assert "pw" not in found
+    problem_texts = problems(tmp_path / "bridge.yaml")
+    assert what in problem_texts
+    assert problem_texts.startswith("bridge.yaml")
+    assert "pw" not in problem_texts
 
 
 def leaves(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -42,17 +42,17 @@ class DocsPage:
         return _FENCE.sub("", self.text)
 
     def blocks(self) -> Iterator[Block]:
-        for found in _FENCE.finditer(self.text):
-            line = self.text.count("\n", 0, found.start()) + 1
-            behind = self.text[found.end() : found.end() + 100]
-            yield Block(self.name, line, found[1], found[2], behind)
+        for match in _FENCE.finditer(self.text):
+            line = self.text.count("\n", 0, match.start()) + 1
+            behind = self.text[match.end() : match.end() + 100]
+            yield Block(self.name, line, match[1], match[2], behind)
 
     def inline(self) -> list[str]:
         """Inline code, on one line each; a paragraph's line break is a blank."""
         return [
-            " ".join(found.split())
+            " ".join(code.split())
             for paragraph in self.prose.split("\n\n")
-            for found in _INLINE.findall(paragraph)
+            for code in _INLINE.findall(paragraph)
         ]
 
     def links(self) -> list[str]:
@@ -67,17 +67,17 @@ class DocsPage:
 @cache
 def pages() -> tuple[DocsPage, ...]:
     """Every page: README, CHANGELOG, docs with their decisions, the examples' READMEs."""
-    found = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")]
+    paths = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")]
     return tuple(
         DocsPage(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8"))
-        for path in sorted(found)
+        for path in sorted(paths)
     )
 
 
 def page(name: str) -> DocsPage:
-    return next(one for one in pages() if one.name == name)
+    return next(page for page in pages() if page.name == name)
 
 
 def blocks(*languages: str) -> list[Block]:
     """All blocks of code in these languages."""
-    return [block for one in pages() for block in one.blocks() if block.language in languages]
+    return [block for page in pages() for block in page.blocks() if block.language in languages]

@@ -15,7 +15,7 @@ from tests.docs.pages import ROOT, Block, DocsPage, blocks, page, pages
 
 #: Ends of a command within a line of a shell.
 _ENDS = re.compile(r" (?:\||&&|>|;) ")
-_SAID = re.compile(r"`bridgectl ([^`]+)`")
+_NAMED_CALL = re.compile(r"`bridgectl ([^`]+)`")
 
 
 def found_in(words: list[str]) -> tuple[click.Command, list[str]]:
@@ -37,8 +37,8 @@ def found_in(words: list[str]) -> tuple[click.Command, list[str]]:
 
 def named(text: str) -> None:
     """Raise UsageError unless the command and its options exist; its values are placeholders."""
-    shown = re.sub(r"[\[\]]|\s\|\s", " ", text.replace("\\|", "|")).replace("...", "X")
-    command, words = found_in(shlex.split(shown))
+    words_text = re.sub(r"[\[\]]|\s\|\s", " ", text.replace("\\|", "|")).replace("...", "X")
+    command, words = found_in(shlex.split(words_text))
     command.make_parser(click.Context(command)).parse_args(list(words))
 
 
@@ -65,32 +65,32 @@ def test_every_command_line_is_taken_as_it_stands(block: Block) -> None:
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
 def test_every_command_in_the_text_exists_with_its_options(page: DocsPage) -> None:
-    for said in page.inline():
-        if said.startswith("bridgectl ") and said != "bridgectl COMMAND --help":
-            named(said.removeprefix("bridgectl "))
+    for code in page.inline():
+        if code.startswith("bridgectl ") and code != "bridgectl COMMAND --help":
+            named(code.removeprefix("bridgectl "))
 
 
 def test_the_table_of_commands_has_all_of_them() -> None:
     cells = re.findall(r"^\| (`.+?`) \| ", page("docs/cli.md").prose, re.MULTILINE)
-    lines = [said for cell in cells for said in re.findall(r"`([^`]+)`", cell)]
-    rows = [said for said in lines if said.split()[0] in COMMANDS]
-    for said in rows:
-        named(said)
-    assert {said.split()[0] for said in rows} == set(COMMANDS)
+    lines = [code for cell in cells for code in re.findall(r"`([^`]+)`", cell)]
+    rows = [code for code in lines if code.split()[0] in COMMANDS]
+    for code in rows:
+        named(code)
+    assert {code.split()[0] for code in rows} == set(COMMANDS)
 
 
 def test_every_command_that_a_message_names_exists() -> None:
-    told = [
-        said
+    calls = [
+        call
         for folder in ("bridge", "connectors", "examples")
         for path in sorted((ROOT / folder).rglob("*.py"))
         if "`bridgectl " in (code := path.read_text(encoding="utf-8"))
         for text in texts(ast.parse(code))
-        for said in _SAID.findall(text)
+        for call in _NAMED_CALL.findall(text)
     ]
-    assert len(told) > 50
-    for said in told:
-        named(" ".join(said.split()))
+    assert len(calls) > 50
+    for call in calls:
+        named(" ".join(call.split()))
 
 
 def texts(tree: ast.AST) -> Iterator[str]:

@@ -24,8 +24,8 @@ def documented() -> dict[str, set[str]]:
 async def test_each_metric_is_documented_with_its_labels_and_no_other_is() -> None:
     served: dict[str, set[str]] = {}
     telemetry = Telemetry(scope_of_everything())
-    place = TopicPartition("acme.erp.thing", 0)
-    telemetry.group_lags.note([PartitionLag("acme.agent.watch", place, 1, 1, 2, 1, 0)], [])
+    partition = TopicPartition("acme.erp.thing", 0)
+    telemetry.group_lags.note([PartitionLag("acme.agent.watch", partition, 1, 1, 2, 1, 0)], [])
     for metric in telemetry.metrics.registry.collect():
         for sample in metric.samples:
             if not sample.name.endswith("_created") and not sample.name.startswith("process_"):

@@ -41,13 +41,13 @@ def within(kind: Any) -> Iterator[type[BaseModel]]:
         yield from within(inner)
 
 
-def said(name: str, *names: str) -> bool:
+def is_documented(name: str, *names: str) -> bool:
     """Whether one of the pages names an option: in code, by itself or as a key."""
     word = re.compile(rf"(?<![\w.-])(?:{re.escape(name)})(?![\w-])")
     return any(
         word.search(code)
-        for one in names
-        for code in [*page(one).inline(), *(block.text for block in page(one).blocks())]
+        for page_name in names
+        for code in [*page(page_name).inline(), *(block.text for block in page(page_name).blocks())]
     )
 
 
@@ -55,42 +55,44 @@ def said(name: str, *names: str) -> bool:
 def test_every_key_of_the_files_is_documented(model: type[BaseModel]) -> None:
     names = {name for name, _ in fields(model)}
     assert len(names) > 5
-    left_out = {one for one in names if not said(one, "docs/configuration.md", "docs/kafka.md")}
+    left_out = {
+        key for key in names if not is_documented(key, "docs/configuration.md", "docs/kafka.md")
+    }
     assert left_out == set()
 
 
 @pytest.mark.parametrize("connector", CONNECTORS)
 def test_every_option_of_a_connector_is_documented(connector: str) -> None:
     kind = CONNECTORS[connector]
-    models = [one for one in (kind.options, getattr(kind, "login", None)) if one is not None]
+    models = [model for model in (kind.options, getattr(kind, "login", None)) if model is not None]
     names = {name for model in models for name, _ in fields(model)}
-    assert {one for one in names if not said(one, f"docs/{connector}.md")} == set()
+    assert {model for model in names if not is_documented(model, f"docs/{connector}.md")} == set()
 
 
 @pytest.mark.parametrize("connector", CONNECTORS)
 def test_the_defaults_in_the_table_of_options_are_those_of_the_code(connector: str) -> None:
     text = page(f"docs/{connector}.md").text
-    told = {row[0]: row[2] for row in _ROW.findall(text.partition("| `capture:` |")[2])}
+    documented = {row[0]: row[2] for row in _ROW.findall(text.partition("| `capture:` |")[2])}
     of = CONNECTORS[connector].options.model_fields
-    assert of.keys() <= told.keys()
+    assert of.keys() <= documented.keys()
     for name, field in of.items():
         default = field.default
-        if told[name] and isinstance(default, int | float):
-            assert told[name] == f"{default:g}", name
+        if documented[name] and isinstance(default, int | float):
+            assert documented[name] == f"{default:g}", name
         elif isinstance(default, str) and default:
-            assert told[name] == f"`{default}`", name
+            assert documented[name] == f"`{default}`", name
 
 
 def test_the_defaults_in_the_table_of_the_bridge_file_are_those_of_the_code() -> None:
-    told = {row[0]: row[3] for row in _ROW.findall(page("docs/configuration.md").text)}
+    documented = {row[0]: row[3] for row in _ROW.findall(page("docs/configuration.md").text)}
     for name, field in BridgeModel.model_fields.items():
         default = (
             "required" if field.is_required() else field.get_default(call_default_factory=True)
         )
-        shown = {"required": "required", (): "none"}.get(
+        default_text = {"required": "required", (): "none"}.get(
             tuple(default) if isinstance(default, list) else default
         )
-        if shown is None:
-            one = default[0] if isinstance(default, list) else default
-            shown = f"`{one}`" if isinstance(one, str) else str(one)
-        assert told[name] == shown, name
+        if default_text is None:
+            value = default[0] if isinstance(default, list) else default
+            default_text = f"`{value}`" if isinstance(value, str) else str(value)
+        assert documented[name] == default_text, name

@@ -56,12 +56,14 @@ def system(part: dict[str, Any], block: Block) -> dict[str, Any]:
         part = {"commands": {"do": {"entity": "row", **part}}}
     commands = part.get("commands", {})
     if "arguments left out" in block.behind:
-        for one in commands.values():
-            said = re.findall(r":(\w+)", one["run"])
-            one["args"] = {name: {"type": "string"} for name in said if not name.startswith("key")}
+        for command in commands.values():
+            parameters = re.findall(r":(\w+)", command["run"])
+            command["args"] = {
+                name: {"type": "string"} for name in parameters if not name.startswith("key")
+            }
     connector = part.get("connector") or spoken(commands) or Path(block.page).stem
     connector = connector if connector in URLS or "connector" in part else "postgres"
-    about = {one["entity"]: {"from": one["entity"]} for one in commands.values()} or {
+    about = {command["entity"]: {"from": command["entity"]} for command in commands.values()} or {
         "row": {"from": "row"}
     }
     led_to = {
@@ -80,9 +82,9 @@ def system(part: dict[str, Any], block: Block) -> dict[str, Any]:
 
 def spoken(commands: Mapping[str, Any]) -> str:
     """The connector whose verbs the commands use."""
-    for one in commands.values():
+    for command in commands.values():
         for connector, verbs in VERBS.items():
-            if one["run"].startswith(verbs):
+            if command["run"].startswith(verbs):
                 return connector
     return ""
 

@@ -8,7 +8,7 @@ import pytest
 
 from bridge.log.embedded import filesystem
 from bridge.log.embedded.filesystem import FULL_BYTES, SCARCE_BYTES, disk_problem
-from tests.cli.bridge_folder import made
+from tests.cli.bridge_folder import create_bridge_folder
 
 
 def leave_free(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
@@ -32,7 +32,7 @@ def test_a_disk_that_is_full_or_nearly_so_is_told_with_what_is_left(
 @pytest.mark.usefixtures("processes")
 def test_check_and_status_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`check` was green while nothing could be written, and `status` blamed the source."""
-    demo = made(tmp_path / "demo")
+    demo = create_bridge_folder(tmp_path / "demo")
     assert demo.call("setup", "erp", "--yes").code == 0
     with demo.running():
         demo.until("tail", "customer", "--no-follow", "--json", count=40)

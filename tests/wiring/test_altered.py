@@ -61,22 +61,22 @@ class RunningBridge:
 
     async def events(self) -> list[Event]:
         topic = f"{self.bridge.name}.erp.stock"
-        found: list[Event] = []
+        events: list[Event] = []
         for number in range((await self.bridge.log.topics())[topic].partitions):
             for record in await read_range(self.bridge.log, TopicPartition(topic, number), 0):
                 event = await self.bridge.events.decode(record)
                 if event is not None:
-                    found.append(event)
-        return found
+                    events.append(event)
+        return events
 
     async def last_event(self, **fields: Any) -> Event:
         """The newest event of row 1, once it has these values."""
-        found: list[Event] = []
+        events: list[Event] = []
 
-        async def there() -> bool:
+        async def arrived() -> bool:
             for event in reversed(await self.events()):
                 if event.key == {"id": 1}:
-                    found[:] = [event]
+                    events[:] = [event]
                     return all(
                         name in event.after
                         and name not in event.unavailable
@@ -85,8 +85,8 @@ class RunningBridge:
                     )
             return False
 
-        await until(there)
-        return found[0]
+        await until(arrived)
+        return events[0]
 
     async def get(self, key: int = 1) -> Any:
         reads = await self.bridge.reads()
@@ -105,20 +105,20 @@ class RunningBridge:
         codec = self.bridge.codec
         entry = codec.entry("command", target("erp", "stock", {"id": 1}), record, [])
         await self.bridge.log.append(codec.topic("command"), [entry])
-        found: list[Receipt] = []
+        receipts: list[Receipt] = []
 
-        async def there() -> bool:
+        async def arrived() -> bool:
             topic = codec.topic("receipt")
             for number in range((await self.bridge.log.topics())[topic].partitions):
                 for each in await read_range(self.bridge.log, TopicPartition(topic, number), 0):
                     receipt = await codec.decode("receipt", each.value or b"")
                     if isinstance(receipt, Receipt) and receipt.command_id == record.id:
-                        found[:] = [receipt]
+                        receipts[:] = [receipt]
                         return True
             return False
 
-        await until(there)
-        return found[0]
+        await until(arrived)
+        return receipts[0]
 
 
 @asynccontextmanager
@@ -290,12 +290,12 @@ async def test_whoever_asks_a_lacking_entity_is_described_in_the_bridges_loop() 
     tables = EntityTables(({}, {"t": "there is no table 't'"}), describe, lambda: now)
     now += 10 * DESCRIBE_INTERVAL_S
 
-    async def asked() -> None:
+    async def read_customer() -> None:
         with pytest.raises(Rejected, match="no table"):
             tables["t"]
         await asyncio.sleep(0.05)
 
-    await asyncio.to_thread(asyncio.run, asked())
+    await asyncio.to_thread(asyncio.run, read_customer())
     await until(lambda: bool(described))
     assert described == [asyncio.get_running_loop()]
     await tables.close()

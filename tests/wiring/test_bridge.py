@@ -89,12 +89,12 @@ async def create(bridge: Bridge, name: str) -> None:
 
 
 def counted(bridge: Bridge) -> dict[str, Counting]:
-    found = {}
+    counts = {}
     for name in ("a", "b"):
         connector, system = bridge.system(name)
-        found[name] = Counting(connector)
-        bridge._connectors[name] = (found[name], system)
-    return found
+        counts[name] = Counting(connector)
+        bridge._connectors[name] = (counts[name], system)
+    return counts
 
 
 async def test_agents_that_begin_at_once_share_the_gateways(folder: Path) -> None:

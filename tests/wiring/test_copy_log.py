@@ -53,6 +53,6 @@ async def test_keys_in_jobs_under_way_become_the_targets(tmp_path: Path) -> None
         moved = await BridgeCheckpoints("acme", source, log).moved(
             record, SchemaIds(theirs, ours, "acme")
         )
-    [found] = load(moved.value or b"", "erp").jobs
-    assert found.spared == {new + b"\x02a"}
-    assert found.rereads == (RereadKeys(("x",), frozenset({new + b"\x02b"})),)
+    [moved_job] = load(moved.value or b"", "erp").jobs
+    assert moved_job.spared == {new + b"\x02a"}
+    assert moved_job.rereads == (RereadKeys(("x",), frozenset({new + b"\x02b"})),)

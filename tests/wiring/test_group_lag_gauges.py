@@ -26,11 +26,11 @@ class CountingLog:
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self.asked: list[str] = []
+        self.topic_requests: list[str] = []
         self.away = False
 
     def _note(self, question: str) -> None:
-        self.asked.append(question)
+        self.topic_requests.append(question)
         if self.away:
             raise RetryLater("the log is away")
 
@@ -88,7 +88,7 @@ def lag(registry: CollectorRegistry, partition: int = 0) -> float | None:
     return registry.get_sample_value("bridge_group_lag_records", labels)
 
 
-def known(registry: CollectorRegistry) -> float | None:
+def lag_is_known(registry: CollectorRegistry) -> float | None:
     return registry.get_sample_value("bridge_group_lag_known", {"group": GROUP})
 
 
@@ -101,7 +101,7 @@ async def test_a_group_without_offsets_has_all_of_its_topic_to_read(log: Log) ->
     await filled(log)
     measured, registry = gauges()
     await measured.measure(log)
-    assert (lag(registry, 0), lag(registry, 1), known(registry)) == (5, 0, 1)
+    assert (lag(registry, 0), lag(registry, 1), lag_is_known(registry)) == (5, 0, 1)
     await log.reset_offsets(GROUP, {PLACES[0]: 3})
     await measured.measure(log)
     assert lag(registry) == 2
@@ -110,7 +110,7 @@ async def test_a_group_without_offsets_has_all_of_its_topic_to_read(log: Log) ->
 async def test_before_its_topics_are_there_nothing_is_known(log: Log) -> None:
     measured, registry = gauges()
     await measured.measure(log)
-    assert (lag(registry), known(registry)) == (None, 0)
+    assert (lag(registry), lag_is_known(registry)) == (None, 0)
 
 
 async def test_a_lag_that_cannot_be_measured_any_more_is_no_number(log: Log) -> None:
@@ -120,7 +120,7 @@ async def test_a_lag_that_cannot_be_measured_any_more_is_no_number(log: Log) -> 
     await measured.measure(log)
     clock.now = KNOWN_FOR_S + 1
     assert math.isnan(lag(registry) or 0)
-    assert known(registry) == 0
+    assert lag_is_known(registry) == 0
 
 
 async def test_a_log_that_goes_away_and_comes_back_is_measured_again(log: Log) -> None:
@@ -129,10 +129,10 @@ async def test_a_log_that_goes_away_and_comes_back_is_measured_again(log: Log) -
     counting: Any = CountingLog(log)
     counting.away = True
     measuring = asyncio.create_task(measured.measure_on_and_on(counting))
-    await until(lambda: counting.asked)
-    assert known(registry) == 0
+    await until(lambda: counting.topic_requests)
+    assert lag_is_known(registry) == 0
     counting.away = False
-    await until(lambda: known(registry) == 1)
+    await until(lambda: lag_is_known(registry) == 1)
     measuring.cancel()
     await asyncio.wait([measuring])
 
@@ -144,7 +144,7 @@ async def test_where_nothing_happens_three_questions_are_all_that_is_asked(log: 
     measured, registry = gauges()
     counting: Any = CountingLog(log)
     await measured.measure(counting)
-    counting.asked.clear()
+    counting.topic_requests.clear()
     await measured.measure(counting)
-    assert sorted(counting.asked) == ["beginning_offsets", "committed", "end_offsets"]
+    assert sorted(counting.topic_requests) == ["beginning_offsets", "committed", "end_offsets"]
     assert lag(registry) == 1

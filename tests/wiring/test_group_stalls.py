@@ -115,16 +115,16 @@ async def test_a_group_that_nobody_is_a_member_of_is_owed_to_since_its_oldest_un
     log: Log,
 ) -> None:
     await log.create_topics([TopicSpec("t", partitions=1)])
-    place = TopicPartition("t", 0)
+    partition = TopicPartition("t", 0)
     await log.append("t", [Entry(b"k", b"1"), Entry(b"k", b"2")])
-    await log.reset_offsets(GROUP, {place: 1})
-    await log.reset_offsets("others.agent.watcher", {place: 0})
+    await log.reset_offsets(GROUP, {partition: 1})
+    await log.reset_offsets("others.agent.watcher", {partition: 0})
     assert not await stalls(log)
     [stall] = (await stalls(log, later=HOUR)).values()
     assert stall.name == GROUP
     assert abs(stall.since - time.time_ns() // 1000) < HOUR / 2
     assert "no process is a member of it" in stall.reason
-    await log.reset_offsets(GROUP, {place: 2})
+    await log.reset_offsets(GROUP, {partition: 2})
     assert not await stalls(log, later=HOUR)
 
 

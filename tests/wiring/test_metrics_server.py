@@ -25,8 +25,8 @@ def port(timeout_s: float = PATIENCE, max_connections: int = 300) -> Iterator[in
     routes = {"/metrics": figures, "/healthz": figures, "/readyz": broken}
     with serving(
         routes, "127.0.0.1", 0, timeout_s=timeout_s, max_connections=max_connections
-    ) as made:
-        yield made
+    ) as server:
+        yield server
 
 
 async def figures(request: HttpRequest) -> HttpResponse:
@@ -42,10 +42,10 @@ def connected(stack: ExitStack, to: int) -> socket.socket:
     return stack.enter_context(socket.create_connection(("127.0.0.1", to), timeout=PATIENCE))
 
 
-def heard(on: socket.socket, said: bytes = b"") -> bytes:
+def heard(on: socket.socket, request: bytes = b"") -> bytes:
     """What comes once that was said; nothing where the connection is ended."""
     try:
-        on.sendall(said)
+        on.sendall(request)
         return on.recv(1)
     except ConnectionError:
         return b""
@@ -107,7 +107,7 @@ def test_what_is_no_request_gets_no_answer_and_ends_nothing(request_bytes: bytes
         assert "bridge_test 7.0" in scraped(at)
 
 
-def asked(at: int, method: str, path: str) -> httpx.Response:
+def request(at: int, method: str, path: str) -> httpx.Response:
     return httpx.request(method, f"http://127.0.0.1:{at}{path}", timeout=PATIENCE, trust_env=False)
 
 
@@ -115,7 +115,7 @@ def asked(at: int, method: str, path: str) -> httpx.Response:
 def test_there_is_nothing_at_other_paths(path: str) -> None:
     """Any path answered with the metrics, so that a probe of one that isn't there was fine."""
     with port() as at:
-        answer = asked(at, "GET", path)
+        answer = request(at, "GET", path)
     assert answer.status_code == 404
     assert "/metrics, /healthz, /readyz" in answer.text
 
@@ -123,20 +123,20 @@ def test_there_is_nothing_at_other_paths(path: str) -> None:
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
 def test_other_methods_are_refused(method: str) -> None:
     with port() as at:
-        answer = asked(at, method, "/metrics")
+        answer = request(at, method, "/metrics")
     assert answer.status_code == 405
     assert answer.headers["allow"] == "GET, HEAD"
 
 
 def test_head_is_answered_as_get_without_the_body() -> None:
     with port() as at:
-        answer = asked(at, "HEAD", "/metrics")
+        answer = request(at, "HEAD", "/metrics")
     assert (answer.status_code, answer.text) == (200, "")
     assert answer.headers["content-length"] == "16"
 
 
 def test_figures_that_cannot_be_read_are_an_error_of_the_server() -> None:
     with port() as at:
-        answer = asked(at, "GET", "/readyz?verbose")
+        answer = request(at, "GET", "/readyz?verbose")
         assert (answer.status_code, "ZeroDivisionError" in answer.text) == (500, False)
         assert "bridge_test 7.0" in scraped(at)

@@ -41,10 +41,10 @@ class CheckedLog:
     def __init__(self) -> None:
         self.error: Exception | None = None
         self.hangs = False
-        self.asked = 0
+        self.checks = 0
 
     async def __call__(self) -> None:
-        self.asked += 1
+        self.checks += 1
         if self.hangs:
             await asyncio.Event().wait()
         if self.error is not None:
@@ -62,31 +62,31 @@ def readiness(notices: Iterable[Notice], log: CheckedLog | None, **options: Any)
     return noted
 
 
-async def asked(noted: Readiness) -> tuple[int, dict[str, Any]]:
+async def response_of(noted: Readiness) -> tuple[int, dict[str, Any]]:
     response = await noted.respond(HttpRequest("GET", "/readyz"))
     return response.status.value, json.loads(response.body)
 
 
 async def test_a_bridge_is_ready_once_every_part_has_started_and_the_log_answers() -> None:
-    code, body = await asked(readiness(STARTED, CheckedLog()))
+    code, body = await response_of(readiness(STARTED, CheckedLog()))
     assert (code, body) == (200, {"ready": True, "reasons": [], "waiting": []})
 
 
 async def test_before_its_log_is_open_it_is_not_ready() -> None:
-    code, body = await asked(readiness(STARTED, None))
+    code, body = await response_of(readiness(STARTED, None))
     assert code == 503
     assert body["reasons"] == ["the log or its schema registry is not open yet"]
 
 
 @pytest.mark.parametrize("left_out", STARTED[len(PARTS) :], ids=str)
 async def test_each_part_has_to_have_started(left_out: Notice) -> None:
-    code, body = await asked(readiness([n for n in STARTED if n != left_out], CheckedLog()))
+    code, body = await response_of(readiness([n for n in STARTED if n != left_out], CheckedLog()))
     assert code == 503
     assert len(body["reasons"]) == 1
 
 
 async def test_nothing_is_ready_before_it_was_begun() -> None:
-    _, body = await asked(readiness([], CheckedLog()))
+    _, body = await response_of(readiness([], CheckedLog()))
     assert body["reasons"] == [
         "capture erp does not stream yet",
         "agent watch has not joined its group yet",
@@ -102,7 +102,7 @@ async def test_a_part_that_ended_makes_it_unready_without_its_reason(
     """The reason may quote a system; it stands in the log, and in `status`."""
     failed = PartState(kind, name, state, f"password {SECRET}")
     noted = readiness([*STARTED, failed], CheckedLog())
-    code, body = await asked(noted)
+    code, body = await response_of(noted)
     assert code == 503
     assert [f"{kind} {name}" in reason for reason in body["reasons"]] == [True]
     assert SECRET not in json.dumps(body)
@@ -112,31 +112,33 @@ async def test_a_system_that_is_away_after_the_start_only_waits() -> None:
     """Starting the process again would not help, so nothing should be told to do so."""
     away = SourceState("erp", "retrying", SECRET)
     noted = readiness([*STARTED, away, PartState("reads", "crm", "retrying", SECRET)], CheckedLog())
-    code, body = await asked(noted)
+    code, body = await response_of(noted)
     assert (code, body["waiting"]) == (200, ["capture erp", "reads crm"])
     assert SECRET not in json.dumps(body)
     noted(SourceState("erp", "starting"))
-    assert "capture erp" in (await asked(noted))[1]["waiting"], "one more try, which may take long"
+    assert "capture erp" in (await response_of(noted))[1]["waiting"], (
+        "one more try, which may take long"
+    )
     noted(SourceState("erp", "streaming"))
     noted(PartState("reads", "crm", "running"))
-    assert (await asked(noted))[1]["waiting"] == []
+    assert (await response_of(noted))[1]["waiting"] == []
 
 
 async def test_a_log_that_is_away_makes_it_unready_until_it_is_back() -> None:
     log, clock = CheckedLog(), Clock()
     log.error = RetryLater(f"kafka {SECRET}")
     noted = readiness(STARTED, log, clock=clock)
-    code, body = await asked(noted)
+    code, body = await response_of(noted)
     assert (code, SECRET in json.dumps(body)) == (503, False)
     log.error = None
     clock.now += LOG_CHECK_EVERY_S
-    assert (await asked(noted))[0] == 200
+    assert (await response_of(noted))[0] == 200
 
 
 async def test_a_log_that_does_not_answer_makes_it_unready() -> None:
     log = CheckedLog()
     log.hangs = True
-    code, body = await asked(readiness(STARTED, log, log_timeout_s=0.01))
+    code, body = await response_of(readiness(STARTED, log, log_timeout_s=0.01))
     assert code == 503
     assert "has not answered" in body["reasons"][0]
 
@@ -144,8 +146,8 @@ async def test_a_log_that_does_not_answer_makes_it_unready() -> None:
 async def test_however_many_ask_the_log_is_asked_once() -> None:
     log = CheckedLog()
     noted = readiness(STARTED, log, clock=Clock())
-    await asyncio.gather(*(asked(noted) for _ in range(50)))
-    assert log.asked == 1
+    await asyncio.gather(*(response_of(noted) for _ in range(50)))
+    assert log.checks == 1
 
 
 @pytest.fixture

@@ -111,8 +111,8 @@ def reported(telemetry: Telemetry) -> set[tuple[str, str]]:
 
 def declared(samples: dict[Series, float]) -> set[tuple[str, str]]:
     """The same of all that have a gauge for it."""
-    found = [dict(pairs) for name, pairs in samples if name == "bridge_stalled"]
-    return {(labels["kind"], labels["name"]) for labels in found}
+    series_labels = [dict(pairs) for name, pairs in samples if name == "bridge_stalled"]
+    return {(labels["kind"], labels["name"]) for labels in series_labels}
 
 
 def lags_of(telemetry: Telemetry, group: str) -> list[float]:
