@@ -74,7 +74,7 @@ class Bench(AbstractContextManager["Bench"]):
     ) -> None:
         self._agent = agent
         self._clock = clock
-        self._shelf = FakeReads(rows, keys, relations, clock)
+        self._reads = FakeReads(rows, keys, relations, clock)
         self._answers: dict[str, SealedCommand] = {}
         self._receipts: list[Receipt] = []
         self._last: list[Event] = []
@@ -87,7 +87,7 @@ class Bench(AbstractContextManager["Bench"]):
         self._runner = asyncio.Runner()
         self._call = CallHandler(
             self._agent,
-            self._shelf,
+            self._reads,
             _AnyCommand(),
             clock=self._clock,
             is_ended=lambda _: self._is_interrupted(),
@@ -122,7 +122,7 @@ class Bench(AbstractContextManager["Bench"]):
     @property
     def legacy_queries(self) -> int:
         """Queries that a legacy system would have been sent."""
-        return self._shelf.queries
+        return self._reads.queries
 
     def emit(
         self, entity: str, op: str, row: Mapping[str, Any], *, caused_by: str | None = None
@@ -150,15 +150,15 @@ class Bench(AbstractContextManager["Bench"]):
     ) -> Event:
         if op not in OPS:
             raise ValueError(f"op is {op!r}; use one of {', '.join(sorted(OPS))}")
-        self._shelf.learn(entity, [row])
-        before = self._shelf.row(entity, row)
+        self._reads.entity_of(entity, [row])
+        before = self._reads.row(entity, row)
         after = None if op == "delete" else {**(before or {}), **row}
         # What later rows add to the type belongs to this event's rows too, as null.
-        kind = self._shelf.learn(entity, [after] if after else [])
+        kind = self._reads.entity_of(entity, [after] if after else [])
         if after is None:
-            self._shelf.drop(entity, row)
+            self._reads.drop(entity, row)
         else:
-            self._shelf.put(entity, after)
+            self._reads.put(entity, after)
         self._count += 1
         now, position = self._clock(), format_position(1, self._count, 0)
         old = (before or row) if op == "delete" else (before if op == "update" else None)
@@ -166,8 +166,8 @@ class Bench(AbstractContextManager["Bench"]):
             entity=entity,
             op=op,
             key={name: row[name] for name in kind.key},
-            before=self._shown(kind, old, position, now),
-            after=self._shown(kind, after, position, now),
+            before=self._event_row(kind, old, position, now),
+            after=self._event_row(kind, after, position, now),
             unavailable=(),
             position=position,
             transaction=None,
@@ -180,14 +180,14 @@ class Bench(AbstractContextManager["Bench"]):
             caused_by=caused_by,
         )
 
-    def _shown(
+    def _event_row(
         self, kind: Entity, values: Mapping[str, Any] | None, position: str, now: datetime
     ) -> TracedRow | None:
         if values is None:
             return None
         full = {field.name: values.get(field.name) for field in kind.fields}
-        known = Provenance(kind.qualified, "event", now, position)
-        return TracedRow(PlainRow(full), known, kind)
+        provenance = Provenance(kind.qualified, "event", now, position)
+        return TracedRow(PlainRow(full), provenance, kind)
 
     def _deliver(self, events: list[Event]) -> None:
         self._last = events
@@ -205,7 +205,7 @@ class Bench(AbstractContextManager["Bench"]):
         self._delivering = asyncio.current_task()
         lines: dict[tuple[str, str], list[Event]] = {}
         for event in events:
-            key = (event.entity, self._shelf.key_text(event.entity, event.key))
+            key = (event.entity, self._reads.key_text(event.entity, event.key))
             lines.setdefault(key, []).append(event)
         done = await asyncio.gather(*(self._handle_line(line) for line in lines.values()))
         return [answer for answers in done for answer in answers]

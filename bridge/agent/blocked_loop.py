@@ -52,8 +52,8 @@ class BlockedLoopWatch:
         self._to_handlers = to_handlers
         self._observer = observer
         self._clock = clock
-        self._asked: float | None = None
-        self._late: deque[tuple[float, float]] = deque()
+        self._sent_at: float | None = None
+        self._delays: deque[tuple[float, float]] = deque()
         """When, and for how many seconds, the loop did not answer. Its thread appends at any time."""
         self._seen: Counter[tuple[str, str]] = Counter()
         self._silent_until = clock()
@@ -62,17 +62,17 @@ class BlockedLoopWatch:
         """Watch until cancelled; nothing is asked of a loop that has nothing to do."""
         while True:
             await asyncio.sleep(POLL_S)
-            if self._asked is not None or is_busy():
+            if self._sent_at is not None or is_busy():
                 self.poll()
 
     def poll(self) -> None:
         """Look once."""
         now = self._clock()
-        if self._asked is None:
-            self._asked = now
+        if self._sent_at is None:
+            self._sent_at = now
             self._to_handlers.post(self._answer)
             self._to_handlers.send()
-        elif now - self._asked >= LATE_AFTER_S:
+        elif now - self._sent_at >= LATE_AFTER_S:
             culprit = self._culprit()
             if culprit is not None:
                 self._seen[culprit] += 1
@@ -80,20 +80,20 @@ class BlockedLoopWatch:
 
     def _answer(self) -> None:
         """Called in the handlers' loop."""
-        asked = self._asked
-        if asked is not None:
+        sent_at = self._sent_at
+        if sent_at is not None:
             now = self._clock()
-            if now - asked >= LATE_AFTER_S:
-                self._late.append((now, now - asked))
-            self._asked = None
+            if now - sent_at >= LATE_AFTER_S:
+                self._delays.append((now, now - sent_at))
+            self._sent_at = None
 
     def _report(self, now: float) -> None:
-        while self._late and self._late[0][0] < now - WINDOW_S:
-            self._late.popleft()
-        waiting = now - self._asked if self._asked is not None else 0.0
-        blocked = sum(seconds for _, seconds in tuple(self._late)) + waiting
+        while self._delays and self._delays[0][0] < now - WINDOW_S:
+            self._delays.popleft()
+        waiting = now - self._sent_at if self._sent_at is not None else 0.0
+        blocked = sum(seconds for _, seconds in tuple(self._delays)) + waiting
         if blocked < MIN_BLOCKED_S:
-            if not self._late:
+            if not self._delays:
                 self._seen.clear()
             return
         if now < self._silent_until or not self._seen:
@@ -101,7 +101,7 @@ class BlockedLoopWatch:
         ((handler, where), _) = self._seen.most_common(1)[0]
         reason = ADVICE_TEXT.format(handler=handler, where=f" at {where}" if where else "")
         self._silent_until = now + REPORT_INTERVAL_S
-        self._late.clear()
+        self._delays.clear()
         self._seen.clear()
         self._observer(
             HandlerBlocks(self._agent, handler, round(blocked, 1), WINDOW_S, where, reason)

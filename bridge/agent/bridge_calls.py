@@ -203,7 +203,7 @@ class BridgeParkedKeys:
         self._calls = calls
         self._parked = parked
 
-    def add(self, entity: str, key: bytes | None, place: TopicPartition) -> None:
+    def add(self, entity: str, key: bytes | None, partition: TopicPartition) -> None:
         """As ParkedKeys; nothing where the partition is lost by the time that the bridge hears of it:
         the letter of this event is never written then.
         """
@@ -211,7 +211,7 @@ class BridgeParkedKeys:
 
         def add() -> None:
             if not is_dropped():
-                self._parked.add(entity, key, place)
+                self._parked.add(entity, key, partition)
 
         self._calls.post(add)
 

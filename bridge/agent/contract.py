@@ -11,8 +11,8 @@ from bridge.log.port import TopicPartition
 class ParkedKeyRegistry(Protocol):
     """The keys whose events are parked, of an agent with `on_failure: park_key`."""
 
-    def add(self, entity: str, key: bytes | None, place: TopicPartition) -> None:
-        """An event of this key, which stands in `place`, is being parked."""
+    def add(self, entity: str, key: bytes | None, partition: TopicPartition) -> None:
+        """An event of this key, which stands in `partition`, is being parked."""
 
     async def holds(self, entity: str, key: bytes | None) -> bool:
         """Whether the key is parked."""

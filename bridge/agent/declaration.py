@@ -158,7 +158,7 @@ class AgentDeclaration:
             name = getattr(run, "__name__", type(run).__name__)
             if problem := signature_problem(run):
                 raise ConfigurationError(f"agent {self.name!r}, handler {name!r} {problem}")
-            if any(known.name == name and known.entity == entity for known in self._handlers):
+            if any(handler.name == name and handler.entity == entity for handler in self._handlers):
                 raise ConfigurationError(
                     f"agent {self.name!r} has two handlers {name!r} on {entity}: give one "
                     "another name, because command ids are made of it"

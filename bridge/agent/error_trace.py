@@ -85,16 +85,22 @@ def _frames(trace: TracebackType | None) -> list[str]:
         (frame.f_code.co_filename, line, frame.f_code.co_name)
         for frame, line in traceback.walk_tb(trace)
     ]
-    own = [place for place in places if not place[0].startswith((*_BRIDGE, "<"))]
+    own = [
+        frame_summary
+        for frame_summary in places
+        if not frame_summary[0].startswith((*_BRIDGE, "<"))
+    ]
     # An agent that is installed as a package stands among the libraries itself.
-    users = [place for place in own if not place[0].startswith(_LIBRARIES)] or own
+    users = [
+        frame_summary for frame_summary in own if not frame_summary[0].startswith(_LIBRARIES)
+    ] or own
     if own and own[-1] != users[-1]:
         # Raised in a library: where in it says what somebody's own line does not.
         users.append(own[-1])
-    return [_place(*place) for place in users[-MAX_FRAMES:]]
+    return [_frame_text(*frame_summary) for frame_summary in users[-MAX_FRAMES:]]
 
 
-def _place(file: str, line: int, function: str) -> str:
+def _frame_text(file: str, line: int, function: str) -> str:
     source = linecache.getline(file, line).strip()
-    shown = f"\n    {source[:MAX_LINE_CHARACTERS]}" if source else ""
-    return f'  File "{file}", line {line}, in {function}{shown}'
+    source_text = f"\n    {source[:MAX_LINE_CHARACTERS]}" if source else ""
+    return f'  File "{file}", line {line}, in {function}{source_text}'

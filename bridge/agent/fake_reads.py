@@ -33,26 +33,26 @@ class FakeReads:
         self._keys = keys
         self._relations = relations
         self._clock = clock
-        self._given: dict[str, list[Mapping[str, Any]]] = {}
+        self._samples: dict[str, list[Mapping[str, Any]]] = {}
         self._rows: dict[str, dict[str, Mapping[str, Any]]] = {}
-        self._known: dict[QueryShape, set[str]] = {}
+        self._read_texts: dict[QueryShape, set[str]] = {}
         self._asking: dict[QueryShape, asyncio.Future[None]] = {}
         self.queries = 0
         self.entities: dict[str, Entity] = {}
-        for qualified, given in rows.items():
-            self.learn(qualified, given)
-            for row in given:
+        for qualified, sample_rows in rows.items():
+            self.entity_of(qualified, sample_rows)
+            for row in sample_rows:
                 self.put(qualified, row)
 
-    def learn(self, qualified: str, rows: Sequence[Mapping[str, Any]]) -> Entity:
+    def entity_of(self, qualified: str, rows: Sequence[Mapping[str, Any]]) -> Entity:
         """The entity's type, with what `rows` show beside what is known of it."""
-        seen = self._given.setdefault(qualified, [])
+        seen = self._samples.setdefault(qualified, [])
         seen.extend(rows)
-        known = self.entities.get(qualified)
-        key = self._keys.get(qualified, ()) or (known.key if known else ())
-        made = entity_of_rows(qualified, seen, key, self._relations.get(qualified, ()))
-        self.entities[qualified] = made
-        return made
+        earlier = self.entities.get(qualified)
+        key = self._keys.get(qualified, ()) or (earlier.key if earlier else ())
+        entity = entity_of_rows(qualified, seen, key, self._relations.get(qualified, ()))
+        self.entities[qualified] = entity
+        return entity
 
     def put(self, qualified: str, row: Mapping[str, Any]) -> None:
         """The row is now so; who read it must ask again."""
@@ -89,11 +89,13 @@ class FakeReads:
         texts = [self.key_text(entity, key) for key in keys]
         await self._ask((entity, self._entity(entity).key), texts)
         stored = self._rows.get(entity, {})
-        return [self._shown(entity, stored[t]) if t in stored else None for t in texts]
+        return [self._row_of(entity, stored[t]) if t in stored else None for t in texts]
 
     async def related(self, entity: str, row: Any, relation: str) -> Any:
         """As the port says."""
-        declared = {one.name: one for one in self._entity(entity).relations}.get(relation)
+        declared = {candidate.name: candidate for candidate in self._entity(entity).relations}.get(
+            relation
+        )
         if declared is None:
             raise ConfigurationError(
                 f"{entity} has no relation {relation!r}; give it with "
@@ -114,14 +116,14 @@ class FakeReads:
         await self._ask((entity, tuple(where)), [canonical_json(dict(where))])
         wanted = {n: v if isinstance(v, (list, tuple, set)) else [v] for n, v in where.items()}
         return [
-            self._shown(entity, row)
+            self._row_of(entity, row)
             for row in self._rows.get(entity, {}).values()
             if all(row.get(name) in values for name, values in wanted.items())
         ]
 
     async def _ask(self, shape: QueryShape, texts: Sequence[str]) -> None:
-        known = self._known.setdefault(shape, set())
-        if known.issuperset(texts):
+        read_texts = self._read_texts.setdefault(shape, set())
+        if read_texts.issuperset(texts):
             return
         asking = self._asking.get(shape)
         if asking is None:
@@ -130,7 +132,7 @@ class FakeReads:
             # Twice, so that readers who come one step of the loop later are still taken along.
             loop.call_soon(loop.call_soon, self._send, shape, asking)
         await asyncio.shield(asking)
-        known.update(texts)
+        read_texts.update(texts)
 
     def _send(self, shape: QueryShape, asking: asyncio.Future[None]) -> None:
         self.queries += 1
@@ -138,20 +140,20 @@ class FakeReads:
         asking.set_result(None)
 
     def _forget(self, qualified: str) -> None:
-        for shape, known in self._known.items():
+        for shape, read_texts in self._read_texts.items():
             if shape[0] == qualified:
-                known.clear()
+                read_texts.clear()
 
-    def _shown(self, entity: str, values: Mapping[str, Any]) -> TracedRow:
+    def _row_of(self, entity: str, values: Mapping[str, Any]) -> TracedRow:
         kind = self._entity(entity)
         full = {field.name: values.get(field.name) for field in kind.fields}
         return TracedRow(PlainRow(full), Provenance(entity, "test", self._clock()), kind)
 
     def _entity(self, qualified: str) -> Entity:
-        known = self.entities.get(qualified)
-        if known is None:
-            there = ", ".join(sorted(self.entities)) or "none"
+        entity = self.entities.get(qualified)
+        if entity is None:
+            names = ", ".join(sorted(self.entities)) or "none"
             raise ConfigurationError(
-                f"the test has no rows of {qualified} (it has: {there}); give them to agent.test"
+                f"the test has no rows of {qualified} (it has: {names}); give them to agent.test"
             )
-        return known
+        return entity

@@ -64,38 +64,38 @@ class UnreadTopic:
 
 async def unread_topics(log: Log, group: str, topics: Iterable[str]) -> list[UnreadTopic]:
     """The topics that have events in partitions in which the group has no offset."""
-    there = await log.topics()
+    topic_infos = await log.topics()
     places = [
         TopicPartition(topic, number)
         for topic in sorted(topics)
-        if topic in there
-        for number in range(there[topic].partitions)
+        if topic in topic_infos
+        for number in range(topic_infos[topic].partitions)
     ]
     committed = await log.committed(group, places)
-    new = [place for place in places if committed.get(place) is None]
+    new = [partition for partition in places if committed.get(partition) is None]
     begin, end = await log.beginning_offsets(new), await log.end_offsets(new)
-    filled = [place for place in new if begin[place] < end[place]]
-    oldest = await _oldest(log, {place: begin[place] for place in filled})
-    found = []
-    for topic in dict.fromkeys(place.topic for place in filled):
-        mine = tuple(place for place in filled if place.topic == topic)
-        events = sum(end[place] - begin[place] for place in mine)
-        found.append(UnreadTopic(topic, mine, events, oldest.get(topic)))
-    return found
+    filled = [partition for partition in new if begin[partition] < end[partition]]
+    oldest = await _oldest(log, {partition: begin[partition] for partition in filled})
+    unread = []
+    for topic in dict.fromkeys(partition.topic for partition in filled):
+        mine = tuple(partition for partition in filled if partition.topic == topic)
+        events = sum(end[partition] - begin[partition] for partition in mine)
+        unread.append(UnreadTopic(topic, mine, events, oldest.get(topic)))
+    return unread
 
 
 async def _oldest(log: Log, offsets: Mapping[TopicPartition, int]) -> dict[str, int]:
     """The time of each topic's first record, as far as one comes soon; of some of its partitions."""
-    found: dict[str, int] = {}
-    for place, offset in [*offsets.items()][:MAX_FIRST_RECORDS]:
-        reader = await log.reader({place: offset})
+    oldest: dict[str, int] = {}
+    for partition, offset in [*offsets.items()][:MAX_FIRST_RECORDS]:
+        reader = await log.reader({partition: offset})
         try:
             for record in await reader.read(1, FIRST_RECORD_TIMEOUT_S):
-                known = found.get(place.topic, record.timestamp)
-                found[place.topic] = min(known, record.timestamp)
+                earliest = oldest.get(partition.topic, record.timestamp)
+                oldest[partition.topic] = min(earliest, record.timestamp)
         finally:
             await reader.close()
-    return found
+    return oldest
 
 
 async def first_offsets(
@@ -108,7 +108,7 @@ async def first_offsets(
     if not isinstance(start, datetime):
         return {}
     committed = await log.committed(group, partitions)
-    new = [place for place, offset in committed.items() if offset is None]
+    new = [partition for partition, offset in committed.items() if offset is None]
     return dict(await log.offsets_at(new, int(start.timestamp() * 1000))) if new else {}
 
 
@@ -141,8 +141,8 @@ async def _without_offsets(
     """All partitions of those topics in none of whose partitions the group has an offset."""
     places = [TopicPartition(name, number) for name in topics for number in range(counts[name])]
     committed = await log.committed(group, places)
-    read = {place.topic for place in places if committed.get(place) is not None}
-    return [place for place in places if place.topic not in read]
+    read = {partition.topic for partition in places if committed.get(partition) is not None}
+    return [partition for partition in places if partition.topic not in read]
 
 
 def start_text(agent: str, group: str, unread: UnreadTopic, start: AgentStart) -> str:

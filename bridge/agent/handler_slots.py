@@ -20,7 +20,7 @@ class HandlerSlots(Generic[Job]):
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._resting: set[Job] = set()
-        self._coming: deque[tuple[Job, asyncio.Future[None]]] = deque()
+        self._resuming: deque[tuple[Job, asyncio.Future[None]]] = deque()
         self.running = 0
 
     def has_room(self) -> bool:
@@ -37,7 +37,7 @@ class HandlerSlots(Generic[Job]):
             self._resting.discard(job)
             return
         self.running -= 1
-        if self._coming:
+        if self._resuming:
             self.admit()
 
     def rest(self, job: Job) -> None:
@@ -51,14 +51,14 @@ class HandlerSlots(Generic[Job]):
     async def resume(self, job: Job) -> None:
         """Return once the job may run again: before any that hasn't started yet."""
         admitted = asyncio.get_running_loop().create_future()
-        self._coming.append((job, admitted))
+        self._resuming.append((job, admitted))
         self.admit()
         await admitted
 
     def admit(self) -> None:
         """Let those that have rested run again, as far as there is room."""
-        while self._coming and self.has_room():
-            job, admitted = self._coming.popleft()
+        while self._resuming and self.has_room():
+            job, admitted = self._resuming.popleft()
             if not admitted.done() and job in self._resting:
                 self._resting.discard(job)
                 self.running += 1

@@ -33,13 +33,13 @@ class ParkedKeys:
         self._clock = clock
         self._keys: set[tuple[str, bytes | None]] = set()
         #: Those whose letters are not read yet, by the partitions of their events.
-        self._coming: dict[tuple[str, bytes | None], TopicPartition] = {}
+        self._unwritten: dict[tuple[str, bytes | None], TopicPartition] = {}
         self._changes = 0
         """Rises when letters may stand in the log that nobody here knows of."""
         self._read_changes = 0
         self._reader: Consumer | None = None
-        self._looked = 0.0
-        self._looking = asyncio.Lock()
+        self._polled_at = 0.0
+        self._poll_lock = asyncio.Lock()
 
     async def open(self) -> None:
         """Read what was parked so far."""
@@ -54,13 +54,13 @@ class ParkedKeys:
         if self._reader is not None:
             await self._reader.close()
 
-    def add(self, entity: str, key: bytes | None, place: TopicPartition) -> None:
-        """An event of this key, which stands in `place`, is being parked."""
-        self._coming[entity, key] = place
+    def add(self, entity: str, key: bytes | None, partition: TopicPartition) -> None:
+        """An event of this key, which stands in `partition`, is being parked."""
+        self._unwritten[entity, key] = partition
 
     def forget(self, places: frozenset[TopicPartition]) -> None:
         """These partitions are gone, and with them the letters that were not written yet."""
-        self._coming = {each: at for each, at in self._coming.items() if at not in places}
+        self._unwritten = {each: at for each, at in self._unwritten.items() if at not in places}
         # Some may have been written all the same.
         self._changes += 1
 
@@ -71,14 +71,14 @@ class ParkedKeys:
     async def holds(self, entity: str, key: bytes | None) -> bool:
         """Whether the key is parked. One that is may have been released a second ago."""
         wanted = (entity, key)
-        if not (self._stale or wanted in self._keys or wanted in self._coming):
+        if not (self._stale or wanted in self._keys or wanted in self._unwritten):
             return False
-        async with self._looking:
-            if self._stale or self._clock() - self._looked >= POLL_EVERY_S:
+        async with self._poll_lock:
+            if self._stale or self._clock() - self._polled_at >= POLL_EVERY_S:
                 changes = self._changes
                 await self._catch_up()
                 self._read_changes = changes
-        return wanted in self._keys or wanted in self._coming
+        return wanted in self._keys or wanted in self._unwritten
 
     @property
     def _stale(self) -> bool:
@@ -87,7 +87,7 @@ class ParkedKeys:
     async def _catch_up(self) -> None:
         """Read what stands in the log now, to its end. Raises RetryLater where that stays away."""
         assert self._reader is not None, "open comes first"  # noqa: S101
-        self._looked = self._clock()
+        self._polled_at = self._clock()
         ends = await self._log.end_offsets(self._reader.assignment())
         try:
             async for records in read_until(self._log, self._reader, ends, clock=self._clock):
@@ -116,9 +116,9 @@ class ParkedKeys:
         entity = self._entities.get(letter.topic)
         if entity is None:
             return
-        place = (entity, letter.key)
-        self._coming.pop(place, None)
+        entity_key = (entity, letter.key)
+        self._unwritten.pop(entity_key, None)
         if letter.error == RELEASED:
-            self._keys.discard(place)
+            self._keys.discard(entity_key)
         else:
-            self._keys.add(place)
+            self._keys.add(entity_key)

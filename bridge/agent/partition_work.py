@@ -21,8 +21,8 @@ class PartitionWork:
     `entries` and `upto` wait for their transaction; `wrote_at` is when the last one was.
     """
 
-    place: TopicPartition
-    window: InFlightEvents[Record, OutgoingEntry]
+    partition: TopicPartition
+    in_flight: InFlightEvents[Record, OutgoingEntry]
     wrote_at: float
     entries: list[OutgoingEntry] = field(default_factory=list)
     upto: int | None = None
@@ -31,7 +31,7 @@ class PartitionWork:
 
     def gather(self) -> None:
         """Take over what the window has finished."""
-        taken = self.window.take()
+        taken = self.in_flight.take()
         if taken is not None:
             self.entries.extend(taken[0])
             self.upto = taken[1]

@@ -149,7 +149,7 @@ class AgentRunner:
             thread_name_prefix=f"agent-{agent.name}",
         )
         self._progress = GroupProgress(self._group, observer, clock)
-        self._lanes: dict[TopicPartition, PartitionWork] = {}
+        self._work_by_partition: dict[TopicPartition, PartitionWork] = {}
         self._slots: HandlerSlots[_Job] = HandlerSlots(agent.concurrency)
         self._idle = asyncio.Event()
         self._idle.set()
@@ -273,8 +273,8 @@ class AgentRunner:
 
     async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
         """As Rebalance says: what is under way for these counts no more."""
-        for place in partitions:
-            lane = self._lanes.pop(place, None)
+        for partition in partitions:
+            lane = self._work_by_partition.pop(partition, None)
             if lane is not None:
                 lane.dropped = True
         self._handlers.cancel()
@@ -285,14 +285,14 @@ class AgentRunner:
         self, partitions: frozenset[TopicPartition]
     ) -> Mapping[TopicPartition, int] | None:
         """As Rebalance says."""
-        changes = [place for place in partitions if place.topic in self._entities]
+        changes = [partition for partition in partitions if partition.topic in self._entities]
         first = await first_offsets(self._log, self._group, changes, self._agent.start)
-        for place in partitions:
-            lane = self._lanes[place] = PartitionWork(
-                place, InFlightEvents(self._agent.unfinished), monotonic()
+        for partition in partitions:
+            lane = self._work_by_partition[partition] = PartitionWork(
+                partition, InFlightEvents(self._agent.unfinished), monotonic()
             )
             # Committed soon, whether or not an event comes: begun again it begins there, too.
-            lane.upto = first.get(place)
+            lane.upto = first.get(partition)
         if self._parked is not None:
             self._parked.take_over()
         return first or None
@@ -302,10 +302,10 @@ class AgentRunner:
         if self._parked is not None:
             self._parked.forget(partitions)
         for partition in partitions:
-            lane = self._lanes.get(partition)
+            lane = self._work_by_partition.get(partition)
             if lane is not None:
                 lane.dropped = True
-                self._lanes[partition] = PartitionWork(
+                self._work_by_partition[partition] = PartitionWork(
                     partition, InFlightEvents(self._agent.unfinished), monotonic()
                 )
         self._handlers.cancel()
@@ -331,17 +331,21 @@ class AgentRunner:
                 task.result()
         finally:
             await asyncio.gather(*map(_ended, (reading, writing)), _ended(stopping))
-            await self.revoked(frozenset(self._lanes))
+            await self.revoked(frozenset(self._work_by_partition))
 
     async def _read(self, owned: PartitionOwner) -> None:
         failures = 0
         while self._failure is None:
-            full = [place for place, lane in self._lanes.items() if lane.window.full]
-            free = [lane for lane in self._lanes.values() if not lane.window.full]
+            full = [
+                partition
+                for partition, lane in self._work_by_partition.items()
+                if lane.in_flight.full
+            ]
+            free = [lane for lane in self._work_by_partition.values() if not lane.in_flight.full]
             owned.member.pause(full)
-            owned.member.resume(lane.place for lane in free)
+            owned.member.resume(lane.partition for lane in free)
             room = min(
-                (self._agent.unfinished - len(lane.window) for lane in free),
+                (self._agent.unfinished - len(lane.in_flight) for lane in free),
                 default=self._agent.unfinished,
             )
             try:
@@ -355,24 +359,24 @@ class AgentRunner:
                 failures = 0
                 self._waiting.tried(0, "", "read")
             for record in records:
-                lane = self._lanes.get(TopicPartition(record.topic, record.partition))
+                lane = self._work_by_partition.get(TopicPartition(record.topic, record.partition))
                 # Without a lane the partition was lost since; its records come again.
                 if lane is not None:
-                    lane.window.add(record.offset, record.key, record)
+                    lane.in_flight.add(record.offset, record.key, record)
             self._start()
 
     def _start(self) -> None:
         """Start what may start, taking turns between the partitions."""
         if self._stopping or self._failure is not None:
             return
-        lanes = list(self._lanes.values())
+        lanes = list(self._work_by_partition.values())
         slots = self._slots
         while lanes and slots.has_room():
             going = []
             for lane in lanes:
                 if not slots.has_room():
                     break
-                slot = lane.window.start()
+                slot = lane.in_flight.start()
                 if slot is None:
                     continue
                 going.append(lane)
@@ -395,7 +399,7 @@ class AgentRunner:
             if error is not None:
                 self._failure = self._failure or error
             else:
-                lane.window.finish(slot, written or [])
+                lane.in_flight.finish(slot, written or [])
             self._finished.set()
         self._start_soon()
 
@@ -417,20 +421,20 @@ class AgentRunner:
     async def _write(self, owned: PartitionOwner) -> None:
         while not self._ending and self._failure is None:
             await _set_within(self._finished, OFFSETS_EVERY_S)
-            owes = any(len(lane.window) for lane in self._lanes.values())
+            owes = any(len(lane.in_flight) for lane in self._work_by_partition.values())
             self._progress.note(owes=owes, progressed=self._finished.is_set())
             self._finished.clear()
             await self._write_all(owned)
 
     async def _write_all(self, owned: PartitionOwner) -> None:
-        lanes = list(self._lanes.values())
+        lanes = list(self._work_by_partition.values())
         for lane in lanes:
             lane.gather()
         now = monotonic()
         due = [lane for lane in lanes if lane.due(now) or (self._ending and lane.upto is not None)]
-        await asyncio.gather(*(self._write_lane(owned, lane) for lane in due))
+        await asyncio.gather(*(self._write_partition(owned, lane) for lane in due))
 
-    async def _write_lane(self, owned: PartitionOwner, lane: PartitionWork) -> None:
+    async def _write_partition(self, owned: PartitionOwner, lane: PartitionWork) -> None:
         assert lane.upto is not None, "only lanes with something to write"  # noqa: S101
         try:
             async for attempt in tenacity.AsyncRetrying(
@@ -445,16 +449,16 @@ class AgentRunner:
                 with attempt:
                     if lane.dropped or (self._ending and attempt.retry_state.attempt_number > 1):
                         return
-                    async with owned.transaction(lane.place) as transaction:
+                    async with owned.transaction(lane.partition) as transaction:
                         for topic, entries in lane.by_topic().items():
                             await transaction.append(topic, entries)
-                        transaction.commit_offsets(self._group, {lane.place: lane.upto})
+                        transaction.commit_offsets(self._group, {lane.partition: lane.upto})
                     lane.wrote(monotonic())
                     self._waiting.tried(0, "", "write")
         except (Fenced, OutcomeUnknown):
             # The next read takes the partition again, or finds that it is another's now.
-            if self._lanes.get(lane.place) is lane:
-                await self.revoked(frozenset({lane.place}))
+            if self._work_by_partition.get(lane.partition) is lane:
+                await self.revoked(frozenset({lane.partition}))
 
 
 async def _ended(task: asyncio.Task[Any]) -> None:

@@ -37,8 +37,8 @@ class PlainRow:
         try:
             return self._values[name]
         except KeyError:
-            known = ", ".join(self._values)
-            raise AttributeError(f"the row has no field {name!r}; it has {known}") from None
+            names = ", ".join(self._values)
+            raise AttributeError(f"the row has no field {name!r}; it has {names}") from None
 
     def __getitem__(self, name: str) -> Any:
         return self._values[name]

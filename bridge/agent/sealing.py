@@ -35,18 +35,18 @@ async def collect_commands(returned: Any) -> list[Command]:
     if isinstance(returned, Command):
         return [returned]
     if hasattr(returned, "__aiter__"):
-        found: list[Any] = [item async for item in returned]
+        items: list[Any] = [item async for item in returned]
     elif isinstance(returned, Iterable) and not isinstance(returned, (str, bytes, Mapping)):
-        found = list(returned)
+        items = list(returned)
     else:
-        found = [returned]
-    for item in found:
+        items = [returned]
+    for item in items:
         if not isinstance(item, Command):
             raise Rejected(
                 "bad_answer",
                 f"a handler returns None, a Command or several Commands, not {type(item).__name__}",
             )
-    return found
+    return items
 
 
 def complete_key(command: Command, declared: CommandTarget) -> dict[str, Any]:

@@ -155,7 +155,7 @@ def command(
                 _sink(bridge, goal, called, dry_run=dry_run, resumable=bool(replay_name)),
                 now=now_ms,
                 rate=0.0 if dry_run else rate,
-                told=lambda state: advance(state.scanned, state.of),
+                report=lambda state: advance(state.scanned, state.of),
             )
         _report(done, selection, goal, called, dry_run=dry_run, as_json=as_json)
         return 0 if done.picked else NOTHING_FOUND

@@ -123,7 +123,7 @@ class Batcher(Generic[Key, Value]):
             middle = len(keys) // 2
             for half in (keys[:middle], keys[middle:]):
                 try:
-                    await self._limiter.turn()
+                    await self._limiter.wait_for_start()
                 except RetryLater as later:
                     for key in half:
                         _fail(batch[key], later)

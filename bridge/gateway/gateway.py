@@ -132,9 +132,9 @@ class Gateway:
     def _table(self, entity: str) -> EntityMapping:
         table = self._tables.get(entity)
         if table is None:
-            there = ", ".join(sorted(self._tables)) or "none"
+            names = ", ".join(sorted(self._tables)) or "none"
             raise Rejected(
-                "unknown_entity", f"system {self._system} has no entity {entity!r}; it has {there}"
+                "unknown_entity", f"system {self._system} has no entity {entity!r}; it has {names}"
             )
         return table
 
@@ -143,7 +143,7 @@ class Gateway:
         batcher = self._batchers.get(shape)
         if batcher is None:
             batcher = Batcher(
-                lambda keys, asked: self._fetch_all(table, fields, keys, asked),
+                lambda keys, reads: self._fetch_all(table, fields, keys, reads),
                 self._limiter,
                 self._reader.max_keys,
             )
@@ -151,18 +151,18 @@ class Gateway:
         return list(await batcher.load(table.outward(fields, values)) or ())
 
     async def _fetch_all(
-        self, table: EntityMapping, fields: Fields, keys: list[Values], asked: int
+        self, table: EntityMapping, fields: Fields, keys: list[Values], reads: int
     ) -> Mapping[Values, Rows]:
         def key_of(row: TracedRow) -> Values:
             # In the source's own form, in which `7` and `007` are the same key.
             return table.outward(fields, [row[field] for field in fields])
 
-        rows = await self._fetch(table, table.columns(fields), keys, None, asked)
-        found, again = align_rows(keys, rows, key_of)
+        rows = await self._fetch(table, table.columns(fields), keys, None, reads)
+        rows_by_key, again = align_rows(keys, rows, key_of)
         for others in again:
-            await self._limiter.turn()
-            found.update(await self._fetch_all(table, fields, others, 0))
-        return found
+            await self._limiter.wait_for_start()
+            rows_by_key.update(await self._fetch_all(table, fields, others, 0))
+        return rows_by_key
 
     async def _fetch(
         self,
@@ -170,17 +170,19 @@ class Gateway:
         columns: tuple[str, ...],
         keys: list[Values],
         limit: int | None,
-        asked: int,
+        reads: int,
     ) -> Rows:
         as_of, started = self._clock(), perf_counter()
         entity = table.entity
-        known = Provenance(entity.qualified, "legacy", as_of)
+        provenance = Provenance(entity.qualified, "legacy", as_of)
         answered = 0
         try:
             answer = await self._reader.fetch(table.spec.table, columns, keys, limit)
             entity = table.entity_of(answer.shape)
-            rows = [TracedRow(table.row(answer.shape, raw), known, entity) for raw in answer.rows]
-            answered = asked
+            rows = [
+                TracedRow(table.row(answer.shape, raw), provenance, entity) for raw in answer.rows
+            ]
+            answered = reads
             if self._is_away:
                 self._is_away = False
                 self._observer(PartState("reads", self._system, "running"))
@@ -189,7 +191,7 @@ class Gateway:
             self._is_away = True
             self._observer(PartState("reads", self._system, "retrying", error_message(error)))
             after = error.after if isinstance(error, RetryLater) else None
-            if after is not None and self._limiter.hold(after, str(error)):
+            if after is not None and self._limiter.throttle(after, str(error)):
                 self._observer(Throttled(self._system, after, str(error)))
             raise
         finally:
@@ -222,8 +224,8 @@ def _relation(table: EntityMapping, name: str) -> Relation:
     for relation in table.entity.relations:
         if relation.name == name:
             return relation
-    there = ", ".join(relation.name for relation in table.entity.relations) or "none"
+    names = ", ".join(relation.name for relation in table.entity.relations) or "none"
     raise Rejected(
         "unknown_relation",
-        f"{table.entity.qualified} has no relation {name!r}; it has {there}",
+        f"{table.entity.qualified} has no relation {name!r}; it has {names}",
     )

@@ -58,8 +58,8 @@ class Gateways:
         if gateway is None:
             if (why := self._away.get(system)) is not None:
                 raise RetryLater(f"system {system!r} can't be read yet: {why}")
-            there = ", ".join(sorted(self._gateways)) or "none"
+            names = ", ".join(sorted(self._gateways)) or "none"
             raise Rejected(
-                "unknown_system", f"no reads of system {system!r}; there are gateways of {there}"
+                "unknown_system", f"no reads of system {system!r}; there are gateways of {names}"
             )
         return gateway, name

@@ -45,18 +45,18 @@ class Limiter:
         self._clock = clock
         self._sleep = sleep
         self._earliest = clock()
-        self._held_until = self._earliest
-        self._why = ""
+        self._throttled_until = self._earliest
+        self._reason = ""
 
-    def hold(self, seconds: float, why: str) -> bool:
+    def throttle(self, seconds: float, why: str) -> bool:
         """The system asked to be left alone for so long: nothing more is begun before. Returns
         whether that is news, and not what another query was told already.
         """
         now = self._clock()
         until = now + seconds
-        news = now >= self._held_until or until > self._held_until + SAME_THROTTLE_S
-        if until > self._held_until:
-            self._held_until, self._why = until, why
+        news = now >= self._throttled_until or until > self._throttled_until + SAME_THROTTLE_S
+        if until > self._throttled_until:
+            self._throttled_until, self._reason = until, why
         return news
 
     async def acquire(self) -> None:
@@ -65,16 +65,16 @@ class Limiter:
         """
         await self._connections.acquire()
         try:
-            await self.turn()
+            await self.wait_for_start()
         except BaseException:
             self._connections.release()
             raise
 
-    async def turn(self) -> None:
+    async def wait_for_start(self) -> None:
         """Wait until one more query may start on a connection that is held. Raises as `acquire`."""
-        while (left := self._held_until - self._clock()) > 0:
+        while (left := self._throttled_until - self._clock()) > 0:
             if left > MAX_THROTTLE_S:
-                raise RetryLater(f"{self._why} (for {left:.0f} s more)", after=left)
+                raise RetryLater(f"{self._reason} (for {left:.0f} s more)", after=left)
             await self._sleep(left)
         now = self._clock()
         start, self._earliest = next_start(now, self._earliest, self._rate)

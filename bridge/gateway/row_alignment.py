@@ -38,15 +38,17 @@ def align_rows(
     """
     if len(keys) == 1:
         return ({keys[0]: list(rows)} if rows else {}), []
-    found: dict[Values, list[Row]] = {}
+    rows_by_key: dict[Values, list[Row]] = {}
     for row in rows:
-        found.setdefault(key_of(row), []).append(row)
-    asked = set(keys)
-    others = {key: found.pop(key) for key in [key for key in found if key not in asked]}
-    missing = [key for key in keys if key not in found]
+        rows_by_key.setdefault(key_of(row), []).append(row)
+    requested = set(keys)
+    others = {
+        key: rows_by_key.pop(key) for key in [key for key in rows_by_key if key not in requested]
+    }
+    missing = [key for key in keys if key not in rows_by_key]
     # Rows of other keys are those of some key here, of one that has rows of its own too.
     if not (missing or others) or not _any_text(keys):
-        return found, []
+        return rows_by_key, []
     groups: dict[Values, list[Values]] = {}
     for key in keys:
         groups.setdefault(fold_key(key), []).append(key)
@@ -54,13 +56,13 @@ def align_rows(
         candidates = groups.get(fold_key(key), ())
         if not candidates:
             # By what this database compares nobody knows here: each key by itself.
-            return found, [[key] for key in missing if key not in found]
+            return rows_by_key, [[key] for key in missing if key not in rows_by_key]
         if len(candidates) == 1:
-            found.setdefault(candidates[0], []).extend(belonging)
+            rows_by_key.setdefault(candidates[0], []).extend(belonging)
     shared = [group for group in groups.values() if len(group) > 1]
     if not others:
-        shared = [[key for key in group if key not in found] for group in shared]
-    return found, _rounds(shared)
+        shared = [[key for key in group if key not in rows_by_key] for group in shared]
+    return rows_by_key, _rounds(shared)
 
 
 def _any_text(keys: Iterable[Values]) -> bool:

@@ -29,8 +29,8 @@ def refuse_others(letters: Sequence[DeadLetter]) -> None:
         if letter.kind == "event" and letter.error != RELEASED:
             continue
         what = RECOVERY_OPTIONS.get(letter.kind, "{source} handed an event back already")
-        told = what.format(source=letter.source)
-        raise Rejected("not_parked", f"only parked events are handed back: {told}")
+        instruction = what.format(source=letter.source)
+        raise Rejected("not_parked", f"only parked events are handed back: {instruction}")
 
 
 async def hand_back(
@@ -65,15 +65,15 @@ async def hand_back(
 
 
 async def _copy(log: Log, letter: DeadLetter) -> Entry:
-    place = f"{letter.topic}:{letter.partition}:{letter.offset}"
-    headers = [(REPLAY, place.encode())]
+    offset_text = f"{letter.topic}:{letter.partition}:{letter.offset}"
+    headers = [(REPLAY, offset_text.encode())]
     if letter.event_id:
         headers.append((ID, letter.event_id.encode()))
-    value = letter.value if letter.value is not None else await _read(log, letter, place)
+    value = letter.value if letter.value is not None else await _read(log, letter, offset_text)
     return Entry(letter.key, value, headers)
 
 
-async def _read(log: Log, letter: DeadLetter, place: str) -> bytes:
+async def _read(log: Log, letter: DeadLetter, offset_text: str) -> bytes:
     """The event's bytes from its topic, for one that was too big for the dead letters."""
     if letter.topic is not None and letter.partition is not None and letter.offset is not None:
         where = TopicPartition(letter.topic, letter.partition)
@@ -84,4 +84,4 @@ async def _read(log: Log, letter: DeadLetter, place: str) -> bytes:
                     return record.value
         finally:
             await reader.close()
-    raise Rejected("gone", f"the event of {place} is no longer in the log")
+    raise Rejected("gone", f"the event of {offset_text} is no longer in the log")

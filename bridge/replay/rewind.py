@@ -56,7 +56,7 @@ async def replay(
     now: Callable[[], int],
     rate: float = 0.0,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    told: ReportProgress = lambda _: None,
+    report: ReportProgress = lambda _: None,
 ) -> ReplayProgress:
     """Hand every selected event, up to what is in the log now, to `sink`, in order a partition.
 
@@ -73,8 +73,12 @@ async def replay(
         resumed = await sink.open(selection)
         selection = resumed.selection
         begin = {**await _begin(log, selection, places), **resumed.offsets}
-        ahead = {place: begin[place] for place in places if begin[place] < ends[place]}
-        progress = ReplayProgress(of=sum(ends[place] - begin[place] for place in ahead))
+        ahead = {
+            partition: begin[partition]
+            for partition in places
+            if begin[partition] < ends[partition]
+        }
+        progress = ReplayProgress(of=sum(ends[partition] - begin[partition] for partition in ahead))
         first: dict[TopicPartition, Record] = {}
         fields: set[str] = set()
         async for records in _batches(log, ahead, ends):
@@ -86,7 +90,7 @@ async def replay(
                 upto = {TopicPartition(r.topic, r.partition): r.offset + 1 for r in turn.records}
                 await sink.take(turn.picked, upto)
                 progress = _further(progress, turn)
-                told(progress)
+                report(progress)
                 if rate > 0 and turn.picked:
                     await sleep(len(turn.picked) / rate)
         if fields and (unknown := selection.where.keys() - fields):
@@ -95,13 +99,13 @@ async def replay(
                 f"{', '.join(map(repr, sorted(unknown)))}; they have {', '.join(sorted(fields))}"
             )
         earliest = selection.since
-        if earliest is None and all(r.offset == begin[place] for place, r in first.items()):
+        if earliest is None and all(r.offset == begin[partition] for partition, r in first.items()):
             # Nothing stood in front of these, so nothing older can be missing.
             earliest = min((record.timestamp for record in first.values()), default=now())
         await sink.finish()
         missing = incomplete_reason(info.spec, earliest, now())
         progress = replace(progress, incomplete=missing, done=True)
-        told(progress)
+        report(progress)
         return progress
     finally:
         await sink.close()
@@ -115,7 +119,7 @@ async def _begin(
         first = await log.offsets_at(places, selection.since)
     if selection.offset is None:
         return dict(first)
-    return {place: max(first[place], selection.offset) for place in places}
+    return {partition: max(first[partition], selection.offset) for partition in places}
 
 
 async def _batches(
@@ -195,7 +199,7 @@ async def _pick(
 
 def _further(progress: ReplayProgress, turn: ReplaySlice) -> ReplayProgress:
     ops = Counter(progress.by_op)
-    ops.update(one.event.op for one in turn.picked if one.event is not None)
+    ops.update(selected.event.op for selected in turn.picked if selected.event is not None)
     return replace(
         progress,
         scanned=progress.scanned + len(turn.records),

@@ -56,38 +56,38 @@ class Selection:
         """Whether an event's content matters, so that a tombstone can't tell if it is meant."""
         return bool(self.ops or self.where)
 
-    def mark(self) -> dict[str, Any]:
+    def fingerprint(self) -> dict[str, Any]:
         """What a replay notes of its selection, so that nobody continues it with another one."""
         chosen = {
             "topic": self.topic,
             "keys": sorted(self.keys),
             "ops": sorted(self.ops),
-            "where": {name: _shown(value) for name, value in self.where.items()},
+            "where": {name: _comparable_text(value) for name, value in self.where.items()},
         }
         digest = hashlib.sha256(canonical_json(chosen).encode()).hexdigest()[:16]
         return {"selection": digest, "since": self.since, "offset": self.offset}
 
-    def continuing(self, mark: Mapping[str, Any], replay: str) -> Selection:
+    def continuing(self, fingerprint: Mapping[str, Any], replay: str) -> Selection:
         """The selection of the run that continues the one which noted `mark`: it begins where that
         one began, wherever it stopped. `replay` is what people call it.
 
         Raises Rejected (`other_selection`) where that would leave out events.
         """
-        if mark.get("selection") != self.mark()["selection"]:
+        if fingerprint.get("selection") != self.fingerprint()["selection"]:
             raise Rejected(
                 "other_selection",
                 f"{replay} was begun for other keys, operations or conditions, or another topic: "
                 "continuing it would leave events out; use another name or file",
             )
         for name, begin in (("since", self.since), ("offset", self.offset)):
-            noted = mark.get(name)
+            noted = fingerprint.get(name)
             if noted is not None and (begin is None or begin < noted):
                 raise Rejected(
                     "other_selection",
                     f"{replay} was begun with a later --{name}: continuing it would leave out what "
                     "is older; use another name or file",
                 )
-        return replace(self, since=mark.get("since"), offset=mark.get("offset"))
+        return replace(self, since=fingerprint.get("since"), offset=fingerprint.get("offset"))
 
 
 def row_of(event: Event) -> Any:
@@ -99,7 +99,7 @@ def key_texts(key: Mapping[str, Any]) -> set[str]:
     """The ways to write a key: JSON of its fields, and the bare value where it has one field."""
     texts = {canonical_json(dict(key))}
     if len(key) == 1:
-        texts.add(_shown(next(iter(key.values()))))
+        texts.add(_comparable_text(next(iter(key.values()))))
     return texts
 
 
@@ -115,7 +115,7 @@ def _has(row: Any, name: str, wanted: Any) -> bool:
             wanted = _read_as(value, wanted)
         except (ValueError, ArithmeticError):
             return False
-    return bool(value == wanted) or _shown(value) == _shown(wanted)
+    return bool(value == wanted) or _comparable_text(value) == _comparable_text(wanted)
 
 
 def _read_as(sample: Any, text: str) -> Any:
@@ -149,7 +149,7 @@ _READ: tuple[tuple[type, Callable[[str], Any]], ...] = (
 )
 
 
-def _shown(value: Any) -> str:
+def _comparable_text(value: Any) -> str:
     value = plain(value)
     return value if isinstance(value, str) else canonical_json(value)
 

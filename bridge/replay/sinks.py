@@ -64,7 +64,7 @@ class JsonLinesSink:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: BufferedRandom | None = None
-        self._mark: Mapping[str, Any] = {}
+        self._fingerprint: Mapping[str, Any] = {}
 
     async def open(self, selection: Selection) -> ResumePoint:
         """Where the lines that are there end. Raises Rejected for a file of something else, or of
@@ -82,13 +82,13 @@ class JsonLinesSink:
             if not line.endswith(b"\n"):
                 break
             try:
-                told = json.loads(line)
-                place = TopicPartition(told["topic"], told["partition"])
-                offsets[place] = told["offset"] + 1
-                noted = dict(told["replay"])
+                line_json = json.loads(line)
+                partition = TopicPartition(line_json["topic"], line_json["partition"])
+                offsets[partition] = line_json["offset"] + 1
+                noted = dict(line_json["replay"])
             except (ValueError, KeyError, TypeError):
-                place, noted = TopicPartition("", 0), {}
-            if place.topic != selection.topic:
+                partition, noted = TopicPartition("", 0), {}
+            if partition.topic != selection.topic:
                 raise Rejected(
                     "not_a_replay",
                     f"{self._path}, line {number} is not of a replay of {selection.topic} that "
@@ -100,7 +100,7 @@ class JsonLinesSink:
             whole += len(line)
         self._file.truncate(whole)
         self._file.seek(whole)
-        self._mark = selection.mark()
+        self._fingerprint = selection.fingerprint()
         return ResumePoint(offsets, selection)
 
     async def take(
@@ -112,7 +112,11 @@ class JsonLinesSink:
         event that was picked.
         """
         del upto
-        lines = "".join(_line(one.event, self._mark) for one in picked if one.event is not None)
+        lines = "".join(
+            _line(selected.event, self._fingerprint)
+            for selected in picked
+            if selected.event is not None
+        )
         if lines:
             await asyncio.to_thread(self._append, lines.encode())
 
@@ -156,7 +160,7 @@ class TopicSink:
         self._group = replay_group(bridge, name)
         self._notes = notes_partition(bridge)
         self._note = b""
-        self._mark: Mapping[str, Any] = {}
+        self._fingerprint: Mapping[str, Any] = {}
         self._resumable = resumable
         self._upto: dict[TopicPartition, int] = {}
         self._topic = topic
@@ -171,8 +175,8 @@ class TopicSink:
         await self._log.create_topics([TopicSpec(self._topic), notes])
         # First the producer, which ends an earlier run's transaction, then the offsets.
         self._producer = await self._log.producer(self._group)
-        known = (await self._log.groups()).get(self._group)
-        offsets = {} if known is None else dict(known.committed)
+        group = (await self._log.groups()).get(self._group)
+        offsets = {} if group is None else dict(group.committed)
         noted = (await replay_notes(self._log, self._notes)).get(self._name)
         if noted is not None and not offsets and noted.get(FINISHED):
             raise Rejected(
@@ -182,9 +186,9 @@ class TopicSink:
             )
         if noted is not None and offsets:
             selection = selection.continuing(noted, f"replay {self._name}")
-        self._mark = selection.mark()
+        self._fingerprint = selection.fingerprint()
         if noted is None or not offsets or noted.get(FINISHED):
-            self._note = canonical_json(self._mark).encode()
+            self._note = canonical_json(self._fingerprint).encode()
         self._upto = offsets
         return ResumePoint(offsets, selection)
 
@@ -193,13 +197,15 @@ class TopicSink:
     ) -> None:
         """Append the copies and the offsets in one transaction."""
         assert self._producer is not None, "open comes first"  # noqa: S101
-        if any(place.topic == self._topic for place in upto):
+        if any(partition.topic == self._topic for partition in upto):
             raise Rejected(
                 "same_topic", f"{self._topic} would be replayed into itself, without end"
             )
         async with self._producer.transaction() as transaction:
             if picked:
-                await transaction.append(self._topic, [_copy(one.record) for one in picked])
+                await transaction.append(
+                    self._topic, [_copy(selected.record) for selected in picked]
+                )
             if self._note:
                 entry = Entry(self._name.encode(), self._note)
                 await transaction.append(self._notes.topic, [entry])
@@ -212,7 +218,7 @@ class TopicSink:
         assert self._producer is not None, "open comes first"  # noqa: S101
         if not self._upto:
             return
-        finished = canonical_json({**self._mark, FINISHED: True}).encode()
+        finished = canonical_json({**self._fingerprint, FINISHED: True}).encode()
         async with self._producer.transaction() as transaction:
             entry = Entry(self._name.encode(), finished)
             await transaction.append(self._notes.topic, [entry])
@@ -282,9 +288,9 @@ def event_json(event: Event) -> dict[str, Any]:
     }
 
 
-def _line(event: Event, mark: Any) -> str:
+def _line(event: Event, fingerprint: Any) -> str:
     try:
-        return canonical_json({**event_json(event), "replay": mark}) + "\n"
+        return canonical_json({**event_json(event), "replay": fingerprint}) + "\n"
     except Exception as error:  # noqa: BLE001 - one row that can't be read: said so in its line
         line = {
             "topic": event.topic,
@@ -292,7 +298,7 @@ def _line(event: Event, mark: Any) -> str:
             "offset": event.offset,
             "id": event.id,
             "unreadable": describe_error(error),
-            "replay": mark,
+            "replay": fingerprint,
         }
         return canonical_json(line) + "\n"
 
@@ -300,10 +306,10 @@ def _line(event: Event, mark: Any) -> str:
 def _row_json(row: Any) -> dict[str, Any] | None:
     if row is None:
         return None
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name in row.keys():  # noqa: SIM118 - a row is no mapping of its own
         try:
-            found[name] = row[name]
+            values[name] = row[name]
         except Unavailable:
             continue
-    return found
+    return values

@@ -217,8 +217,8 @@ class ErpHarness:
 
     async def records(self, kind: TopicKind) -> list[SystemRecord]:
         """Everything in one of the fixed topics, in order a partition."""
-        found = [r for r in await self.raw(self.codec.topic(kind)) if r.value is not None]
-        return [await self.codec.decode(kind, r.value or b"") for r in found]
+        stored = [r for r in await self.raw(self.codec.topic(kind)) if r.value is not None]
+        return [await self.codec.decode(kind, r.value or b"") for r in stored]
 
     async def raw(self, topic: str) -> list[Record]:
         count = (await self.log.topics())[topic].partitions

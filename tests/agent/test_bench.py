@@ -90,14 +90,14 @@ def test_a_row_that_changed_is_read_again() -> None:
 def test_an_agent_does_not_see_its_own_echo_unless_it_asks() -> None:
     quiet, loud = Agent("quiet"), Agent("loud", own_echo=True)
     seen: list[str] = []
-    for one in (quiet, loud):
+    for observed in (quiet, loud):
 
-        @one.on("erp.thing")
-        def note(event: Event, ctx: BlockingContext, name: str = one.name) -> None:
+        @observed.on("erp.thing")
+        def note(event: Event, ctx: BlockingContext, name: str = observed.name) -> None:
             seen.append(name)
 
-        with one.test() as t:
-            t.emit("erp.thing", "create", {"id": 1}, caused_by=f"{one.name}:abc")
+        with observed.test() as t:
+            t.emit("erp.thing", "create", {"id": 1}, caused_by=f"{observed.name}:abc")
             t.emit("erp.thing", "update", {"id": 1}, caused_by="another:abc")
     assert seen == ["quiet", "loud", "loud"]
 
@@ -107,8 +107,8 @@ def test_plain_functions_and_generators_are_handlers_too() -> None:
 
     @many.on("erp.thing", ops={"create"})
     def plain(event: Event, ctx: BlockingContext) -> Iterator[Command]:
-        found = ctx.get("erp.other", event.after.other)
-        yield Command("erp.touch", key=found.id)
+        customers = ctx.get("erp.other", event.after.other)
+        yield Command("erp.touch", key=customers.id)
         yield Command("erp.touch", key=event.key)
 
     @many.on("erp.thing", ops={"create"})
@@ -141,14 +141,14 @@ def test_a_handler_that_answers_otherwise_under_the_same_key_is_told() -> None:
 
 def test_relations_and_provenance_work_on_the_bench() -> None:
     walker = Agent("walker")
-    found: list[Any] = []
+    customer: list[Any] = []
 
     @walker.on("erp.sales_order")
     async def walk(event: Event, ctx: Context) -> None:
         lines = await ctx.related(event.after, "lines")
-        found.extend(line.item for line in lines)
-        found.append(await ctx.related(event.after, "customer"))
-        found.append(provenance(lines[0]).entity)
+        customer.extend(line.item for line in lines)
+        customer.append(await ctx.related(event.after, "customer"))
+        customer.append(provenance(lines[0]).entity)
         assert provenance(event.after).position == event.position
 
     rows = {
@@ -166,9 +166,9 @@ def test_relations_and_provenance_work_on_the_bench() -> None:
     }
     with walker.test(rows, relations=relations) as t:
         t.emit("erp.sales_order", "create", {"order_no": "1", "customer_id": "7"})
-    assert found[0] == "nut"
-    assert found[1].credit_limit == 10
-    assert found[2] == "erp.order_line"
+    assert customer[0] == "nut"
+    assert customer[1].credit_limit == 10
+    assert customer[2] == "erp.order_line"
 
 
 def test_a_version_of_an_event_equals_that_of_the_row_when_read() -> None:

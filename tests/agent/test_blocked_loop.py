@@ -36,7 +36,7 @@ def test_a_loop_that_answers_while_it_is_looked_at_ends_no_watch() -> None:
 
     def answer() -> None:
         while not stop.is_set():
-            watch._asked = 0.0
+            watch._sent_at = 0.0
             watch._answer()
 
     thread = threading.Thread(target=answer)

@@ -38,9 +38,9 @@ async def here(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     if request.param == "kafka":
         broker: Kafka = request.getfixturevalue("kafka")
         log = from_url(f"kafka://{broker.bootstrap}")
-    async with open_erp(tmp_path, log=log, bridge=name) as made:
-        await publish(made, range(1, OLD + 1))
-        yield made
+    async with open_erp(tmp_path, log=log, bridge=name) as erp:
+        await publish(erp, range(1, OLD + 1))
+        yield erp
 
 
 async def publish(here: ErpHarness, numbers: range) -> None:
@@ -65,7 +65,9 @@ async def committed(here: ErpHarness, agent: str = "listener") -> dict[TopicPart
 async def all_committed(here: ErpHarness) -> bool:
     topic = change_topic(here.bridge, "erp", "sales_order")
     count = (await here.log.topics())[topic].partitions
-    return len([place for place in await committed(here) if place.topic == topic]) == count
+    return (
+        len([partition for partition in await committed(here) if partition.topic == topic]) == count
+    )
 
 
 def reasons(notices: list[Notice]) -> list[str]:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 async def here(kafka: Kafka, tmp_path: Path) -> AsyncIterator[ErpHarness]:
     log = from_url(f"kafka://{kafka.bootstrap}")
-    async with open_erp(tmp_path, log=log, bridge=f"acme{uuid.uuid4().hex[:8]}") as made:
-        yield made
+    async with open_erp(tmp_path, log=log, bridge=f"acme{uuid.uuid4().hex[:8]}") as erp:
+        yield erp
 
 
 async def test_events_become_commands_and_commands_effects_with_one_receipt_each(

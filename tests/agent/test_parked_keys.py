@@ -22,8 +22,8 @@ PARTITION = TopicPartition(TOPIC, 0)
 
 @pytest.fixture
 async def here(tmp_path: Path) -> AsyncIterator[ErpHarness]:
-    async with open_erp(tmp_path) as made:
-        yield made
+    async with open_erp(tmp_path) as erp:
+        yield erp
 
 
 class SteppingClock:

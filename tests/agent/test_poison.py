@@ -43,8 +43,8 @@ POISON: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 async def here(tmp_path: Path) -> AsyncIterator[ErpHarness]:
-    async with open_erp(tmp_path) as made:
-        yield made
+    async with open_erp(tmp_path) as erp:
+        yield erp
 
 
 def poisoned(fields: dict[str, Any], **options: Any) -> Agent:
@@ -65,9 +65,9 @@ def poisoned(fields: dict[str, Any], **options: Any) -> Agent:
 
 async def letters_of(here: ErpHarness, count: int) -> list[DeadLetter]:
     async with asyncio.timeout(PATIENCE):
-        while len(found := await here.records("dead")) < count:
+        while len(records := await here.records("dead")) < count:
             await asyncio.sleep(0.02)
-    return [each for each in found if isinstance(each, DeadLetter)]
+    return [each for each in records if isinstance(each, DeadLetter)]
 
 
 async def written(here: ErpHarness) -> list[CommandRecord]:

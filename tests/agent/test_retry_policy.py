@@ -42,8 +42,8 @@ MINUTES = (60.0, 300.0)
 
 @pytest.fixture
 async def here(tmp_path: Path) -> AsyncIterator[ErpHarness]:
-    async with open_erp(tmp_path) as made:
-        yield made
+    async with open_erp(tmp_path) as erp:
+        yield erp
 
 
 def waits_of(agent: Agent, chance: float = 0.5) -> list[float]:
@@ -333,7 +333,7 @@ async def test_whatever_befalls_handlers_that_wait_each_event_has_its_commands_o
                 await until(partial(called, count + 20))
         await until(written)
         await until(lambda: runner._slots.running == 0 and not runner._slots._resting)
-        assert not runner._slots._coming
+        assert not runner._slots._resuming
     order: dict[str, list[str]] = {}
     for record in await here.records("command"):
         assert isinstance(record, CommandRecord)

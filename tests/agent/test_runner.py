@@ -40,8 +40,8 @@ QUICK = Backoff(0.001, 0.01)
 
 @pytest.fixture
 async def here(tmp_path: Path) -> AsyncIterator[ErpHarness]:
-    async with open_erp(tmp_path) as made:
-        yield made
+    async with open_erp(tmp_path) as erp:
+        yield erp
 
 
 @asynccontextmanager
@@ -316,15 +316,15 @@ async def test_park_key_holds_back_later_events_of_the_key_even_after_a_restart(
             raise ValueError("can't be")
         return Command("erp.note_order", key=event.key, args={"reason": "seen"})
 
-    one, two = here.order(1, 1, 1), here.order(2, 1, 1)
-    await here.publish("sales_order", 2, [{**one, "ztext": "bad"}, two])
+    dead_letter, two = here.order(1, 1, 1), here.order(2, 1, 1)
+    await here.publish("sales_order", 2, [{**dead_letter, "ztext": "bad"}, two])
 
     async def first() -> bool:
         return len(await here.records("command")) == 1 and len(await here.records("dead")) == 1
 
     async with running(here, agent):
         await until(first)
-    await here.publish("sales_order", 2, [one, two])
+    await here.publish("sales_order", 2, [dead_letter, two])
 
     async def second() -> bool:
         return len(await here.records("command")) == 2 and len(await here.records("dead")) == 2
@@ -353,10 +353,10 @@ async def test_park_key_holds_back_a_key_that_another_member_parked(here: ErpHar
     rows = [here.order(n, 1, 1) for n in range(1, 9)]
 
     def letters(count: int) -> Callable[[], Any]:
-        async def there() -> bool:
+        async def are_written() -> bool:
             return len(await here.records("dead")) == count
 
-        return there
+        return are_written
 
     async with running(here, fragile()):
         async with running(here, fragile()):
@@ -385,8 +385,8 @@ async def test_stop_ends_the_agent_in_front_of_the_event_and_keeps_what_came_bef
             raise ValueError("can't be")
         return Command("erp.note_order", key=event.key, args={"reason": "seen"})
 
-    one = here.order(1, 1, 1)
-    await here.publish("sales_order", 2, [one, {**one, "ztext": "bad"}, one])
+    letter = here.order(1, 1, 1)
+    await here.publish("sales_order", 2, [letter, {**letter, "ztext": "bad"}, letter])
     async with running(here, agent) as task:
         with pytest.raises(AgentStopped, match="ValueError: can't be"):
             await asyncio.wait_for(asyncio.shield(task), PATIENCE)
@@ -412,8 +412,8 @@ async def test_an_event_that_waits_holds_back_commands_of_later_ones_but_not_the
     events = [
         await RegistryEventDecoder(here.registry, {}).decode(r) for r in await here.raw(TOPIC)
     ]
-    place = {event.after.order_no: event.partition for event in events if event is not None}
-    elsewhere = {number for number in place if place[number] != place["1"]}
+    partition = {event.after.order_no: event.partition for event in events if event is not None}
+    elsewhere = {number for number in partition if partition[number] != partition["1"]}
     assert elsewhere
 
     async def written() -> set[str]:
@@ -679,10 +679,10 @@ async def test_a_handler_that_fails_after_its_partition_is_lost_parks_nothing(
     async with running(here, agent) as task:
         await until(begun.is_set)
         runner = task.get_coro().cr_frame.f_locals["self"]  # type: ignore[union-attr]
-        await runner.revoked(frozenset(runner._lanes))
+        await runner.revoked(frozenset(runner._work_by_partition))
         go_on.set()
         await until(lambda: runner._slots.running == 0)
-        assert runner._parked._coming == {}
+        assert runner._parked._unwritten == {}
 
 
 async def test_an_agent_goes_on_with_a_topic_that_is_made_again_under_its_hands(
@@ -744,8 +744,8 @@ async def test_an_agent_ends_although_a_handler_blocks_its_loop(here: ErpHarness
     finally:
         go_on.set()
 
-    async def one() -> bool:
+    async def first() -> bool:
         return len(await here.records("command")) == 1
 
     async with running(here, agent):
-        await until(one)
+        await until(first)

@@ -24,8 +24,8 @@ RENAMED = Rejected(UNAVAILABLE, "there is no table 'vbak'")
 
 @pytest.fixture
 async def here(tmp_path: Path) -> AsyncIterator[ErpHarness]:
-    async with open_erp(tmp_path) as made:
-        yield made
+    async with open_erp(tmp_path) as erp:
+        yield erp
 
 
 @pytest.mark.parametrize("what", ["get", "get_many", "related", "query", "command"])
@@ -33,7 +33,7 @@ async def test_it_waits_and_parks_no_event(here: ErpHarness, what: str) -> None:
     """A table that was renamed for an hour made a dead letter of each event of that hour."""
     is_lacking = True
 
-    async def answer(*_asked: Any) -> Any:
+    async def answer(*_request: Any) -> Any:
         if is_lacking:
             raise RENAMED
         return {} if what == "get" else []

@@ -49,7 +49,7 @@ class MemoryReader:
                 raise RetryLater("the system is away")
             if any(value in self.poison for key in keys for value in key):
                 raise Rejected("bad_key", "one of the keys can't be asked for")
-            found = [
+            rows = [
                 row
                 for row in self.tables[table]
                 if not columns or tuple(row[column] for column in columns) in keys
@@ -57,7 +57,7 @@ class MemoryReader:
         finally:
             self.at_once -= 1
         shape = shape_of(table, list(self.tables[table][0]))
-        return Rows(shape, [tuple(row.values()) for row in found[:limit]])
+        return Rows(shape, [tuple(row.values()) for row in rows[:limit]])
 
     async def close(self) -> None:
         self.closed = True

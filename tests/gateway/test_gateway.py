@@ -65,10 +65,10 @@ async def test_reads_that_wait_at_the_same_time_become_one_query() -> None:
 async def test_the_same_key_is_asked_for_once_and_in_the_sources_own_form() -> None:
     reader = legacy()
     door = gateway(reader)
-    one, same = await asyncio.gather(door.get("customer", "7"), door.get("customer", "0007"))
-    assert one is not None
-    assert one == same
-    assert one.id == "7"
+    unpadded, same = await asyncio.gather(door.get("customer", "7"), door.get("customer", "0007"))
+    assert unpadded is not None
+    assert unpadded == same
+    assert unpadded.id == "7"
     assert reader.queries == [("KNA1", ("ID",), [("0007",)])]
 
 
@@ -203,7 +203,7 @@ async def test_whatever_a_reader_fails_by_is_told_to_everybody_and_the_next_read
 
 
 async def test_a_reader_whose_answer_is_none_fails_its_readers_only() -> None:
-    async def nothing(keys: list[int], asked: int) -> Any:
+    async def nothing(keys: list[int], requested: int) -> Any:
         return None
 
     batcher: Batcher[int, int] = Batcher(nothing, Limiter(SystemLimits()), 10)
@@ -218,7 +218,7 @@ async def test_relations_of_many_rows_are_one_query_each() -> None:
     orders = await door.query("sales_order", {}, 10)
     lines = await door.related_many("sales_order", orders, "lines")
     customers = await door.related_many("sales_order", orders, "customer")
-    assert [[line.item for line in some] for some in lines[:2]] == [["1.1", "1.2"], ["2.1", "2.2"]]
+    assert [[line.item for line in rows] for rows in lines[:2]] == [["1.1", "1.2"], ["2.1", "2.2"]]
     assert [customer.id for customer in customers] == [str(n) for n in range(1, 11)]
     assert len(reader.queries) == 3
 
@@ -233,8 +233,8 @@ async def test_a_query_takes_conditions_with_several_values() -> None:
 async def test_an_answer_tells_where_it_is_from() -> None:
     systems = Gateways({"erp": gateway(legacy())})
     row = await systems.get("erp.customer", {"id": "1"})
-    known = provenance(row)
-    assert (known.system, known.entity, known.source) == ("erp", "erp.customer", "legacy")
+    origin = provenance(row)
+    assert (origin.system, origin.entity, origin.source) == ("erp", "erp.customer", "legacy")
 
 
 @pytest.mark.parametrize(

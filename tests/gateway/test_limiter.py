@@ -21,8 +21,8 @@ def test_starts_are_never_closer_than_the_rate_allows(gaps: list[float], rate: f
         start, earliest = next_start(now, earliest, rate)
         starts.append(start)
         assert start >= now
-    for one, other in pairwise(starts):
-        assert other - one >= 1 / rate - 1e-9
+    for earlier, later in pairwise(starts):
+        assert later - earlier >= 1 / rate - 1e-9
 
 
 async def test_a_burst_is_spread_over_time() -> None:

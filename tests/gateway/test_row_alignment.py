@@ -48,10 +48,12 @@ COMPARES: dict[str, Callable[[str], str]] = {
 @pytest.mark.parametrize("unique", [True, False])
 @pytest.mark.parametrize("how", COMPARES)
 @settings(max_examples=200, derandomize=True, deadline=None)
-@given(asked=st.lists(TEXT, min_size=1, max_size=8, unique=True), texts=st.lists(TEXT, max_size=8))
-@example(asked=["a", "b"], texts=["a", "A", "b"])
+@given(
+    requested=st.lists(TEXT, min_size=1, max_size=8, unique=True), texts=st.lists(TEXT, max_size=8)
+)
+@example(requested=["a", "b"], texts=["a", "A", "b"])
 def test_each_key_gets_what_it_gets_when_it_is_asked_for_alone(
-    how: str, asked: list[str], texts: list[str], unique: bool
+    how: str, requested: list[str], texts: list[str], unique: bool
 ) -> None:
     equal = COMPARES[how]
     rows = list({equal(text) if unique else text: (text,) for text in texts}.values())
@@ -62,23 +64,23 @@ def test_each_key_gets_what_it_gets_when_it_is_asked_for_alone(
         queries += 1
         wanted = {equal(text) for (text,) in keys}
         answer = [row for row in rows if equal(row[0]) in wanted]
-        found, again = align_rows(keys, answer, lambda row: row)
+        matching, again = align_rows(keys, answer, lambda row: row)
         for others in again:
-            found.update(fetch(others))
-        return found
+            matching.update(fetch(others))
+        return matching
 
-    found = fetch([(text,) for text in asked])
-    assert found.keys() <= {(text,) for text in asked}
-    for text in asked:
+    rows_by_key = fetch([(text,) for text in requested])
+    assert rows_by_key.keys() <= {(text,) for text in requested}
+    for text in requested:
         alone = [row for row in rows if equal(row[0]) == equal(text)]
-        assert sorted(found.get((text,), [])) == sorted(alone)
-    forms = [fold_key((text,)) for text in asked]
+        assert sorted(rows_by_key.get((text,), [])) == sorted(alone)
+    forms = [fold_key((text,)) for text in requested]
     assert queries <= 1 + max(forms.count(form) for form in forms)
 
 
 def test_a_database_that_compares_by_rules_of_its_own_is_asked_for_each_key() -> None:
-    found, again = align_rows([("ひ",), ("x",), ("y",)], [("ヒ",), ("x",)], lambda row: row)
-    assert found == {("x",): [("x",)]}
+    rows_by_key, again = align_rows([("ひ",), ("x",), ("y",)], [("ヒ",), ("x",)], lambda row: row)
+    assert rows_by_key == {("x",): [("x",)]}
     assert again == [[("ひ",)], [("y",)]]
 
 
@@ -126,18 +128,18 @@ async def test_keys_that_compare_without_case_are_found(
             )
     erp_database.run("INSERT INTO t VALUES ('AbC', 1), ('other', 2)")
     door, queries = gateway(erp_database, dialect)
-    asked = {"RTRIM": ["AbC  ", "AbC", "nobody"]}.get(kind, ["abc", "ABC", "AbC", "nobody"])
+    requested = {"RTRIM": ["AbC  ", "AbC", "nobody"]}.get(kind, ["abc", "ABC", "AbC", "nobody"])
     try:
-        for key in asked[:-1]:
+        for key in requested[:-1]:
             row = await door.get("t", key)
             assert row is not None
             assert (row.code, row.n) == ("AbC", 1)
         queries.clear()
-        rows = await asyncio.gather(*(door.get("t", key) for key in [*asked, "OTHER"]))
+        rows = await asyncio.gather(*(door.get("t", key) for key in [*requested, "OTHER"]))
     finally:
         await door.close()
-    assert [row and row.n for row in rows[: len(asked)]] == [1] * (len(asked) - 1) + [None]
-    assert len(queries) <= len(asked) + 1
+    assert [row and row.n for row in rows[: len(requested)]] == [1] * (len(requested) - 1) + [None]
+    assert len(queries) <= len(requested) + 1
     other = rows[-1]
     assert (other is None) == (kind == "RTRIM")
     assert other is None or other.n == 2

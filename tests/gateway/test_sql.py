@@ -20,8 +20,8 @@ from tests.agent.sqlite_erp import ErpHarness, open_erp
 
 @pytest.fixture
 async def here(tmp_path: Path) -> AsyncIterator[ErpHarness]:
-    async with open_erp(tmp_path) as made:
-        yield made
+    async with open_erp(tmp_path) as erp:
+        yield erp
 
 
 async def gateway(here: ErpHarness, notices: list[Notice] | None = None) -> Gateway:
@@ -55,10 +55,10 @@ async def test_a_thousand_reads_are_as_many_queries_as_the_database_needs(here: 
     notices: list[Notice] = []
     door = await gateway(here, notices)
     try:
-        found = await door.get_many("customer", [str(n) for n in range(1, 1101)])
+        rows = await door.get_many("customer", [str(n) for n in range(1, 1101)])
     finally:
         await door.close()
-    assert [row is not None for row in found] == [True] * 1000 + [False] * 100
+    assert [row is not None for row in rows] == [True] * 1000 + [False] * 100
     assert len(notices) <= 3
 
 

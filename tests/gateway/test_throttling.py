@@ -79,16 +79,16 @@ async def test_five_hundred_keys_and_their_lines_are_as_few_fetches_as_the_reade
     assert [order and order.note for order in orders] == [f"order {n}" for n in range(500)]
     assert reader.fetches == 500 / 25
     lines = await gateway.related_many("orders", orders, "lines")
-    assert [len(some) for some in lines] == [2] * 500
+    assert [len(rows) for rows in lines] == [2] * 500
     assert reader.fetches == 2 * 500 / 25
 
 
 async def test_without_visibility_a_row_claims_a_time_and_no_position(erp: System) -> None:
     before = datetime.now(UTC)
     row = await door(erp, fake.FileReader(erp), []).get("orders", 7)
-    told = provenance(row)
-    assert (told.source, told.position) == ("legacy", None)
-    assert before - timedelta(seconds=1) < told.as_of <= datetime.now(UTC)
+    row_origin = provenance(row)
+    assert (row_origin.source, row_origin.position) == ("legacy", None)
+    assert before - timedelta(seconds=1) < row_origin.as_of <= datetime.now(UTC)
 
 
 async def test_all_reads_of_the_system_wait_as_long_as_it_asked_and_it_is_told_once(
@@ -103,7 +103,7 @@ async def test_all_reads_of_the_system_wait_as_long_as_it_asked_and_it_is_told_o
     assert all(rows)
     refused, *later = reader.asked_at
     assert min(later) - refused >= 0.39
-    assert [one for one in seen if isinstance(one, Throttled)] == [
+    assert [notice for notice in seen if isinstance(notice, Throttled)] == [
         Throttled("erp", 0.4, "the ERP is busy")
     ]
 
@@ -123,7 +123,7 @@ async def test_a_refusal_without_a_time_holds_nobody_back(erp: System) -> None:
     with pytest.raises(RetryLater):
         await gateway.get("orders", 1)
     assert await gateway.get("orders", 1)
-    assert not [one for one in seen if isinstance(one, Throttled)]
+    assert not [notice for notice in seen if isinstance(notice, Throttled)]
 
 
 async def test_a_hold_that_is_made_longer_while_reads_wait_is_waited_for_in_full() -> None:
@@ -133,11 +133,11 @@ async def test_a_hold_that_is_made_longer_while_reads_wait_is_waited_for_in_full
         nonlocal now
         slept.append(seconds)
         if len(slept) == 1:
-            assert not limiter.hold(1.0, "sooner than known already")
-            assert limiter.hold(7.0, "again")
+            assert not limiter.throttle(1.0, "sooner than known already")
+            assert limiter.throttle(7.0, "again")
         now += seconds
 
     limiter = Limiter(SystemLimits(), clock=lambda: now, sleep=sleep)
-    assert limiter.hold(2.0, "busy")
+    assert limiter.throttle(2.0, "busy")
     await limiter.acquire()
     assert slept == [2.0, 5.0]

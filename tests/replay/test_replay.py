@@ -56,12 +56,12 @@ def now_ms() -> int:
 
 @pytest.fixture
 async def here(tmp_path: Path) -> AsyncIterator[ErpHarness]:
-    async with open_erp(tmp_path) as made:
-        rows = [made.order(n, n % 3, n) for n in range(1, 11)]
-        await made.publish("sales_order", 1, rows)
-        await made.publish("sales_order", 2, [{**row, "gbstk": "C"} for row in rows[:4]])
-        await made.publish("sales_order", 3, rows[:2])
-        yield made
+    async with open_erp(tmp_path) as erp:
+        rows = [erp.order(n, n % 3, n) for n in range(1, 11)]
+        await erp.publish("sales_order", 1, rows)
+        await erp.publish("sales_order", 2, [{**row, "gbstk": "C"} for row in rows[:4]])
+        await erp.publish("sales_order", 3, rows[:2])
+        yield erp
 
 
 async def run(
@@ -91,7 +91,7 @@ async def test_a_dry_run_counts_what_is_selected(
     here: ErpHarness, selection: Selection, count: int
 ) -> None:
     steps: list[ReplayProgress] = []
-    progress = await run(here, selection, told=steps.append)
+    progress = await run(here, selection, report=steps.append)
     assert progress.picked == count
     assert sum(progress.by_op.values()) == count
     assert progress.done
@@ -305,8 +305,8 @@ async def test_copies_into_a_topic_are_marked_with_their_place_and_never_there_t
     copies = await here.raw("copy")
     places = [dict(r.headers)[REPLAY].decode() for r in copies]
     assert sorted(places) == sorted(originals)
-    for place, copy in zip(places, copies, strict=True):
-        assert (copy.key, copy.value) == (originals[place].key, originals[place].value)
+    for origin, copy in zip(places, copies, strict=True):
+        assert (copy.key, copy.value) == (originals[origin].key, originals[origin].value)
 
 
 async def test_a_topic_is_not_replayed_into_itself(here: ErpHarness) -> None:
@@ -423,10 +423,10 @@ def here_row(here: ErpHarness) -> dict[str, Any]:
         erp.row_factory = lambda cursor, row: {
             column[0]: value for column, value in zip(cursor.description, row, strict=True)
         }
-        found: dict[str, Any] = erp.execute(
+        values: dict[str, Any] = erp.execute(
             "select * from vbak where vbeln like '%1' limit 1"
         ).fetchone()
-        return found
+        return values
 
 
 def test_a_replay_that_reaches_behind_the_history_says_so() -> None:
