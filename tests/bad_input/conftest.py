@@ -10,8 +10,8 @@ from tests.services.postgres import Postgres
 @pytest.fixture
 def a_shop(tmp_path: Path, postgres: Postgres, database: str) -> Iterator[Shop]:
     """A shop of the test's own; afterwards nothing that it left holds a secret."""
-    made = shop(tmp_path / "shop", postgres, database)
-    yield made
-    made.place.stores_no_secret()
+    new_shop = shop(tmp_path / "shop", postgres, database)
+    yield new_shop
+    new_shop.bridge.stores_no_secret()
     postgres.drop_database(database)
-    postgres.execute(f"drop role {made.user}")
+    postgres.execute(f"drop role {new_shop.user}")

@@ -62,7 +62,7 @@ class Echo:
         self.status = 400
         self.status_of_lists = 503
         self.padding = 0
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         echo = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -81,7 +81,7 @@ class Echo:
 
             def _serve(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
-                echo.asked.append(f"{self.command} {self.path}")
+                echo.requests.append(f"{self.command} {self.path}")
                 if self.path.startswith("/token"):
                     tokens = {"access_token": echo.token, "expires_in": 3600}
                     self._answer(200, "application/json", json.dumps(tokens).encode())

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from tests.bad_input.place import Place
+from tests.bad_input.guarded_bridge import GuardedBridge
 from tests.cli.bridge_folder import create_erp
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo"
@@ -18,17 +18,17 @@ DEMO = Path(__file__).parents[2] / "examples" / "demo"
 class Erp:
     """`place` runs the demo's bridge over the SQLite file `database`."""
 
-    place: Place
+    bridge: GuardedBridge
     database: Path
 
     def sql(self, *statements: str) -> list[Any]:
         """What users of the ERP do, each a transaction; the last one's rows."""
-        found: list[Any] = []
+        rows: list[Any] = []
         with contextlib.closing(sqlite3.connect(self.database, timeout=20)) as erp:
             for statement in statements:
                 with erp:
-                    found = erp.execute(statement).fetchall()
-        return found
+                    rows = erp.execute(statement).fetchall()
+        return rows
 
     def raise_exposure(self, customer: int, cents: int) -> None:
         self.sql(f"update kna1 set skfor = {cents} where kunnr = '{customer:010}'")
@@ -48,11 +48,11 @@ class Erp:
 
     def is_in_the_log(self) -> bool:
         """Whether the customers' events end in what the table holds."""
-        return self.place.state("customer", "customer_id") == self.customers()
+        return self.bridge.state("customer", "customer_id") == self.customers()
 
-    def told(self) -> list[Any]:
+    def exposures_of_updates(self) -> list[Any]:
         """The exposures that updates told, in order."""
-        return [row["exposure"] for op, row in self.place.changes("customer") if op == "update"]
+        return [row["exposure"] for op, row in self.bridge.changes("customer") if op == "update"]
 
 
 def erp(folder: Path, log: str = "sqlite:///var/bridge.db", *, set_up: bool = True) -> Erp:
@@ -68,7 +68,7 @@ def erp(folder: Path, log: str = "sqlite:///var/bridge.db", *, set_up: bool = Tr
     system.write_text(
         system.read_text().replace("sqlite:///../var/erp.db", f"sqlite:///{database}")
     )
-    made = Erp(Place(folder), database)
+    new_erp = Erp(GuardedBridge(folder), database)
     if set_up:
-        assert made.place.call("setup", "erp", "--yes").code == 0
-    return made
+        assert new_erp.bridge.call("setup", "erp", "--yes").code == 0
+    return new_erp

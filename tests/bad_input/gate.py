@@ -12,7 +12,7 @@ class Gate:
     """Forwards a port of 127.0.0.1 to a server's while it is open."""
 
     def __init__(self, host: str, port: int) -> None:
-        self._there = (host, port)
+        self._server_address = (host, port)
         self._listener: socket.socket | None = None
         self._joined: list[socket.socket] = []
         with socket.socket() as free:
@@ -39,28 +39,28 @@ class Gate:
     def close(self) -> None:
         """Refuse who comes and cut off who is through."""
         listener, self._listener = self._listener, None
-        for one in [*([listener] if listener else []), *self._joined]:
+        for open_socket in [*([listener] if listener else []), *self._joined]:
             with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
+                open_socket.shutdown(socket.SHUT_RDWR)
+            open_socket.close()
         self._joined.clear()
 
     def _accept(self, listener: socket.socket) -> None:
         while self._listener is listener:
             try:
-                here, _ = listener.accept()
+                client_side, _ = listener.accept()
             except OSError:
                 return
-            there = socket.create_connection(self._there)
-            self._joined += [here, there]
-            threading.Thread(target=_join, args=[here, there], daemon=True).start()
+            server_side = socket.create_connection(self._server_address)
+            self._joined += [client_side, server_side]
+            threading.Thread(target=_join, args=[client_side, server_side], daemon=True).start()
 
 
-def _join(here: socket.socket, there: socket.socket) -> None:
+def _join(client_side: socket.socket, server_side: socket.socket) -> None:
     gone = contextlib.suppress(OSError, ValueError)
-    with here, there, gone, selectors.DefaultSelector() as ready:
-        ready.register(here, selectors.EVENT_READ, (here, there))
-        ready.register(there, selectors.EVENT_READ, (there, here))
+    with client_side, server_side, gone, selectors.DefaultSelector() as ready:
+        ready.register(client_side, selectors.EVENT_READ, (client_side, server_side))
+        ready.register(server_side, selectors.EVENT_READ, (server_side, client_side))
         while True:
             for key, _ in ready.select():
                 source, target = key.data

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from tests.bad_input.place import Place, until
+from tests.bad_input.guarded_bridge import GuardedBridge, until
 from tests.between import Between, Rule, Say, standing
 from tests.services.cap import PASSWORD, Cap
 
@@ -62,19 +62,19 @@ commands:
 class Service:
     """`place` captures the ERP through `between`; `users` are the ERP's own, who go around it."""
 
-    place: Place
+    bridge: GuardedBridge
     cap: Cap
     between: Between
     users: httpx.Client
 
     @property
     def file(self) -> Path:
-        return self.place.folder / "systems" / "erp.yaml"
+        return self.bridge.folder / "systems" / "erp.yaml"
 
-    def edit(self, **said: str) -> None:
+    def edit(self, **values: str) -> None:
         """Change words of the systems file."""
         text = self.file.read_text()
-        for old, new in said.items():
+        for old, new in values.items():
             assert old in text, old
             text = text.replace(old, new)
         self.file.write_text(text)
@@ -89,9 +89,10 @@ class Service:
 
     def rows(self, of: str, *names: str) -> dict[str, Any]:
         """The rows as they are, as the events should end."""
-        told = self.users.get(of, params={"$select": ",".join(names)}).raise_for_status()
+        response = self.users.get(of, params={"$select": ",".join(names)}).raise_for_status()
         return {
-            row["ID"]: {name.lower(): row[name] for name in names} for row in told.json()["value"]
+            row["ID"]: {name.lower(): row[name] for name in names}
+            for row in response.json()["value"]
         }
 
     def customers(self) -> dict[str, Any]:
@@ -100,8 +101,8 @@ class Service:
     def until_customers(self) -> None:
         """Wait until the log says what the ERP has."""
         until(
-            lambda: self.place.state("customer", "id") == self.customers(),
-            lambda: f"{self.place.state('customer', 'id')}\n{self.place._last_told()}",
+            lambda: self.bridge.state("customer", "id") == self.customers(),
+            lambda: f"{self.bridge.state('customer', 'id')}\n{self.bridge._last_told()}",
         )
 
     def asks_on(self, times: int = 20) -> None:
@@ -112,8 +113,8 @@ class Service:
     def until_products(self) -> None:
         wanted = self.rows("Products", "ID", "name", "stock")
         until(
-            lambda: self.place.state("product", "id") == wanted,
-            lambda: f"{self.place.state('product', 'id')}\n{self.place._last_told()}",
+            lambda: self.bridge.state("product", "id") == wanted,
+            lambda: f"{self.bridge.state('product', 'id')}\n{self.bridge._last_told()}",
         )
 
 
@@ -132,19 +133,19 @@ def service(
     """
     (folder / "systems").mkdir(parents=True)
     (folder / "bridge.yaml").write_text("bridge: acme\nlog: sqlite:///bridge.db\n")
-    place = Place(folder, dict(secrets or {"ERP_PASSWORD": PASSWORD}))
+    bridge = GuardedBridge(folder, dict(secrets or {"ERP_PASSWORD": PASSWORD}))
     with standing(Between(cap.address), tls) as between, cap.client() as users:
-        given = between.url(url or cap.url.replace(PASSWORD, "${env:ERP_PASSWORD}"))
-        (folder / "systems" / "erp.yaml").write_text(SYSTEM.format(url=given, login=login))
-        yield Service(place, cap, between, users)
-    place.stores_no_secret()
+        service_url = between.url(url or cap.url.replace(PASSWORD, "${env:ERP_PASSWORD}"))
+        (folder / "systems" / "erp.yaml").write_text(SYSTEM.format(url=service_url, login=login))
+        yield Service(bridge, cap, between, users)
+    bridge.stores_no_secret()
 
 
 def at(what: str, reaction: Say | str) -> Rule:
     """This reaction to requests of an entity set, or of `$metadata`."""
 
-    def rule(asked: Any) -> Say | str | None:
-        named = asked.path.partition("?")[0].rpartition("/")[2]
+    def rule(request: Any) -> Say | str | None:
+        named = request.path.partition("?")[0].rpartition("/")[2]
         return reaction if named.partition("(")[0] == what else None
 
     return rule

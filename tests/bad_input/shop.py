@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 from sqlalchemy.engine import make_url
 
-from tests.bad_input.place import Place, until
+from tests.bad_input.guarded_bridge import GuardedBridge, until
 from tests.secret_scan import secret
 from tests.services.postgres import Postgres
 
@@ -27,17 +27,17 @@ entities:
 class Shop:
     """`place` captures the table `article` of `database`, which superusers change by `sql`."""
 
-    place: Place
+    bridge: GuardedBridge
     server: Postgres
     database: str
     user: str
 
     def sql(self, *statements: str) -> list[Any]:
         """As the superuser, each a transaction; the last one's rows."""
-        found: list[Any] = []
+        rows: list[Any] = []
         for statement in statements:
-            found = self.server.execute(statement, url=self.database)
-        return found
+            rows = self.server.execute(statement, url=self.database)
+        return rows
 
     def set_up(self) -> None:
         """What `setup` would make, by the superuser, because the login doesn't own the table."""
@@ -54,8 +54,8 @@ class Shop:
     def until_equal(self) -> None:
         """The log's events end in the table's rows: those of the snapshot come when they come."""
         until(
-            lambda: self.place.state("article", "id") == self.table(),
-            lambda: f"{self.place.state('article', 'id')} is not {self.table()}",
+            lambda: self.bridge.state("article", "id") == self.table(),
+            lambda: f"{self.bridge.state('article', 'id')} is not {self.table()}",
         )
 
     def drop_slots(self) -> None:
@@ -77,16 +77,18 @@ def shop(
     """A login, a table with one row, and ten lines of configuration; nothing is set up yet."""
     name = make_url(database).database or ""
     user = f"{name}_bridge"
-    place = Place(folder, {"SHOP_PASSWORD": secret("s3cr3t/p@ss+word"), **(secrets or {})})
+    guarded = GuardedBridge(
+        folder, {"SHOP_PASSWORD": secret("s3cr3t/p@ss+word"), **(secrets or {})}
+    )
     with psycopg.connect(database, autocommit=True) as session:
         session.execute(
             psycopg.sql.SQL("create role {} login replication password {}").format(
                 psycopg.sql.Identifier(user),
-                psycopg.sql.Literal(place.secrets["SHOP_PASSWORD"]),
+                psycopg.sql.Literal(guarded.secrets["SHOP_PASSWORD"]),
             )
         )
-    made = Shop(place, server, database, user)
-    made.sql(
+    new_shop = Shop(guarded, server, database, user)
+    new_shop.sql(
         "create table article (id int primary key, name text, price numeric(9,2))",
         f"grant select on article to {user}",
         "insert into article values (1, 'cup', 9.50)",
@@ -96,4 +98,4 @@ def shop(
     (folder / "systems" / "shop.yaml").write_text(
         SYSTEM.format(user=user, address=f"{server.host}:{server.port}/{name}")
     )
-    return made
+    return new_shop

@@ -14,7 +14,7 @@ from bridge.model.command import Command, seal
 from bridge.model.system_records import target
 from bridge.wiring import open_bridge
 from tests.bad_input.erp import Erp, erp
-from tests.bad_input.place import until
+from tests.bad_input.guarded_bridge import until
 
 ORDER = (
     "insert into vbak values ('0000000007', '0000000001', '20260131', '101500', 100, 1, '', null)"
@@ -58,26 +58,28 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Erp:
+def new_erp(tmp_path: Path) -> Erp:
     """An ERP with one order and a command with arguments of every kind."""
-    found = erp(tmp_path / "erp", set_up=False)
-    file = found.place.folder / "systems" / "erp.yaml"
+    new_erp = erp(tmp_path / "erp", set_up=False)
+    file = new_erp.bridge.folder / "systems" / "erp.yaml"
     file.write_text(file.read_text().partition("commands:")[0] + COMMANDS)
-    assert found.place.call("setup", "erp", "--yes").code == 0
-    found.sql(ORDER)
-    return found
+    assert new_erp.bridge.call("setup", "erp", "--yes").code == 0
+    new_erp.sql(ORDER)
+    return new_erp
 
 
-def unchanged(made: Erp) -> bool:
-    return made.sql("select netwr, lifsk, ztext from vbak") == [(100, "", None)]
+def unchanged(new_erp: Erp) -> bool:
+    return new_erp.sql("select netwr, lifsk, ztext from vbak") == [(100, "", None)]
 
 
 @pytest.mark.usefixtures("processes")
-def test_what_people_send_is_refused_in_words_before_it_is_sent(made: Erp) -> None:
+def test_what_people_send_is_refused_in_words_before_it_is_sent(new_erp: Erp) -> None:
     send = ("commands", "send")
     calls = []
-    for given, says in WRONG:
-        texts = [f"--arg={name}={value}" for name, value in {**RIGHT, **given}.items() if value]
+    for wrong_part, says in WRONG:
+        texts = [
+            f"--arg={name}={value}" for name, value in {**RIGHT, **wrong_part}.items() if value
+        ]
         calls.append(((*send, "erp.change_order", "--key", "7", *texts), says))
     right = [f"--arg={name}={value}" for name, value in RIGHT.items()]
     calls += [
@@ -89,54 +91,54 @@ def test_what_people_send_is_refused_in_words_before_it_is_sent(made: Erp) -> No
         ((*send, "change_order", "--key", "7", *right, "--deadline", "soon"), "soon"),
     ]
     for words, says in calls:
-        answer = made.place.inside(*words)
+        answer = new_erp.bridge.inside(*words)
         assert answer.code == 2, (words, answer)
-        assert says in answer.said, (words, says, answer)
-    assert unchanged(made)
+        assert says in answer.text, (words, says, answer)
+    assert unchanged(new_erp)
     # One of them as a process, and then the right one takes effect.
-    made.place.fails(*calls[0][0], code=2, says=["reason is missing"])
-    assert made.place.call("commands").code == 3
-    with made.place.running():
-        sent = made.place.call(*send, "change_order", "--key", "7", *right, "--wait", "60")
+    new_erp.bridge.fails(*calls[0][0], code=2, says=["reason is missing"])
+    assert new_erp.bridge.call("commands").code == 3
+    with new_erp.bridge.running():
+        sent = new_erp.bridge.call(*send, "change_order", "--key", "7", *right, "--wait", "60")
         assert sent.code == 0, sent
-    assert made.sql("select netwr, lifsk, ztext from vbak") == [(101, "01", "fine")]
+    assert new_erp.sql("select netwr, lifsk, ztext from vbak") == [(101, "01", "fine")]
 
 
 @pytest.mark.usefixtures("processes")
 def test_what_other_programs_write_is_rejected_by_receipt_and_the_next_is_carried_out(
-    made: Erp,
+    new_erp: Erp,
 ) -> None:
     key: dict[str, Any] = {"order_no": "7"}
-    wrong = [("erp.change_order", key, {**RIGHT, **given}, says) for given, says in WRONG]
+    wrong = [("erp.change_order", key, {**RIGHT, **wrong_part}, says) for wrong_part, says in WRONG]
     wrong += [
         ("erp.nothing", key, {}, "erp.nothing is not declared"),
         ("erp.change_order", {"colour": "1"}, RIGHT, "has the fields order_no, not colour"),
         ("erp.change_order", {"order_no": [1]}, RIGHT, "send it under the key of its row"),
     ]
-    with made.place.running() as run:
+    with new_erp.bridge.running() as run:
         run.says("streaming")
-        asyncio.run(write(made, [(name, at, args) for name, at, args, _ in wrong]))
-        asyncio.run(write(made, [("erp.change_order", key, RIGHT)]))
-        told = until(lambda: receipts(made, len(wrong) + 1), lambda: run.text)
-        assert [row["outcome"] for row in told].count("succeeded") == 1
-        messages = [row["message"] for row in told if row["outcome"] == "rejected"]
+        asyncio.run(write(new_erp, [(name, at, args) for name, at, args, _ in wrong]))
+        asyncio.run(write(new_erp, [("erp.change_order", key, RIGHT)]))
+        receipts_read = until(lambda: receipts(new_erp, len(wrong) + 1), lambda: run.text)
+        assert [row["outcome"] for row in receipts_read].count("succeeded") == 1
+        messages = [row["message"] for row in receipts_read if row["outcome"] == "rejected"]
         assert len(messages) == len(wrong)
         for *_, says in wrong:
             assert any(says in message for message in messages), (says, messages)
         # What is no command at all is put aside.
-        (letter,) = made.place.call("dead", "--kind", "command", "--json").rows
-        assert "commands" in made.place.call("dead", "show", letter["letter"]).said
-    assert made.sql("select netwr, lifsk, ztext from vbak") == [(101, "01", "fine")]
+        (letter,) = new_erp.bridge.call("dead", "--kind", "command", "--json").rows
+        assert "commands" in new_erp.bridge.call("dead", "show", letter["letter"]).text
+    assert new_erp.sql("select netwr, lifsk, ztext from vbak") == [(101, "01", "fine")]
 
 
-def receipts(made: Erp, count: int) -> list[dict[str, Any]]:
-    answer = made.place.inside("tail", "receipts", "--no-follow", "--json")
+def receipts(new_erp: Erp, count: int) -> list[dict[str, Any]]:
+    answer = new_erp.bridge.inside("tail", "receipts", "--no-follow", "--json")
     return answer.rows if len(answer.rows) >= count else []
 
 
-async def write(made: Erp, commands: list[tuple[str, dict[str, Any], dict[str, Any]]]) -> None:
+async def write(new_erp: Erp, commands: list[tuple[str, dict[str, Any], dict[str, Any]]]) -> None:
     """Commands and something that is none, as any program may append them."""
-    async with open_bridge(load(made.place.config, os.environ)) as bridge:
+    async with open_bridge(load(new_erp.bridge.config, os.environ)) as bridge:
         topic = bridge.codec.topic("command")
         await bridge.log.create_topics([TopicSpec(topic)])
         records = [

@@ -17,7 +17,7 @@ from connectors.odata.http.bare_links import bare_link
 from connectors.odata.http.client import ODataClient
 from connectors.odata.http.login import OAuth2, ODataLogin
 from tests.bad_input.echo import FORMS, Echo
-from tests.bad_input.place import Place
+from tests.bad_input.guarded_bridge import GuardedBridge
 from tests.secret_scan import secret
 
 PASSWORD = secret("Echo-p4ss/w0rd&<\"'>+é-6f2d")
@@ -55,7 +55,7 @@ async def test_no_error_repeats_a_secret_in_any_form_at_any_place(echo: Echo) ->
             send="form",
         )
     )
-    asked = 0
+    requests = 0
     for url, login in ((basic, None), (bearer, oauth2)):
         system = System("acme", "erp", url, "http://erp", ODataOptions(), (), login=login)
         client = ODataClient(system)
@@ -66,14 +66,14 @@ async def test_no_error_repeats_a_secret_in_any_form_at_any_place(echo: Echo) ->
                 echo.form, echo.status, echo.padding = form, status, padding
                 with pytest.raises(BridgeError) as caught:
                     await client.send("PATCH", "Orders('1')", body={"note": "n"})
-                asked += 1
+                requests += 1
                 assert leaks(str(caught.value)) == [], (name, status, padding, str(caught.value))
                 if name == "json" and not padding:
                     assert "you sent" in str(caught.value)
                     assert "***" in str(caught.value)
         finally:
             await client.close()
-    assert asked == len(echo.asked) - 3  # the metadata of both, and one token
+    assert requests == len(echo.requests) - 3  # the metadata of both, and one token
 
 
 def test_links_are_kept_without_the_query_of_the_url() -> None:
@@ -109,27 +109,27 @@ commands:
 def test_no_log_status_receipt_or_file_has_a_secret_that_a_service_repeats(
     echo: Echo, tmp_path: Path
 ) -> None:
-    place = Place(tmp_path, {"ECHO_PASSWORD": PASSWORD, "ECHO_API_KEY": API_KEY})
-    place.config.write_text("bridge: acme\nlog: sqlite:///var/bridge.db\nsystems: erp.yaml\n")
+    bridge = GuardedBridge(tmp_path, {"ECHO_PASSWORD": PASSWORD, "ECHO_API_KEY": API_KEY})
+    bridge.config.write_text("bridge: acme\nlog: sqlite:///var/bridge.db\nsystems: erp.yaml\n")
     (tmp_path / "erp.yaml").write_text(SYSTEM.format(address=echo.address))
-    said = []
+    outputs = []
     for number, name in enumerate(("html", "json in json")):
         echo.form, echo.padding = FORMS[name], 350 * number
         json = ["--json"] * number
         send = ("commands", "send", "erp.note", "--key", str(number), "--arg", "note=n")
-        assert place.call(*send).code == 0
-        with place.running("-v", *json) as run:
+        assert bridge.call(*send).code == 0
+        with bridge.running("-v", *json) as run:
             run.says("you sent|x{300}")
             run.says(r"command moved.*(state=failed|\"failed\")")
-        said.append(place.told[-1].read_text())
+        outputs.append(bridge.run_logs[-1].read_text())
     for words in (
         ("check",), ("status",), ("status", "--json"), ("get", "order", "1"), ("commands", "--json"),
         ("dead", "--json"), ("tail", "audit", "--no-follow", "--from", "beginning", "--json"),
         ("setup", "erp", "--show"), ("snapshot", "order"),
     ):  # fmt: skip
-        answer = place.inside(*words)
-        said.append(answer.out + answer.err)
-    assert leaks("\n".join(said)) == []
+        answer = bridge.inside(*words)
+        outputs.append(answer.out + answer.err)
+    assert leaks("\n".join(outputs)) == []
     for path in tmp_path.rglob("*"):
         if path.is_file():
             assert leaks(path.read_bytes().decode("latin-1")) == [], path

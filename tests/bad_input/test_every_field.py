@@ -198,13 +198,13 @@ def problems(path: Path) -> str:
         config = load(path)
     except ConfigProblems as error:
         return str(error)
-    found: list[str] = []
+    problem_lines: list[str] = []
     for system in config.systems:
-        found += [
+        problem_lines += [
             f"{item.location}: {item.message} {item.hint}"
             for item in connector_of(config, system)[1]
         ]
-    return "\n".join(found)
+    return "\n".join(problem_lines)
 
 
 def leaves(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -325,8 +325,8 @@ def test_a_pattern_may_begin_at_the_root(tmp_path: Path) -> None:
 
 def assert_clear(text: str) -> None:
     for line in text.splitlines():
-        place, number, _ = line.split(":", 2)
-        assert place in {"bridge.yaml", "systems/erp.yaml"}, line
+        file, number, _ = line.split(":", 2)
+        assert file in {"bridge.yaml", "systems/erp.yaml"}, line
         assert int(number) > 0, line
     for hidden in ENVIRON.values():
         assert hidden not in text
@@ -352,17 +352,17 @@ INSTANCES: dict[type[BaseModel], list[Any]] = {
 
 def test_no_model_and_no_field_is_left_out() -> None:
     """A field that is new in a model has to be broken above, too."""
-    known = {name: item for name, item in vars(models).items() if inspect.isclass(item)}
+    model_classes = {name: item for name, item in vars(models).items() if inspect.isclass(item)}
     declared = {
         item
-        for item in known.values()
+        for item in model_classes.values()
         if issubclass(item, models.StrictModel) and item is not models.StrictModel
     }
     assert declared == set(INSTANCES)
     for model in declared:
         names = {field.alias or name for name, field in model.model_fields.items()}
-        there = [set(instance) for instance in INSTANCES[model]]
-        assert names in there or names == set().union(*there), (model, names)
+        fields_set = [set(instance) for instance in INSTANCES[model]]
+        assert names in fields_set or names == set().union(*fields_set), (model, names)
 
 
 @pytest.mark.parametrize("name", sorted(entry_points(group="bridge.connectors").names))
@@ -374,8 +374,8 @@ def test_no_field_of_a_connector_is_left_out(name: str) -> None:
         ("login", getattr(connector, "login", None)),
     ):
         declared = set(fields(model)) if model is not None else set()
-        there = {path for system in files for path in leaves(system.get(part, {}))}
-        assert declared <= {tuple(map(str, path)) for path in there}, (name, part)
+        paths_set = {path for system in files for path in leaves(system.get(part, {}))}
+        assert declared <= {tuple(map(str, path)) for path in paths_set}, (name, part)
 
 
 def fields(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -485,10 +485,10 @@ def test_a_value_that_means_nothing_is_named_with_its_line(
 
 
 def at(files: str, which: str, path: tuple[Any, ...]) -> Any:
-    found: Any = FILES[files][0 if which == "bridge" else 1]
+    value: Any = FILES[files][0 if which == "bridge" else 1]
     for part in path:
-        found = found[part]
-    return found
+        value = value[part]
+    return value
 
 
 @pytest.mark.parametrize("value", [None, "${"], ids=["null", "half a reference"])

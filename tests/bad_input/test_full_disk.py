@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.bad_input.erp import erp
-from tests.bad_input.place import until
+from tests.bad_input.guarded_bridge import until
 
 
 class SmallDisk(NamedTuple):
@@ -51,33 +51,35 @@ def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
 def test_a_full_disk_is_told_and_once_there_is_room_capture_goes_on(
     tmp_path: Path, small_disk: SmallDisk
 ) -> None:
-    made = erp(tmp_path / "erp", f"sqlite:///{small_disk.folder}/bridge.db")
-    place = made.place
-    place.before = small_disk.enter
+    small_erp = erp(tmp_path / "erp", f"sqlite:///{small_disk.folder}/bridge.db")
+    bridge = small_erp.bridge
+    bridge.before = small_disk.enter
     spare = small_disk.outside / "spare"
-    with place.running() as run:
+    with bridge.running() as run:
         run.says("entity=erp.customer rows=40")
-        until(made.is_in_the_log, lambda: run.text)
+        until(small_erp.is_in_the_log, lambda: run.text)
         fill(spare)
         raised: list[int] = []
 
         def full() -> bool:
             for customer in range(1, 41):
                 raised.append(len(raised) + 1)
-                made.raise_exposure(customer, raised[-1])
+                small_erp.raise_exposure(customer, raised[-1])
             return "is full" in run.text
 
         until(full, lambda: run.text)
-        told = run.says("is full: nothing of this was written; free some space.*state=retrying")
-        assert "bridge.db" in told
+        text = run.says("is full: nothing of this was written; free some space.*state=retrying")
+        assert "bridge.db" in text
         send = ("commands", "send", "block_order", "--key", "1", "--arg", "reason=x")
-        place.fails(*send, code=1, says=("bridge.db", "is full", "free some space"))
-        made.raise_exposure(1, 999_999)
+        bridge.fails(*send, code=1, says=("bridge.db", "is full", "free some space"))
+        small_erp.raise_exposure(1, 999_999)
         spare.unlink()
-        until(lambda: len(made.told()) > len(raised), lambda: run.text)
-    assert sorted(made.told()) == sorted(f"{cents / 100:.2f}" for cents in [*raised, 999_999])
-    assert made.is_in_the_log()
-    assert place.call("commands").code == 3
+        until(lambda: len(small_erp.exposures_of_updates()) > len(raised), lambda: run.text)
+    assert sorted(small_erp.exposures_of_updates()) == sorted(
+        f"{cents / 100:.2f}" for cents in [*raised, 999_999]
+    )
+    assert small_erp.is_in_the_log()
+    assert bridge.call("commands").code == 3
 
 
 def fill(spare: Path) -> None:

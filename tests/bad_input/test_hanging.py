@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bad_input.place import Place, Run, until
+from tests.bad_input.guarded_bridge import GuardedBridge, GuardedRun, until
 from tests.bad_input.service import service
 from tests.between import HANG, Asked, Between, standing
 from tests.connectors.tryton.kit_system import capturer
@@ -48,59 +48,59 @@ commands:
 
 
 @dataclass
-class Erp:
+class HangingErp:
     """`key` of a customer that there is."""
 
-    place: Place
+    bridge: GuardedBridge
     between: Between
     key: str
 
     @contextmanager
-    def running(self) -> Iterator[Run]:
+    def running(self) -> Iterator[GuardedRun]:
         """The bridge, with an agent; it has read and written something of the ERP."""
-        (self.place.folder / "reader.py").write_text(AGENT)
-        bridge = self.place.folder / "bridge.yaml"
+        (self.bridge.folder / "reader.py").write_text(AGENT)
+        bridge = self.bridge.folder / "bridge.yaml"
         bridge.write_text(bridge.read_text() + "agents: [reader.py]\n")
-        with self.place.running() as run:
-            until(lambda: self.place.events("customer"), lambda: run.text)
+        with self.bridge.running() as run:
+            until(lambda: self.bridge.events("customer"), lambda: run.text)
             self.rename("Bob", "--wait", "60")
-            until(lambda: [name for _, name in self.place.changes("customer")], lambda: run.text)
+            until(lambda: [name for _, name in self.bridge.changes("customer")], lambda: run.text)
             yield run
 
     def rename(self, name: str, *more: str) -> None:
         words = ("commands", "send", "erp.rename_customer", "--key", self.key)
-        answer = self.place.call(*words, "--arg", f"name={name}", *more)
+        answer = self.bridge.call(*words, "--arg", f"name={name}", *more)
         assert answer.code == 0, answer
 
 
 @pytest.fixture(params=[pytest.param("odata", marks=pytest.mark.cap), "tryton"])
-def erp(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Erp]:
+def erp(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HangingErp]:
     folder = tmp_path / "bridge"
     if request.param == "odata":
         cap: Cap = request.getfixturevalue("cap")
-        with service(folder, cap) as made:
-            made.edit(**{"in_doubt_timeout: 2": "in_doubt_timeout: 60"})
-            made.put("Customers", "C1", name="Ann")
-            yield Erp(made.place, made.between, "C1")
+        with service(folder, cap) as odata_service:
+            odata_service.edit(**{"in_doubt_timeout: 2": "in_doubt_timeout: 60"})
+            odata_service.put("Customers", "C1", name="Ann")
+            yield HangingErp(odata_service.bridge, odata_service.between, "C1")
         return
     tryton: Tryton = request.getfixturevalue("tryton")
     key = tryton.rpc.create("kit.order", {"order_no": "x", "customer": "Ann"})
     (folder / "systems").mkdir(parents=True)
     (folder / "bridge.yaml").write_text("bridge: acme\nlog: sqlite:///bridge.db\n")
-    place = Place(folder, {"ERP_PASSWORD": PASSWORD})
+    bridge = GuardedBridge(folder, {"ERP_PASSWORD": PASSWORD})
     with standing(Between(tryton.address)) as between:
         url = between.url(tryton.url_of(capturer(tryton), "${env:ERP_PASSWORD}"))
         (folder / "systems" / "erp.yaml").write_text(TRYTON.format(url=url))
-        yield Erp(place, between, str(key))
+        yield HangingErp(bridge, between, str(key))
 
 
 def hanging(what: Callable[[Asked], bool]) -> Callable[[Asked], str | None]:
-    return lambda asked: HANG if what(asked) else None
+    return lambda request: HANG if what(request) else None
 
 
 @pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("command", [False, True], ids=["a poll", "a command"])
-def test_ctrl_c_ends_the_bridge_within_five_seconds(erp: Erp, command: bool) -> None:
+def test_ctrl_c_ends_the_bridge_within_five_seconds(erp: HangingErp, command: bool) -> None:
     with erp.running() as run:
         erp.between.rule = hanging(lambda _: True)
         before = len(erp.between.asked)

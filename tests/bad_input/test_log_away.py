@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from tests.bad_input.erp import erp
 from tests.bad_input.gate import Gate
-from tests.bad_input.place import Run, until
+from tests.bad_input.guarded_bridge import GuardedRun, until
 from tests.bad_input.shop import shop
 from tests.conftest import PrivateKafka
 from tests.services.kafka import Kafka
@@ -32,58 +32,58 @@ def test_a_broker_that_is_down_at_the_start_and_later_is_waited_for(
 ) -> None:
     broker = private_kafka(None)
     broker.kill()
-    made = erp(tmp_path / "erp", f"kafka://{broker.bootstrap}")
-    place = made.place
-    with place.running() as run:
+    legacy = erp(tmp_path / "erp", f"kafka://{broker.bootstrap}")
+    bridge = legacy.bridge
+    with bridge.running() as run:
         run.says(f"bridge.*no Kafka server answers: {broker.bootstrap}.*retrying")
         says = ("no Kafka server answers", broker.bootstrap)
-        place.all_fail(*ONE_SHOT, code=1, says=says)
+        bridge.all_fail(*ONE_SHOT, code=1, says=says)
         broker.start()
         run.says("streaming")
-        made.raise_exposure(1, 100)
-        until(lambda: made.told() == ["1.00"], run_text(run))
+        legacy.raise_exposure(1, 100)
+        until(lambda: legacy.exposures_of_updates() == ["1.00"], run_text(run))
 
         broker.kill()
-        made.raise_exposure(1, 200)
-        place.fails("status", code=1, says=says)
-        made.raise_exposure(1, 300)
+        legacy.raise_exposure(1, 200)
+        bridge.fails("status", code=1, says=says)
+        legacy.raise_exposure(1, 300)
         broker.start()
-        made.raise_exposure(1, 400)
-        until(lambda: len(made.told()) >= 4, run_text(run))
-    assert made.told() == ["1.00", "2.00", "3.00", "4.00"]
-    assert made.is_in_the_log()
+        legacy.raise_exposure(1, 400)
+        until(lambda: len(legacy.exposures_of_updates()) >= 4, run_text(run))
+    assert legacy.exposures_of_updates() == ["1.00", "2.00", "3.00", "4.00"]
+    assert legacy.is_in_the_log()
 
 
 def test_a_registry_that_is_down_at_the_start_and_later_is_waited_for(
     tmp_path: Path, kafka: Kafka, registry: Registry, postgres: Postgres, database: str
 ) -> None:
-    there = urlsplit(registry.url)
-    with Gate(there.hostname or "", there.port or 80) as gate:
-        url = f"http://127.0.0.1:{gate.port}{there.path}"
+    registry_address = urlsplit(registry.url)
+    with Gate(registry_address.hostname or "", registry_address.port or 80) as gate:
+        url = f"http://127.0.0.1:{gate.port}{registry_address.path}"
         log = f"kafka://{kafka.bootstrap}?registry={url}"
-        made = shop(tmp_path / "shop", postgres, database, log=log, bridge=f"down{os.getpid()}")
-        made.set_up()
-        place = made.place
+        legacy = shop(tmp_path / "shop", postgres, database, log=log, bridge=f"down{os.getpid()}")
+        legacy.set_up()
+        bridge = legacy.bridge
         says = (f"registry http://127.0.0.1:{gate.port}", "is away")
-        with place.running() as run:
+        with bridge.running() as run:
             run.says(f"bridge.*{' '.join(says)}.*retrying".replace(" is", ".* is"))
-            place.all_fail(("check",), ("tail", "article", "--no-follow"), code=1, says=says)
+            bridge.all_fail(("check",), ("tail", "article", "--no-follow"), code=1, says=says)
             gate.open()
             run.says("streaming")
-            made.sql("update article set price = 1")
-            place.until_changes("article", 1)
+            legacy.sql("update article set price = 1")
+            bridge.until_changes("article", 1)
 
             # Schemas that are known need no registry; a new column does.
             gate.close()
-            made.sql(
+            legacy.sql(
                 "update article set price = 2",
                 "alter table article add column colour text",
                 "update article set price = 3, colour = 'red'",
             )
-            run.says(f"source state.*{there.path}.* is away.*state=retrying")
+            run.says(f"source state.*{registry_address.path}.* is away.*state=retrying")
             gate.open()
-            made.sql("update article set price = 4")
-            changes = place.until_changes("article", 4)
+            legacy.sql("update article set price = 4")
+            changes = bridge.until_changes("article", 4)
         cup = {"id": 1, "name": "cup"}
         assert [row for _, row in changes] == [
             {**cup, "price": "1.00"},
@@ -91,11 +91,11 @@ def test_a_registry_that_is_down_at_the_start_and_later_is_waited_for(
             {**cup, "price": "3.00", "colour": "red"},
             {**cup, "price": "4.00", "colour": "red"},
         ]
-    place.stores_no_secret()
+    bridge.stores_no_secret()
     postgres.drop_database(database)
-    postgres.execute(f"drop role {made.user}")
+    postgres.execute(f"drop role {legacy.user}")
 
 
-def run_text(run: Run) -> Callable[[], str]:
+def run_text(run: GuardedRun) -> Callable[[], str]:
     """What it has said, for a wait that was in vain."""
     return lambda: run.text

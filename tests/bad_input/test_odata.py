@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bad_input.place import until
+from tests.bad_input.guarded_bridge import until
 from tests.bad_input.service import Service, at, document, everywhere, metadata, page, service
 from tests.between import DROP, Asked, Between, Rule, Say, nothing, standing
 from tests.conftest import PrivateCap
@@ -23,41 +23,41 @@ JSON = {"Content-Type": "application/json"}
 @pytest.fixture
 def erp(tmp_path: Path, cap: Cap) -> Iterator[Service]:
     """An ERP with a customer and a product."""
-    with service(tmp_path / "bridge", cap) as made:
-        made.put("Customers", "C1", name="Ann")
-        made.put("Products", "P1", name="Tea", stock=3)
-        yield made
+    with service(tmp_path / "bridge", cap) as odata_service:
+        odata_service.put("Customers", "C1", name="Ann")
+        odata_service.put("Products", "P1", name="Tea", stock=3)
+        yield odata_service
 
 
 @pytest.mark.usefixtures("processes")
 def test_a_wrong_password_is_told_and_once_it_is_right_capture_goes_on(erp: Service) -> None:
-    place = erp.place
-    with place.running() as run:
+    bridge = erp.bridge
+    with bridge.running() as run:
         run.says("streaming")
         erp.until_customers()
-    right = place.secrets["ERP_PASSWORD"]
-    place.secret("ERP_PASSWORD", "wr0ng:p@ss")
+    right = bridge.secrets["ERP_PASSWORD"]
+    bridge.secret("ERP_PASSWORD", "wr0ng:p@ss")
     erp.put("Customers", "C2", name="Bob")
     says = (
         "system 'erp'",
         "the login was refused (401)",
         "check the user and the password in `url`",
     )
-    place.fails("check", code=1, says=says)
-    place.fails("get", "customer", "C1", code=2, says=says)
-    with place.running() as run:
+    bridge.fails("check", code=1, says=says)
+    bridge.fails("get", "customer", "C1", code=2, says=says)
+    with bridge.running() as run:
         assert run.ends() == 1
         for part in says:
             assert part in run.text
-    place.secret("ERP_PASSWORD", right)
-    with place.running():
+    bridge.secret("ERP_PASSWORD", right)
+    with bridge.running():
         erp.until_customers()
 
 
 @pytest.mark.usefixtures("processes")
 def test_metadata_that_is_wrong_in_places_leaves_the_rest_captured(erp: Service) -> None:
     """A type that nobody knows, an entity without a key, a field that is not there."""
-    place, whole = erp.place, document(erp.cap)
+    bridge, whole = erp.bridge, document(erp.cap)
     customers = whole.index(b'<EntityType Name="Customers">')
     start, end = whole.index(b"<Key>", customers), whole.index(b"</Key>", customers)
     keyless = whole[:start] + whole[end + len(b"</Key>") :]
@@ -84,47 +84,47 @@ def test_metadata_that_is_wrong_in_places_leaves_the_rest_captured(erp: Service)
             "entity set 'Customers' has no property 'name'; did you mean 'Name1'?",
         ),
     ]
-    for body, said in cases:
+    for body, sentence in cases:
         assert body != whole
         erp.between.rule = metadata(body)
         # Commands that don't fit it either are faults of the file.
-        wrong(erp, said, code=2)
-    with place.running("--only", "capture") as run:
+        wrong(erp, sentence, code=2)
+    with bridge.running("--only", "capture") as run:
         run.says(r"entity state: .*has no property 'name'.*entity=erp.customer state=unavailable")
         erp.until_products()
         erp.put("Products", "P2", name="Jug", stock=1)
         erp.until_products()
         says = ("erp.customer can't be captured for now", "has no property 'name'")
-        place.fails("status", code=1, says=says)
+        bridge.fails("status", code=1, says=says)
         # So it is with reads.
-        [jug] = place.call("get", "product", "P2", "--json").rows
+        [jug] = bridge.call("get", "product", "P2", "--json").rows
         assert jug["name"] == "Jug"
-        place.fails(
+        bridge.fails(
             "get", "customer", "C1", code=1, says=("can be neither read", "no column 'name'")
         )
     erp.between.rule = nothing
-    with place.running() as run:
+    with bridge.running() as run:
         run.says("streaming")
         erp.until_customers()
         erp.put("Customers", "C2", name="Bob")
         erp.until_customers()
-    assert place.call("check").code == 0
+    assert bridge.call("check").code == 0
 
 
 @pytest.mark.usefixtures("processes")
 def test_a_relation_to_what_is_not_declared_is_named_with_its_line(erp: Service) -> None:
     erp.edit(**{"{entity: customer, from: customer_id}": "{entity: client, from: customer_id}"})
-    place = erp.place
+    bridge = erp.bridge
     says = ("systems/erp.yaml:15:", "entities.order.relations.customer", "client")
-    place.fails("check", code=2, says=says)
-    place.fails("run", code=2, says=says)
+    bridge.fails("check", code=2, says=says)
+    bridge.fails("run", code=2, says=says)
 
 
 @pytest.mark.usefixtures("processes")
 def test_options_and_logins_that_nobody_knows_are_named_with_their_lines(erp: Service) -> None:
     erp.edit(**{"capture: {poll: 0.2,": "login: {pasword: x}\ncapture: {pol: 0.2,"})
     says = ("systems/erp.yaml:4: login.pasword", "systems/erp.yaml:5: capture.pol:")
-    erp.place.fails("check", code=2, says=says)
+    erp.bridge.fails("check", code=2, says=says)
 
 
 @pytest.mark.usefixtures("processes")
@@ -141,18 +141,18 @@ def test_options_and_logins_that_nobody_knows_are_named_with_their_lines(erp: Se
     ],
 )
 def test_an_entity_set_that_answers_wrongly_leaves_the_rest_captured(
-    erp: Service, reaction: Say, said: str
+    erp: Service, reaction: Say, text: str
 ) -> None:
-    place = erp.place
-    with place.running() as run:
+    bridge = erp.bridge
+    with bridge.running() as run:
         run.says("streaming")
         erp.until_customers()
         erp.between.rule = at("Customers", reaction)
         erp.put("Products", "P2", name="Jug", stock=1)
         erp.until_products()
-        place.fails("check", code=1, says=("system 'erp'", "Customers", said))
-        assert place.call("get", "product", "P2").code == 0
-        assert place.call("get", "customer", "C1", "--fresh").code != 0
+        bridge.fails("check", code=1, says=("system 'erp'", "Customers", text))
+        assert bridge.call("get", "product", "P2").code == 0
+        assert bridge.call("get", "customer", "C1", "--fresh").code != 0
         erp.put("Customers", "C2", name="Bob")
         erp.between.rule = nothing
         erp.until_customers()
@@ -165,7 +165,7 @@ def test_half_a_page_is_asked_for_again_and_no_row_of_it_is_lost(erp: Service) -
         Say(200, whole[: len(whole) // 2], JSON),
         Say(200, whole[: len(whole) // 2], JSON, length=len(whole)),
     ]
-    with erp.place.running() as run:
+    with erp.bridge.running() as run:
         run.says("streaming")
         for number, half in enumerate(halves):
             erp.between.rule = at("Customers", half)
@@ -173,7 +173,7 @@ def test_half_a_page_is_asked_for_again_and_no_row_of_it_is_lost(erp: Service) -
             erp.put("Products", "P2", name="Jug", stock=number)
             erp.until_products()
             erp.asks_on()
-            erp.place.fails("check", code=1, says=("GET Customers", "answer"))
+            erp.bridge.fails("check", code=1, says=("GET Customers", "answer"))
             erp.between.rule = nothing
             erp.until_customers()
 
@@ -191,21 +191,21 @@ def test_metadata_that_is_none_is_refused_with_what_to_correct(erp: Service) -> 
         (at("$metadata", Say(404, b"nothing")), "404: nothing; `url` should be the root"),
         (at("$metadata", page("Fiori")), "a web page ('Fiori') came instead of OData"),
     ]
-    for rule, said in cases:
+    for rule, sentence in cases:
         erp.between.rule = rule
-        wrong(erp, said)
-    with erp.place.running() as run:
+        wrong(erp, sentence)
+    with erp.bridge.running() as run:
         assert run.ends() == 1
         assert "a web page ('Fiori')" in run.text
 
 
 @pytest.mark.usefixtures("processes")
 def test_a_service_that_moved_is_told_and_the_login_goes_nowhere_else(erp: Service) -> None:
-    place = erp.place
+    bridge = erp.bridge
     strangers: list[Asked] = []
 
-    def stranger(asked: Asked) -> Say:
-        strangers.append(asked)
+    def stranger(request: Asked) -> Say:
+        strangers.append(request)
         return Say(200, b"{}", JSON)
 
     other = Between("http://127.0.0.1:1")
@@ -218,17 +218,17 @@ def test_a_service_that_moved_is_told_and_the_login_goes_nowhere_else(erp: Servi
         ):
             moved = Say(status, b"", {"Location": where})
             erp.between.rule = everywhere(moved)
-            said = (f"the service redirects ({status}) to", where.partition("?")[0])
-            wrong(erp, *said, "correct `url`")
-        place.fails("get", "customer", "C1", code=2, says=said)
-        with place.running() as run:
+            sentences = (f"the service redirects ({status}) to", where.partition("?")[0])
+            wrong(erp, *sentences, "correct `url`")
+        bridge.fails("get", "customer", "C1", code=2, says=sentences)
+        with bridge.running() as run:
             assert run.ends() == 1
         # Pages behind the first one are asked for at the service itself, whatever it says.
         link = f"{other.address}/elsewhere/Customers?$skip=1"
-        told = {"value": [], "@odata.nextLink": link}
-        erp.between.rule = at("Customers", Say(200, json.dumps(told).encode(), JSON))
+        page = {"value": [], "@odata.nextLink": link}
+        erp.between.rule = at("Customers", Say(200, json.dumps(page).encode(), JSON))
         link = f"gave a link to {other.address}/elsewhere/Customers, which is outside of `url`"
-        place.fails("get", "customer", code=2, says=[link])
+        bridge.fails("get", "customer", code=2, says=[link])
     assert strangers == []
 
 
@@ -241,10 +241,10 @@ def test_a_command_that_does_not_fit_the_metadata_is_named_at_its_line(erp: Serv
         "'nam'; did you mean 'name'?",
         "commands.add_customer.run: GET changes nothing: it belongs into `probe:`",
     )
-    assert erp.place.call("check").code != 0
-    said = erp.place.call("check").said
+    assert erp.bridge.call("check").code != 0
+    text = erp.bridge.call("check").text
     for part in says:
-        assert part in said
+        assert part in text
 
 
 def test_tokens_are_renewed_and_a_token_server_that_fails_is_named(
@@ -254,10 +254,12 @@ def test_tokens_are_renewed_and_a_token_server_that_fails_is_named(
     login = "login: {{oauth2: {{token_url: {}/-/token, client_id: client, client_secret: {}}}}}\n"
     secrets = {"CLIENT_SECRET": secret("client")}
     with standing(Between(cap.address)) as tokens:
-        said = login.format(tokens.address, "'${env:CLIENT_SECRET}'")
-        with service(tmp_path / "bridge", cap, url=cap.bare, login=said, secrets=secrets) as erp:
-            place = erp.place
-            with place.running() as run:
+        login_lines = login.format(tokens.address, "'${env:CLIENT_SECRET}'")
+        with service(
+            tmp_path / "bridge", cap, url=cap.bare, login=login_lines, secrets=secrets
+        ) as erp:
+            bridge = erp.bridge
+            with bridge.running() as run:
                 run.says("streaming")
                 cap.forget()
                 erp.asks_on(60)
@@ -267,13 +269,13 @@ def test_tokens_are_renewed_and_a_token_server_that_fails_is_named(
                 tokens.rule = everywhere(DROP)
                 named = f"the token's server {tokens.address}/-/token"
                 run.says(rf"source state: system 'erp': {named}.*state=retrying")
-                place.fails("check", code=1, says=("system 'erp'", named))
+                bridge.fails("check", code=1, says=("system 'erp'", named))
                 tokens.rule = nothing
                 run.says("state=retrying.*state=streaming")
-            place.secret("CLIENT_SECRET", "wr0ng")
+            bridge.secret("CLIENT_SECRET", "wr0ng")
             says = (f"{named} hands out no token (401: invalid_client); check `login.oauth2`",)
-            place.fails("check", code=1, says=says)
-            with place.running() as run:
+            bridge.fails("check", code=1, says=says)
+            with bridge.running() as run:
                 assert run.ends() == 1
                 assert says[0] in run.text
 
@@ -284,21 +286,21 @@ def test_a_refused_csrf_token_is_fetched_anew_once_and_then_told(
     cap = private_cap(csrf=True)
     cap.fill(orders=0, products=1, customers=2)
     send = ("commands", "send", "rename_customer", "--key", "C1", "--arg")
-    with service(tmp_path / "bridge", cap) as erp, erp.place.running() as run:
+    with service(tmp_path / "bridge", cap) as erp, erp.bridge.running() as run:
         run.says("streaming")
-        assert erp.place.call(*send, "name=Ann", "--wait", "60").code == 0
+        assert erp.bridge.call(*send, "name=Ann", "--wait", "60").code == 0
         cap.forget()
-        assert erp.place.call(*send, "name=Bea", "--wait", "60").code == 0
+        assert erp.bridge.call(*send, "name=Bea", "--wait", "60").code == 0
         assert erp.customers()["C1"]["name"] == "Bea"
-        fetched = sum("x-csrf-token" in one.headers for one in erp.between.asked)
+        fetched = sum("x-csrf-token" in request.headers for request in erp.between.asked)
         assert fetched >= 4
 
-        def refuses(asked: Asked) -> Say | None:
+        def refuses(request: Asked) -> Say | None:
             required = {"X-CSRF-Token": "Required"}
-            return None if asked.method == "GET" else Say(403, b"no", required)
+            return None if request.method == "GET" else Say(403, b"no", required)
 
         erp.between.rule = refuses
-        erp.place.call(*send, "name=Cid", "--wait", "3")
+        erp.bridge.call(*send, "name=Cid", "--wait", "3")
         run.says("refuses the x-csrf-token that it has just handed out; its cookies have to come")
         erp.between.rule = nothing
         until(lambda: erp.customers()["C1"]["name"] == "Cid", lambda: run.text)
@@ -312,13 +314,13 @@ def test_certificates_that_do_not_fit_are_named(cap: Cap, tmp_path: Path) -> Non
     tls.verify_mode = ssl.CERT_REQUIRED
     login = f"tls: {{ca: {ca}, certificate: {mine}}}\n"
     with service(tmp_path / "bridge", cap, login=login, tls=tls) as erp:
-        assert erp.place.call("check").code == 0
+        assert erp.bridge.call("check").code == 0
         whole = erp.file.read_text()
-        for said, what in (
+        for sentence, what in (
             (f"tls: {{certificate: {mine}}}\n", "certificate is not trusted"),
             (f"tls: {{ca: {ca}}}\n", "see `certificate` under `tls:`"),
         ):
-            erp.file.write_text(whole.replace(login, said))
+            erp.file.write_text(whole.replace(login, sentence))
             wrong(erp, what)
         erp.file.write_text(whole.replace(login, f"tls: {{ca: {tmp_path}/none.pem}}\n"))
         wrong(erp, "systems/erp.yaml:", "tls: the files under `tls:` can't be used", code=2)
@@ -326,7 +328,7 @@ def test_certificates_that_do_not_fit_are_named(cap: Cap, tmp_path: Path) -> Non
 
 def wrong(erp: Service, *says: str, code: int = 1) -> None:
     """`check` names it; inside of this process, as it is asked again and again."""
-    answer = erp.place.inside("check")
+    answer = erp.bridge.inside("check")
     assert answer.code == code, answer
     for part in ("system 'erp'", *says):
-        assert part in answer.said, (part, answer)
+        assert part in answer.text, (part, answer)

@@ -10,27 +10,27 @@ from tests.conftest import PrivatePostgres
 
 
 def test_a_wrong_password_is_told_and_once_it_is_right_capture_goes_on(a_shop: Shop) -> None:
-    place = a_shop.place
+    bridge = a_shop.bridge
     a_shop.set_up()
-    with place.running() as run:
+    with bridge.running() as run:
         run.says("streaming")
         a_shop.sql("insert into article values (2, 'jug', 1)")
-        place.until_changes("article", 1)
-    right = place.secrets["SHOP_PASSWORD"]
-    place.secret("SHOP_PASSWORD", "wr0ng:p@ss")
+        bridge.until_changes("article", 1)
+    right = bridge.secrets["SHOP_PASSWORD"]
+    bridge.secret("SHOP_PASSWORD", "wr0ng:p@ss")
     a_shop.sql("update article set price = 2 where id = 2")
 
     says = ("system 'shop'", a_shop.user, "password authentication failed", "`url`")
-    place.fails("check", code=1, says=says)
-    place.all_fail(("setup", "shop", "--yes"), ("get", "article", "1"), code=2, says=says)
-    with place.running() as run:
+    bridge.fails("check", code=1, says=says)
+    bridge.all_fail(("setup", "shop", "--yes"), ("get", "article", "1"), code=2, says=says)
+    with bridge.running() as run:
         assert run.ends() == 1
         for part in says:
             assert part in run.text
 
-    place.secret("SHOP_PASSWORD", right)
-    with place.running():
-        assert place.until_changes("article", 2) == [
+    bridge.secret("SHOP_PASSWORD", right)
+    with bridge.running():
+        assert bridge.until_changes("article", 2) == [
             ("create", {"id": 2, "name": "jug", "price": "1.00"}),
             ("update", {"id": 2, "name": "jug", "price": "2.00"}),
         ]
@@ -41,36 +41,36 @@ def test_a_password_that_is_replaced_is_taken_while_the_bridge_runs(
     a_shop: Shop, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """As Kubernetes does it: first the server has the new one, some time later the file."""
-    place, user = a_shop.place, a_shop.user
+    bridge, user = a_shop.bridge, a_shop.user
     a_shop.set_up()
     # Outside of the bridge's folder, none of whose files may hold a secret.
     file = tmp_path_factory.mktemp("secrets") / "password"
-    file.write_text(place.secrets["SHOP_PASSWORD"])
-    system = place.folder / "systems" / "shop.yaml"
+    file.write_text(bridge.secrets["SHOP_PASSWORD"])
+    system = bridge.folder / "systems" / "shop.yaml"
     system.write_text(system.read_text().replace("${env:SHOP_PASSWORD}", f"${{file:{file}}}"))
-    with place.running("--only", "capture") as run:
+    with bridge.running("--only", "capture") as run:
         run.says("streaming")
         a_shop.sql("insert into article values (2, 'jug', 1)")
-        place.until_changes("article", 1)
-        place.secret("SHOP_PASSWORD", "r0tated:p@ss")
+        bridge.until_changes("article", 1)
+        bridge.secret("SHOP_PASSWORD", "r0tated:p@ss")
         a_shop.sql(
-            f"alter role {user} password '{place.secrets['SHOP_PASSWORD']}'",
+            f"alter role {user} password '{bridge.secrets['SHOP_PASSWORD']}'",
             f"select pg_terminate_backend(pid) from pg_stat_activity where usename = '{user}'",
             "insert into article values (3, 'pan', 1)",
         )
         run.says("it was accepted before: the secret is read again at each try")
-        file.write_text(place.secrets["SHOP_PASSWORD"])
-        place.until_changes("article", 2)
+        file.write_text(bridge.secrets["SHOP_PASSWORD"])
+        bridge.until_changes("article", 2)
         a_shop.until_equal()
 
 
 def test_a_missing_table_is_named_and_once_it_is_there_it_is_captured(a_shop: Shop) -> None:
-    place = a_shop.place
+    bridge = a_shop.bridge
     a_shop.sql("drop table article")
     says = ("system 'shop'", "article", "search path")
-    place.fails("check", code=1, says=says)
-    place.all_fail(("setup", "shop", "--yes"), ("get", "article", "1"), code=2, says=says)
-    with place.running() as run:
+    bridge.fails("check", code=1, says=says)
+    bridge.all_fail(("setup", "shop", "--yes"), ("get", "article", "1"), code=2, says=says)
+    with bridge.running() as run:
         assert run.ends() == 1
         for part in says:
             assert part in run.text
@@ -81,40 +81,40 @@ def test_a_missing_table_is_named_and_once_it_is_there_it_is_captured(a_shop: Sh
         "insert into article values (7, 'pot', 3)",
     )
     a_shop.set_up()
-    with place.running() as run:
+    with bridge.running() as run:
         run.says("streaming")
         a_shop.sql("update article set price = 4")
         a_shop.until_equal()
 
 
 def test_a_missing_grant_is_told_with_the_statement_that_gives_it(a_shop: Shop) -> None:
-    place = a_shop.place
+    bridge = a_shop.bridge
     a_shop.set_up()
-    with place.running() as run:
+    with bridge.running() as run:
         run.says("streaming")
         a_shop.sql("insert into article values (2, 'jug', 1)")
-        place.until_changes("article", 1)
+        bridge.until_changes("article", 1)
         # Changes need no grant to be told; a snapshot and a look-up do.
         a_shop.sql(f"revoke select on article from {a_shop.user}")
         a_shop.sql("insert into article values (3, 'pan', 1)")
-        place.until_changes("article", 2)
+        bridge.until_changes("article", 2)
         grant = f'GRANT SELECT ON "public"."article" TO "{a_shop.user}"'
-        found = place.call("check", "--json")
-        assert found.code == 1
-        assert any(row["fix"].rstrip(";") == grant for row in found.rows), found
-        place.fails("get", "article", "1", code=2, says=("system 'shop'", "permission denied"))
-        place.fails("snapshot", "article", code=1, says=("article", "permission denied"))
+        checked = bridge.call("check", "--json")
+        assert checked.code == 1
+        assert any(row["fix"].rstrip(";") == grant for row in checked.rows), checked
+        bridge.fails("get", "article", "1", code=2, says=("system 'shop'", "permission denied"))
+        bridge.fails("snapshot", "article", code=1, says=("article", "permission denied"))
         a_shop.sql(grant, "insert into article values (4, 'lid', 1)")
-        assert place.call("snapshot", "article", "--json").rows[0]["rows"] == 4
-        assert [row["id"] for _, row in place.until_changes("article", 3)] == [2, 3, 4]
+        assert bridge.call("snapshot", "article", "--json").rows[0]["rows"] == 4
+        assert [row["id"] for _, row in bridge.until_changes("article", 3)] == [2, 3, 4]
         a_shop.until_equal()
-    assert place.call("check").code == 0
+    assert bridge.call("check").code == 0
 
 
 def test_a_slot_in_use_is_told_with_who_uses_it_and_taken_once_it_is_free(a_shop: Shop) -> None:
-    place = a_shop.place
+    bridge = a_shop.bridge
     a_shop.set_up()
-    with place.running() as run:
+    with bridge.running() as run:
         run.says("streaming")
     with psycopg.connect(a_shop.database, replication="database", autocommit=True) as other:
         start = (
@@ -124,39 +124,39 @@ def test_a_slot_in_use_is_told_with_who_uses_it_and_taken_once_it_is_free(a_shop
         other.pgconn.send_query(start.encode())
         pid = other.info.backend_pid
         a_shop.sql("insert into article values (2, 'jug', 1)")
-        with place.running() as run:
-            told = run.says(r"retrying.*in use|in use.*retrying")
-            assert a_shop.user in told
-            assert str(pid) in told
+        with bridge.running() as run:
+            text = run.says(r"retrying.*in use|in use.*retrying")
+            assert a_shop.user in text
+            assert str(pid) in text
             other.close()
-            assert place.until_changes("article", 1)[0][0] == "create"
+            assert bridge.until_changes("article", 1)[0][0] == "create"
             a_shop.until_equal()
 
 
 def test_a_dropped_slot_stops_capture_until_the_loss_is_accepted(a_shop: Shop) -> None:
-    place = a_shop.place
+    bridge = a_shop.bridge
     a_shop.set_up()
-    with place.running() as run:
+    with bridge.running() as run:
         run.says("streaming")
         a_shop.sql("insert into article values (2, 'jug', 1), (3, 'pan', 1)")
-        place.until_changes("article", 2)
+        bridge.until_changes("article", 2)
     a_shop.drop_slots()
     # This is what nobody can tell any more.
     a_shop.sql("delete from article where id = 2", "update article set price = 5 where id = 3")
-    with place.running() as run:
+    with bridge.running() as run:
         assert run.ends() == 1
         for part in (a_shop.user, "does not exist", "checkpoint", "snapshot shop --accept-loss"):
             assert part in run.text
-    place.fails("status", code=1, says=("does not exist", "--accept-loss"))
+    bridge.fails("status", code=1, says=("does not exist", "--accept-loss"))
     says = (f"{a_shop.user}' does not exist", "checkpoint", "snapshot shop --accept-loss")
-    place.fails("check", code=1, says=says)
+    bridge.fails("check", code=1, says=says)
 
-    assert place.call("snapshot", "shop", "--accept-loss").code == 0
-    with place.running():
+    assert bridge.call("snapshot", "shop", "--accept-loss").code == 0
+    with bridge.running():
         a_shop.sql("insert into article values (4, 'lid', 1)")
         a_shop.until_equal()
-    assert place.call("check").code == 0
-    epochs = [event["position"].split("-")[0] for event in place.events("article")]
+    assert bridge.call("check").code == 0
+    epochs = [event["position"].split("-")[0] for event in bridge.events("article")]
     assert epochs == sorted(epochs)
     assert epochs[-1] > epochs[0]
 
@@ -169,19 +169,19 @@ def test_a_database_that_is_down_is_waited_for(
     mine = shop(tmp_path / "mine", server, server.new_database())
     mine.set_up()
     if when == "at the start":
-        with mine.place.running() as run:
+        with mine.bridge.running() as run:
             run.says("streaming")
         server.stop()
         says = ("system 'shop'", f":{server.port}/")
-        mine.place.all_fail(("get", "article", "1"), ("check",), code=1, says=says)
-    with mine.place.running() as run:
+        mine.bridge.all_fail(("get", "article", "1"), ("check",), code=1, says=says)
+    with mine.bridge.running() as run:
         if when == "later":
             run.says("streaming")
             server.stop()
-        told = run.says("source state: system 'shop' .*state=retrying")
-        assert f":{server.port}/" in told
+        text = run.says("source state: system 'shop' .*state=retrying")
+        assert f":{server.port}/" in text
         server.start()
         mine.sql("insert into article values (2, 'jug', 1)")
-        assert [op for op, _ in mine.place.until_changes("article", 1)] == ["create"]
+        assert [op for op, _ in mine.bridge.until_changes("article", 1)] == ["create"]
         mine.until_equal()
-    mine.place.stores_no_secret()
+    mine.bridge.stores_no_secret()

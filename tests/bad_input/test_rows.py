@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 
 from tests.bad_input.erp import Erp, erp
-from tests.bad_input.place import until
+from tests.bad_input.guarded_bridge import until
 from tests.secret_scan import secret
 
 PERSON = "Jane Doe, 4 Privet Drive"
 
 
-def orders(made: Erp) -> list[tuple[str, str, str]]:
+def orders(legacy: Erp) -> list[tuple[str, str, str]]:
     return [
         (op, row["order_no"], row["status"])
-        for op, row in made.place.changes("sales_order")
+        for op, row in legacy.bridge.changes("sales_order")
         if row is not None
     ]
 
@@ -28,48 +28,47 @@ def order(number: int, status: int) -> str:
 
 @pytest.mark.usefixtures("processes")
 def test_a_row_that_cannot_be_normalised_is_put_aside_and_mended_it_comes(tmp_path: Path) -> None:
-    made = erp(tmp_path / "erp", set_up=False)
-    place = made.place
-    place.secret("MASK_KEY", secret("m4sk-k3y"))
+    legacy = erp(tmp_path / "erp", set_up=False)
+    bridge = legacy.bridge
+    bridge.secret("MASK_KEY", secret("m4sk-k3y"))
     # Whoever is named in a masked column stands nowhere in the log.
-    place.secret("PERSON", PERSON)
-    file = place.folder / "systems" / "erp.yaml"
+    bridge.secret("PERSON", PERSON)
+    file = bridge.folder / "systems" / "erp.yaml"
     text = file.read_text().replace(
         "note:        {from: ztext, trim: true}", "note: {from: ztext, mask: hash}"
     )
     file.write_text(f"mask_key: ${{env:MASK_KEY}}\n{text}")
-    assert place.call("setup", "erp", "--yes").code == 0
+    assert bridge.call("setup", "erp", "--yes").code == 0
     # One before the first snapshot, one among changes.
-    made.sql(order(1, 1), order(2, 9))
-    with place.running() as run:
+    legacy.sql(order(1, 1), order(2, 9))
+    with bridge.running() as run:
         run.says("dead letter.*gbstk")
-        made.sql(order(3, 1), order(4, 9), order(5, 1))
-        until(lambda: len(orders(made)) == 2, lambda: run.text)
-        assert sorted(number for _, number, _ in orders(made)) == ["3", "5"]
-        letters = until(lambda: found(made, 2), lambda: run.text)
-        for letter in letters:
-            shown = place.call("dead", "show", letter["letter"]).said
+        legacy.sql(order(3, 1), order(4, 9), order(5, 1))
+        until(lambda: len(orders(legacy)) == 2, lambda: run.text)
+        assert sorted(number for _, number, _ in orders(legacy)) == ["3", "5"]
+        for letter in until(lambda: letters(legacy, 2), lambda: run.text):
+            text = bridge.call("dead", "show", letter["letter"]).text
             for part in ("erp.sales_order", "gbstk", "status", "map", "9"):
-                assert part in shown, (part, shown)
-        made.sql("update vbak set gbstk = 2 where gbstk = 9")
-        until(lambda: len(orders(made)) == 4, lambda: run.text)
+                assert part in text, (part, text)
+        legacy.sql("update vbak set gbstk = 2 where gbstk = 9")
+        until(lambda: len(orders(legacy)) == 4, lambda: run.text)
         # Good, then bad, then gone: the delete comes, whatever the old row holds.
-        made.sql("update vbak set gbstk = 9 where vbeln = '0000000005'")
-        until(lambda: found(made, 3), lambda: run.text)
-        made.sql("delete from vbak where vbeln = '0000000005'")
-        until(lambda: "5" not in place.state("sales_order", "order_no"), lambda: run.text)
-    assert sorted(orders(made)[2:]) == [("update", "2", "partial"), ("update", "4", "partial")]
-    state = place.state("sales_order", "order_no")
+        legacy.sql("update vbak set gbstk = 9 where vbeln = '0000000005'")
+        until(lambda: letters(legacy, 3), lambda: run.text)
+        legacy.sql("delete from vbak where vbeln = '0000000005'")
+        until(lambda: "5" not in bridge.state("sales_order", "order_no"), lambda: run.text)
+    assert sorted(orders(legacy)[2:]) == [("update", "2", "partial"), ("update", "4", "partial")]
+    state = bridge.state("sales_order", "order_no")
     assert {number: row["status"] for number, row in state.items()} == {
         "1": "open",
         "2": "partial",
         "3": "open",
         "4": "partial",
     }
-    place.stores_no_secret()
+    bridge.stores_no_secret()
 
 
-def found(made: Erp, count: int) -> list[dict[str, str]]:
+def letters(legacy: Erp, count: int) -> list[dict[str, str]]:
     """The dead letters, once there are so many."""
-    letters = made.place.call("dead", "--kind", "row", "--json").rows
+    letters = legacy.bridge.call("dead", "--kind", "row", "--json").rows
     return letters if len(letters) >= count else []

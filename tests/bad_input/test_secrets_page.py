@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 
-from tests.bad_input.place import PROGRAM
+from tests.bad_input.guarded_bridge import PROGRAM
 from tests.bad_input.shop import Shop
 from tests.docs.pages import page
 
@@ -13,15 +13,15 @@ from tests.docs.pages import page
 def test_a_password_is_rotated_under_a_running_bridge_by_the_commands_of_the_page(
     a_shop: Shop,
 ) -> None:
-    place = a_shop.place
-    secret = place.folder.parent / "erp-password"
-    secret.write_text(place.secrets["SHOP_PASSWORD"])
-    system = place.folder / "systems" / "shop.yaml"
+    bridge = a_shop.bridge
+    secret = bridge.folder.parent / "erp-password"
+    secret.write_text(bridge.secrets["SHOP_PASSWORD"])
+    system = bridge.folder / "systems" / "shop.yaml"
     system.write_text(system.read_text().replace("${env:SHOP_PASSWORD}", f"${{file:{secret}}}"))
     a_shop.set_up()
-    place.secret("SHOP_PASSWORD", "an0ther/p@ss+word")
+    bridge.secret("SHOP_PASSWORD", "an0ther/p@ss+word")
     replace, end = [each.text for each in page("docs/secrets.md").blocks() if each.language == "sh"]
-    with place.running() as run:
+    with bridge.running() as run:
         run.says("streaming")
         for block in (replace, end):
             # On separate machines: the bridge's folder, role and file instead of the page's.
@@ -36,13 +36,13 @@ def test_a_password_is_rotated_under_a_running_bridge_by_the_commands_of_the_pag
                 env={
                     **os.environ,
                     "PATH": f"{PROGRAM.parent}:{a_shop.server.bindir}:{os.environ['PATH']}",
-                    "BRIDGE_CONFIG": str(place.config),
-                    "NEW_PASSWORD": place.secrets["SHOP_PASSWORD"],
+                    "BRIDGE_CONFIG": str(bridge.config),
+                    "NEW_PASSWORD": bridge.secrets["SHOP_PASSWORD"],
                     "ERP_ADMIN_URL": a_shop.database,
                 },
             )
             assert "rror" not in done.stderr, done.stderr
         a_shop.sql("insert into article values (2, 'after the rotation', 1)")
-        place.until_changes("article", 1)
+        bridge.until_changes("article", 1)
         a_shop.until_equal()
     secret.unlink()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.bad_input.place import Place
+from tests.bad_input.guarded_bridge import GuardedBridge
 
 Data = dict[str, Any]
 WAY_OUT = re.compile(r"; |correct |check |needs one of|HOST:PORT|setup | by now")
@@ -44,7 +44,7 @@ def change(file: Path, edit: Callable[[Data], object]) -> object:
     return data
 
 
-def finds(bridge_folder: Place, mistake: ConfigMistake) -> None:
+def finds(bridge_folder: GuardedBridge, mistake: ConfigMistake) -> None:
     """`check` says it with its place and its exit code; `offline` mistakes need no server."""
     words = ("check", "--json", "--offline") if mistake.offline else ("check", "--json")
     answer = bridge_folder.inside(*words)

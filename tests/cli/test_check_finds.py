@@ -41,18 +41,18 @@ def ground(tmp_path: Path, postgres: Postgres, database: str) -> Iterator[Shop]:
         " as 'update article set price = $2 where id = $1'",
     )
     change(system_file(shop_setup), with_commands)
-    (shop_setup.place.folder / "agents.py").write_text(AGENT)
-    change(shop_setup.place.config, lambda data: data.update(agents=["agents.py"]))
+    (shop_setup.bridge.folder / "agents.py").write_text(AGENT)
+    change(shop_setup.bridge.config, lambda data: data.update(agents=["agents.py"]))
     with psycopg.connect(database, autocommit=True) as session:
         session.execute(f'grant create on schema public to "{shop_setup.user}"')
-    assert shop_setup.place.inside("setup", "shop", "--yes").code == 0
+    assert shop_setup.bridge.inside("setup", "shop", "--yes").code == 0
     yield shop_setup
     shop_setup.drop_slots()
     shop_setup.sql(f"drop owned by {shop_setup.user}", f"drop role {shop_setup.user}")
 
 
 def system_file(shop_setup: Shop) -> Path:
-    return shop_setup.place.folder / "systems" / "shop.yaml"
+    return shop_setup.bridge.folder / "systems" / "shop.yaml"
 
 
 def with_commands(data: Data) -> None:
@@ -104,12 +104,12 @@ def article(**fields: Any) -> Callable[[Shop], object]:
 
 
 def secret(value: str) -> Callable[[Shop], object]:
-    return lambda shop_setup: shop_setup.place.secret("SHOP_PASSWORD", value)
+    return lambda shop_setup: shop_setup.bridge.secret("SHOP_PASSWORD", value)
 
 
 def test_the_ground_is_well(ground: Shop) -> None:
     """So that whatever `check` finds below is the mistake."""
-    answer = ground.place.inside("check")
+    answer = ground.bridge.inside("check")
     assert answer.code == 0, answer
 
 
@@ -257,7 +257,7 @@ def test_the_ground_is_well(ground: Shop) -> None:
         "short mask key",
         lambda shop_setup: (
             (
-                shop_setup.place.secrets.update(MASK="q"),
+                shop_setup.bridge.secrets.update(MASK="q"),
                 change(system_file(shop_setup), lambda data: data.update(mask_key="${env:MASK}")),
             )
         ),
@@ -335,7 +335,7 @@ def test_the_ground_is_well(ground: Shop) -> None:
     ConfigMistake(
         "agent's file that isn't there",
         lambda shop_setup: change(
-            shop_setup.place.config, lambda data: data.update(agents=["agent.py"])
+            shop_setup.bridge.config, lambda data: data.update(agents=["agent.py"])
         ),
         2,
         ["bridge.yaml:", "no file matches 'agent.py'"],
@@ -344,7 +344,7 @@ def test_the_ground_is_well(ground: Shop) -> None:
     ConfigMistake(
         "agents' module that isn't there",
         lambda shop_setup: change(
-            shop_setup.place.config, lambda data: data.update(agents=["no.such:agent"])
+            shop_setup.bridge.config, lambda data: data.update(agents=["no.such:agent"])
         ),
         2,
         ["no.such"],
@@ -352,7 +352,7 @@ def test_the_ground_is_well(ground: Shop) -> None:
     ),
     ConfigMistake(
         "agent that wants an entity that isn't there",
-        lambda shop_setup: (shop_setup.place.folder / "agents.py").write_text(
+        lambda shop_setup: (shop_setup.bridge.folder / "agents.py").write_text(
             AGENT.replace("article", "artcle")
         ),
         2,
@@ -362,7 +362,8 @@ def test_the_ground_is_well(ground: Shop) -> None:
     ConfigMistake(
         "log in a folder that can't be made",
         lambda shop_setup: change(
-            shop_setup.place.config, lambda data: data.update(log="sqlite:///bridge.yaml/bridge.db")
+            shop_setup.bridge.config,
+            lambda data: data.update(log="sqlite:///bridge.yaml/bridge.db"),
         ),
         1,
         ["bridge.yaml/bridge.db", "can't be made"],
@@ -370,7 +371,7 @@ def test_the_ground_is_well(ground: Shop) -> None:
     ConfigMistake(
         "log that is no log",
         lambda shop_setup: change(
-            shop_setup.place.config, lambda data: data.update(log="sqlite:///agents.py")
+            shop_setup.bridge.config, lambda data: data.update(log="sqlite:///agents.py")
         ),
         1,
         ["agents.py", "log"],
@@ -378,4 +379,4 @@ def test_the_ground_is_well(ground: Shop) -> None:
 )
 def test_a_mistake_with_a_database_is_found(ground: Shop, mistake: ConfigMistake) -> None:
     mistake.seed(ground)
-    finds(ground.place, mistake)
+    finds(ground.bridge, mistake)

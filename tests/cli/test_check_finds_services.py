@@ -17,7 +17,7 @@ from bridge.log.kafka import KafkaLog
 from bridge.log.kafka.settings import KafkaSettings
 from bridge.log.port import TopicSpec
 from tests.bad_input.erp import erp
-from tests.bad_input.place import Place
+from tests.bad_input.guarded_bridge import GuardedBridge
 from tests.bad_input.service import Service, service
 from tests.between import Between, Rule, Say, alone, standing
 from tests.cli.mistakes import ConfigMistake, Data, change, closed_port, finds, mistakes
@@ -36,8 +36,8 @@ class Logged:
         self.name = f"finds{secrets.token_hex(4)}"
         self.kafka, self.registry = kafka, registry
         service_setup = erp(folder)
-        self.place = service_setup.place
-        self.place.secrets["REGISTRY_PASSWORD"] = "r3gistry-p@ss"
+        self.bridge = service_setup.bridge
+        self.bridge.secrets["REGISTRY_PASSWORD"] = "r3gistry-p@ss"
         self.log(registry=None)
 
     def log(self, **more: Any) -> None:
@@ -48,7 +48,7 @@ class Logged:
                 "kafka": {name: item for name, item in kafka.items() if item is not None}
             }
 
-        change(self.place.config, edit)
+        change(self.bridge.config, edit)
 
     def answers(self, rule: Rule) -> None:
         self.registry.rule = rule
@@ -72,7 +72,7 @@ def logged(tmp_path: Path, kafka: Kafka) -> Iterator[Logged]:
 
 
 def test_the_ground_on_kafka_is_well(logged: Logged) -> None:
-    answer = logged.place.inside("check")
+    answer = logged.bridge.inside("check")
     assert answer.code == 0, answer
 
 
@@ -157,7 +157,7 @@ def test_the_ground_on_kafka_is_well(logged: Logged) -> None:
 )
 def test_a_mistake_with_the_log_is_found(logged: Logged, mistake: ConfigMistake) -> None:
     mistake.seed(logged)
-    finds(logged.place, mistake)
+    finds(logged.bridge, mistake)
 
 
 @mistakes(
@@ -193,7 +193,7 @@ def test_a_mistake_with_the_log_is_found(logged: Logged, mistake: ConfigMistake)
 def test_a_topic_that_is_otherwise_is_found(logged: Logged, mistake: ConfigMistake) -> None:
     spec: Any = mistake.seed(logged)
     asyncio.run(logged.create(spec))
-    finds(logged.place, mistake)
+    finds(logged.bridge, mistake)
 
 
 # -- OData ---------------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def odata(tmp_path: Path, cap: Cap) -> Iterator[Service]:
 
 
 def test_the_ground_on_odata_is_well(odata: Service) -> None:
-    answer = odata.place.inside("check")
+    answer = odata.bridge.inside("check")
     assert answer.code == 0, answer
 
 
@@ -218,7 +218,7 @@ def edit(of: Callable[[Data], object]) -> Callable[[Service], object]:
 @mistakes(
     ConfigMistake(
         "wrong password",
-        lambda service_setup: service_setup.place.secret("ERP_PASSWORD", "wr0ng-p@ss"),
+        lambda service_setup: service_setup.bridge.secret("ERP_PASSWORD", "wr0ng-p@ss"),
         1,
         ["system 'erp'", "the login was refused (401)", "check the user and the password"],
     ),
@@ -290,7 +290,7 @@ def edit(of: Callable[[Data], object]) -> Callable[[Service], object]:
 )
 def test_a_mistake_with_an_odata_service_is_found(odata: Service, mistake: ConfigMistake) -> None:
     mistake.seed(odata)
-    finds(odata.place, mistake)
+    finds(odata.bridge, mistake)
 
 
 # -- Tryton --------------------------------------------------------------------------------------
@@ -301,9 +301,9 @@ class ServiceSetup:
 
     def __init__(self, folder: Path, tryton: Tryton) -> None:
         folder.mkdir()
-        self.place = Place(folder, {"ERP_PASSWORD": TRYTON_PASSWORD})
+        self.bridge = GuardedBridge(folder, {"ERP_PASSWORD": TRYTON_PASSWORD})
         self.file = folder / "erp.yaml"
-        self.place.config.write_text("bridge: acme\nlog: sqlite:///bridge.db\nsystems: erp.yaml\n")
+        self.bridge.config.write_text("bridge: acme\nlog: sqlite:///bridge.db\nsystems: erp.yaml\n")
         fields = {"id": "id", "name": "name", "code": "code"}
         data = {
             "system": "erp",
@@ -321,7 +321,7 @@ def on_tryton(tmp_path: Path, tryton: Tryton) -> ServiceSetup:
 
 
 def test_the_ground_on_tryton_is_well(on_tryton: ServiceSetup) -> None:
-    answer = on_tryton.place.inside("check")
+    answer = on_tryton.bridge.inside("check")
     assert answer.code == 0, answer
 
 
@@ -359,7 +359,7 @@ def test_the_ground_on_tryton_is_well(on_tryton: ServiceSetup) -> None:
 )
 def test_a_mistake_with_tryton_is_found(on_tryton: ServiceSetup, mistake: ConfigMistake) -> None:
     mistake.seed(on_tryton)
-    finds(on_tryton.place, mistake)
+    finds(on_tryton.bridge, mistake)
 
 
 # -- a journal -----------------------------------------------------------------------------------
@@ -368,7 +368,7 @@ def test_a_mistake_with_tryton_is_found(on_tryton: ServiceSetup, mistake: Config
 def test_a_journal_that_is_not_set_up_is_found(tmp_path: Path) -> None:
     service_setup = erp(tmp_path / "bridge", set_up=False)
     finds(
-        service_setup.place, ConfigMistake("no set-up", lambda _: None, 1, ["erp", "CREATE TABLE"])
+        service_setup.bridge, ConfigMistake("no set-up", lambda _: None, 1, ["erp", "CREATE TABLE"])
     )
 
 
@@ -404,4 +404,4 @@ def test_a_journal_that_is_not_set_up_is_found(tmp_path: Path) -> None:
 def test_a_mistake_with_a_journal_is_found(tmp_path: Path, mistake: ConfigMistake) -> None:
     service_setup = erp(tmp_path / "bridge")
     mistake.seed(service_setup)
-    finds(service_setup.place, mistake)
+    finds(service_setup.bridge, mistake)

@@ -4,14 +4,16 @@ import runpy
 
 import pytest
 
-from tests.examples.place import EXAMPLES
+from tests.examples.example import EXAMPLES
 
 FILES = sorted(EXAMPLES.glob("*/agents/*.py"))
 
 
 @pytest.mark.parametrize("file", FILES, ids=[file.parts[-3] for file in FILES])
 def test_an_agent_passes_its_own_test(file: str) -> None:
-    own = {name: one for name, one in runpy.run_path(str(file)).items() if name.startswith("test_")}
+    own = {
+        name: test for name, test in runpy.run_path(str(file)).items() if name.startswith("test_")
+    }
     assert own
-    for one in own.values():
-        one()
+    for test in own.values():
+        test()

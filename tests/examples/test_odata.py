@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from examples.odata import start
-from tests.examples.place import Example, copied
+from tests.examples.example import Example, copied
 from tests.services.errors import Unavailable
 from tests.services.install import cache
 
@@ -20,7 +20,7 @@ PORT = 4004
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.cap]
 
 
-class Erp:
+class ODataErp:
     """A look into the ERP, past the bridge."""
 
     def __init__(self, example: Example) -> None:
@@ -29,8 +29,8 @@ class Erp:
 
     def get(self, path: str) -> list[dict[str, Any]]:
         answer = httpx.get(self._url + path, auth=self._auth, trust_env=False, timeout=30)
-        found: list[dict[str, Any]] = answer.raise_for_status().json()["value"]
-        return found
+        rows: list[dict[str, Any]] = answer.raise_for_status().json()["value"]
+        return rows
 
     def post(self, path: str, **values: Any) -> None:
         httpx.post(
@@ -44,8 +44,8 @@ class Erp:
 
     def enter(self, product: str, *quantities: int) -> None:
         lines = [
-            {"position": at, "product_ID": product, "quantity": one}
-            for at, one in enumerate(quantities, start=1)
+            {"position": at, "product_ID": product, "quantity": quantity}
+            for at, quantity in enumerate(quantities, start=1)
         ]
         self.post("Orders", customer_ID="C1", lines=lines)
 
@@ -70,7 +70,7 @@ def test_an_order_whose_goods_are_in_stock_is_confirmed_and_any_other_is_held_on
 ) -> None:
     here = example(tmp_path)
     with here.started("--acts", "0", "--pause", "1"):
-        erp = Erp(here)
+        erp = ODataErp(here)
         with here.running():
             here.wait(lambda: erp.states()["1002"][0] == "H" and erp.states()["1003"][0] == "C")
             here.wait(lambda: erp.states()["1001"][0] == "C")
@@ -91,7 +91,7 @@ def test_an_order_whose_goods_are_in_stock_is_confirmed_and_any_other_is_held_on
         erp.post("Orders('1005')/reopen")
         with here.running():
             here.wait(lambda: erp.states()["1005"] == ("C", 1, None))
-            here.wait(lambda: "order 1005 is confirmed, letters sent: 1" in here.told)
+            here.wait(lambda: "order 1005 is confirmed, letters sent: 1" in here.output)
             # The change that the command caused has come back, and nobody acts on it.
             here.wait(lambda: _last(here, "1005")["status"] == "confirmed")
         assert erp.stock() == {"table": 18, "chair": 0, "lamp": 12, "shelf": 5}
@@ -99,7 +99,7 @@ def test_an_order_whose_goods_are_in_stock_is_confirmed_and_any_other_is_held_on
     with here.started("--acts", "0"):
         assert erp.states() == left
     done = here.call("commands", "--json").rows
-    assert Counter((one["name"], one["state"]) for one in done) == {
+    assert Counter((row["name"], row["state"]) for row in done) == {
         ("erp.confirm_order", "succeeded"): 4,
         ("erp.hold_order", "succeeded"): 2,
     }
@@ -110,10 +110,10 @@ def test_goods_leave_the_stock_once_an_order_though_the_bridge_is_killed_among_i
 ) -> None:
     here = example(tmp_path)
     with here.started("--acts", "18", "--pause", "0.3"):
-        erp = Erp(here)
+        erp = ODataErp(here)
         before = Counter({"table": 20, "chair": 60, "lamp": 12, "shelf": 8})
         with here.running() as bridge:
-            here.wait(lambda: sum(one[0] == "C" for one in erp.states().values()) > 3)
+            here.wait(lambda: sum(name[0] == "C" for name in erp.states().values()) > 3)
             bridge.send_signal(signal.SIGKILL)
         with here.running():
             here.wait(lambda: _entered(here) + _deliveries(here)[0] == 18)
@@ -124,7 +124,7 @@ def test_goods_leave_the_stock_once_an_order_though_the_bridge_is_killed_among_i
         for line in erp.get("Lines?$top=1000"):
             if states[line["order_number"]][0] == "C":
                 taken[names[line["product_ID"]]] += line["quantity"]
-        assert {one: before[one] + delivered[one] - taken[one] for one in names.values()} == (
+        assert {name: before[name] + delivered[name] - taken[name] for name in names.values()} == (
             erp.stock()
         )
     assert all(letters == (status == "C") for status, letters, _ in states.values())
@@ -132,29 +132,29 @@ def test_goods_leave_the_stock_once_an_order_though_the_bridge_is_killed_among_i
 
 
 def _last(here: Example, order: str) -> dict[str, Any]:
-    told = here.call("tail", "sales_order", "--key", order, "--no-follow", "--json").rows
-    row: dict[str, Any] = told[-1]["after"]
+    rows = here.call("tail", "sales_order", "--key", order, "--no-follow", "--json").rows
+    row: dict[str, Any] = rows[-1]["after"]
     return row
 
 
 def _entered(here: Example) -> int:
-    return len(re.findall(r"order \d+ of ", here.told))
+    return len(re.findall(r"order \d+ of ", here.output))
 
 
 def _deliveries(here: Example) -> tuple[int, Counter[str]]:
-    found = re.findall(r"(\d+) (\w+) came in", here.told)
+    deliveries = re.findall(r"(\d+) (\w+) came in", here.output)
     goods = Counter[str]()
-    for quantity, name in found:
+    for quantity, name in deliveries:
         goods[name] += int(quantity)
-    return len(found), goods
+    return len(deliveries), goods
 
 
-def _decided(here: Example, erp: Erp) -> bool:
+def _decided(here: Example, erp: ODataErp) -> bool:
     """No order is open, but those whose goods went to another one at the last moment."""
     refused = {
-        str(one["key"]["order_no"])
-        for one in here.call("commands", "--json").rows
-        if one["state"] == "failed"
+        str(row["key"]["order_no"])
+        for row in here.call("commands", "--json").rows
+        if row["state"] == "failed"
     }
     return all(
         status != "O" or number in refused for number, (status, _, _) in erp.states().items()

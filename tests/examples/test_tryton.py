@@ -13,7 +13,7 @@ import pytest
 from examples.tryton import company, start
 from examples.tryton.rpc import ErpRpc
 from examples.tryton.users import Clerk
-from tests.examples.place import Example, copied
+from tests.examples.example import Example, copied
 from tests.services.errors import Unavailable
 from tests.services.install import cache
 
@@ -22,7 +22,7 @@ NAMES = tuple(company.STOCK)
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.tryton]
 
 
-class Erp:
+class TrytonErp:
     """A look into the ERP, past the bridge, by another user."""
 
     def __init__(self, example: Example) -> None:
@@ -36,8 +36,8 @@ class Erp:
         self._admin.http.close()
 
     def rows(self, model: str, *fields: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self._admin.read(model, fields=fields)
-        return found
+        rows: list[dict[str, Any]] = self._admin.read(model, fields=fields)
+        return rows
 
     def sales(self) -> dict[str, tuple[str, str | None]]:
         """By number: the state and the remark."""
@@ -66,7 +66,7 @@ def test_a_sale_whose_goods_are_available_is_confirmed_and_any_other_gets_a_rema
 ) -> None:
     here = example(tmp_path)
     with here.started("--acts", "0", "--pause", "1"):
-        erp = Erp(here)
+        erp = TrytonErp(here)
         with here.running():
             here.wait(lambda: erp.state("1") == erp.state("3") == "processing")
             here.wait(lambda: erp.sales()["2"][1] is not None)
@@ -86,13 +86,13 @@ def test_a_sale_whose_goods_are_available_is_confirmed_and_any_other_gets_a_rema
         assert erp.clerk.take_in_goods("chair", 8) == fifth
         with here.running():
             here.wait(lambda: erp.state(fifth) == "processing")
-            here.wait(lambda: f"sale {fifth} is confirmed" in here.told)
+            here.wait(lambda: f"sale {fifth} is confirmed" in here.output)
         assert erp.available() == {"table": 17, "chair": 0, "lamp": 12, "shelf": 5}
         # Each confirmation led to one shipment, and each remark was made once.
         assert len(erp.rows("stock.shipment.out", "number")) == 4
         erp.close()
     done = here.call("commands", "--json").rows
-    assert Counter((one["name"], one["state"]) for one in done) == {
+    assert Counter((row["name"], row["state"]) for row in done) == {
         ("erp.confirm_sale", "succeeded"): 4,
         ("erp.hold_sale", "succeeded"): 2,
     }
@@ -103,19 +103,19 @@ def test_goods_are_promised_once_a_sale_though_the_bridge_is_killed_among_its_us
 ) -> None:
     here = example(tmp_path)
     with here.started("--acts", "14", "--pause", "0.3"):
-        erp = Erp(here)
+        erp = TrytonErp(here)
         with here.running() as bridge:
-            here.wait(lambda: sum(one[0] == "processing" for one in erp.sales().values()) > 2)
+            here.wait(lambda: sum(row[0] == "processing" for row in erp.sales().values()) > 2)
             bridge.send_signal(signal.SIGKILL)
         with here.running():
-            here.wait(lambda: len(re.findall(r"quotation \d+ of|came in", here.told)) == 14)
+            here.wait(lambda: len(re.findall(r"quotation \d+ of|came in", here.output)) == 14)
             here.wait(
                 lambda: all(state == "processing" or why for state, why in erp.sales().values())
             )
         confirmed = [number for number, (state, _) in erp.sales().items() if state == "processing"]
         assert len(erp.rows("stock.shipment.out", "number")) == len(confirmed)
         expected = Counter(company.STOCK)
-        for quantity, name in re.findall(r"(\d+) (\w+) came in", here.told):
+        for quantity, name in re.findall(r"(\d+) (\w+) came in", here.output):
             expected[name] += int(quantity)
         numbers = {row["id"]: row["number"] for row in erp.rows("sale.sale", "number")}
         names = {row["id"]: row["rec_name"] for row in erp.rows("product.product", "rec_name")}

@@ -44,12 +44,12 @@ class Cap(Service):
     def __init__(self, address: str, server: Server, auth: Auth = "basic") -> None:
         super().__init__(server)
         scheme, _, host = address.rstrip("/").partition("://")
-        given = f"{USER}:{PASSWORD}@" if auth == "basic" else ""
+        login = f"{USER}:{PASSWORD}@" if auth == "basic" else ""
         self.address = address.rstrip("/")
         self.bare = f"{self.address}/odata/v4/erp/"
         self.bare_v2 = f"{self.address}/odata/v2/erp/"
-        self.url = f"{scheme}://{given}{host}/odata/v4/erp/"
-        self.v2 = f"{scheme}://{given}{host}/odata/v2/erp/"
+        self.url = f"{scheme}://{login}{host}/odata/v4/erp/"
+        self.v2 = f"{scheme}://{login}{host}/odata/v2/erp/"
         self.token_url = f"{self.address}/-/token"
 
     def stop(self) -> None:
@@ -92,8 +92,8 @@ class Cap(Service):
     def count(self) -> Count:
         """What was asked since `reset`."""
         answer = httpx.get(f"{self.address}/-/count", timeout=30, trust_env=False)
-        told: dict[str, Any] = answer.raise_for_status().json()
-        return Count(told["v4"], told["v2"], told["operations"], tuple(told["paths"]))
+        counts: dict[str, Any] = answer.raise_for_status().json()
+        return Count(counts["v4"], counts["v2"], counts["operations"], tuple(counts["paths"]))
 
     def _post(self, what: str, body: Mapping[str, Any] | None = None) -> None:
         url = f"{self.address}/-/{what}"
@@ -155,5 +155,5 @@ def answers(address: str) -> bool:
 @cache
 def node_version(node: str) -> tuple[int, ...]:
     """Node's version as numbers."""
-    told = subprocess.run([node, "--version"], check=True, capture_output=True, text=True).stdout
-    return tuple(int(part) for part in told.strip().lstrip("v").split(".") if part.isdecimal())
+    version = subprocess.run([node, "--version"], check=True, capture_output=True, text=True).stdout
+    return tuple(int(part) for part in version.strip().lstrip("v").split(".") if part.isdecimal())

@@ -52,7 +52,7 @@ class Container:
             self._container.with_env(name, value)
         if command:
             self._container.with_command(list(command))
-        self._made = False
+        self._is_created = False
 
     @property
     def pid(self) -> int | None:
@@ -60,11 +60,11 @@ class Container:
 
     def start(self) -> None:
         """Start the container and wait until it serves."""
-        if self._made:
+        if self._is_created:
             self._container.get_wrapped_container().start()
         else:
             self._container.start()
-            self._made = True
+            self._is_created = True
         wait_until(self._ready, self._seconds, self._tail)
 
     def end(self, sign: signal.Signals, seconds: float = 30) -> None:
@@ -75,7 +75,7 @@ class Container:
 
     def close(self) -> None:
         """Stop and remove the container."""
-        if self._made:
+        if self._is_created:
             self._container.stop(force=True)
 
     def _tail(self) -> str:

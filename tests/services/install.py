@@ -62,8 +62,8 @@ def kafka_jars() -> Path | None:
 
 def registry_jar() -> str | None:
     """The registry's runnable jar, if it is installed."""
-    found = sorted(registry_folder().glob("**/*-runner.jar"))
-    return str(found[0]) if found else None
+    jars = sorted(registry_folder().glob("**/*-runner.jar"))
+    return str(jars[0]) if jars else None
 
 
 def install_kafka(into: Path) -> None:
@@ -115,13 +115,13 @@ def install_cap(into: Path) -> None:
 
 def install_packages(*names: str) -> None:
     """Those of the system's packages that are missing, where this may install them."""
-    there = {
+    installed = {
         "postgresql": bool(list(Path("/usr/lib/postgresql").glob("*/bin/postgres")))
         or shutil.which("postgres") is not None,
         "default-jre-headless": shutil.which("java") is not None,
         "maven": shutil.which("mvn") is not None,
     }
-    missing = [name for name in names if not there[name]]
+    missing = [name for name in names if not installed[name]]
     if not missing:
         return
     apt = shutil.which("apt-get")
@@ -183,10 +183,10 @@ def _once(folder: Path, install: Callable[[Path], None]) -> None:
         return
     _say(f"installing {folder.name}")
     with tempfile.TemporaryDirectory(dir=cache()) as scratch:
-        made = Path(scratch) / folder.name
-        made.mkdir()
-        install(made)
-        made.rename(folder)
+        new_folder = Path(scratch) / folder.name
+        new_folder.mkdir()
+        install(new_folder)
+        new_folder.rename(folder)
 
 
 @contextmanager

@@ -103,8 +103,8 @@ def local(settings: Mapping[str, str] | None = None, *, brief: bool = False) -> 
         "appender.out.layout.type=PatternLayout\n"
         "appender.out.layout.pattern=%d %p %m (%c)%n\n"
     )
-    told = f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}"
-    run = [told, "-cp", f"{jars}/*"]
+    logging_option = f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}"
+    run = [logging_option, "-cp", f"{jars}/*"]
     subprocess.run(
         [
             java,

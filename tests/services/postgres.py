@@ -105,8 +105,8 @@ class Postgres(Service):
         with psycopg.connect(
             url or self.url, autocommit=True, options="-c synchronous_commit=local"
         ) as connection:
-            found = connection.execute(statement, cast("Any", params))
-            return found.fetchall() if found.description else []
+            result = connection.execute(statement, cast("Any", params))
+            return result.fetchall() if result.description else []
 
     def new_database(self) -> str:
         """Make an empty database and return the superuser's URL to it."""
@@ -203,13 +203,13 @@ def bindir() -> Path:
     )
     if debian:
         return debian[-1].parent
-    found = shutil.which("postgres")
-    if found is None:
+    program = shutil.which("postgres")
+    if program is None:
         raise Unavailable(
             "PostgreSQL is not installed: run `make services`, or `apt-get install postgresql`, "
             "or start Docker, or set BRIDGE_TEST_POSTGRES to a superuser's URL"
         )
-    return Path(found).resolve().parent
+    return Path(program).resolve().parent
 
 
 def _flags(settings: Mapping[str, str]) -> list[str]:

@@ -26,8 +26,8 @@ from tests.services.tryton import Tryton
 
 def postgres() -> Postgres:
     """A server to make databases in; to be entered. Raises Unavailable."""
-    given = os.environ.get("BRIDGE_TEST_POSTGRES")
-    return postgreses.elsewhere(given) if given else private_postgres()
+    address = os.environ.get("BRIDGE_TEST_POSTGRES")
+    return postgreses.elsewhere(address) if address else private_postgres()
 
 
 def private_postgres(settings: Mapping[str, str] | None = None) -> Postgres:
@@ -38,8 +38,8 @@ def private_postgres(settings: Mapping[str, str] | None = None) -> Postgres:
 
 def kafka() -> Kafka:
     """A broker to make topics in; to be entered. Raises Unavailable."""
-    given = os.environ.get("BRIDGE_TEST_KAFKA")
-    return kafkas.elsewhere(given) if given else private_kafka(brief=True)
+    address = os.environ.get("BRIDGE_TEST_KAFKA")
+    return kafkas.elsewhere(address) if address else private_kafka(brief=True)
 
 
 def private_kafka(settings: Mapping[str, str] | None = None, *, brief: bool = False) -> Kafka:
@@ -53,8 +53,8 @@ def private_kafka(settings: Mapping[str, str] | None = None, *, brief: bool = Fa
 
 def registry() -> Registry:
     """A schema registry; to be entered. Raises Unavailable."""
-    given = os.environ.get("BRIDGE_TEST_REGISTRY")
-    return registries.elsewhere(given) if given else private_registry(brief=True)
+    address = os.environ.get("BRIDGE_TEST_REGISTRY")
+    return registries.elsewhere(address) if address else private_registry(brief=True)
 
 
 def private_registry(*, brief: bool = False) -> Registry:
@@ -65,8 +65,8 @@ def private_registry(*, brief: bool = False) -> Registry:
 
 def cap() -> Cap:
     """SAP CAP's ERP, by OData V4 and V2; to be entered. Raises Unavailable."""
-    given = os.environ.get("BRIDGE_TEST_CAP")
-    return caps.elsewhere(given) if given else private_cap()
+    address = os.environ.get("BRIDGE_TEST_CAP")
+    return caps.elsewhere(address) if address else private_cap()
 
 
 def private_cap(

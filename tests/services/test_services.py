@@ -32,10 +32,10 @@ def test_postgres_decodes_its_log(postgres: Postgres, database: str) -> None:
         "SELECT pg_create_logical_replication_slot('services', 'test_decoding')", url=database
     )
     postgres.execute("INSERT INTO t VALUES (1)", url=database)
-    told = postgres.execute(
+    decoded = postgres.execute(
         "SELECT data FROM pg_logical_slot_get_changes('services', NULL, NULL)", url=database
     )
-    assert ("table public.t: INSERT: id[integer]:1",) in told
+    assert ("table public.t: INSERT: id[integer]:1",) in decoded
     assert (postgres.bindir / "pg_recvlogical").exists()
 
 
@@ -90,9 +90,9 @@ def test_the_registry_registers_a_schema(registry: Registry) -> None:
 def test_cap_serves_orders_by_v4_and_v2_and_counts_requests(cap: Cap) -> None:
     cap.fill(orders=3, lines=2)
     with cap.client() as client:
-        found = client.get(f"Orders({order_id(2)})", params={"$expand": "lines"}).json()
+        order = client.get(f"Orders({order_id(2)})", params={"$expand": "lines"}).json()
         older = client.get(f"{cap.v2}Orders", params={"$format": "json"}).json()
-    assert (found["number"], len(found["lines"]), found["total"]) == ("0000000002", 2, "20.00")
+    assert (order["number"], len(order["lines"]), order["total"]) == ("0000000002", 2, "20.00")
     assert [row["number"][-1] for row in older["d"]["results"]] == ["0", "1", "2"]
     assert cap.count()[:2] == (1, 1)
 
@@ -171,14 +171,14 @@ def test_ports_are_handed_out_once_whoever_asks(postgres: Postgres) -> None:
         )
         for _ in range(3)
     ]
-    told = free_ports(40)
-    for one in asking:
-        assert one.stdout is not None
-        told += map(int, one.stdout.readline().split())
-    for one in asking:
-        one.communicate("\n")
-    assert len(set(told)) == 160
-    assert postgres.port not in told
+    ports = free_ports(40)
+    for process in asking:
+        assert process.stdout is not None
+        ports += map(int, process.stdout.readline().split())
+    for process in asking:
+        process.communicate("\n")
+    assert len(set(ports)) == 160
+    assert postgres.port not in ports
 
 
 def alive(pid: int) -> bool:

@@ -23,7 +23,7 @@ from tests.services.ports import free_ports
 from tests.services.process import Process
 from tests.services.server import Service
 from tests.services.tryton_company import CLERK, OUTSIDER, PASSWORD, prepare
-from tests.services.tryton_rpc import Rpc
+from tests.services.tryton_rpc import TrytonRpc
 from tests.services.tryton_store import DATABASE, Database, File, Store
 
 SERIES = "8.2"
@@ -50,23 +50,25 @@ calls = bridge_calls.Calls
 class Tryton(Service):
     """The ERP. `url` is the administrator's; `stop` keeps the data for the next `start`."""
 
-    def __init__(self, made: Path, folder: Path, store: Store, session_seconds: int) -> None:
+    def __init__(
+        self, installation: Path, folder: Path, store: Store, session_seconds: int
+    ) -> None:
         [port] = free_ports(1)
         self.store = store
         self.address = f"http://127.0.0.1:{port}"
         self.url = self.url_of(USER)
         self._calls = folder / "calls.log"
         self._calls.touch()
-        super().__init__(_server(made, port, folder, store, session_seconds))
+        super().__init__(_server(installation, port, folder, store, session_seconds))
 
     def url_of(self, user: str, password: str = PASSWORD) -> str:
         """The URL with another login."""
         return self.address.replace("://", f"://{user}:{password.replace(' ', '%20')}@") + "/erp"
 
     @cached_property
-    def rpc(self) -> Rpc:
+    def rpc(self) -> TrytonRpc:
         """The administrator's session, in the context of the company."""
-        rpc = Rpc(self.address, DATABASE, USER, PASSWORD)
+        rpc = TrytonRpc(self.address, DATABASE, USER, PASSWORD)
         rpc.context["company"] = rpc.the("company.company")
         return rpc
 
@@ -113,8 +115,8 @@ def over(server: postgres.Postgres, session_seconds: int = 30 * 24 * 3600) -> Tr
     return Tryton(tryton_folder(), folder, database, session_seconds)
 
 
-def _folder(made: Path) -> Path:
-    if not (tryton_folder().is_dir() and made.is_dir()):
+def _folder(installation: Path) -> Path:
+    if not (tryton_folder().is_dir() and installation.is_dir()):
         raise Unavailable("Tryton is not installed: run `make services` (it needs pip)")
     return Path(tempfile.mkdtemp(prefix="bridge-tryton-"))
 
@@ -129,7 +131,7 @@ def install_tryton(into: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         file = File(Path(scratch))
         file.path.touch()
-        _found(into, Path(scratch), file)
+        _create_company(into, Path(scratch), file)
         file.save(into / file.path.name)
 
 
@@ -138,28 +140,28 @@ def install_dump(into: Path) -> None:
     with postgres.local() as server, tempfile.TemporaryDirectory() as scratch:
         database = Database(server)
         database.create()
-        _found(tryton_folder(), Path(scratch), database)
+        _create_company(tryton_folder(), Path(scratch), database)
         database.save(into / DUMP)
 
 
-def _found(made: Path, folder: Path, store: Store) -> None:
+def _create_company(installation: Path, folder: Path, store: Store) -> None:
     """Make a company in an empty database."""
-    _create(made, folder, store)
-    server = Tryton(made, folder, store, 3600)
+    _create(installation, folder, store)
+    server = Tryton(installation, folder, store, 3600)
     server.start()
     try:
-        prepare(Rpc(server.address, DATABASE, USER, PASSWORD))
+        prepare(TrytonRpc(server.address, DATABASE, USER, PASSWORD))
     finally:
         server.stop()
 
 
-def _create(made: Path, folder: Path, store: Store) -> None:
+def _create(installation: Path, folder: Path, store: Store) -> None:
     """Every module's tables."""
     (folder / "password").write_text(PASSWORD)
     (folder / "admin.conf").write_text(f"[database]\n{store.settings}\n")
     subprocess.run(
         [
-            *_program(made, "admin"),
+            *_program(installation, "admin"),
             *("-c", str(folder / "admin.conf"), "-d", DATABASE, "--email", "admin@example.com"),
             *("-u", "ir", "res", "sale", "kit", "--activate-dependencies"),
         ],
@@ -169,13 +171,15 @@ def _create(made: Path, folder: Path, store: Store) -> None:
     )
 
 
-def _server(made: Path, port: int, folder: Path, store: Store, session_seconds: int) -> Process:
+def _server(
+    installation: Path, port: int, folder: Path, store: Store, session_seconds: int
+) -> Process:
     settings = CONFIGURATION.format(
         store=store.settings, port=port, session_seconds=session_seconds
     )
     (folder / "trytond.conf").write_text(settings)
     return Process(
-        [*_program(made, ""), "-c", str(folder / "trytond.conf"), "-d", DATABASE],
+        [*_program(installation, ""), "-c", str(folder / "trytond.conf"), "-d", DATABASE],
         folder,
         lambda: answers(f"http://127.0.0.1:{port}"),
         env={
@@ -186,10 +190,10 @@ def _server(made: Path, port: int, folder: Path, store: Store, session_seconds: 
     )
 
 
-def _program(made: Path, name: str) -> list[str]:
+def _program(installation: Path, name: str) -> list[str]:
     """One of Tryton's programs; its scripts name the folder that they were installed into."""
     module = f"trytond.cli.{name}" if name else "trytond.cli"
-    return [str(made / "venv" / "bin" / "python"), "-m", module]
+    return [str(installation / "venv" / "bin" / "python"), "-m", module]
 
 
 def answers(address: str) -> bool:

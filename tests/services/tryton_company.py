@@ -6,7 +6,7 @@
 from decimal import Decimal
 
 from tests.secret_scan import secret
-from tests.services.tryton_rpc import Rpc
+from tests.services.tryton_rpc import TrytonRpc
 
 CLERK, OUTSIDER = "clerk", "outsider"
 PASSWORD = secret("tryton")
@@ -15,7 +15,7 @@ PRODUCTS = ("table", "chair", "lamp")
 CUSTOMERS = ("Brown & Co", "Nováková s.r.o.", "Östergård AB")
 
 
-def prepare(rpc: Rpc) -> None:
+def prepare(rpc: TrytonRpc) -> None:
     """Company, currency, users, chart of accounts, products with stock, customers."""
     _company(rpc)
     _chart(rpc)
@@ -24,7 +24,7 @@ def prepare(rpc: Rpc) -> None:
     _customers(rpc)
 
 
-def _company(rpc: Rpc) -> None:
+def _company(rpc: TrytonRpc) -> None:
     currency = rpc.create(
         "currency.currency",
         {
@@ -46,7 +46,7 @@ def _company(rpc: Rpc) -> None:
     rpc.context["company"] = company
 
 
-def _chart(rpc: Rpc) -> None:
+def _chart(rpc: TrytonRpc) -> None:
     company = rpc.context["company"]
     template = rpc.the("account.account.template", ["parent", "=", None])
     session = rpc.call("wizard.account.create_chart.create")[0]
@@ -68,14 +68,14 @@ def _chart(rpc: Rpc) -> None:
     rpc.call("wizard.account.create_chart.delete", session)
 
 
-def _accounts(rpc: Rpc) -> dict[str, int]:
+def _accounts(rpc: TrytonRpc) -> dict[str, int]:
     return {
         kind: rpc.the("account.account", [f"type.{kind}", "=", True], ["closed", "!=", True])
         for kind in ("receivable", "payable", "expense", "revenue")
     }
 
 
-def _users(rpc: Rpc) -> None:
+def _users(rpc: TrytonRpc) -> None:
     """One who sells, and one who may not even see sales."""
     group = rpc.the("res.group", ["name", "=", "Sales"])
     for login, groups in ((CLERK, [group]), (OUTSIDER, [])):
@@ -92,7 +92,7 @@ def _users(rpc: Rpc) -> None:
         )
 
 
-def _products(rpc: Rpc) -> None:
+def _products(rpc: TrytonRpc) -> None:
     unit = rpc.the("product.uom", ["name", "=", "Unit"])
     accounts = _accounts(rpc)
     category = rpc.create(
@@ -126,13 +126,15 @@ def _products(rpc: Rpc) -> None:
         {
             "location": rpc.the("stock.location", ["code", "=", "STO"]),
             "company": rpc.context["company"],
-            "lines": [["create", [{"product": one, "quantity": STOCK} for one in products]]],
+            "lines": [
+                ["create", [{"product": product, "quantity": STOCK} for product in products]]
+            ],
         },
     )
     rpc.call("model.stock.inventory.confirm", [inventory])
 
 
-def _customers(rpc: Rpc) -> None:
+def _customers(rpc: TrytonRpc) -> None:
     for number, name in enumerate(CUSTOMERS, 1):
         rpc.create(
             "party.party",

@@ -18,7 +18,7 @@ class RpcError(RuntimeError):
         self.kind = error[0] if isinstance(error, list) else str(error)
 
 
-class Rpc:
+class TrytonRpc:
     """A session of a user."""
 
     def __init__(self, address: str, database: str, user: str, password: str) -> None:
@@ -37,16 +37,16 @@ class Rpc:
 
     def search(self, model: str, *domain: Any) -> list[int]:
         """The ids that a domain finds, in their order."""
-        found = self.call(f"model.{model}.search", list(domain), 0, None, [["id", "ASC"]])
-        return [int(one) for one in found]
+        ids = self.call(f"model.{model}.search", list(domain), 0, None, [["id", "ASC"]])
+        return [int(number) for number in ids]
 
     def the(self, model: str, *domain: Any) -> int:
         """The only id, or the first, that a domain finds."""
         return self.search(model, *domain)[0]
 
     def read(self, model: str, ids: list[int], *fields: str) -> list[Values]:
-        found: list[Values] = self.call(f"model.{model}.read", ids, list(fields))
-        return found
+        records: list[Values] = self.call(f"model.{model}.read", ids, list(fields))
+        return records
 
     def create(self, model: str, values: Values) -> int:
         return int(self.call(f"model.{model}.create", [values])[0])
@@ -64,10 +64,10 @@ class Rpc:
         )
         request = Request(self._url, body.encode(), self._headers)  # noqa: S310 - our own server
         with urlopen(request, timeout=120) as answer:  # noqa: S310
-            said = json.loads(answer.read(), object_hook=unpacked)
-        if "error" in said:
-            raise RpcError(said["error"])
-        return said["result"]
+            reply = json.loads(answer.read(), object_hook=unpacked)
+        if "error" in reply:
+            raise RpcError(reply["error"])
+        return reply["result"]
 
 
 def packed(value: Any) -> Any:

@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from tests.bad_input.place import Place
+from tests.bad_input.guarded_bridge import GuardedBridge
 from tests.torture_input import agent
 
 TABLES = """
@@ -81,10 +81,10 @@ class TorturedBridge:
         (folder / "systems" / "shop.yaml").write_text(
             SERVICE.format(url=service_url.replace(password, "${env:SHOP_PASSWORD}"))
         )
-        self.bridge_folder = Place(folder, {"SHOP_PASSWORD": password})
+        self.guarded = GuardedBridge(folder, {"SHOP_PASSWORD": password})
         with contextlib.closing(sqlite3.connect(self.erp_file)) as db:
             db.executescript(TABLES)
-        answer = self.bridge_folder.call("setup", "erp", "--yes")
+        answer = self.guarded.call("setup", "erp", "--yes")
         assert answer.code == 0, answer
 
     def sql(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:

@@ -115,9 +115,7 @@ def feed_tasks(bridge: TorturedBridge, hostile: Hostile, count: int, fed: Fed) -
 
 async def feed_records(bridge: TorturedBridge, hostile: Hostile, count: int, fed: Fed) -> None:
     """Records of other programs in every topic that people read, and commands by another program."""
-    async with open_bridge(
-        load(bridge.bridge_folder.config, bridge.bridge_folder.environment)
-    ) as writing:
+    async with open_bridge(load(bridge.guarded.config, bridge.guarded.environment)) as writing:
         codec = writing.codec
         topics = [name for name in await writing.log.topics() if not name.startswith("_")]
         foreign = [

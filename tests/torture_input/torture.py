@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bad_input.place import until
+from tests.bad_input.guarded_bridge import until
 from tests.connectors.odata.mutated_answers import Mutating
 from tests.services.cap import PASSWORD, Cap
 from tests.torture.crash_target import ObservedLog
@@ -35,7 +35,7 @@ def torture(
     """
     bridge = TorturedBridge(folder, log.setting, service.url(cap.url), PASSWORD)
     hostile, fed = Hostile(seed), Fed()
-    with bridge.bridge_folder.running() as run:
+    with bridge.guarded.running() as run:
 
         def alive() -> bool:
             assert run.process.poll() is None, f"the bridge ended:\n{run.text}"
@@ -90,7 +90,7 @@ def _captured_stock(bridge: TorturedBridge) -> object:
     """The canary's stock as the last event has it; records of others are shown without a key."""
     canaries = [
         event["after"]["stock"]
-        for event in bridge.bridge_folder.events("shop.product")
+        for event in bridge.guarded.events("shop.product")
         if event["key"] == {"id": "canary"} and event["after"] is not None
     ]
     return canaries[-1] if canaries else None
@@ -110,5 +110,5 @@ def _check_listings(bridge: TorturedBridge) -> None:
         ["tail", "erp.task", "--no-follow", "--from", "beginning"],
         ["tail", "erp.orders", "--no-follow", "--from", "beginning", "--json"],
     ):
-        answer = bridge.bridge_folder.call(*words)
+        answer = bridge.guarded.call(*words)
         assert answer.code in {0, 1, 3}, (words, answer)

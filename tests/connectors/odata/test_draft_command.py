@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.bad_input.place import Answer, Place
+from tests.bad_input.guarded_bridge import Answer, GuardedBridge
 from tests.between import alone, standing
 from tests.connectors.odata import northwind_service
 from tests.services.cap import PASSWORD, Cap
@@ -16,15 +16,15 @@ from tests.services.odatapy import Odatapy
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Place:
+def workspace(tmp_path: Path) -> GuardedBridge:
     """A bridge without any system."""
     (tmp_path / "bridge.yaml").write_text(
         "bridge: acme\nlog: sqlite:///bridge.db\nsystems: systems/*.yaml\n"
     )
-    return Place(tmp_path, {"ERP_PASSWORD": PASSWORD})
+    return GuardedBridge(tmp_path, {"ERP_PASSWORD": PASSWORD})
 
 
-def imported(workspace: Place, url: str, *words: str) -> tuple[str, dict[str, Any]]:
+def imported(workspace: GuardedBridge, url: str, *words: str) -> tuple[str, dict[str, Any]]:
     """What the import writes: its text and what it says."""
     file = workspace.folder / "systems" / "erp.yaml"
     url = url.replace(PASSWORD, "${env:ERP_PASSWORD}")
@@ -37,7 +37,7 @@ def imported(workspace: Place, url: str, *words: str) -> tuple[str, dict[str, An
     return written, read
 
 
-def passes(workspace: Place) -> Answer:
+def passes(workspace: GuardedBridge) -> Answer:
     """`check`, against the service too; it changes nothing."""
     before = (workspace.folder / "systems" / "erp.yaml").read_text()
     done = workspace.inside("check")
@@ -48,7 +48,7 @@ def passes(workspace: Place) -> Answer:
 
 
 @pytest.mark.parametrize("version", ["v4", "v2"])
-def test_the_bookshop_as_visitors_see_it(cap: Cap, workspace: Place, version: str) -> None:
+def test_the_bookshop_as_visitors_see_it(cap: Cap, workspace: GuardedBridge, version: str) -> None:
     written, read = imported(workspace, service(cap, "catalog", version))
     assert set(read["entities"]) == {"books", "list_of_books", "genres", "currencies"}
     books = read["entities"]["books"]
@@ -63,12 +63,12 @@ def test_the_bookshop_as_visitors_see_it(cap: Cap, workspace: Place, version: st
     # The metadata lists the translations, and the service refuses to have them read.
     assert "# Books_texts: it can't be read: GET Books_texts: 405: Entity" in written
     assert "CALL submitOrder book=:book, quantity=:quantity" in written
-    assert "books is captured by modifiedAt" in passes(workspace).said
+    assert "books is captured by modifiedAt" in passes(workspace).text
 
 
 @pytest.mark.parametrize("version", ["v4", "v2"])
 def test_the_bookshop_with_drafts_and_compositions(
-    cap: Cap, workspace: Place, version: str
+    cap: Cap, workspace: GuardedBridge, version: str
 ) -> None:
     written, read = imported(workspace, service(cap, "admin", version))
     assert set(read["entities"]) == {"books", "authors", "genres", "currencies", "chapters"}
@@ -88,20 +88,20 @@ def test_the_bookshop_with_drafts_and_compositions(
     passes(workspace)
 
 
-def test_cap_s_erp(cap: Cap, workspace: Place) -> None:
+def test_cap_s_erp(cap: Cap, workspace: GuardedBridge) -> None:
     _, read = imported(workspace, cap.url)
     assert len(read["entities"]) == 8
-    assert "orders is captured by modifiedAt" in passes(workspace).said
+    assert "orders is captured by modifiedAt" in passes(workspace).text
 
 
-def test_odatapy_s_model(odatapy: Odatapy, workspace: Place) -> None:
+def test_odatapy_s_model(odatapy: Odatapy, workspace: GuardedBridge) -> None:
     _, read = imported(workspace, odatapy.url)
     assert len(read["entities"]) == 5
-    assert "orders is captured by delta links" in passes(workspace).said
+    assert "orders is captured by delta links" in passes(workspace).text
 
 
 @pytest.mark.parametrize("version", ["v4", "v2"])
-def test_a_company_in_the_shape_of_northwind(workspace: Place, version: str) -> None:
+def test_a_company_in_the_shape_of_northwind(workspace: GuardedBridge, version: str) -> None:
     document = {"v4": northwind_service.v4, "v2": northwind_service.v2}[version]()
     between = alone(lambda request: northwind_service.answer(request, version, document))
     with standing(between):

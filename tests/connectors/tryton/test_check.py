@@ -9,7 +9,7 @@ import pytest
 from bridge.connector import Finding, TableUse
 from bridge.model.specs import CommandSpec
 from connectors.tryton.connector import connector
-from tests.bad_input.place import Place
+from tests.bad_input.guarded_bridge import GuardedBridge
 from tests.connectors.tryton.erp import USES, system
 from tests.services.tryton import CLERK, OUTSIDER, PASSWORD, Tryton
 
@@ -101,15 +101,15 @@ FIND = "FIND sale.sale(:key) comment=:text"
 
 
 @pytest.fixture
-def bridge_folder(tmp_path: Path) -> Place:
+def bridge_folder(tmp_path: Path) -> GuardedBridge:
     (tmp_path / "bridge.yaml").write_text(
         "bridge: acme\nlog: sqlite:///bridge.db\nsystems: erp.yaml\n"
     )
-    return Place(tmp_path, {"ERP_PASSWORD": PASSWORD})
+    return GuardedBridge(tmp_path, {"ERP_PASSWORD": PASSWORD})
 
 
 def check_output(
-    bridge_folder: Place,
+    bridge_folder: GuardedBridge,
     tryton: Tryton,
     run: str = RIGHT,
     probe: str = FIND,
@@ -120,7 +120,7 @@ def check_output(
         SYSTEM.format(url=url, name="note", run=run, probe=probe, customer=customer)
     )
     done = bridge_folder.inside("check")
-    return done.code, " ".join(done.said.split())
+    return done.code, " ".join(done.text.split())
 
 
 WRONG = {
@@ -179,7 +179,9 @@ async def test_what_the_user_may_not_do_is_told_before_a_command_comes(tryton: T
     }
 
 
-def test_the_command_line_tells_place_and_line(tryton: Tryton, bridge_folder: Place) -> None:
+def test_the_command_line_tells_place_and_line(
+    tryton: Tryton, bridge_folder: GuardedBridge
+) -> None:
     code, output = check_output(bridge_folder, tryton)
     assert code == 0, output
     code, output = check_output(bridge_folder, tryton, run="WRITE sale.sale(:key) coment=:text")
@@ -188,7 +190,9 @@ def test_the_command_line_tells_place_and_line(tryton: Tryton, bridge_folder: Pl
     assert "has no field 'coment'; did you mean 'comment'" in output
 
 
-def test_a_relation_to_an_undeclared_entity_is_told(tryton: Tryton, bridge_folder: Place) -> None:
+def test_a_relation_to_an_undeclared_entity_is_told(
+    tryton: Tryton, bridge_folder: GuardedBridge
+) -> None:
     code, output = check_output(bridge_folder, tryton, customer="customer")
     assert code == 2
     assert "relation 'customer' leads to 'customer', which is not declared" in output

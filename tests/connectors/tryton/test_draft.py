@@ -8,27 +8,29 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.bad_input.place import Answer, Place
+from tests.bad_input.guarded_bridge import Answer, GuardedBridge
 from tests.services.tryton import OUTSIDER, PASSWORD, Tryton
 
 
 @pytest.fixture
-def bridge_folder(tmp_path: Path) -> Place:
+def bridge_folder(tmp_path: Path) -> GuardedBridge:
     """A bridge without any system."""
     (tmp_path / "bridge.yaml").write_text(
         "bridge: acme\nlog: sqlite:///bridge.db\nsystems: systems/*.yaml\n"
     )
-    return Place(tmp_path, {"ERP_PASSWORD": PASSWORD})
+    return GuardedBridge(tmp_path, {"ERP_PASSWORD": PASSWORD})
 
 
-def run_import(bridge_folder: Place, tryton: Tryton, *words: str, user: str = "admin") -> Answer:
+def run_import(
+    bridge_folder: GuardedBridge, tryton: Tryton, *words: str, user: str = "admin"
+) -> Answer:
     file = bridge_folder.folder / "systems" / "erp.yaml"
     url = tryton.url_of(user, "${env:ERP_PASSWORD}")
     return bridge_folder.inside("schema", "import", "tryton", url, "-o", str(file), *words)
 
 
 def imported(
-    bridge_folder: Place, tryton: Tryton, *words: str, **more: str
+    bridge_folder: GuardedBridge, tryton: Tryton, *words: str, **more: str
 ) -> tuple[str, dict[str, Any]]:
     """What the import writes: its text and what it says."""
     result = run_import(bridge_folder, tryton, *words, **more)
@@ -40,7 +42,7 @@ def imported(
 
 
 def test_what_business_users_know_is_imported_and_passes_untouched(
-    tryton: Tryton, bridge_folder: Place
+    tryton: Tryton, bridge_folder: GuardedBridge
 ) -> None:
     written, read = imported(bridge_folder, tryton)
     assert set(read["entities"]) == {
@@ -80,7 +82,7 @@ def test_what_business_users_know_is_imported_and_passes_untouched(
 
 
 def test_the_commands_of_a_draft_are_right_when_they_are_uncommented(
-    tryton: Tryton, bridge_folder: Place
+    tryton: Tryton, bridge_folder: GuardedBridge
 ) -> None:
     written, _ = imported(bridge_folder, tryton, "--entities", "sale.sale,party.party")
     head, mark, commands = written.partition("# commands:\n")
@@ -101,7 +103,7 @@ def test_the_commands_of_a_draft_are_right_when_they_are_uncommented(
 
 
 def test_only_what_is_named_is_imported_and_a_model_that_is_not_there_is_told(
-    tryton: Tryton, bridge_folder: Place
+    tryton: Tryton, bridge_folder: GuardedBridge
 ) -> None:
     result = run_import(bridge_folder, tryton, "--entities", "sale.sales,sale.line")
     assert result.code != 0
@@ -112,7 +114,7 @@ def test_only_what_is_named_is_imported_and_a_model_that_is_not_there_is_told(
 
 
 def test_what_the_user_may_not_read_is_left_out_and_says_so(
-    tryton: Tryton, bridge_folder: Place
+    tryton: Tryton, bridge_folder: GuardedBridge
 ) -> None:
     written, read = imported(bridge_folder, tryton, user=OUTSIDER)
     assert "party" in read["entities"]
@@ -122,4 +124,4 @@ def test_what_the_user_may_not_read_is_left_out_and_says_so(
     )
     result = bridge_folder.inside("check")
     assert result.code == 0, result
-    assert "this user may not read ir.model.log" in " ".join(result.said.split())
+    assert "this user may not read ir.model.log" in " ".join(result.text.split())

@@ -19,7 +19,7 @@ from bridge.model.errors import OutcomeUnknown, Rejected, RetryLater
 from tests.connectors.tryton.test_source import ORDER, Follow, erp, following, order, write
 from tests.connectors.tryton.test_writer import effect, outcome, writing
 from tests.services.tryton import PASSWORD, USER, Tryton
-from tests.services.tryton_rpc import Rpc
+from tests.services.tryton_rpc import TrytonRpc
 from tests.services.tryton_store import DATABASE, Database
 from tests.waiting import until
 
@@ -45,8 +45,8 @@ def waiting(tryton: Tryton) -> int:
     return int(count)
 
 
-def session(tryton: Tryton) -> Rpc:
-    return Rpc(tryton.address, DATABASE, USER, PASSWORD)
+def session(tryton: Tryton) -> TrytonRpc:
+    return TrytonRpc(tryton.address, DATABASE, USER, PASSWORD)
 
 
 @asynccontextmanager

@@ -22,7 +22,7 @@ from tests.between import Asked, Between, Rule, Say, nothing
 from tests.connectors.tryton.erp import ErpUser, system
 from tests.connectors.tryton.kit_system import capturer
 from tests.services.tryton import CLERK, OUTSIDER, PASSWORD, Tryton
-from tests.services.tryton_rpc import Rpc
+from tests.services.tryton_rpc import TrytonRpc
 
 ORDER, SWITCHED = TableUse("kit.order"), TableUse("kit.switched")
 OPTIONS = {"poll": 0.05, "overlap": 60, "overlap_interval": 0}
@@ -309,7 +309,7 @@ async def test_an_erp_that_restarts_in_the_midst_of_it_is_asked_again_from_the_c
         await follow.until(lambda: follow.changes)
         assert follow.last(key, "qty") == 2
         run(tryton, "DELETE FROM ir_session")
-        another = Rpc(tryton.address, "erp", "admin", PASSWORD)
+        another = TrytonRpc(tryton.address, "erp", "admin", PASSWORD)
         another.call("model.kit.order.write", [key], {"qty": 3})
         await follow.until(lambda: follow.last(key, "qty") == 3)
 

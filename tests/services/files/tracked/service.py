@@ -135,13 +135,13 @@ class Provider(CsdlAbstractEdmProvider):
             key=[CsdlPropertyRef("id")],
             properties=[CsdlProperty("id", "Edm.Int32", nullable=False), *KINDS.values()],
         )
-        kinds = [one for name, one in KINDS.items() if name not in {"photo", "tags"}]
+        kinds = [field_kind for name, field_kind in KINDS.items() if name not in {"photo", "tags"}]
         types = CsdlEntityType(
             name="Typed",
             key=[CsdlPropertyRef("id")],
             properties=[
                 CsdlProperty("id", "Edm.Int32", nullable=False),
-                *(replace(one, name=f"c{at}") for at, one in enumerate(kinds)),
+                *(replace(field_kind, name=f"c{at}") for at, field_kind in enumerate(kinds)),
             ],
         )
         container = CsdlEntityContainer(
@@ -211,19 +211,19 @@ def main(port: int, *, keep: bool) -> None:
     saving = threading.Lock()
 
     def app(environ: dict[str, Any], respond: Callable[..., object]) -> Iterable[bytes]:
-        asked = environ["PATH_INFO"]
-        if not asked.startswith("/-/"):
+        path = environ["PATH_INFO"]
+        if not path.startswith("/-/"):
             counted["requests"] += 1
-            told = service(environ, respond)
+            answer = service(environ, respond)
             if keep and environ["REQUEST_METHOD"] != "GET":
                 save()
-            return told
-        if asked == "/-/reset":
+            return answer
+        if path == "/-/reset":
             counted["requests"] = 0
-        if asked == "/-/empty":
+        if path == "/-/empty":
             processor.floor = 0
             store.restore(pickle.loads(nothing))  # noqa: S301 - our own
-        if asked == "/-/expire":
+        if path == "/-/expire":
             processor.floor = int(store.change_token) + 1
             # So that a link made from now on is beyond those that were.
             store._sequence += 1

@@ -30,18 +30,18 @@ class Order(ModelSQL, ModelView):  # type: ignore[misc]
         """Work upon any models in one transaction, as imports do: `[model, method, records or
         values, ...]`, or a number of seconds to wait. Returns the ids of what each step made.
         """
-        made = []
+        ids = []
         for step in steps:
             if isinstance(step, (int, float)):
                 time.sleep(step)
                 continue
             name, method, first, *more = step
             model = Pool().get(name)
-            found = getattr(model, method)(
+            records = getattr(model, method)(
                 first if method == "create" else model.browse(first), *more
             )
-            made.append([one.id for one in found] if method == "create" else [])
-        return made
+            ids.append([record.id for record in records] if method == "create" else [])
+        return ids
 
 
 class Typed(ModelSQL, ModelView):  # type: ignore[misc]

@@ -28,7 +28,7 @@ class Example(BridgeFolder):
         return (self.folder / "var" / "password").read_text()
 
     @property
-    def told(self) -> str:
+    def output(self) -> str:
         """What the starter and the ERP's users said so far."""
         return (self.folder / "start.log").read_text()
 
@@ -36,13 +36,13 @@ class Example(BridgeFolder):
     def started(self, *words: str) -> Iterator[None]:
         """The first command, from when the ERP serves until it is ended in order."""
         program = [sys.executable, "-u", str(self.folder / "start.py"), "--port", str(self.port)]
-        with (self.folder / "start.log").open("w") as told:
-            starter = subprocess.Popen([*program, *words], stdout=told, stderr=told)
+        with (self.folder / "start.log").open("w") as log_file:
+            starter = subprocess.Popen([*program, *words], stdout=log_file, stderr=log_file)
         try:
-            self.wait(lambda: "Its users are at work" in self.told or starter.poll() is not None)
-            assert starter.poll() is None, self.told
+            self.wait(lambda: "Its users are at work" in self.output or starter.poll() is not None)
+            assert starter.poll() is None, self.output
             yield
-            assert starter.poll() is None, self.told
+            assert starter.poll() is None, self.output
         finally:
             starter.terminate()
             starter.wait(60)
@@ -52,8 +52,8 @@ class Example(BridgeFolder):
         end = time.monotonic() + seconds
         while not condition():
             log = self.folder / "run.log"
-            said = self.told + (log.read_text() if log.exists() else "")
-            assert time.monotonic() < end, f"waited {seconds} s in vain\n{said}"
+            text = self.output + (log.read_text() if log.exists() else "")
+            assert time.monotonic() < end, f"waited {seconds} s in vain\n{text}"
             # Each look costs the ERP more than it costs us.
             time.sleep(0.5)
 

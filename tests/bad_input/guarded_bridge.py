@@ -37,7 +37,7 @@ class Answer:
         return [json.loads(line) for line in self.out.splitlines()]
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
         """All of it on one line."""
         return " ".join(f"{self.out} {self.err}".split())
 
@@ -46,33 +46,33 @@ def until(ready: Callable[[], Any], what: Callable[[], str], seconds: float = PA
     """The first answer of `ready` that isn't empty or false."""
     end = time.monotonic() + seconds
     while True:
-        found = ready()
-        if found:
-            return found
+        answer = ready()
+        if answer:
+            return answer
         if time.monotonic() > end:
             raise AssertionError(what())
         time.sleep(0.1)
 
 
-class Run:
+class GuardedRun:
     """`bridgectl run`, whose lines are kept."""
 
-    def __init__(self, process: "subprocess.Popen[str]", told: Path) -> None:
+    def __init__(self, process: "subprocess.Popen[str]", run_logs: Path) -> None:
         self.process = process
-        self._told = told
+        self._output = run_logs
 
     @property
     def text(self) -> str:
         """What it has said so far, on one line."""
-        return " ".join(self._told.read_text().split())
+        return " ".join(self._output.read_text().split())
 
     def says(self, pattern: str) -> str:
         """Wait until it has said something that fits."""
 
-        def found() -> bool:
+        def is_in_output() -> bool:
             return re.search(pattern, self.text) is not None
 
-        until(found, lambda: f"never said {pattern!r}:\n{self._told.read_text()}")
+        until(is_in_output, lambda: f"never said {pattern!r}:\n{self._output.read_text()}")
         return self.text
 
     def ends(self) -> int:
@@ -80,11 +80,11 @@ class Run:
         try:
             return self.process.wait(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"goes on:\n{self._told.read_text()}") from None
+            raise AssertionError(f"goes on:\n{self._output.read_text()}") from None
 
 
 @dataclass
-class Place:
+class GuardedBridge:
     """A folder that holds bridge.yaml and all that it names. `secrets`: environment variables
     that no output, log or file may hold; `before`: words in front of each `bridgectl`.
     """
@@ -92,7 +92,7 @@ class Place:
     folder: Path
     secrets: dict[str, str] = field(default_factory=dict)
     before: Sequence[str] = ()
-    told: list[Path] = field(default_factory=list)
+    run_logs: list[Path] = field(default_factory=list)
     former: set[str] = field(default_factory=set)
 
     @property
@@ -103,14 +103,14 @@ class Place:
     def environment(self) -> Mapping[str, str]:
         return {**os.environ, **self.secrets, "COLUMNS": "200", "PYTHONUNBUFFERED": "1"}
 
-    def call(self, *words: str, given: str = "") -> Answer:
+    def call(self, *words: str, stdin: str = "") -> Answer:
         """`bridgectl` to its end."""
         done = subprocess.run(
             [*self.before, str(PROGRAM), "-c", str(self.config), *words],
             capture_output=True,
             text=True,
             check=False,
-            input=given,
+            input=stdin,
             env=self.environment,
             timeout=2 * PATIENCE,
         )
@@ -135,8 +135,8 @@ class Place:
         answer = (self.call if outside or words[0] == "run" else self.inside)(*words)
         assert answer.code == code, (words, answer)
         for part in says:
-            assert part in answer.said, (words, part, answer)
-        return answer.said
+            assert part in answer.text, (words, part, answer)
+        return answer.text
 
     def all_fail(self, *calls: Sequence[str], code: int, says: Sequence[str]) -> None:
         """The same of several, the first of them as a process."""
@@ -144,11 +144,11 @@ class Place:
             self.fails(*words, code=code, says=says, outside=number == 0)
 
     @contextlib.contextmanager
-    def running(self, *words: str) -> Iterator[Run]:
+    def running(self, *words: str) -> Iterator[GuardedRun]:
         """`bridgectl run`, ended in order where it hasn't ended by itself."""
-        told = self.folder / f"run{len(self.told)}.log"
-        self.told.append(told)
-        with told.open("w") as file:
+        run_log = self.folder / f"run{len(self.run_logs)}.log"
+        self.run_logs.append(run_log)
+        with run_log.open("w") as file:
             process = subprocess.Popen(
                 [*self.before, str(PROGRAM), "-c", str(self.config), "run", *words],
                 stdout=file,
@@ -156,17 +156,17 @@ class Place:
                 text=True,
                 env=self.environment,
             )
-        run = Run(process, told)
+        run = GuardedRun(process, run_log)
         try:
             yield run
             if process.poll() is None:
                 process.terminate()
-                assert process.wait(timeout=PATIENCE) == 0, told.read_text()
+                assert process.wait(timeout=PATIENCE) == 0, run_log.read_text()
         finally:
             if process.poll() is None:
                 process.kill()
                 process.wait()
-        self.clean(told.read_text(), "run")
+        self.clean(run_log.read_text(), "run")
 
     def secret(self, name: str, value: str) -> None:
         """Set a secret anew; the old one must not be told either."""
@@ -177,8 +177,8 @@ class Place:
     @property
     def _hidden(self) -> set[str]:
         """Every secret that there is and was, as it is and as it stands in a URL."""
-        known = {*self.secrets.values(), *self.former}
-        return known | {quote(secret, safe="") for secret in known}
+        secrets = {*self.secrets.values(), *self.former}
+        return secrets | {quote(secret, safe="") for secret in secrets}
 
     def clean(self, text: str, what: str) -> None:
         """No traceback, no secret."""
@@ -205,10 +205,10 @@ class Place:
 
     def changes(self, entity: str) -> list[tuple[str, Any]]:
         """Operation and row of each event that is no read, each position once."""
-        found = self.events(entity)
-        positions = [event["position"] for event in found]
+        events = self.events(entity)
+        positions = [event["position"] for event in events]
         assert len(set(positions)) == len(positions), positions
-        return [(event["op"], event["after"]) for event in found if event["op"] != "read"]
+        return [(event["op"], event["after"]) for event in events if event["op"] != "read"]
 
     def until_changes(self, entity: str, count: int) -> list[tuple[str, Any]]:
         """The changes once there are so many (or more)."""
@@ -222,7 +222,7 @@ class Place:
         return seen
 
     def _last_told(self) -> str:
-        return self.told[-1].read_text() if self.told else ""
+        return self.run_logs[-1].read_text() if self.run_logs else ""
 
     def state(self, entity: str, key: str) -> dict[Any, Any]:
         """The rows that the log's events end in, by their key."""
