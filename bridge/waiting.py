@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from tenacity import RetryCallState
-
-from bridge.model.error_text import error_message, error_name
 from bridge.observe import Observer, PartState
 
 MIN_FAILURES = 2
@@ -35,9 +32,3 @@ class PartWaiting:
         elif failures >= MIN_FAILURES and why:
             self._waits.add(action)
             self._observer(PartState(self._kind, self._name, "retrying", why))
-
-
-def failure_of(state: RetryCallState) -> str:
-    """What the last try raised, for `before_sleep` of tenacity."""
-    error = state.outcome.exception() if state.outcome is not None else None
-    return error_message(error) or error_name(error) if error is not None else ""

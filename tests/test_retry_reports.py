@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-from pathlib import Path
-
 from bridge.retry_reports import ANOTHER_REASON_S, MAX_REASONS, REOPENED_WITHIN_S, RetryReports
 
 
@@ -102,22 +99,3 @@ def test_what_comes_and_goes_is_one_failure_until_it_stays_away() -> None:
     assert lines <= 6
     clock.now += REOPENED_WITHIN_S + 1
     assert reports.failed("erp", "busy") == (1, 0)
-
-
-def endless_loops() -> list[tuple[str, set[str]]]:
-    """Each loop of tenacity's in the code: where, and which of its settings it has."""
-    root = Path(__file__).parents[1]
-    loops = []
-    for file in [*root.glob("bridge/**/*.py"), *root.glob("connectors/**/*.py")]:
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("AsyncRetrying"):
-                names = {keyword.arg or "" for keyword in node.keywords}
-                loops.append((f"{file.relative_to(root)}:{node.lineno}", names))
-    return loops
-
-
-def test_whatever_is_tried_without_end_says_at_each_try_that_it_is() -> None:
-    loops = endless_loops()
-    assert len(loops) > 3
-    silent = [loop for loop, names in loops if not names & {"stop", "before_sleep"}]
-    assert silent == []

@@ -19,8 +19,6 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
-import tenacity
-
 from bridge.agent.blocked_loop import BlockedLoopWatch
 from bridge.agent.bridge_calls import (
     BridgeCalls,
@@ -52,7 +50,8 @@ from bridge.model.names import change_topic, replay_topic, split_entity
 from bridge.observe import GroupMoved, Observer, ignore
 from bridge.ports.entity_reads import EntityReads
 from bridge.ports.event_decoder import EventDecoder
-from bridge.waiting import PartWaiting, failure_of
+from bridge.retry import RetryPolicy, retry
+from bridge.waiting import PartWaiting
 
 MAX_PLAIN_HANDLER_THREADS = 64
 READ_TIMEOUT_S = 1.0
@@ -435,26 +434,26 @@ class AgentRunner:
         await asyncio.gather(*(self._write_partition(owned, lane) for lane in due))
 
     async def _write_partition(self, owned: PartitionOwner, lane: PartitionWork) -> None:
-        assert lane.upto is not None, "only lanes with something to write"  # noqa: S101
+        failures_before = 0
+
+        def report(failures: int, reason: str) -> None:
+            nonlocal failures_before
+            failures_before = failures
+            self._waiting.tried(failures, reason, "write")
+
+        async def write() -> None:
+            assert lane.upto is not None, "only partitions with something to write"  # noqa: S101
+            if lane.dropped or (self._ending and failures_before):
+                return
+            async with owned.transaction(lane.partition) as transaction:
+                for topic, entries in lane.by_topic().items():
+                    await transaction.append(topic, entries)
+                transaction.commit_offsets(self._group, {lane.partition: lane.upto})
+            lane.wrote(monotonic())
+            self._waiting.tried(0, "", "write")
+
         try:
-            async for attempt in tenacity.AsyncRetrying(
-                retry=tenacity.retry_if_exception_type(RetryLater),
-                wait=tenacity.wait_random_exponential(0.1, 5),
-                sleep=self._sleep,
-                before_sleep=lambda state: self._waiting.tried(
-                    state.attempt_number, failure_of(state), "write"
-                ),
-                reraise=True,
-            ):
-                with attempt:
-                    if lane.dropped or (self._ending and attempt.retry_state.attempt_number > 1):
-                        return
-                    async with owned.transaction(lane.partition) as transaction:
-                        for topic, entries in lane.by_topic().items():
-                            await transaction.append(topic, entries)
-                        transaction.commit_offsets(self._group, {lane.partition: lane.upto})
-                    lane.wrote(monotonic())
-                    self._waiting.tried(0, "", "write")
+            await retry(write, RetryPolicy(max_wait_s=5.0), report=report, sleep=self._sleep)
         except (Fenced, OutcomeUnknown):
             # The next read takes the partition again, or finds that it is another's now.
             if self._work_by_partition.get(lane.partition) is lane:

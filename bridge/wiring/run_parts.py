@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
-
 from bridge.agent import Agent
 from bridge.agent.runner import agent_group
 from bridge.commands.group import executor_group
@@ -23,6 +21,7 @@ from bridge.log.registry.remembered import RememberedRegistry
 from bridge.model.error_text import describe_error, error_message
 from bridge.model.errors import BridgeError, OutcomeUnknown, RetryLater
 from bridge.observe import Observer, PartState
+from bridge.retry import RetryPolicy, retry
 from bridge.wiring import garbage_collection
 from bridge.wiring.bridge import Bridge, open_bridge
 from bridge.wiring.log_watch import LogWatch
@@ -115,23 +114,20 @@ async def _patiently(
     longest: float = LONGEST,
 ) -> T | None:
     """What `work` returns, begun again while what it needs is away; None once `stop` is set."""
-    async for attempt in AsyncRetrying(
-        retry=retry_if_exception_type((RetryLater, OutcomeUnknown)),
-        wait=wait_random_exponential(SHORTEST, longest),
-        before_sleep=lambda state: report_failure(_reason(state)),
+
+    async def work_unless_stopped() -> T | None:
+        return None if stop.is_set() else await work()
+
+    return await retry(
+        work_unless_stopped,
+        RetryPolicy(
+            first_wait_s=SHORTEST,
+            max_wait_s=longest,
+            may_pass=lambda error: isinstance(error, (RetryLater, OutcomeUnknown)),
+        ),
+        report=lambda _, reason: report_failure(reason),
         sleep=lambda seconds: _sleep(seconds, stop),
-        reraise=True,
-    ):
-        with attempt:
-            if stop.is_set():
-                return None
-            return await work()
-    return None
-
-
-def _reason(state: RetryCallState) -> str:
-    error = state.outcome.exception() if state.outcome else None
-    return error_message(error) if error else ""
+    )
 
 
 async def run_parts(

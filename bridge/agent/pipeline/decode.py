@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tenacity
-
 from bridge.agent.pipeline.retry import Sleep
 from bridge.log.port import Record
 from bridge.model.errors import RetryLater
 from bridge.model.event import Event
 from bridge.ports.event_decoder import EventDecoder
-from bridge.waiting import PartWaiting, failure_of
+from bridge.retry import RetryPolicy, retry
+from bridge.waiting import PartWaiting
 
 
 class RetryDecoding:
@@ -28,17 +27,11 @@ class RetryDecoding:
             return await self._again(record)
 
     async def _again(self, record: Record) -> Event | None:
-        async for attempt in tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type(RetryLater),
-            wait=tenacity.wait_random_exponential(0.1, 30),
+        event = await retry(
+            lambda: self._decoder.decode(record),
+            RetryPolicy(max_wait_s=30.0),
+            report=lambda failures, reason: self._waiting.tried(failures, reason, "decode"),
             sleep=self._sleep,
-            before_sleep=lambda state: self._waiting.tried(
-                state.attempt_number, failure_of(state), "decode"
-            ),
-            reraise=True,
-        ):
-            with attempt:
-                event = await self._decoder.decode(record)
-                self._waiting.tried(0, "", "decode")
-                return event
-        raise AssertionError("tenacity ends with a result or an error")
+        )
+        self._waiting.tried(0, "", "decode")
+        return event

@@ -233,24 +233,21 @@ def skip(ctx: click.Context, *, group: str, dry_run: bool, yes: bool, as_json: b
             raise NothingFound(f"there is no group {group!r}; `bridgectl log groups` lists them")
         topic_infos = await bridge.log.topics()
         partitions = [partition for partition in info.committed if partition.topic in topic_infos]
-        begin = await bridge.log.beginning_offsets(partitions)
-        end = await bridge.log.end_offsets(partitions)
-        new = {
-            partition: begin[partition]
-            for partition in sorted(partitions)
-            if not begin[partition] <= info.committed[partition] <= end[partition]
-        }
+        committed = {partition: info.committed[partition] for partition in partitions}
+        lags = await partition_lags(bridge.log, {group: committed}, counted_offsets=0)
+        moved = [lag for lag in lags if lag.start != lag.committed]
+        new = {lag.partition: lag.start for lag in moved}
         rows = [
             {
                 "group": group,
-                "topic": partition.topic,
-                "partition": partition.partition,
-                "committed": info.committed[partition],
-                "new": offset,
-                "missing": max(0, offset - info.committed[partition]),
+                "topic": lag.partition.topic,
+                "partition": lag.partition.partition,
+                "committed": lag.committed,
+                "new": lag.start,
+                "missing": lag.missing,
                 "skipped": not dry_run,
             }
-            for partition, offset in new.items()
+            for lag in moved
         ]
         if not rows:
             raise NothingFound(f"nothing was removed that group {group!r} had still to read")

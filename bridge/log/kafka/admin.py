@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from aiokafka import errors as kafka
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from bridge.log.kafka.authorizer import authorizer_of
 from bridge.log.kafka.deleted_groups import delete_group
@@ -22,6 +21,7 @@ from bridge.log.kafka.subscription import subscription
 from bridge.log.kafka.topic_config import NEWER, entries_of, spec_of
 from bridge.log.port import Authorizer, GroupInfo, TopicInfo, TopicPartition, TopicSpec
 from bridge.model.errors import ConfigurationError, RetryLater
+from bridge.retry import RetryPolicy, retry
 from bridge.single_flight import SingleFlight
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ SPREAD = 5.0
 MISSING = 0.5
 
 
-def _passing(error: BaseException) -> bool:
+def _may_pass(error: BaseException) -> bool:
     """Whether asking again may help: a coordinator that loads, a leader that moves."""
     return isinstance(error, kafka.KafkaError) and error.retriable
 
@@ -291,17 +291,11 @@ class KafkaAdmin:
 
     async def _ask(self, doing: str, call: Callable[[], Awaitable[T]]) -> T:
         """Ask, again while it may help."""
+        timeout_s = min(self._settings.timeout, PATIENCE)
+        policy = RetryPolicy(first_wait_s=0.05, give_up_after_s=timeout_s, may_pass=_may_pass)
         with translated_errors(doing):
             try:
-                async for attempt in AsyncRetrying(
-                    stop=stop_after_delay(min(self._settings.timeout, PATIENCE)),
-                    wait=wait_random_exponential(multiplier=0.05, max=1.0),
-                    retry=retry_if_exception(_passing),
-                    reraise=True,
-                ):
-                    with attempt:
-                        return await call()
+                return await retry(call, policy)
             except (AttributeError, AssertionError) as error:
                 # aiokafka's cluster data is empty while no broker answers.
                 raise RetryLater(f"{doing}: no broker answers") from error
-        raise AssertionError("tenacity returns or raises")

@@ -12,13 +12,6 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import httpx
-from tenacity import (
-    AsyncRetrying,
-    retry_if_exception_type,
-    stop_after_attempt,
-    stop_after_delay,
-    wait_random_exponential,
-)
 
 from bridge.connector.current_login import Credentials, CurrentLogin
 from bridge.log.port import RegisteredSchema
@@ -35,6 +28,7 @@ from bridge.model import schema_compatibility
 from bridge.model.errors import BridgeError, ConfigurationError, LoginRefused, Rejected, RetryLater
 from bridge.model.redaction import register_login, register_secret
 from bridge.model.secret_urls import secrets_in_url
+from bridge.retry import RetryPolicy, retry
 from bridge.single_flight import SingleFlight
 from bridge.tls import TlsFiles, UnusableTlsFiles, tls_context, tls_refusal
 
@@ -158,14 +152,11 @@ class HttpRegistry:
         """
         waits = schema_id not in self._absent
         try:
-            async for attempt in AsyncRetrying(
-                stop=stop_after_delay(self._patience) if waits else stop_after_attempt(1),
-                wait=wait_random_exponential(multiplier=0.1, max=1.0),
-                retry=retry_if_exception_type(KeyError),
-                reraise=True,
-            ):
-                with attempt:
-                    text = await self._ask_schema(schema_id)
+            policy = RetryPolicy(
+                give_up_after_s=self._patience if waits else 0.0,
+                may_pass=lambda error: isinstance(error, KeyError),
+            )
+            text = await retry(lambda: self._ask_schema(schema_id), policy)
         except KeyError:
             self._note_absent(schema_id)
             raise
@@ -220,15 +211,10 @@ class HttpRegistry:
 
     async def _ask(self, method: str, path: str, body: Any = None, *, missing: bool = False) -> Any:
         """The answer's JSON; None for a 404 where one may be missing. Asks again while busy."""
-        async for attempt in AsyncRetrying(
-            stop=stop_after_delay(self._patience),
-            wait=wait_random_exponential(multiplier=0.1, max=1.0),
-            retry=retry_if_exception_type(RetryLater),
-            reraise=True,
-        ):
-            with attempt:
-                return await self._once(method, path, body, missing=missing)
-        raise AssertionError("tenacity returns or raises")
+        return await retry(
+            lambda: self._once(method, path, body, missing=missing),
+            RetryPolicy(give_up_after_s=self._patience),
+        )
 
     async def _once(self, method: str, path: str, body: Any, *, missing: bool) -> Any:
         """With the password as it is now."""

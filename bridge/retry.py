@@ -1,0 +1,87 @@
+"""Trying again what may pass by itself: one loop; policy, report and sleep are handed in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_delay,
+    stop_never,
+    wait_random_exponential,
+)
+
+from bridge.model.error_text import error_message, error_name
+from bridge.model.errors import RetryLater
+
+T = TypeVar("T")
+
+
+def is_retry_later(error: BaseException) -> bool:
+    """Whether the other side is away or busy."""
+    return isinstance(error, RetryLater)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """What is tried again, and how often.
+
+    first_wait_s: the longest first wait; each further one may be twice as long. Waits are random,
+        so that many who wait for one thing don't come back together
+    max_wait_s: no wait is longer
+    give_up_after_s: the last error is raised after so many seconds; None: never
+    may_pass: which errors are worth another try; every other one is raised at once
+    """
+
+    first_wait_s: float = 0.1
+    max_wait_s: float = 1.0
+    give_up_after_s: float | None = None
+    may_pass: Callable[[BaseException], bool] = is_retry_later
+
+
+class ReportsFailure(Protocol):
+    """Called after each failed try, before the wait."""
+
+    def __call__(self, failures: int, reason: str) -> None:
+        """`failures` in a row; `reason` is the last one's text, never empty."""
+
+
+async def retry(
+    call: Callable[[], Awaitable[T]],
+    policy: RetryPolicy,
+    *,
+    report: ReportsFailure | None = None,
+    sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+) -> T:
+    """What `call` returns, once it does.
+
+    report: mandatory where the policy never gives up: what waits without end has to say so
+    sleep: what it raises ends the loop
+
+    Raises the last error of `call`. May be cancelled at any time.
+    """
+    if policy.give_up_after_s is None and report is None:
+        raise ValueError("what is tried without end must report each failure")
+
+    def before_sleep(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome is not None else None
+        if report is not None and error is not None:
+            report(state.attempt_number, error_message(error) or error_name(error))
+
+    endless = policy.give_up_after_s is None
+    async for attempt in AsyncRetrying(
+        stop=stop_never if endless else stop_after_delay(policy.give_up_after_s or 0.0),
+        wait=wait_random_exponential(policy.first_wait_s, policy.max_wait_s),
+        retry=retry_if_exception(policy.may_pass),
+        before_sleep=before_sleep,
+        sleep=sleep,
+        reraise=True,
+    ):
+        with attempt:
+            return await call()
+    raise AssertionError("tenacity ends with a result or an error")

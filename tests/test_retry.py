@@ -1,0 +1,75 @@
+"""Trying again: which errors, how often, and who hears of it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from bridge.model.errors import Rejected, RetryLater
+from bridge.retry import RetryPolicy, retry
+
+PATIENT = RetryPolicy(give_up_after_s=60.0)
+
+
+class FlakyCall:
+    """Raises these errors one after the other, then returns how often it was called."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self._errors = list(errors)
+        self.calls = 0
+
+    async def __call__(self) -> int:
+        self.calls += 1
+        if self._errors:
+            raise self._errors.pop(0)
+        return self.calls
+
+
+async def _no_wait(seconds: float) -> None:
+    assert 0 <= seconds <= PATIENT.max_wait_s
+
+
+async def test_what_may_pass_is_tried_again_and_each_failure_reported() -> None:
+    heard: list[tuple[int, str]] = []
+    call = FlakyCall(RetryLater("away"), RetryLater())
+    result = await retry(
+        call,
+        RetryPolicy(),
+        report=lambda failures, reason: heard.append((failures, reason)),
+        sleep=_no_wait,
+    )
+    assert result == 3
+    assert heard == [(1, "away"), (2, "RetryLater")]
+
+
+async def test_every_other_error_is_raised_at_once() -> None:
+    call = FlakyCall(Rejected("no", "never"))
+    with pytest.raises(Rejected):
+        await retry(call, PATIENT, sleep=_no_wait)
+    assert call.calls == 1
+
+
+async def test_the_last_error_is_raised_when_patience_ends() -> None:
+    with pytest.raises(RetryLater, match="away"):
+        await retry(FlakyCall(RetryLater("away")), RetryPolicy(give_up_after_s=0.0), sleep=_no_wait)
+
+
+async def test_what_is_tried_without_end_has_to_report() -> None:
+    with pytest.raises(ValueError, match="report"):
+        await retry(FlakyCall(), RetryPolicy())
+
+
+def test_the_loops_that_are_left_report_too() -> None:
+    """A loop of tenacity's own needs what this one can't give, and reports or ends all the same."""
+    root = Path(__file__).parents[1]
+    loops: dict[str, set[str]] = {}
+    for file in [*root.glob("bridge/**/*.py"), *root.glob("connectors/**/*.py")]:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("AsyncRetrying"):
+                names = {keyword.arg or "" for keyword in node.keywords}
+                loops[f"{file.relative_to(root)}:{node.lineno}"] = names
+    assert loops
+    silent = [loop for loop, names in loops.items() if not names & {"stop", "before_sleep"}]
+    assert silent == []
