@@ -6,6 +6,6 @@ import time
 
 
 def elapsed() -> float:
-    """Seconds since an arbitrary point; time asleep counts where the machine can tell it."""
+    """Seconds since an arbitrary point; time asleep counts where the system has such a clock."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)

@@ -61,7 +61,7 @@ def is_final(receipt: Receipt) -> bool:
 
 
 def outcome_headers(receipt: Receipt, digest: str) -> list[tuple[str, bytes]]:
-    """The headers that tell readers which content the receipt answers and how, without decoding it."""
+    """The headers from which readers know which content the receipt answers and how, without decoding it."""
     if only_claims_id(receipt.code):
         return []
     outcome = _HEADER_OF_CODE.get(receipt.code or "", receipt.outcome.encode())

@@ -43,7 +43,7 @@ class LifecycleTransition:
 
     event: what happens.
     sources: the states in which it may happen; None is the start: the command is new to this
-        process, delivered again, taken up again after it was held back, or concluded by a person.
+        process, delivered again, tried again after it was held back, or concluded by a person.
     target: the state that the command is in afterwards.
     """
 

@@ -82,7 +82,7 @@ def fingerprint_of(entry: JournalEntry) -> str:
 def find_loss(
     after: JournalCheckpoint | None, state: JournalState, entry: JournalEntry | None
 ) -> str | None:
-    """Why the journal can't tell every change since `after`; None when it can.
+    """Why the journal doesn't have every change since `after`; None when it has.
 
     `entry` is the journal's row at `after.position`, where it is there.
     """

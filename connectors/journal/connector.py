@@ -150,11 +150,11 @@ class JournalConnector:
         )
 
     async def snapshot(self, system: System) -> Snapshot:
-        """A snapshot whose chunks tell which changes they contain."""
+        """A snapshot whose chunks say which changes they contain."""
         return SqlSnapshot(system, dialect_for(system).sql)
 
     async def reader(self, system: System) -> Reader:
-        """A reader whose answers tell which changes they contain: they ask the journal.
+        """A reader whose results say which changes they contain: they ask the journal.
 
         Raises ConfigurationError while it isn't there.
         """
@@ -167,7 +167,7 @@ class JournalConnector:
         if not await asyncio.to_thread(act):
             raise ConfigurationError(
                 f"journal of {system.name!r}: its tables and triggers are not there, by which "
-                f"reads tell how fresh they are; make them with `bridgectl setup {system.name}`"
+                f"reads know how fresh they are; make them with `bridgectl setup {system.name}`"
             )
         return SqlReader(system, dialect.sql)
 

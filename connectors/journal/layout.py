@@ -76,28 +76,28 @@ def layout_for(
 class Frame:
     """How rows of one layout become raw rows of a Shape.
 
-    Columns that the table has and the layout lacks (the triggers are older than the column) are
+    Columns that the table has and the layout has not (the triggers are older than the column) are
     MISSING: nobody wrote their values down, and null would be a guess.
     """
 
     shape: Shape
     width: int
-    lacking: tuple[Any, ...]
+    missing: tuple[Any, ...]
     key: tuple[int, ...]
 
     @property
     def whole(self) -> bool:
         """Whether rows have every column."""
-        return not self.lacking
+        return not self.missing
 
     def row(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """A raw row."""
-        return (*values, *self.lacking)
+        return (*values, *self.missing)
 
     def key_only(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """A raw row in which only the key is set."""
         kept = [value if at in self.key else MISSING for at, value in enumerate(values)]
-        return (*kept, *self.lacking)
+        return (*kept, *self.missing)
 
 
 def frame_for(layout: Layout, now: TableCatalog | None) -> Frame:

@@ -16,7 +16,7 @@ MAX_CHECKED_ROWS = 100
 async def loss_since_checkpoint(
     system: System, dialect: JournalDialect, read_checkpoint: ReadCheckpoint
 ) -> str | None:
-    """Why the journal can't tell every change since the log's checkpoint; None when it can.
+    """Why the journal doesn't have every change since the log's checkpoint; None when it has.
 
     A running capture writes its checkpoint before it acknowledges it in the journal, so what was
     acknowledged is read before the checkpoint, and the journal's rows after it.

@@ -117,7 +117,7 @@ def _script(statements: Sequence[str]) -> str:
 
 
 def _weak_key(catalog: TableCatalog, declared: Sequence[str]) -> Finding | None:
-    """Why the columns that should tell rows apart don't."""
+    """Why the columns that should identify rows don't."""
     if not catalog.identity(declared):
         return Finding(no_key(catalog.table))
     names = {column.name for column in catalog.columns}

@@ -59,13 +59,13 @@ class SqlDialect:
     lookup: `in` (one parameter a value), `rows` (`(a, b) IN (VALUES ...)`), `any` (one array
     parameter a column, cast to `array_type` of the column's native type), `or` (equalities
     joined by OR, for databases without row values).
-    for_update: appended to the SELECT of the row that a guard looks at.
+    for_update: appended to the SELECT of the row that a guard checks.
     isolation: SQLAlchemy's isolation level of single reads (empty: the driver's default).
     begin: what opens a writing transaction where the driver leaves that to us (SQLite).
     position: an expression that gives the commit position to wait for, evaluated before the
     commit, or after it where `position_after` is set.
-    read_settings, own_settings: what a SELECT sets in front of what the bridge reads in a writing
-    transaction, and in front of a command's statement (empty: nothing to set).
+    read_settings, own_settings: what a SELECT sets before what the bridge reads in a writing
+    transaction, and before a command's statement (empty: nothing to set).
     casts: whether parameters are written with a cast to their type, and results may come binary.
     bind: turns a source value into what the driver takes.
     encoded_text: whether text of a code page must be bound as text (see `connectors.sql.sqlite.stored_text`).
@@ -74,7 +74,7 @@ class SqlDialect:
     inheritance: whether others inherit from the table of that name (None: the database has no such
     thing).
     revision: a statement that returns another value after every change of the schema, where a
-    result doesn't tell its columns' types (empty: it does).
+    result doesn't have its columns' types (empty: it does).
     """
 
     name: str

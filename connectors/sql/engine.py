@@ -28,7 +28,7 @@ def parse_url(system: System) -> URL:
         return URL.create("postgresql+psycopg")
     scheme, mark, path = system.url.partition(":///")
     if mark and scheme in _SQLITE_SCHEMES:
-        # The path as it is: SQLAlchemy takes what stands behind a `?` for parameters.
+        # The path as it is: SQLAlchemy takes what is after a `?` for parameters.
         return URL.create("sqlite", database=path)
     try:
         url = sa.make_url(system.url)

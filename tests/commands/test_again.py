@@ -154,7 +154,7 @@ async def test_a_copy_as_an_agent_would_send_it_does_not_end_what_a_person_asked
 async def test_receipts_are_read_once_however_many_batches_come(here: ErpHarness) -> None:
     read = 0
 
-    class Counting:
+    class ReadCountingLog:
         """The log, with what its readers hand out counted."""
 
         def __init__(self, real: Log) -> None:
@@ -178,7 +178,7 @@ async def test_receipts_are_read_once_however_many_batches_come(here: ErpHarness
 
     commands = [sealed("note_order", str(n), args=REASON) for n in range(30)]
     await carried_out(here, *commands)
-    answered = ReceiptIndex(Counting(here.log), here.codec)
+    answered = ReceiptIndex(ReadCountingLog(here.log), here.codec)
     await answered.catch_up()
     await answered.catch_up()
     assert read == 30

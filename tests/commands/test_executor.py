@@ -71,12 +71,12 @@ async def test_many_commands_share_one_legacy_transaction_and_one_failure_spares
     await send(here, *commands, sealed("break_order", "3"))
     batches: list[int] = []
 
-    class Counting(SqlWriter):
+    class BatchCountingWriter(SqlWriter):
         async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
             batches.append(len(effects))
             return await super().execute(effects)
 
-    async with executing(here, writer=Counting(here.system, SqliteJournal().sql)):
+    async with executing(here, writer=BatchCountingWriter(here.system, SqliteJournal().sql)):
         receipt_by_id = await receipts(here, 61)
     outcomes = [(receipt_by_id[c.id].outcome, receipt_by_id[c.id].code) for c in commands]
     assert outcomes == [("succeeded", None)] * 50 + [("failed", "not_found")] * 10

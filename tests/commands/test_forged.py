@@ -157,7 +157,7 @@ async def test_while_the_ledger_is_away_a_success_is_neither_believed_nor_disput
     await send(here, command)
     probe_count = 0
 
-    class Away(SqlWriter):
+    class UnavailableLedger(SqlWriter):
         async def probe(self, effect: Effect) -> Done | None:
             nonlocal probe_count
             probe_count += 1
@@ -165,7 +165,7 @@ async def test_while_the_ledger_is_away_a_success_is_neither_believed_nor_disput
                 raise RetryLater("the ERP is away")
             return await super().probe(effect)
 
-    async with executing(here, writer=Away(here.system, SqliteJournal().sql)):
+    async with executing(here, writer=UnavailableLedger(here.system, SqliteJournal().sql)):
         await until(lambda: unproven(here))
     assert probe_count == 3
     assert orders(here)["1"][0] == 5

@@ -35,7 +35,7 @@ ROW = "insert into vbak values ('0000000001', '1', 'A', 5, null, null)"
 TOTAL = "select netwr from vbak where vbeln = '0000000001'"
 
 
-class Erp:
+class LedgeredErp:
     """The legacy database, SQLite's or PostgreSQL's, with the writer of a bridge to it."""
 
     def __init__(self, folder: Path, url: str = "") -> None:
@@ -64,19 +64,19 @@ class Erp:
 
 
 @pytest.fixture
-def on_sqlite(tmp_path: Path) -> Erp:
-    return Erp(tmp_path)
+def on_sqlite(tmp_path: Path) -> LedgeredErp:
+    return LedgeredErp(tmp_path)
 
 
 @pytest.fixture
-def on_postgresql(tmp_path: Path, database: str) -> Erp:
-    return Erp(tmp_path, database)
+def on_postgresql(tmp_path: Path, database: str) -> LedgeredErp:
+    return LedgeredErp(tmp_path, database)
 
 
 @pytest.fixture(params=["on_sqlite", "on_postgresql"])
-def erp(request: pytest.FixtureRequest) -> Erp:
+def erp(request: pytest.FixtureRequest) -> LedgeredErp:
     harness = request.getfixturevalue(request.param)
-    assert isinstance(harness, Erp)
+    assert isinstance(harness, LedgeredErp)
     return harness
 
 
@@ -95,7 +95,9 @@ async def receipt(here: ErpHarness, command_id: str) -> str:
 
 
 @pytest.mark.usefixtures("processes")
-async def test_what_a_successor_has_ended_a_frozen_executor_does_not_carry_out(erp: Erp) -> None:
+async def test_what_a_successor_has_ended_a_frozen_executor_does_not_carry_out(
+    erp: LedgeredErp,
+) -> None:
     today = datetime.now(UTC) + timedelta(hours=1)
     late = sealed("raise_total", key="late", deadline=today)
     missing = sealed("raise_total", "2", key="missing")
@@ -119,7 +121,7 @@ async def test_what_a_successor_has_ended_a_frozen_executor_does_not_carry_out(e
 
 @pytest.mark.usefixtures("processes")
 async def test_what_took_effect_in_front_of_a_crash_is_told_though_its_time_is_over(
-    erp: Erp,
+    erp: LedgeredErp,
 ) -> None:
     today = datetime.now(UTC) + timedelta(hours=1)
     command = sealed("raise_total", deadline=today)
@@ -143,7 +145,7 @@ def effect(number: int, partition: str) -> Effect:
     return Effect(f"kit:{number}", "d", statement, values, "vbak", key, partition=partition)
 
 
-async def test_a_writer_acts_only_for_partitions_that_nobody_took_from_it(erp: Erp) -> None:
+async def test_a_writer_acts_only_for_partitions_that_nobody_took_from_it(erp: LedgeredErp) -> None:
     async with open_erp(erp.folder):
         erp.start()
     erp.act(ROW)
@@ -175,7 +177,7 @@ async def test_who_lost_a_partition_in_the_log_does_not_count_as_its_owner_in_th
     partition = TopicPartition("acme.commands", 0)
     here, elsewhere = Lent(), Lent(Fenced("taken"))
     async with open_erp(tmp_path):
-        erp = Erp(tmp_path)
+        erp = LedgeredErp(tmp_path)
     zombie, successor = erp.writer(), erp.writer()
     owners = LedgerOwnership(successor, "group")
     try:

@@ -109,7 +109,7 @@ async def test_order_per_key_holds_across_declarations_and_a_restart(here: ErpHa
     await send(here, last := note("1", 5))
     seen: list[str] = []
 
-    class Watched(UngrantedWriter):
+    class ReasonRecordingWriter(UngrantedWriter):
         async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
             outcomes = await super().execute(effects)
             seen.extend(
@@ -119,7 +119,7 @@ async def test_order_per_key_holds_across_declarations_and_a_restart(here: ErpHa
             )
             return outcomes
 
-    async with executing(here, writer=Watched(here.system, here.folder)):
+    async with executing(here, writer=ReasonRecordingWriter(here.system, here.folder)):
         await reach(here, [*commands, last], "held_back")
         grant(here.folder)
         await reach(here, [*commands, last], "succeeded")
@@ -361,7 +361,7 @@ async def test_what_other_systems_hold_makes_nobody_read_the_commands_again(
     await here.log.append(here.codec.topic("receipt"), [entry])
     read: list[str] = []
 
-    class Watched:
+    class TopicRecordingLog:
         """The log, with the topics that are read beside the group."""
 
         def __getattr__(self, name: str) -> Any:
@@ -374,7 +374,7 @@ async def test_what_other_systems_hold_makes_nobody_read_the_commands_again(
     log = here.log
     here.order(1, 1, 5)
     await send(here, command := note("1"))
-    async with executing(replace(here, log=Watched())):
+    async with executing(replace(here, log=TopicRecordingLog())):
         await reach(here, [command], "succeeded")
     assert here.codec.topic("receipt") in read
     assert here.codec.topic("command") not in read
@@ -410,12 +410,12 @@ async def test_what_is_held_is_left_alone_where_the_partition_was_lost_before_it
                     await (await log.producer(transactional_id)).close()
                 return producer
 
-        class Watched(UngrantedWriter):
+        class TransactionCountingWriter(UngrantedWriter):
             async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
                 acted.append(len(opened))
                 return await super().execute(effects)
 
-        writer = Watched(here.system, folder)
+        writer = TransactionCountingWriter(here.system, folder)
         async with executing(replace(here, log=Rivalled()), writer=writer):
             await reach(here, [command], "succeeded")
     assert set(opened) == {f"{here.bridge}.{owner}"}

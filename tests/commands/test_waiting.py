@@ -17,7 +17,7 @@ from tests.commands.test_intent import ends
 from tests.waiting import until
 
 
-class Away(RpcWriter):
+class AwayWriter(RpcWriter):
     """A system that is away until `back`."""
 
     back = False
@@ -44,7 +44,7 @@ async def test_commands_that_wait_for_their_system_are_told_and_so_is_its_end(
         notices = [(n.state, n.reason) for n in seen if isinstance(n, PartState)]
         return [state for state, _ in groupby(notices)]
 
-    writer = Away(here.folder)
+    writer = AwayWriter(here.folder)
     async with executing(here, writer=writer, ledger=False, observer=seen.append):
         await until(states)
         writer.back = True
@@ -66,7 +66,7 @@ async def test_told_to_end_while_its_system_is_away_an_executor_joins_nobody(
 ) -> None:
     """Joining may take seconds, or wait for a log that is away as well."""
 
-    class Never(Away):
+    class Never(AwayWriter):
         async def prepare(self) -> None:
             self.prepared += 1
             raise RetryLater("erp is being serviced")

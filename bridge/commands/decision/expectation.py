@@ -62,7 +62,7 @@ class ExpectGuard:
         if shape is None or self._expect not in earlier_versions(
             self._spec, self._table, shape, raw
         ):
-            # Which of them, the version doesn't tell.
+            # The version doesn't say which of them.
             guards = " or ".join(self._spec.guards)
             over = f" in {guards}" if guards else ""
             raise Conflict(

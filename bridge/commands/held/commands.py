@@ -163,4 +163,4 @@ class HeldCommands:
 
 def waits_after(command_id: str) -> str:
     """Why a command waits although its own declaration is missing nothing."""
-    return f"it waits behind {command_id}, an earlier command of the same row"
+    return f"it waits for {command_id}, an earlier command of the same row"

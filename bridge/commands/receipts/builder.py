@@ -34,7 +34,7 @@ MAX_RESULT_BYTES = 256_000
 
 
 def intent(record: CommandRecord, at: datetime) -> Receipt:
-    """The receipt of a command that is about to be carried out."""
+    """The receipt of a command that is about to be executed."""
     message = "it is being carried out; an executor that comes upon this finds out what happened"
     return refused(record, Outcome.UNKNOWN_OUTCOME, IN_PROGRESS, message, at)
 
@@ -93,7 +93,7 @@ def reconciled(
 def refused(
     record: CommandRecord, outcome: Outcome, code: str, message: str, at: datetime
 ) -> Receipt:
-    """The receipt of a command that was not carried out."""
+    """The receipt of a command that was not executed."""
     return Receipt(record.id, outcome, code, clip_message(message), None, None, None, at)
 
 
@@ -107,7 +107,7 @@ def succeeded(
     masked: MaskedPaths = frozenset(),
 ) -> Receipt:
     """The receipt of a command that took effect, now or (repeated) the first time; `decision`
-    None: its row's version can't be told any more. `epoch` is that of the system's history, as of
+    None: its row's version is not known any more. `epoch` is that of the system's history, as of
     after the effect. What the system answered in `masked` columns is left out.
     """
     if done.finished_at is not None:
@@ -115,7 +115,7 @@ def succeeded(
             at = _UNIX_EPOCH + timedelta(microseconds=done.finished_at)
     version = None
     if decision is not None:
-        # The effect is there all the same where its row has no version that the bridge can tell.
+        # The effect is there even where its row has no version that the bridge can compute.
         with contextlib.suppress(Exception):
             version = version_of(decision.spec, decision.table, done.shape, done.after)
     if version is not None:

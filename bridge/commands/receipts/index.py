@@ -213,7 +213,7 @@ class ReceiptIndex:
         except ValueError:
             self._unreadable[command_id] = (
                 f"its receipt at partition {record.partition}, offset {record.offset} of "
-                f"{self._topic} tells an outcome that this version doesn't know "
+                f"{self._topic} has an outcome that this version doesn't know "
                 f"({outcome_bytes[:40]!r})"
             )
             return Outcome.UNKNOWN_OUTCOME

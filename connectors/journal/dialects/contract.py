@@ -32,7 +32,7 @@ JournalPosition = tuple[int, ...]
 """A position in the journal's commit order; its first number is the commit position."""
 
 WATERMARK = 0
-"""`Entry.layout` of a watermark; its name stands in `command`."""
+"""`Entry.layout` of a watermark; its name is in `command`."""
 
 TRIGGERS_RENEWED = 0
 """`Entry.op` of a row that set-up writes when it makes the triggers of a table that had some

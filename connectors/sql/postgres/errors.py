@@ -29,7 +29,7 @@ _LOGIN_WORDS = re.compile(
 
 
 def sqlstate(error: BaseException) -> str | None:
-    """The SQLSTATE, where the driver tells one."""
+    """The SQLSTATE, where the error has one."""
     state = getattr(error, "sqlstate", None)
     return state if isinstance(state, str) else None
 
@@ -54,6 +54,6 @@ def is_rolled_back(error: BaseException) -> bool:
 
 def is_login_refusal(error: BaseException) -> bool:
     """Whether a connection failed because of its user or password. Most refusals come without a
-    code; of a server that speaks another language than English this can't be told from the words.
+    code; of a server that speaks another language than English this can't be recognised by the words.
     """
     return sqlstate(error) in LOGIN_STATES or _LOGIN_WORDS.search(str(error)) is not None

@@ -45,7 +45,7 @@ def pack_value(value: Any) -> Any:
         return ["time", value.isoformat()]
     if isinstance(value, UUID):
         return ["uuid", str(value)]
-    raise TypeError(f"a key value of type {type(value).__name__} can't be resumed behind")
+    raise TypeError(f"a key value of type {type(value).__name__} can't be resumed after")
 
 
 def unpack_value(value: Any) -> Any:

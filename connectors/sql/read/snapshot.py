@@ -98,7 +98,7 @@ class SqlSnapshot:
     def _resumed(
         self, connection: Connection, table: str, after: list[Any]
     ) -> tuple[tuple[str, ...], list[Any]]:
-        """The columns and values behind which a chunk begins. An earlier release wrote the values
+        """The columns and values after which a chunk begins. An earlier release wrote the values
         alone, in the table's order.
         """
         if isinstance(after[0], dict):

@@ -44,7 +44,7 @@ def execute_effect(
     *,
     settings: TransactionSettings | None = None,
 ) -> Done | Exception:
-    """The effect behind a savepoint, which is rolled back when it is refused.
+    """The effect after a savepoint, which is rolled back when it is refused.
 
     A statement that the server refuses for the types of its parameters is sent in another form;
     `forms` remembers which one it takes; `settings` are the transaction's. Raises Lost when the
@@ -157,7 +157,7 @@ def _run(
     settings: TransactionSettings,
 ) -> tuple[int, str | None]:
     """Run the statement under the login's own settings. Returns the rows affected (-1: the
-    database doesn't tell) and what the statement returned, as JSON.
+    database doesn't say) and what the statement returned, as JSON.
     """
     values = bound(effect.statement, effect.parameters, dialect.bind)
     clause = form.clause(effect.statement)

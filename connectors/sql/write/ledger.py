@@ -111,7 +111,7 @@ def finish(connection: Connection, rows: Sequence[LedgerRow]) -> None:
 
 
 def owner_row(bridge: str, system: str, partition: str) -> str:
-    """The `command_id` of the row that tells who owns a partition; no command has such an id."""
+    """The `command_id` of the row that says who owns a partition; no command has such an id."""
     return f"/{bridge}/{system}/{partition}"
 
 

@@ -64,7 +64,7 @@ class CastType(sa_types.UserDefinedType[Any]):
         self.name = name
 
     def get_col_spec(self, **_: Any) -> str:
-        """What stands behind the `::`."""
+        """What is written after the `::`."""
         return self.name
 
 

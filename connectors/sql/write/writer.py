@@ -80,7 +80,7 @@ class SqlWriter:
             missing = ledger.missing_columns(connection)
             if missing:
                 raise ConfigurationError(
-                    f"{self._where}: table {ledger.TABLE!r} lacks {', '.join(missing)}; it should "
+                    f"{self._where}: table {ledger.TABLE!r} has no {', '.join(missing)}; it should "
                     f"be: {' '.join(create.split())}"
                 )
             marker = self._dialect.marker

@@ -42,11 +42,11 @@ from tests.connectors.journal.unledgered import Unledgered, UnledgeredWriter
 
 
 def source_of(source_class: type[JournalSource]) -> Callable[[JournalConnector], JournalConnector]:
-    class Broken(JournalConnector):
+    class BrokenSourceConnector(JournalConnector):
         async def source(self, system: System) -> Source:
             return source_class(system, dialect_for(system), purge_after_seconds=0)
 
-    return lambda _: Broken()
+    return lambda _: BrokenSourceConnector()
 
 
 class Loses(JournalSource):
@@ -120,14 +120,14 @@ class Deaf(JournalSource):
 
 class SkipsAtBorders(JournalConnector):
     async def snapshot(self, system: System) -> Snapshot:
-        class Broken(SqlSnapshot):
+        class BorderSkippingSnapshot(SqlSnapshot):
             async def chunk(
                 self, table: str, where: Any, after: list[Any] | None, limit: int
             ) -> Chunk:
                 chunk = await super().chunk(table, where, after, limit)
                 return replace(chunk, rows=chunk.rows[:-1]) if chunk.last else chunk
 
-        return Broken(system, dialect_for(system).sql)
+        return BorderSkippingSnapshot(system, dialect_for(system).sql)
 
 
 class ReadsThePast(JournalConnector):
@@ -143,7 +143,7 @@ class ReadsThePast(JournalConnector):
     async def snapshot(self, system: System) -> Snapshot:
         forget = self.forget
 
-        class Broken(SqlSnapshot):
+        class ReadsThePastSnapshot(SqlSnapshot):
             past: Chunk | None = None
 
             async def chunk(
@@ -158,23 +158,23 @@ class ReadsThePast(JournalConnector):
                 last = [str(at + limit)] if at + limit < len(records) else None
                 return Chunk(self.past.shape, rows, last)
 
-        return Broken(system, dialect_for(system).sql)
+        return ReadsThePastSnapshot(system, dialect_for(system).sql)
 
 
 class ForgetsKeys(JournalConnector):
     async def reader(self, system: System) -> Reader:
-        class Broken(SqlReader):
+        class KeyForgettingReader(SqlReader):
             async def fetch(
                 self, table: str, columns: Any, keys: Any, limit: int | None = None
             ) -> Rows:
                 return await super().fetch(table, columns, keys[: max(1, len(keys) - 2)], limit)
 
-        return Broken(system, dialect_for(system).sql)
+        return KeyForgettingReader(system, dialect_for(system).sql)
 
 
 class HasNoLedger(JournalConnector):
     async def writer(self, system: System) -> Writer:
-        class Broken(SqlWriter):
+        class LedgerlessWriter(SqlWriter):
             async def execute(self, effects: Any) -> list[Done | Exception]:
                 all_effects: list[Effect] = list(effects)
 
@@ -185,7 +185,7 @@ class HasNoLedger(JournalConnector):
                 await self._threads.run(forget)
                 return await super().execute(effects)
 
-        return Broken(system, dialect_for(system).sql)
+        return LedgerlessWriter(system, dialect_for(system).sql)
 
 
 class OffersMoreThanItDeclares(JournalConnector):
@@ -208,20 +208,20 @@ def legacy(tmp_path: Path) -> Iterator[SqlLegacy]:
 
 class LetsAnybodyAct(JournalConnector):
     async def writer(self, system: System) -> Writer:
-        class Broken(SqlWriter):
+        class UnfencedWriter(SqlWriter):
             async def execute(self, effects: Any) -> list[Done | Exception]:
                 return await super().execute([replace(effect, partition="") for effect in effects])
 
-        return Broken(system, dialect_for(system).sql)
+        return UnfencedWriter(system, dialect_for(system).sql)
 
 
 class ActsTooLate(Unledgered):
     async def writer(self, system: System) -> Writer:
-        class Broken(UnledgeredWriter):
+        class LateWriter(UnledgeredWriter):
             async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
                 return await super().execute([replace(effect, begin=None) for effect in effects])
 
-        return Broken(system)
+        return LateWriter(system)
 
 
 class HidesItsLedger(JournalConnector):
@@ -231,20 +231,20 @@ class HidesItsLedger(JournalConnector):
 
 class Imagines(Unledgered):
     async def writer(self, system: System) -> Writer:
-        class Broken(UnledgeredWriter):
+        class ImaginingWriter(UnledgeredWriter):
             async def probe(self, effect: Effect) -> Done | None:
                 return Done(1)
 
-        return Broken(system)
+        return ImaginingWriter(system)
 
 
 class Overlooks(Unledgered):
     async def writer(self, system: System) -> Writer:
-        class Broken(UnledgeredWriter):
+        class OverlookingWriter(UnledgeredWriter):
             async def probe(self, effect: Effect) -> Done | None:
                 return None
 
-        return Broken(system)
+        return OverlookingWriter(system)
 
 
 Check = Callable[[ConnectorSuite, SqlLegacy, Capabilities], Awaitable[None]]

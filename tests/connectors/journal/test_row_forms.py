@@ -103,7 +103,7 @@ def locked(system: System, count: int) -> tuple[Shape, list[Any]]:
     """The rows as an effect's guard sees them."""
     engine = make_engine(system)
     tables = TableShapes(system.tables, JOURNALED_SQLITE)
-    problems = []
+    guarded_rows = []
     with (
         engine.connect().execution_options(**{BEGIN: "BEGIN IMMEDIATE"}) as connection,
         connection.begin(),
@@ -111,10 +111,10 @@ def locked(system: System, count: int) -> tuple[Shape, list[Any]]:
         for number in range(count):
             effect = Effect("bot:1", "", "", {}, "t", {"id": number})
             shape, raw = current_row(connection, JOURNALED_SQLITE, tables, effect, lock=True)
-            problems.append(raw)
+            guarded_rows.append(raw)
     engine.dispose()
     assert shape is not None
-    return shape, problems
+    return shape, guarded_rows
 
 
 async def test_whatever_is_stored_has_one_form_whoever_reads_it(legacy: Legacy) -> None:

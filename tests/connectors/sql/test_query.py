@@ -46,13 +46,13 @@ async def test_lookups_by_two_columns_find_the_same_rows(
     reader = SqlReader(lite.system("t"), dialect)
     keys = [(row[0], row[1]) for row in rows[1:20:3]]
     if dialect.lookup == "in":
-        rows = (await reader.fetch("t", ["a"], [(key[0],) for key in keys])).rows
+        fetched = (await reader.fetch("t", ["a"], [(key[0],) for key in keys])).rows
         wanted = [row for row in rows if row[0] in {key[0] for key in keys}]
     else:
-        rows = (await reader.fetch("t", ["a", "b"], keys)).rows
+        fetched = (await reader.fetch("t", ["a", "b"], keys)).rows
         wanted = rows[1:20:3]
     await reader.close()
-    assert sorted(rows, key=repr) == sorted(wanted, key=repr)
+    assert sorted(fetched, key=repr) == sorted(wanted, key=repr)
 
 
 @pytest.mark.parametrize("dialect", FORMS)

@@ -288,7 +288,7 @@ async def test_a_lost_connection_before_the_commit_means_later_and_nothing_happe
     assert quantities(server)["a"] == 98
 
 
-class Proxy:
+class LossyProxy:
     """Passes bytes to a server, and loses the answer to the commit on request."""
 
     def __init__(self, host: str, port: int) -> None:
@@ -336,7 +336,7 @@ async def test_a_lost_answer_to_the_commit_is_unknown_and_the_ledger_tells_it_af
     server.run(TABLE, "INSERT INTO stock VALUES ('a', 100, NULL)")
     server.make_ledger()
     info = psycopg.conninfo.conninfo_to_dict(server.url)
-    proxy = Proxy(str(info["host"]), int(info["port"] or 5432))
+    proxy = LossyProxy(str(info["host"]), int(info["port"] or 5432))
     async with await proxy.start():
         erp_database = server.url.split("://")[1]
         login, _, rest = erp_database.rpartition("@")

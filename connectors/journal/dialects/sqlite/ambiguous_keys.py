@@ -22,7 +22,7 @@ def untyped_keys(columns: Sequence[Column]) -> list[str]:
 def ambiguous_key(connection: Connection, table: str, columns: Sequence[Column]) -> str:
     """Why two rows of the table have one key in the log; empty when none do.
 
-    Quick where a key of one column holds only numbers or only texts: its index tells.
+    Quick where a key of one column holds only numbers or only texts: its index shows it.
     """
     quote = connection.dialect.identifier_preparer.quote_identifier
     name = quote(table)

@@ -12,7 +12,7 @@ from connectors.sql.sqlite.connection import connect_sqlite, file_identity, sqli
 
 
 class SqliteCommitWatch:
-    """https://www.sqlite.org/pragma.html#pragma_data_version: some microseconds a look."""
+    """https://www.sqlite.org/pragma.html#pragma_data_version: some microseconds per call."""
 
     def __init__(self, system: System) -> None:
         self._path = sqlite_path(system, parse_url(system))

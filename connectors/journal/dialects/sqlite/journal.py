@@ -1,7 +1,7 @@
 """The journal on SQLite.
 
-All values stand in columns without a declared type, which SQLite stores exactly as they are: old
-values first, then new ones, `v0`, `v1` ...; the layout tells which is which. SQLite has one
+All values are in columns without a declared type, which SQLite stores exactly as they are: old
+values first, then new ones, `v0`, `v1` ...; the layout says which is which. SQLite has one
 writer, so the journal's numbers are in commit order and late commits don't exist.
 """
 

@@ -32,7 +32,7 @@ class VisibleUpTo:
         return transaction <= self.commit
 
     def unseen(self) -> tuple[int, ...]:
-        """None: what the journal tells is committed, and so shown."""
+        """None: what the journal holds is committed, and so visible."""
         return ()
 
 
