@@ -31,7 +31,7 @@ from connectors.sql.read.reader import SqlReader
 from connectors.sql.read.snapshot import SqlSnapshot
 from connectors.sql.schema.draft import draft
 from connectors.sql.schema.tables import describe
-from connectors.sql.sqlite.connection import BEGIN
+from connectors.sql.sqlite.connection import BEGIN_OPTION
 from connectors.sql.write.command_rights import check_rights
 from connectors.sql.write.writer import SqlWriter
 
@@ -129,7 +129,7 @@ class JournalConnector:
 
         def act() -> list[str]:
             with engine_for(system) as engine, engine.connect() as connection:
-                writing = connection.execution_options(**{BEGIN: "BEGIN IMMEDIATE"})
+                writing = connection.execution_options(**{BEGIN_OPTION: "BEGIN IMMEDIATE"})
                 with writing.begin():
                     statements = needed_statements(writing, system, dialect)
                     for statement in statements:

@@ -107,7 +107,9 @@ def find_problems(connection: Connection, system: System, dialect: JournalDialec
             what = f"the journal triggers of table {catalog.table!r} {why}"
             problems.append(Finding(what, _script(statements), create=True))
     for statement in ledger_sql(connection):
-        what = f"the command ledger {ledger.TABLE!r} is missing: no command can be carried out"
+        what = (
+            f"the command ledger {ledger.LEDGER_TABLE!r} is missing: no command can be carried out"
+        )
         problems.append(Finding(what, statement, create=True))
     return problems
 

@@ -41,7 +41,7 @@ from connectors.journal.journaled_tables import JournaledTables
 from connectors.journal.purge import JournalPurge
 from connectors.sql.engine import make_engine
 from connectors.sql.errors import translating_errors
-from connectors.sql.sqlite.connection import BEGIN, BUSY_TIMEOUT_S
+from connectors.sql.sqlite.connection import BEGIN_OPTION, BUSY_TIMEOUT_S
 from connectors.sql.threads import ConnectionThreads
 
 T = TypeVar("T")
@@ -272,7 +272,7 @@ class JournalSource:
 
     async def _write(self, act: Callable[[Connection], T]) -> T:
         with translating_errors(self._where):
-            return await self._writers.run(act, **{BEGIN: "BEGIN IMMEDIATE"})
+            return await self._writers.run(act, **{BEGIN_OPTION: "BEGIN IMMEDIATE"})
 
     async def close(self) -> None:
         """Delete what is durable and close the connections. May be called twice."""

@@ -11,14 +11,14 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, Final
 
+from connectors.sql.postgres.errors import MISSING_RIGHT_STATE
+
 #: Classes of SQLSTATE whose messages, when they are the server's own, hold names only.
 _NAMES_ONLY: Final = frozenset(
     {"08", "0A", "23", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58"}
 )
 #: Of these, whose messages repeat names as a statement has them, whether there is such a thing or not.
 _FROM_STATEMENT: Final = frozenset({"0A", "3D", "3F", "42", "54", "55"})
-_MISSING_RIGHT: Final = "42501"
-"""Names what is there only."""
 _RAISED_BY: Final = ("pl", "exec_stmt", "pgfdw", "dblink")
 """Procedural languages, and what passes on the words of another server."""
 _NOT_QUOTED: Final = "_bridge_may_not_be_quoted"
@@ -49,6 +49,6 @@ def is_free_of_values(error: Any) -> bool:
     if "raise" in raised_by or raised_by.startswith(_RAISED_BY):
         return False
     is_in_function = getattr(diag, "context", None) or getattr(diag, "internal_query", None)
-    if is_in_function and str(state) != _MISSING_RIGHT and str(state)[:2] in _FROM_STATEMENT:
+    if is_in_function and str(state) != MISSING_RIGHT_STATE and str(state)[:2] in _FROM_STATEMENT:
         return False
     return str(state)[:2] in _NAMES_ONLY

@@ -14,7 +14,7 @@ from bridge.log.kafka import from_url
 from bridge.model.receipt import Receipt
 from connectors.postgres.dialect import POSTGRES
 from connectors.postgres.setup.check import ledger_sql
-from connectors.sql.write.ledger import TABLE
+from connectors.sql.write.ledger import LEDGER_TABLE
 from connectors.sql.write.writer import SqlWriter
 from tests.agent.sqlite_erp import SCHEMA, ErpHarness, open_erp
 from tests.commands.sqlite_executor import HEIR, executing, send
@@ -36,7 +36,7 @@ def clerk(database: str, postgres: Postgres) -> Iterator[tuple[psycopg.Connectio
             owner.execute(statement)
         owner.execute(ledger_sql())
         owner.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'")
-        owner.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {TABLE} TO {role}")
+        owner.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {LEDGER_TABLE} TO {role}")
         owner.execute(f"GRANT SELECT ON vbak TO {role}")
         owner.execute(
             "INSERT INTO vbak SELECT lpad(n::text, 10, '0'), '1', 'A', 5 "

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bridge.commands.codes import RETRY, clip_message
+from bridge.commands.codes import RETRY_CODE, clip_message
 from bridge.log.port import Log
 from bridge.log.system_topics import SystemTopicCodec
 from bridge.model.agent_name import OPERATOR_HANDLER
@@ -68,7 +68,7 @@ def retry_of(old: CommandRecord, request: RetryRequest) -> CommandRecord:
 
 
 def _idempotency_key(old: CommandRecord) -> str:
-    return f"{OPERATOR_HANDLER}/{RETRY}/{old.id}"
+    return f"{OPERATOR_HANDLER}/{RETRY_CODE}/{old.id}"
 
 
 async def send_retries(
@@ -87,7 +87,7 @@ async def send_retries(
     Raises Fenced when another process starts the same meanwhile, and what the log raises; called
     again, it continues where it was.
     """
-    producer = await log.producer(f"{bridge}.{RETRY}")
+    producer = await log.producer(f"{bridge}.{RETRY_CODE}")
     try:
         for at in range(0, len(retries), MAX_RETRIES_PER_TRANSACTION):
             part = retries[at : at + MAX_RETRIES_PER_TRANSACTION]
@@ -115,7 +115,7 @@ def _audit_record(retry: RetriedCommand, request: RetryRequest) -> AuditRecord:
         state=State.RECEIVED,
         by=request.by,
         at=request.at,
-        code=RETRY,
+        code=RETRY_CODE,
         message=retry.record.reason,
         digest=retry.record.digest,
     )

@@ -23,7 +23,7 @@ from bridge.log.port import TopicPartition
 from bridge.model.errors import Fenced, OutcomeUnknown, Rejected, RetryLater
 from bridge.model.receipt import Outcome
 
-BATCH_SIZE = 50
+INTENT_BATCH_SIZE = 50
 """Fewer than with a ledger: each of them has to be probed after a crash."""
 MAX_UNANSWERED_REQUESTS = 3
 """Requests of one command that had no answer and, as the probe said, did not happen."""
@@ -63,7 +63,7 @@ class IntentStrategy:
     @property
     def batch_size(self) -> int:
         """As `ExecutionStrategy.batch_size`."""
-        return BATCH_SIZE
+        return INTENT_BATCH_SIZE
 
     async def own(
         self, owned: PartitionTransactions, offsets: Mapping[TopicPartition, int]

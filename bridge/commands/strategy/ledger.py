@@ -19,7 +19,7 @@ from bridge.connector import Done, Effect, LedgerWriter
 from bridge.log.port import TopicPartition
 from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
 
-BATCH_SIZE = 500
+LEDGER_BATCH_SIZE = 500
 NO_ROW = "the ledger has no row of it"
 LOST_COMMIT_RETRIES_S = (0.05, 0.2, 1.0)
 """Seconds between executions of the same effects after a commit whose answer was lost: the ledger
@@ -49,7 +49,7 @@ class LedgerStrategy:
     @property
     def batch_size(self) -> int:
         """As `ExecutionStrategy.batch_size`."""
-        return BATCH_SIZE
+        return LEDGER_BATCH_SIZE
 
     async def own(
         self, owned: PartitionTransactions, offsets: Mapping[TopicPartition, int]

@@ -233,7 +233,7 @@ def _ledger(facts: ServerFacts, system: System) -> Iterator[Finding]:
         return
     if facts.ledger is None:
         yield Finding(
-            f"the command ledger {ledger.TABLE!r} is missing: no command can be carried out",
+            f"the command ledger {ledger.LEDGER_TABLE!r} is missing: no command can be carried out",
             ledger_sql(),
             create=True,
         )

@@ -23,7 +23,7 @@ from connectors.postgres.setup.check import judge, ledger_sql
 from connectors.postgres.setup.server_inspection import ServerFacts, inspect_server
 from connectors.postgres.transport.copy_connection import connect
 from connectors.sql.postgres.address import libpq_url
-from connectors.sql.write.ledger import TABLE as LEDGER
+from connectors.sql.write.ledger import LEDGER_TABLE as LEDGER
 
 SUPERUSER = "a superuser (of a managed server: its administrator)"
 OWNER = "the owner of the tables, or a superuser"

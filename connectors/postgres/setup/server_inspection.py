@@ -15,7 +15,7 @@ from connectors.postgres.catalog.publication import Published, published
 from connectors.postgres.catalog.tables import Catalog, CatalogTable, Connection
 from connectors.postgres.errors import translate_error
 from connectors.postgres.options import options_of, slot_name
-from connectors.sql.write.ledger import TABLE as LEDGER
+from connectors.sql.write.ledger import LEDGER_TABLE as LEDGER
 
 _SERVER: LiteralString = """
     SELECT current_database(), current_user::text, r.rolsuper,

@@ -13,7 +13,7 @@ from connectors.sql.errors import first_line
 from connectors.sql.postgres.address import NOT_AN_ADDRESS, application_name, libpq_url
 from connectors.sql.postgres.errors import is_login_refusal
 from connectors.sql.postgres.session_settings import SET_FOR_SESSION
-from connectors.sql.write.statement_form import BINARY
+from connectors.sql.write.statement_form import BINARY_OPTION
 
 CONNECT_TIMEOUT_S = 10
 """How long a connection may take, where the URL's `connect_timeout` doesn't say."""
@@ -109,7 +109,7 @@ def choose_result_format(
     _many: bool,
 ) -> None:
     """Ask for a binary result where the statement's options say so."""
-    if context is not None and context.execution_options.get(BINARY):
+    if context is not None and context.execution_options.get(BINARY_OPTION):
         from psycopg.pq import Format
 
         cursor.format = Format.BINARY

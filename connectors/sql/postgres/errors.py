@@ -9,12 +9,13 @@ from bridge.model.errors import BridgeError, ConfigurationError, Rejected, Retry
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _RETRY_CLASSES = ("08", "40", "53", "57")
 _RETRY_STATES = ("55P03", "25006")
+MISSING_RIGHT_STATE = "42501"
 _SETUP_HINTS = {
     "28000": "check the user in `url`",
     "28P01": "check the user and the password in `url`",
     "3D000": "check the database in `url`",
     "3F000": "correct the schema",
-    "42501": "give the user in `url` that right: `bridgectl check` has the statements, also of "
+    MISSING_RIGHT_STATE: "give the user in `url` that right: `bridgectl check` has the statements, also of "
     "commands, as far as the server can be asked",
     "42P01": "make the table, or correct its name",
     "42703": "correct the column's name",

@@ -11,8 +11,8 @@ from connectors.sql.dialect import SqlDialect
 from connectors.sql.postgres.session_settings import FROM_BYTES
 from connectors.sql.sqlite.stored_text import stored_forms
 
-HIT = "bridge_hit"
-SEEN = "bridge_seen"
+HIT_COLUMN = "bridge_hit"
+SEEN_COLUMN = "bridge_seen"
 ROW_COLUMNS = "r.*"
 """All columns of a row, as they are."""
 
@@ -170,7 +170,7 @@ def rows_where(
         parameters |= condition.parameters
     filters = [condition.text for condition in conditions if condition.text]
     ordered = [naming.column(column) for column in order]
-    hit = f"1 AS {HIT}, " if dialect.seen else ""
+    hit = f"1 AS {HIT_COLUMN}, " if dialect.seen else ""
     text = f"SELECT {hit}{select} FROM {'ONLY ' if only else ''}{naming.table(table)} AS r"
     if dialect.name == "oracle":
         text = text.replace(" AS r", " r")
@@ -187,7 +187,7 @@ def rows_where(
         text += f" {suffix}"
     if dialect.seen:
         text = (
-            f"SELECT v.{SEEN}, t.* FROM (SELECT {dialect.seen.expression} AS {SEEN}) AS v "
+            f"SELECT v.{SEEN_COLUMN}, t.* FROM (SELECT {dialect.seen.expression} AS {SEEN_COLUMN}) AS v "
             f"LEFT JOIN ({text}) AS t ON 1 = 1"
         )
         if ordered:

@@ -18,7 +18,7 @@ from bridge.model.names import as_name
 from connectors.sql.engine import make_engine
 from connectors.sql.errors import translating_errors
 from connectors.sql.schema.tables import split_table
-from connectors.sql.write.ledger import TABLE as LEDGER
+from connectors.sql.write.ledger import LEDGER_TABLE as LEDGER
 
 Describe = Callable[[System], Awaitable[Mapping[str, Shape]]]
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")

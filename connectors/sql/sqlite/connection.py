@@ -16,7 +16,7 @@ from bridge.connector import System
 from bridge.model.encoded_text import EncodedText
 from bridge.model.errors import ConfigurationError, RetryLater
 
-BEGIN = "bridge_begin"
+BEGIN_OPTION = "bridge_begin"
 """Execution option of a connection: the statement that opens its transactions on SQLite."""
 
 BUSY_TIMEOUT_S = 5.0
@@ -112,7 +112,7 @@ def sqlite_engine(system: System, url: URL, connections: int, busy_timeout_s: fl
 
     def begin(connection: Connection) -> None:
         options: dict[str, Any] = dict(connection.get_execution_options())
-        connection.exec_driver_sql(options.get(BEGIN, "BEGIN"))
+        connection.exec_driver_sql(options.get(BEGIN_OPTION, "BEGIN"))
 
     sa.event.listen(engine, "begin", begin)
     return engine

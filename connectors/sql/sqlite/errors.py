@@ -15,6 +15,7 @@ _SETUP_CODES = {
     26: "not a database",
 }
 _NOT_COMMITTED_CODES = (5, 13)
+_UNWRITABLE_CODES = (3, 8, 14, 23)
 
 
 def sqlite_code(error: BaseException) -> int | None:
@@ -33,3 +34,8 @@ def translate_code(code: int, message: str) -> BridgeError | None:
 def is_commit_refused(error: BaseException) -> bool:
     """Whether SQLite was busy or full: it refused the commit and has written nothing."""
     return sqlite_code(error) in _NOT_COMMITTED_CODES
+
+
+def is_unwritable(error: BaseException) -> bool:
+    """Whether this user can't write the file."""
+    return sqlite_code(error) in _UNWRITABLE_CODES

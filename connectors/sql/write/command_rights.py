@@ -18,25 +18,21 @@ from bridge.model.specs import CommandSpec
 from connectors.sql.dialect import SqlDialect
 from connectors.sql.engine import make_engine
 from connectors.sql.errors import first_line, translating_errors
-from connectors.sql.postgres.errors import sqlstate
-from connectors.sql.sqlite.connection import BEGIN
-from connectors.sql.sqlite.errors import sqlite_code
+from connectors.sql.postgres.errors import MISSING_RIGHT_STATE, sqlstate
+from connectors.sql.sqlite.connection import BEGIN_OPTION
+from connectors.sql.sqlite.errors import is_unwritable
 from connectors.sql.threads import ConnectionThreads
 from connectors.sql.write.statement import parameters_of
 from connectors.sql.write.statement_form import StatementForms, is_about_types
 
-EXPLAINABLE = re.compile(
+EXPLAINABLE_STATEMENT = re.compile(
     r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(select|insert|update|delete|merge|with|values|replace)\b",
     re.IGNORECASE | re.DOTALL,
 )
-CALLS = re.compile(
+CALL_STATEMENT = re.compile(
     r"""\s*call\s+(?:(?P<schema>"[^"]+"|[\w$]+)\.)?(?P<name>"[^"]+"|[\w$]+)\s*\(""", re.IGNORECASE
 )
-PERMISSION_DENIED = "42501"
-SQLITE_CANNOT_WRITE = frozenset({3, 8, 14, 23})
-"""No permission, read only, can't be opened, not authorised."""
-
-PROCEDURES = """
+PROCEDURES_QUERY = """
 SELECT p.oid::regprocedure::text, has_function_privilege(p.oid, 'EXECUTE')
        AND has_schema_privilege(n.oid, 'USAGE')
   FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
@@ -45,10 +41,10 @@ SELECT p.oid::regprocedure::text, has_function_privilege(p.oid, 'EXECUTE')
             ELSE n.nspname = :schema END
  ORDER BY 1
 """
-INSERTS = re.compile(
+INSERT_STATEMENT = re.compile(
     r"""\s*insert\s+into\s+(?P<table>(?:(?:"[^"]+"|[\w$]+)\.)?(?:"[^"]+"|[\w$]+))""", re.IGNORECASE
 )
-SEQUENCES = """
+SEQUENCES_QUERY = """
 SELECT s.oid::regclass::text, quote_ident(current_user)
   FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'
  WHERE d.refobjid = to_regclass(:name) AND d.deptype = 'a'
@@ -98,22 +94,24 @@ async def check_rights(
 def _unwritable(connection: Connection) -> str:
     """Why nothing can be written into an SQLite file; empty where it can, or is busy just now."""
     try:
-        with connection.execution_options(**{BEGIN: "BEGIN IMMEDIATE"}).begin() as transaction:
+        with connection.execution_options(
+            **{BEGIN_OPTION: "BEGIN IMMEDIATE"}
+        ).begin() as transaction:
             # The lock alone is given for a file that can't be written, too.
             version = connection.exec_driver_sql("PRAGMA user_version").scalar()
             connection.exec_driver_sql(f"PRAGMA user_version = {version}")
             transaction.rollback()
     except sa_exc.DBAPIError as error:
-        if sqlite_code(error.orig or error) in SQLITE_CANNOT_WRITE:
+        if is_unwritable(error.orig or error):
             return f"the file can't be written by this user: {first_line(error)}"
     return ""
 
 
 def _verdict(connection: Connection, dialect: SqlDialect, spec: CommandSpec) -> CommandRight | None:
-    call = CALLS.match(spec.run)
+    call = CALL_STATEMENT.match(spec.run)
     if call is not None and dialect.name == "postgresql":
         return _procedure(connection, spec, call)
-    if not EXPLAINABLE.match(spec.run):
+    if not EXPLAINABLE_STATEMENT.match(spec.run):
         return CommandRight(spec.name, "unasked", "EXPLAIN takes no such statement")
     return _explained(connection, dialect, spec)
 
@@ -147,10 +145,10 @@ def _explained(
 
 def _sequence(connection: Connection, spec: CommandSpec) -> CommandRight | None:
     """Of an INSERT: the sequences of its table's own defaults, of which EXPLAIN asks nothing."""
-    insert = INSERTS.match(spec.run)
+    insert = INSERT_STATEMENT.match(spec.run)
     if insert is None:
         return None
-    row = connection.execute(sa.text(SEQUENCES), {"name": insert["table"]}).first()
+    row = connection.execute(sa.text(SEQUENCES_QUERY), {"name": insert["table"]}).first()
     if row is None:
         return None
     what = f"permission denied for sequence {row[0]}"
@@ -159,7 +157,7 @@ def _sequence(connection: Connection, spec: CommandSpec) -> CommandRight | None:
 
 def _refused(connection: Connection, spec: CommandSpec, refusal: sa_exc.DBAPIError) -> CommandRight:
     line = first_line(refusal)
-    if sqlstate(refusal.orig or refusal) != PERMISSION_DENIED:
+    if sqlstate(refusal.orig or refusal) != MISSING_RIGHT_STATE:
         return CommandRight(spec.name, "wrong", f"the system refuses the statement: {line}")
     role = str(connection.execute(sa.text("SELECT quote_ident(current_user)")).scalar())
     return CommandRight(spec.name, "missing", line, _grant(line, spec.run, role))
@@ -171,7 +169,7 @@ def _grant(line: str, statement: str, role: str) -> str:
     if denied is None:
         return ""
     kind, name = denied[1], denied[2]
-    verb = EXPLAINABLE.match(statement)
+    verb = EXPLAINABLE_STATEMENT.match(statement)
     rights = _GRANTS.get(kind) or f"{_WRITES.get(verb[1].lower() if verb else '', 'SELECT')} ON"
     return f"GRANT {rights} {name} TO {role}"
 
@@ -180,7 +178,7 @@ def _procedure(
     connection: Connection, spec: CommandSpec, call: re.Match[str]
 ) -> CommandRight | None:
     names = {"schema": _folded(call["schema"] or ""), "name": _folded(call["name"])}
-    rows = connection.execute(sa.text(PROCEDURES), names).all()
+    rows = connection.execute(sa.text(PROCEDURES_QUERY), names).all()
     called = ".".join(part for part in names.values() if part)
     if not rows:
         return CommandRight(spec.name, "wrong", f"there is no procedure {called}")

@@ -23,7 +23,7 @@ from connectors.sql.read.rows import TableShapes, identifiers_of, run_query
 from connectors.sql.sqlite.stored_text import statement_for
 from connectors.sql.write.statement import bound
 from connectors.sql.write.statement_form import (
-    BINARY,
+    BINARY_OPTION,
     StatementForm,
     StatementForms,
     is_about_types,
@@ -180,7 +180,7 @@ def _run(
         settings.for_statement(connection, {"id": effect.command_id})
     if effect.begin is not None:
         effect.begin()
-    answer = connection.execute(clause, values, execution_options={BINARY: form.binary})
+    answer = connection.execute(clause, values, execution_options={BINARY_OPTION: form.binary})
     count = answer.rowcount
     names = list(answer.keys()) if answer.returns_rows else None
     rows = [tuple(row) for row in answer] if names is not None else []

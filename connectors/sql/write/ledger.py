@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Dialect
 
-TABLE = "bridge_ledger"
+LEDGER_TABLE = "bridge_ledger"
 
 _metadata = sa.MetaData()
 ledger = sa.Table(
-    TABLE,
+    LEDGER_TABLE,
     _metadata,
     sa.Column("command_id", sa.String(200), primary_key=True),
     sa.Column("digest", sa.String(64), nullable=False),
@@ -44,16 +44,16 @@ def create_sql(dialect: Dialect) -> str:
 
 def exists(connection: Connection) -> bool:
     """Whether the ledger exists."""
-    return sa.inspect(connection).has_table(TABLE)
+    return sa.inspect(connection).has_table(LEDGER_TABLE)
 
 
 def missing_columns(connection: Connection) -> list[str]:
     """Columns that the ledger should have and has not."""
-    present = {item["name"] for item in sa.inspect(connection).get_columns(TABLE)}
+    present = {item["name"] for item in sa.inspect(connection).get_columns(LEDGER_TABLE)}
     return [column.name for column in ledger.columns if column.name not in present]
 
 
-def held(connection: Connection, command_ids: Sequence[str]) -> dict[str, LedgerRow]:
+def rows_of(connection: Connection, command_ids: Sequence[str]) -> dict[str, LedgerRow]:
     """The rows of those commands that took effect already, in one query."""
     query = sa.select(
         ledger.c.command_id,

@@ -24,7 +24,7 @@ from connectors.sql.errors import first_line
 from connectors.sql.postgres.errors import sqlstate
 from connectors.sql.write.statement import parameters_of
 
-BINARY = "bridge_binary"
+BINARY_OPTION = "bridge_binary"
 """Execution option of a statement: its result comes as binary values."""
 
 WIDE, NARROW = "int8", "int4"

@@ -15,23 +15,18 @@ from bridge.model.errors import ConfigurationError, Fenced, OutcomeUnknown, Reje
 from connectors.sql.dialect import SqlDialect
 from connectors.sql.dialects import dialect_of
 from connectors.sql.engine import make_engine
-from connectors.sql.errors import first_line, translate_error, translating_errors
-from connectors.sql.postgres.errors import is_rolled_back
+from connectors.sql.errors import translating_errors
 from connectors.sql.read.rows import TableShapes
-from connectors.sql.sqlite.connection import BEGIN
-from connectors.sql.sqlite.errors import is_commit_refused
+from connectors.sql.sqlite.connection import BEGIN_OPTION
 from connectors.sql.threads import ConnectionThreads
 from connectors.sql.write import ledger
+from connectors.sql.write.commit import CommitRefused, commit
 from connectors.sql.write.effect import TransactionLost, execute_effect
 from connectors.sql.write.statement_form import StatementForms
 from connectors.sql.write.transaction_settings import TransactionSettings
 
 MAX_CLAIM_ATTEMPTS = 3
 """How often a batch is started again when another executor claimed one of its commands."""
-
-
-class CommitRefused(Exception):
-    """A constraint that is checked at the end refused the transaction."""
 
 
 def now_micros() -> int:
@@ -74,13 +69,13 @@ class SqlWriter:
             create = ledger.create_sql(connection.dialect)
             if not ledger.exists(connection):
                 raise ConfigurationError(
-                    f"{self._where}: the ledger table {ledger.TABLE!r} is not there; make it "
+                    f"{self._where}: the ledger table {ledger.LEDGER_TABLE!r} is not there; make it "
                     f"with: {' '.join(create.split())}"
                 )
             missing = ledger.missing_columns(connection)
             if missing:
                 raise ConfigurationError(
-                    f"{self._where}: table {ledger.TABLE!r} has no {', '.join(missing)}; it should "
+                    f"{self._where}: table {ledger.LEDGER_TABLE!r} has no {', '.join(missing)}; it should "
                     f"be: {' '.join(create.split())}"
                 )
             marker = self._dialect.marker
@@ -105,13 +100,15 @@ class SqlWriter:
                     except sa_exc.IntegrityError:
                         transaction.rollback()
                         continue
-                    self._commit(transaction)
+                    commit(transaction, self._where)
                     return owners
             raise RetryLater(f"{self._where}: another executor takes the same partitions")
 
         try:
             with translating_errors(self._where):
-                self._owner.update(await self._threads.run(act, **{BEGIN: "BEGIN IMMEDIATE"}))
+                self._owner.update(
+                    await self._threads.run(act, **{BEGIN_OPTION: "BEGIN IMMEDIATE"})
+                )
         except OutcomeUnknown as error:
             # Whether that owner was this writer or nobody: it asks again, and is the next one.
             raise RetryLater(str(error)) from error
@@ -121,7 +118,7 @@ class SqlWriter:
 
         def act(connection: Connection) -> tuple[ledger.LedgerRow | None, int | None]:
             with connection.begin():
-                rows = ledger.held(connection, [effect.command_id])
+                rows = ledger.rows_of(connection, [effect.command_id])
                 return rows.get(effect.command_id), self._position(connection)
 
         with translating_errors(self._where):
@@ -139,7 +136,7 @@ class SqlWriter:
             return self._batch(connection, effects)
 
         with translating_errors(self._where):
-            return await self._threads.run(act, **{BEGIN: "BEGIN IMMEDIATE"})
+            return await self._threads.run(act, **{BEGIN_OPTION: "BEGIN IMMEDIATE"})
 
     def _batch(self, connection: Connection, effects: Sequence[Effect]) -> list[Done | Exception]:
         """One transaction; one for each effect where the commit itself refused them together."""
@@ -164,7 +161,7 @@ class SqlWriter:
             first.setdefault(effect.command_id, effect)
         with connection.begin() as transaction:
             lost = self._lost_partitions(connection, effects)
-            ledger_rows = ledger.held(connection, list(first))
+            ledger_rows = ledger.rows_of(connection, list(first))
             fresh = [
                 effect
                 for name, effect in first.items()
@@ -183,7 +180,7 @@ class SqlWriter:
             position = self._finish(connection, outcomes)
             if fresh:
                 settings.for_commit(connection)
-            self._commit(transaction)
+            commit(transaction, self._where)
         if self._dialect.position_after:
             position = self._reached(connection)
         return [
@@ -257,20 +254,6 @@ class SqlWriter:
                 return self._position(connection)
         except sa_exc.SQLAlchemyError:
             return None
-
-    def _commit(self, transaction: sa.RootTransaction) -> None:
-        try:
-            transaction.commit()
-        except sa_exc.DBAPIError as error:
-            original = error.orig or error
-            if isinstance(error, sa_exc.IntegrityError):
-                raise CommitRefused(first_line(error)) from error
-            if is_commit_refused(original) or is_rolled_back(original):
-                raise translate_error(error, f"{self._where}: committing") from error
-            raise OutcomeUnknown(
-                f"{self._where}: the answer to the commit was lost ({first_line(error)}); ask "
-                "again with the same commands, the ledger knows"
-            ) from error
 
     async def close(self) -> None:
         """Wait for a running transaction and close the connection."""

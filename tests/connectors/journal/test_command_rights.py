@@ -12,7 +12,7 @@ from bridge.connector import System, TableUse
 from bridge.model.specs import ArgSpec, CommandSpec
 from bridge.model.types import FieldType
 from connectors.journal import connector
-from connectors.sql.sqlite.connection import BEGIN
+from connectors.sql.sqlite.connection import BEGIN_OPTION
 from connectors.sql.write import command_rights
 
 
@@ -54,7 +54,7 @@ async def test_a_file_that_cannot_be_written_is_found(
     sa.event.listen(
         read_only,
         "begin",
-        lambda c: c.exec_driver_sql(c.get_execution_options().get(BEGIN, "BEGIN")),
+        lambda c: c.exec_driver_sql(c.get_execution_options().get(BEGIN_OPTION, "BEGIN")),
     )
     monkeypatch.setattr(command_rights, "make_engine", lambda *_, **__: read_only)
     [right] = await connector.check_rights(erp, [spec("update vbak set ztext = :note")])

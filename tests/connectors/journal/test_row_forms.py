@@ -21,7 +21,7 @@ from connectors.journal import connector
 from connectors.journal.dialects.sqlite.tables import JOURNALED_SQLITE
 from connectors.sql.engine import make_engine
 from connectors.sql.read.rows import TableShapes
-from connectors.sql.sqlite.connection import BEGIN
+from connectors.sql.sqlite.connection import BEGIN_OPTION
 from connectors.sql.write.effect import current_row
 
 from .conftest import Legacy
@@ -105,7 +105,7 @@ def locked(system: System, count: int) -> tuple[Shape, list[Any]]:
     tables = TableShapes(system.tables, JOURNALED_SQLITE)
     guarded_rows = []
     with (
-        engine.connect().execution_options(**{BEGIN: "BEGIN IMMEDIATE"}) as connection,
+        engine.connect().execution_options(**{BEGIN_OPTION: "BEGIN IMMEDIATE"}) as connection,
         connection.begin(),
     ):
         for number in range(count):

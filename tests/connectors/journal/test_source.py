@@ -19,7 +19,7 @@ from connectors.journal.dialects.choose import dialect_for
 from connectors.journal.purge import next_row_count
 from connectors.journal.source import MAX_PURGE_S, JournalSource
 from connectors.sql.engine import make_engine
-from connectors.sql.sqlite.connection import BEGIN
+from connectors.sql.sqlite.connection import BEGIN_OPTION
 
 from .conftest import Legacy
 from .replay import Rebuilt
@@ -186,7 +186,7 @@ async def test_watermarks_are_synced_because_the_log_may_go_on_from_one(legacy: 
     def committed(connection: sa.Connection) -> None:
         levels.append(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
 
-    with engine.connect().execution_options(**{BEGIN: "BEGIN IMMEDIATE"}) as connection:
+    with engine.connect().execution_options(**{BEGIN_OPTION: "BEGIN IMMEDIATE"}) as connection:
         for number in (1, 2):
             dialect.watermark(connection, f"w{number}")
             dialect.confirm(connection, (number,), 10, "owner")

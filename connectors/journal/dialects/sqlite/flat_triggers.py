@@ -10,7 +10,7 @@ class FlatTriggers(TriggerText):
     """Everything that was put aside is of the row at hand."""
 
     def bodies(self) -> tuple[str, ...]:
-        """The bodies, in the order of `triggers.EVENTS`."""
+        """The bodies, in the order of `TRIGGER_EVENTS`."""
         forget = self._forget()
         may_collide = f"({self._may_collide()})"
         not_itself = self._same("t", "OLD", "IS NOT")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bridge.connector import CREATE, DELETE, UPDATE
 from connectors.journal.dialects.sqlite.trigger_text import TriggerText, join
 
-KEPT_ASIDE = 16
+MAX_ROWS_ASIDE = 16
 """Rows of a table that nests: so many are remembered while statements on it nest."""
 
 
@@ -13,11 +13,11 @@ class NestingTriggers(TriggerText):
     """What is aside is kept equal to the table."""
 
     def bodies(self) -> tuple[str, ...]:
-        """The bodies, in the order of `triggers.EVENTS`."""
+        """The bodies, in the order of `TRIGGER_EVENTS`."""
         aside = self._names.aside
         trim = (
             f"DELETE FROM {aside} WHERE layout IN ({self._layout.id}, {-self._layout.id}) "
-            f"AND rowid <= (SELECT max(rowid) FROM {aside}) - {KEPT_ASIDE};"
+            f"AND rowid <= (SELECT max(rowid) FROM {aside}) - {MAX_ROWS_ASIDE};"
         )
         is_aside = f"EXISTS (SELECT 1 FROM {aside} a WHERE a.{self._mine} AND {self._same('t')})"
         fresh = f"({self._may_collide()}) AND NOT {is_aside}"

@@ -27,7 +27,9 @@ from connectors.journal.dialects.sqlite.unique_columns import table_rules
 from connectors.journal.layout import Layout
 from connectors.sql.schema.tables import TableCatalog
 
-HEAD = "seq INTEGER PRIMARY KEY AUTOINCREMENT, layout INTEGER NOT NULL, op INTEGER NOT NULL, "
+JOURNAL_COLUMNS = (
+    "seq INTEGER PRIMARY KEY AUTOINCREMENT, layout INTEGER NOT NULL, op INTEGER NOT NULL, "
+)
 MAX_SLOTS = 1900
 """SQLite allows 2,000 columns."""
 
@@ -105,7 +107,7 @@ def _slot_statements(
     if table not in present:
         head = "layout INTEGER NOT NULL, "
         if table == NAMES.journal:
-            head = HEAD + "made_at INTEGER NOT NULL, command TEXT, "
+            head = JOURNAL_COLUMNS + "made_at INTEGER NOT NULL, command TEXT, "
         slots = ", ".join(f"v{at}" for at in range(width))
         return [f"CREATE TABLE {table} ({head}{slots})"]
     present_columns = {item["name"] for item in sa.inspect(connection).get_columns(table)}

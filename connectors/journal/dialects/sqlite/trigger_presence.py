@@ -11,10 +11,8 @@ from sqlalchemy.engine import Connection
 from connectors.journal.dialects.contract import TableProblem
 from connectors.journal.layout import Layout
 
-EVENTS = frozenset(
-    {"BEFORE INSERT", "AFTER INSERT", "BEFORE UPDATE", "AFTER UPDATE", "AFTER DELETE"}
-)
-"""What the triggers of a table that is journaled fire at; those of earlier versions do too."""
+TRIGGER_EVENTS = ("BEFORE INSERT", "AFTER INSERT", "BEFORE UPDATE", "AFTER UPDATE", "AFTER DELETE")
+"""What the triggers of a table that is journaled fire at, in the order of their bodies."""
 
 _EVENT = re.compile(r"\s(BEFORE|AFTER)\s(INSERT|UPDATE|DELETE)\sON\s")
 _LAYOUT = re.compile(r"\blayout = (\d+)\b")
@@ -74,7 +72,7 @@ def find_unjournaled(
         ours = [trigger for trigger in present if writes.get(trigger.layout) == name]
         elsewhere = sorted({each.table for each in ours if each.table.lower() != name})
         events = {trigger.event for trigger in ours if trigger.table.lower() == name}
-        if name in existing_names and not elsewhere and events >= EVENTS:
+        if name in existing_names and not elsewhere and events >= set(TRIGGER_EVENTS):
             continue
         what = f"table {table!r} " + (
             f"was renamed to {elsewhere[0]!r}"

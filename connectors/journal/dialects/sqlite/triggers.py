@@ -24,11 +24,10 @@ from dataclasses import dataclass
 
 from connectors.journal.dialects.sqlite.flat_triggers import FlatTriggers
 from connectors.journal.dialects.sqlite.nesting_triggers import NestingTriggers
+from connectors.journal.dialects.sqlite.trigger_presence import TRIGGER_EVENTS
 from connectors.journal.dialects.sqlite.trigger_text import JournalTables
 from connectors.journal.dialects.sqlite.unique_columns import TableRules
 from connectors.journal.layout import Layout
-
-EVENTS = ("BEFORE INSERT", "AFTER INSERT", "BEFORE UPDATE", "AFTER UPDATE", "AFTER DELETE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ def make_triggers(
     )
     text = text_class(names, layout, rules, quote)
     # Only a change of unique columns can push a row out.
-    conditions = dict.fromkeys(EVENTS, "") | {"BEFORE UPDATE": f"WHEN {text.collidable()} "}
+    conditions = dict.fromkeys(TRIGGER_EVENTS, "") | {"BEFORE UPDATE": f"WHEN {text.collidable()} "}
     table = quote(layout.table)
     return [
         Trigger(
@@ -61,5 +60,5 @@ def make_triggers(
             f"CREATE TRIGGER {quote(trigger_name(event, layout.table))} {event} ON {table} "
             f"FOR EACH ROW {conditions[event]}BEGIN {body} END",
         )
-        for event, body in zip(EVENTS, text.bodies(), strict=True)
+        for event, body in zip(TRIGGER_EVENTS, text.bodies(), strict=True)
     ]
