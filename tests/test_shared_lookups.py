@@ -88,16 +88,16 @@ def _is_shared(call: ast.expr) -> bool:
 
 
 def test_what_is_asked_for_because_it_is_not_known_is_asked_for_once() -> None:
-    lookups = {
+    unshared = {
         f"{path.relative_to(ROOT)}:{name}"
         for package in ("bridge", "connectors")
         for path in (ROOT / package).rglob("*.py")
         for name in lookups(ast.parse(path.read_text()))
     }
-    assert lookups - ONE_CALLER.keys() == set(), (
+    assert unshared - ONE_CALLER.keys() == set(), (
         "use bridge.single_flight, or say who alone calls it"
     )
-    assert ONE_CALLER.keys() - lookups == set(), "no longer there"
+    assert ONE_CALLER.keys() - unshared == set(), "no longer there"
 
 
 def test_the_kind_is_recognised() -> None:

@@ -58,7 +58,7 @@ async def describe_change_detection(system: System) -> Mapping[str, str]:
         try:
             return (await choose_change_detection(client, service, use, options)).phrase(options)
         except (ConfigurationError, Rejected):
-            return ""  # `check` tells why it is not captured at all
+            return ""  # `check` reports why it is not captured at all
 
     try:
         service = await client.metadata()
@@ -130,7 +130,7 @@ async def finer_times(
         try:
             page = await client.page(use.table, params)
         except BridgeError:
-            return  # `refused` tells why
+            return  # `refused` reports why
         rows = [row_values(entity_set, service.version, names, row) for row in page.rows]
         texts = [[row[index] for row in rows] for index in range(len(names))]
         names_by_table[use.table] = [
@@ -187,7 +187,7 @@ def _hasty(system: System) -> list[Finding]:
 async def _look(
     client: ODataClient, service: ODataService, system: System, use: TableUse
 ) -> tuple[ChangeDetection, bool]:
-    """How the table is captured, and whether its rows lack the moment that it would go by."""
+    """How the table is captured, and whether rows are missing the timestamp that it would go by."""
     options = options_of(system.options)
     chosen = await choose_change_detection(client, service, use, options)
     await client.page(use.table, query_options(chosen.table, top=1))
@@ -282,7 +282,7 @@ async def _table(
     if chosen.method == "listing" and options.of(use.table).change_detection is None:
         findings.append(
             Finding(
-                f"{where}: entity set {use.table!r} tracks no changes and tells no time of change, "
+                f"{where}: entity set {use.table!r} tracks no changes and has no time of change, "
                 f"so all of its rows are read every {options.poll:g} s",
                 "switch change tracking on in the service, or name a property that every change "
                 f"raises: capture: {{sets: {{{use.table}: {{changed: PROPERTY}}}}}}",

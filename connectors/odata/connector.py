@@ -45,7 +45,7 @@ class ODataConnector:
     speaks_http = True
 
     def capabilities(self) -> Capabilities:
-        """A service tells what rows are, not what happened to them."""
+        """A service shows what rows are, not what happened to them."""
         return Capabilities(
             before="none",
             every_change=False,

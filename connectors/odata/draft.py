@@ -59,7 +59,7 @@ def draft(
 
 
 def _brief(error: BridgeError) -> str:
-    """An error without the system's name, which stands in the file's first line."""
+    """An error without the system's name, which is in the file's first line."""
     return _WHERE.sub("", str(error))
 
 
@@ -88,9 +88,9 @@ def _capture() -> list[str]:
     return [
         "# How changes are noticed; `bridgectl check` says how for each entity.",
         "capture:",
-        "  poll: 5         # seconds between two looks for changes",
+        "  poll: 5         # seconds between two polls for changes",
         "  overlap: 30     # seconds: how late a change may become visible, by a time of change",
-        "  reconcile: 600  # seconds between two looks for deletions, where none are told",
+        "  reconcile: 600  # seconds between two comparisons for deletions, where none are reported",
         "  page: 1000      # rows asked for at a time",
     ]
 

@@ -1,4 +1,4 @@
-"""The source's resume state: how far each entity set's changes were told. Pure."""
+"""The source's resume state: up to where each entity set's changes were emitted. Pure."""
 
 from __future__ import annotations
 

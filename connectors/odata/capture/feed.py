@@ -59,10 +59,10 @@ class EntityFeed:
     ) -> None:
         self.use = use
         self.trouble = ""
-        #: The trouble is one that passes, as far as the service tells.
+        #: The trouble is temporary, as far as the service says.
         self.away = False
         #: Its metadata may tell something else by now.
-        self.lacking = False
+        self.needs_metadata = False
         self._asks = asks
         self._options = options
         self._monotonic = monotonic
@@ -98,12 +98,12 @@ class EntityFeed:
         if "changed" in self._avoided:
             why = f" ({self._avoided_why})" if self._avoided_why else ""
             remarks.append(
-                f"all of its rows are read at each look, because its changes can't be asked for by their "
+                f"all of its rows are read at each poll, because its changes can't be asked for by their "
                 f"time{why}; that is tried again from time to time"
             )
         if self._hidden:
             remarks.append(
-                f"a list of its rows lacks {len(self._hidden)} of them that the service has when they are "
+                f"a list of its rows is missing {len(self._hidden)} of them that the service has when they are "
                 "asked for one by one; they are asked for ever more seldom"
             )
         return "; ".join(remarks)
@@ -115,7 +115,7 @@ class EntityFeed:
 
         Raises ConfigurationError, Rejected (this set can't be read), RetryLater.
         """
-        self._service, self._state, self.lacking = service, state, True
+        self._service, self._state, self.needs_metadata = service, state, True
         self._hidden = {}
         if state is not None:
             self._compared = state["compared"]
@@ -128,7 +128,7 @@ class EntityFeed:
             poller = await self._begin_poller(service, poller)
             table_stale = _why_stale(state, poller.name)
         self._poller, self._state, self._more = poller, None, False
-        self.lacking = False
+        self.needs_metadata = False
         return table_stale
 
     async def _choose_poller(self, service: ODataService) -> Poller:
@@ -190,7 +190,7 @@ class EntityFeed:
         self._avoided.discard("changed")
         self._avoided_why, self._hidden = "", {}
         self._poller, self._more = poller, False
-        return FeedPage([], self._well("its changes are noticed by changed from now on"))
+        return FeedPage([], self._recovered("its changes are noticed by changed from now on"))
 
     # -- polling ---------------------------------------------------------------------------
 
@@ -198,7 +198,7 @@ class EntityFeed:
         """Whether it takes part in a round that begins now."""
         return not self.trouble or now >= self._again
 
-    async def step(self, service: ODataService | None = None) -> FeedPage:
+    async def next_page(self, service: ODataService | None = None) -> FeedPage:
         """The next page, of the poll under way or of a new one. Raises as `begin`. `service`: what
         the metadata says by now, where it was read again.
         """
@@ -207,7 +207,7 @@ class EntityFeed:
             assert service is not None, "a feed is begun first"  # noqa: S101
             state, why = self._state, await self.begin(service, self._state)
             why = why or ("" if state else "it could not be read until now")
-            return FeedPage([], self._well(why))
+            return FeedPage([], self._recovered(why))
         service = service or self._service
         retries = "changed" in self._avoided and not self._more
         if retries and service is not None and self._monotonic() >= self._retry_at:
@@ -215,19 +215,19 @@ class EntityFeed:
             if feed_page is not None:
                 return feed_page
         try:
-            step = await self._poller.step()
+            poll_page = await self._poller.next_page()
         except AnswerMismatch as error:
             if self._avoids(self._poller, error):
-                # What was told by it counts for nothing: the set is compared with the log.
+                # Nothing that it reported counts: the set is compared with the log.
                 self._poller, self._state = None, None
             raise
-        items, doubt = step.items, ""
+        items, doubt = poll_page.items, ""
         if isinstance(self._poller, ListingPoller):
-            items, doubt = await self._confirmed(self._poller, items, more=step.more)
+            items, doubt = await self._confirmed(self._poller, items, more=poll_page.more)
         self._stepped = True
-        self._more = step.more
-        stale = self._well(step.stale or doubt)
-        if not step.more:
+        self._more = poll_page.more
+        stale = self._recovered(poll_page.stale or doubt)
+        if not poll_page.more:
             stale += await self._compare()
         return FeedPage(items, stale)
 
@@ -240,7 +240,7 @@ class EntityFeed:
         """
         gone = [item for item in items if item.row is None]
         if not gone:
-            # A listing tells at its end what it doesn't show: then all of it was shown.
+            # A listing reports missing rows at its end: none are missing, so all were listed.
             self._hidden = self._hidden if more else {}
             return items, ""
         now = self._monotonic()
@@ -257,10 +257,10 @@ class EntityFeed:
         if present is None:
             self._hidden = {}
             for item in gone:
-                poller.took(item)
+                poller.emitted(item)
             kept = [item for item in items if item.row is not None]
             return kept, f"a listing doesn't show {len(gone)} of {poller.size + len(gone)} rows"
-        # One that is there stays remembered: a later listing tells, or asking for it again.
+        # An existing row stays remembered until a later listing shows it, or another read does.
         hidden = self._hidden
         self._hidden = {key: hidden[key] for key in waiting}
         for key in present:
@@ -271,17 +271,17 @@ class EntityFeed:
             self._hidden[key] = _Hidden(now + wait, wait)
         return [item for item in items if item.row is not None or item.key not in self._hidden], ""
 
-    def took(self, item: RowChange) -> None:
-        """An item of the last page was handed on."""
+    def emitted(self, item: RowChange) -> None:
+        """A change of the last page was emitted."""
         if self._poller is not None:
-            self._poller.took(item)
+            self._poller.emitted(item)
 
-    def turn(self) -> bool:
-        """The last page was handed on whole. Returns whether the poll goes on."""
+    def end_page(self) -> bool:
+        """All changes of the last page were emitted. Returns whether the poll continues."""
         if self._poller is None or not self._stepped:
             return False
         self._stepped = False
-        self._poller.turn()
+        self._poller.end_page()
         return self._more
 
     def failed(self, why: str, *, away: bool = False, after: float | None = None) -> None:
@@ -294,7 +294,7 @@ class EntityFeed:
         self._again = self._monotonic() + max(wait, after or 0.0)
         self._fails = min(self._fails + 1, 30)
 
-    def _well(self, why: str = "") -> list[Stale]:
+    def _recovered(self, why: str = "") -> list[Stale]:
         """It was read. Where it had been refused, reads of it for a comparison with the log were
         perhaps refused too, and given up: so it is compared now.
         """
@@ -316,7 +316,7 @@ class EntityFeed:
             return []
         if now - self._compared < self._options.reconcile:
             return []
-        why, whole = "the service tells no deletions", False
+        why, whole = "the service reports no deletions", False
         if isinstance(poller, ListingPoller):
             whole = not poller.whole
             why = "rows that a snapshot read may have gone before they were listed"
@@ -345,11 +345,11 @@ class EntityFeed:
 
 
 def _why_stale(state: PollerState | None, means: str) -> str:
-    """Why a table of which something was told already has to be compared with the log."""
+    """Why a table that has emitted changes has to be compared with the log."""
     if state is None:
         return ""
     if not state["means"]:
         return "it could not be read until now"
     if state["means"] == means:
-        return "what was told of it is not remembered over a restart: too many rows"
+        return "its rows are not remembered over a restart: too many"
     return f"its changes are noticed by {means} from now on, not by {state['means']}"

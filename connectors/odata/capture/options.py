@@ -23,26 +23,26 @@ class EntitySetOptions(BaseModel):
         default="", description="Property that every change raises; default: found by its name."
     )
     created: str = Field(
-        default="", description="Property with the moment of creation; default: found by its name."
+        default="", description="Property with the time of creation; default: found by its name."
     )
 
 
 class ODataOptions(HttpLimits):
     """How changes are captured, and what may be asked of the service."""
 
-    poll: float = Field(default=5, ge=0.01, le=86_400, description="Seconds between two looks.")
+    poll: float = Field(default=5, ge=0.01, le=86_400, description="Seconds between two polls.")
     overlap: float = Field(
         default=30,
         ge=0,
         le=86_400,
-        description="Seconds after the moment that a change carries in which it may still become "
-        "visible (change fields only): so far back every look begins.",
+        description="Seconds after a change's timestamp in which it may still become "
+        "visible (change fields only): so far back every poll begins.",
     )
     reconcile: float = Field(
         default=600,
         ge=0.1,
         le=30 * 86_400,
-        description="Seconds between two looks for deletions, where the service tells none.",
+        description="Seconds between two comparisons for deletions, where the service reports none.",
     )
     page: int = Field(
         default=1000, ge=1, le=100_000, description="Rows asked for at a time (maxpagesize)."
@@ -52,7 +52,7 @@ class ODataOptions(HttpLimits):
         ge=0,
         le=10_000_000,
         description="Rows up to which a set without any change feed is kept in memory to be "
-        "compared at each look; larger ones are compared with the log every `reconcile` seconds.",
+        "compared at each poll; larger ones are compared with the log every `reconcile` seconds.",
     )
     sets: dict[str, EntitySetOptions] = Field(
         default_factory=dict, description="By entity set, what differs for it."

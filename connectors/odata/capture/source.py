@@ -54,7 +54,7 @@ class ODataSource:
         self._watermarks = PendingWatermarks()
         self._stale: list[Stale] = []
         self._packed: Checkpoint | None = None
-        #: Rounds that were begun; those of which all was told.
+        #: Rounds that were begun; those that were emitted whole.
         self._rounds = self._looks = 0
 
     async def open(self, after: Checkpoint | None) -> Checkpoint:
@@ -133,16 +133,16 @@ class ODataSource:
             self._active = self._round.popleft()
         feed = self._active
         try:
-            service = await self._client.refresh_metadata() if feed.lacking else None
-            step = await feed.step(service)
+            service = await self._client.refresh_metadata() if feed.needs_metadata else None
+            feed_page = await feed.next_page(service)
         except BridgeError as error:
             self._failed(feed, error)
             self._active = None
             self._some_left()
             return
         self._heard = self._monotonic()
-        self._stale += step.stale
-        self._items.extend(step.items)
+        self._stale += feed_page.stale
+        self._items.extend(feed_page.items)
         if not self._items:
             self._turn()
 
@@ -166,7 +166,7 @@ class ODataSource:
         feed = self._active
         assert feed is not None, "a page has a feed"  # noqa: S101
         self._packed = None
-        if not feed.turn():
+        if not feed.end_page():
             self._active = None
 
     # -- what was read ---------------------------------------------------------------------
@@ -177,7 +177,7 @@ class ODataSource:
         while self._items and len(changes) < limit and feed is not None:
             item = self._items.popleft()
             changes.append(_change(feed, item))
-            feed.took(item)
+            feed.emitted(item)
         if changes:
             self._packed = None
             if not self._items:
@@ -185,7 +185,7 @@ class ODataSource:
         watermarks: list[Watermark] = []
         if self._active is None and not self._items:
             watermarks = self._watermarks.take(len(changes))
-        # At once, also before the rest of a page: the checkpoint says that they were told.
+        # At once, also before the rest of a page: the checkpoint says that they were reported.
         stale, self._stale = self._stale, []
         if not (self._active or self._round or self._items):
             # One that is away will be looked at once it is back.

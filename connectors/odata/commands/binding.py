@@ -244,10 +244,10 @@ def _arguments_fit(action: Action, statement: ODataStatement) -> None:
             raise ConfigurationError(
                 f"action {action.name!r} has no parameter {name!r}{did_you_mean(name, parameters, list_all=True)}"
             )
-    lacking = [p.name for p in action.parameters if not p.nullable and p.name not in argument_names]
-    if lacking:
+    missing = [p.name for p in action.parameters if not p.nullable and p.name not in argument_names]
+    if missing:
         raise ConfigurationError(
-            f"action {action.name!r} wants {', '.join(lacking)}, which the statement doesn't give"
+            f"action {action.name!r} wants {', '.join(missing)}, which the statement doesn't give"
         )
 
 

@@ -37,8 +37,8 @@ class ODataProbe:
       holds what was to be set; another one may be somebody else's.
     - DELETE: whether the row is gone.
     - PATCH: whether the row holds what was to be set. Where it doesn't, a guarded command may be
-      sent again, because its guard decides then; whether another one did happen can't be told.
-    - CALL: can't be told.
+      sent again, because its guard decides then; whether another one did happen is unknown.
+    - CALL: unknown.
     """
 
     def __init__(self, client: ODataClient, service: ODataService) -> None:
@@ -56,7 +56,7 @@ class ODataProbe:
                 bind(statement, self._service, effect.parameters)
                 for statement in parse(effect.statement)
             ]
-            # Of a change set all happened or nothing: one of them that can be told is enough.
+            # Of a change set all happened or nothing: one of them that can be probed is enough.
             conclusive = [statement for statement in bounds if _can_tell(statement)]
             if not conclusive:
                 raise Unsupported(f"command {effect.command_id!r} can't be probed: {_HOW}")
@@ -102,7 +102,7 @@ class ODataProbe:
         return Done(rows=1)
 
     async def _by_key(self, effect: Effect, bound: BoundRequest, count: int) -> Done | None:
-        assert bound.entity_set is not None, "what can be told names a row"  # noqa: S101
+        assert bound.entity_set is not None, "what can be probed names a row"  # noqa: S101
         row = await self._row(bound.entity_set, _key_of(bound))
         verb = bound.statement.verb
         return conclude_from_row(
@@ -133,7 +133,7 @@ class ODataProbe:
         if not is_row_of(entity_set, self._service.version, key, row):
             raise Unsupported(
                 f"{entity_set.name}: the service gives another row than the one with the key that is asked for, "
-                "so that nothing can be told by it"
+                "so that nothing can be concluded from it"
             )
         return row
 
@@ -167,7 +167,7 @@ class ODataProbe:
             query["$filter"] = condition(entity_set, self._service, fields)
         page = await self._page(entity_set, query)
         rows = list(page.rows)
-        # An empty page may stand in front of others.
+        # An empty page may come before others.
         try:
             if not rows:
                 rows += [

@@ -12,7 +12,7 @@ GET Orders(:key) status='C'                                     in `probe:`: is 
 A value is a `:parameter`, 'text' (a quote is doubled), a number, `true`, `false` or `null`. A
 property inside of another is `Address/City`; a navigation property takes JSON (rows that are made
 together with theirs); `customer@odata.bind` takes the path of a row. Several statements, each on a
-line of its own or behind a `;`, are one change set: all of them happen, or none.
+line of its own or after a `;`, are one change set: all of them happen, or none.
 """
 
 from __future__ import annotations

@@ -62,8 +62,8 @@ class ODataWriter:
 
     A command is one request, or one change set of several. Before a guarded one its row is read:
     the guard is asked about it, and the request carries that row's ETag. Where somebody changes it in
-    between, the row is read and the guard asked anew (at last: `conflict`). A service without ETags
-    leaves that moment open.
+    between, the row is read and the guard asked again (in the end: `conflict`). A service without ETags
+    leaves that window open.
     """
 
     def __init__(self, system: System, client: ODataClient | None = None) -> None:
@@ -111,7 +111,7 @@ class ODataWriter:
 
     async def _execute(self, service: ODataService, effect: Effect) -> Done:
         """Done, once more where somebody changed a row after it was read: whether what the command
-        expects still holds is seen by reading it anew.
+        expects still holds is seen by reading it again.
         """
         bounds = self._bound(service, effect)
         table = self._table(service, effect)
@@ -136,7 +136,7 @@ class ODataWriter:
             answers = [await self._send(requests[0])]
         else:
             answers = await self._client.batch(requests, changeset=True)
-        # The one that failed tells why, not those that were given up because of it.
+        # The one that failed says why, not those that were given up because of it.
         aligned = sorted(zip(bounds, requests, answers, strict=True), key=_given_up)
         undone = not any(answer.good for answer in answers)
         for bound, request, answer in aligned:
@@ -273,7 +273,7 @@ class ODataWriter:
     def _check(
         self, bound: BoundRequest, request: ODataRequest, answer: ODataResponse, *, undone: bool
     ) -> None:
-        """Raise what is wrong; a precondition that failed tells what for. `undone`: nothing of the
+        """Raise what is wrong; a precondition that failed says what for. `undone`: nothing of the
         command was done, as far as its answers tell.
         """
         if answer.status == 412 and request.headers.get("If-Match") == ANY_VERSION:
@@ -288,7 +288,7 @@ class ODataWriter:
 
 
 def _path(service: ODataService, entity_set: EntitySet | None, key: Mapping[str, Any]) -> str:
-    """The address of a row, by which rows are told apart; "" where the key isn't one of the set."""
+    """The address of a row, which identifies it; "" where the key isn't one of the set."""
     if entity_set is None or set(key) != set(entity_set.key) or None in key.values():
         return ""
     return row_path(entity_set, service.version, key)
@@ -306,7 +306,7 @@ def _done(
         row = row_of(answer.body)
         key = _made_key(service, bound, answer) if bound.statement.verb == "POST" else {}
         if row is not None or key:
-            # The service's own words first; a key that it tells by address alone is added.
+            # The service's own words first; a key that only the address holds is added.
             results.append({**_result_fields(row or {}), **_result_fields(_missing_key(key, row))})
         if row is None:
             continue
@@ -330,7 +330,7 @@ def _done(
 def _made_key(
     service: ODataService, bound: BoundRequest, answer: ODataResponse
 ) -> Mapping[str, Any]:
-    """The key of the row that a POST made, from its address; nothing where that isn't told."""
+    """The key of the row that a POST made, from its address; nothing where there is none."""
     address = answer.headers.get("odata-entityid") or answer.headers.get("location") or ""
     if bound.entity_set is None or not address:
         return {}

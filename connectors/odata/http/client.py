@@ -169,13 +169,13 @@ class ODataClient:
         return await self._ask(await self._dressed(ODataRequest(method, path, body, headers or {})))
 
     async def ask(self, request: ODataRequest) -> ODataResponse:
-        """The answer as it came, whatever its status: `check` tells errors."""
+        """The answer as it came, whatever its status: `check` raises errors."""
         return await self._transport.ask(await self._dressed(request))
 
     async def batch(
         self, requests: Sequence[ODataRequest], *, changeset: bool = False
     ) -> list[ODataResponse]:
-        """Aligned responses, whatever their status: `check` tells errors. `changeset`: all are done
+        """Aligned responses, whatever their status: `check` raises errors. `changeset`: all are done
         together or none is, in one `$batch`; otherwise in as many as are needed.
 
         Raises Unsupported where the service takes no `$batch`, and nothing was done.
@@ -232,7 +232,7 @@ class ODataClient:
     async def further(
         self, page: EntityPage, path: str, *, prefer: str = ""
     ) -> AsyncIterator[EntityPage]:
-        """The pages behind a page of `path`."""
+        """The pages after a page of `path`."""
         followed: set[str] = set()
         while page.next_link:
             if page.next_link in followed:

@@ -53,7 +53,7 @@ _PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype html|html)\b", re.IGNORE
 
 
 def withhold_error_text(answer: ODataResponse) -> ODataResponse:
-    """The same answer with the service's code, where it tells one, in place of its words."""
+    """The same answer with the service's code, where it has one, in place of its text."""
     body = answer.body
     if answer.good and not is_web_page(answer) and not _is_error(body):
         return answer
@@ -156,7 +156,7 @@ def is_web_page(answer: ODataResponse) -> bool:
 
 
 def needs_csrf_token(answer: ODataResponse) -> bool:
-    """Whether a write was refused because it lacks the token against forgery, or has an old one."""
+    """Whether a write was refused because the token against forgery is missing, or has an old one."""
     wanted = answer.headers.get("x-csrf-token", "").lower() == "required"
     return answer.status == 403 and wanted
 

@@ -133,7 +133,7 @@ def login_method(system: System, clock: Callable[[], float]) -> LoginMethod:
 def transport_risks(system: System) -> Iterator[TransportRisk]:
     """Logins, and keys in the query of `url`, that go to another machine in clear."""
     login = system.login if isinstance(system.login, ODataLogin) else None
-    # What is hidden of `url` is a secret that stands in it.
+    # What is hidden of `url` is a secret in it.
     if login is not None or "@" in urlsplit(system.url).netloc or "***" in system.shown_url:
         yield from plain_login(system.url, ("url",))
     if login is not None and login.oauth2 is not None:

@@ -79,7 +79,7 @@ class ODataTransport:
 
     @property
     def query(self) -> str:
-        """What stands in the query of every request, as it is in `url`."""
+        """The query of every request, as in `url`."""
         return self._query
 
     @property
@@ -92,7 +92,7 @@ class ODataTransport:
         await self._http.aclose()
 
     async def ask(self, request: ODataRequest) -> ODataResponse:
-        """The answer as it came, whatever its status; a write that lacks the service's token is
+        """The answer as it came, whatever its status; a write without the service's token is
         sent again with it. The path may be a link of the service.
 
         Raises RetryLater, OutcomeUnknown where no answer came; ConfigurationError.

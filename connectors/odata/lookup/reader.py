@@ -142,7 +142,7 @@ class ODataReader:
                 refused = error
                 continue
             except Rejected as error:
-                # The form, or one of the keys: another form tells. A key that can't be written
+                # The form, or one of the keys: another form shows. A key that can't be written
                 # at all fails before anything is asked.
                 refused = refused or error
                 continue
@@ -241,7 +241,7 @@ class ODataReader:
             except AnswerMismatch:
                 raise
             except Rejected:
-                # Perhaps because of the count alone, which the plainest form tells.
+                # Perhaps because of the count alone, which the plainest form shows.
                 if form != "or":
                     raise
                 requests = lookup_requests(table, form, columns, keys, longest=room, limit=top)

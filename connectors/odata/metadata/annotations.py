@@ -22,7 +22,7 @@ CHANGED_AT_NAMES = (
     "changedon", "updatedat", "updatedon", "lastupdatedat", "lastupdatedatetime", "lastupdated",
     "systemmodstamp", "sysmodifiedat",
 )  # fmt: skip
-#: The same of the moment of creation.
+#: The same of the time of creation.
 CREATED_AT_NAMES = (
     "creationdatetime", "createdat", "createdon", "createddatetime", "createddate", "syscreatedat",
 )  # fmt: skip

@@ -18,7 +18,7 @@ class Property:
     type definitions resolved. `enum` is the qualified name of an enumeration type, whose values
     are texts (`edm` is then `Edm.String`). `scale` None: none given; -1: variable (or floating).
     `date_only`: an Edm.DateTime that means a date (`sap:display-format`).
-    `note` tells why a property that was left out can't be had.
+    `note` says why a property that was left out can't be had.
     """
 
     name: str
@@ -59,7 +59,7 @@ class EntitySet:
     properties of the optimistic lock; `""` among them: there is an ETag, whatever it is made of.
     `delta`: change tracking is announced. `changed` names a property of Edm.DateTimeOffset or
     Edm.DateTime that every change raises, announced or known by its name; None: there is none.
-    `created` likewise names the moment of creation.
+    `created` likewise names the time of creation.
     `creatable`, `updatable`, `deletable`, `filterable`, `sortable`, `countable`, `toppable`: False where
     the metadata refuses it; `unfilterable` names single properties that no filter may name,
     `uncomparable` those that it may only ask for by `eq`, `unsortable` those that no order may name.

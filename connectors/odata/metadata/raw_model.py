@@ -1,4 +1,4 @@
-"""What stands in a metadata document, whatever its format; `connectors.odata.metadata.model_builder` reads it.
+"""What is in a metadata document, whatever its format; `connectors.odata.metadata.model_builder` reads it.
 
 Names are qualified and free of aliases. Annotations are kept by target (`NS.Container/Set`,
 `NS.Type/Property`) and qualified term; their values are plain Python (records are dicts).
@@ -90,7 +90,7 @@ class RawOperation:
 
 @dataclass(slots=True)
 class RawModel:
-    """A whole document. `imports`: names at the service's root and the operations behind them."""
+    """A whole document. `imports`: names at the service's root and the operations that they call."""
 
     version: Version
     entities: dict[str, RawType] = field(default_factory=dict)

@@ -34,7 +34,7 @@ class Completeness:
         return table in self._linking
 
     def may_be_cut(self, table: str, rows: int, wanted: int | None = None) -> bool:
-        """Whether rows may be missing behind an answer that links to none."""
+        """Whether rows may be missing after an answer that links to none."""
         return not self.links(table) and self._sizes[table].may_be_cut(rows, wanted)
 
     async def every_row(self, of: EntitySetTable, size: int, limit: int | None) -> list[JsonRow]:

@@ -10,7 +10,7 @@ class FollowedLinks:
         self._links: dict[str, None] = {}
 
     def at(self, link: str) -> None:
-        """The walk is at that page, perhaps once more: what was found behind it is forgotten."""
+        """The walk is at that page, perhaps once more: the links after it are forgotten."""
         if link not in self._links:
             self._links = {link: None}
             return

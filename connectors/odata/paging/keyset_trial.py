@@ -3,7 +3,7 @@
 Where one of them is ignored, or texts are sorted by one collation and compared by another, pages that
 begin after a key leave rows out without a word. The ends of the set tell: nothing is before the first
 row nor after the last one, and after the first one comes the second. Rows may change between two
-questions: a contradiction counts where each of several looks shows it, of the same rows (`seen_again`).
+questions: a contradiction counts where each of several tries shows it, of the same rows (`seen_again`).
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class KeysetTrial:
             if is_refusal(error):
                 raise _PagingRefused(f"it refuses `$filter` by `gt` a key: {error}") from error
             raise
-        # A key that the service has more digits of than it tells is greater than itself.
+        # A key that the service has more digits of than it shows is greater than itself.
         following = [key for key in after if key != lowest]
         if following[:1] != [second]:
             return PagingContradiction(
@@ -138,11 +138,13 @@ class KeysetTrial:
 
     async def _others(self, filters: Sequence[str], key: Row) -> list[Row]:
         """Rows that filters find, but for `key` itself, and those that differ from it by digits of a
-        moment that the service doesn't tell.
+        timestamp that the service doesn't show.
         """
-        moment = self._properties[0].edm in TIMESTAMP_TYPES
+        is_timestamp = self._properties[0].edm in TIMESTAMP_TYPES
         keys = [other for text in filters for other in await self._keys(2, text)]
-        return [other for other in keys if other != key and not (moment and other[0] == key[0])]
+        return [
+            other for other in keys if other != key and not (is_timestamp and other[0] == key[0])
+        ]
 
     async def _keys(
         self, top: int, filtered: str = "", *, after: Row | None = None, descending: bool = False
@@ -169,7 +171,7 @@ def paging_fault(table: EntitySetTable, keys: Sequence[Row], cursor: Sequence[An
         return "a page holds a row twice"
     if after in keys[1:]:
         return "it gives the same rows, whatever key they should come after"
-    # A key that the service has more digits of than it tells is greater than itself.
+    # A key that the service has more digits of than it shows is greater than itself.
     following = [key for key in keys if key != after]
     if first_misplaced(following, after) is not None:
         return f"rows come in another order than that of {', '.join(p.name for p in table.key)}"

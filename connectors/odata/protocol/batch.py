@@ -95,7 +95,7 @@ def multipart_responses(
 
 def _in_order(responses: Sequence[ODataResponse]) -> list[ODataResponse]:
     """The answers of a change set come in any order, by the Content-ID of their requests, where the
-    service tells it.
+    service sends it.
     """
     by_content_id = {response.headers.get("content-id", ""): response for response in responses}
     content_ids = [str(at + 1) for at in range(len(responses))]

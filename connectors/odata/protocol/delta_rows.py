@@ -19,7 +19,7 @@ def removed_id(json: Mapping[str, Any]) -> str | None:
 
 
 DELETED_ENTITY_CONTROLS = frozenset({"id", "reason"})
-"""What V4.0 calls control information of a removed row without a sign in front of it."""
+"""What V4.0 calls control information of a removed row without a character before it."""
 
 
 def is_deleted_entity(json: Mapping[str, Any]) -> bool:

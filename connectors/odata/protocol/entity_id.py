@@ -21,7 +21,7 @@ def key_of_entity_id(
 ) -> tuple[object, ...] | None:
     """The row values of the key in a row's address (an id, percent-encoded); None: it isn't there.
 
-    The last segment tells, as `.../Orders('1')` or, key as segment, `.../Orders/1`.
+    The key is in the last segment, as `.../Orders('1')` or, key as segment, `.../Orders/1`.
     """
     text = unquote(address.split("?", maxsplit=1)[0].rstrip("/"))
     if not text.endswith(")"):

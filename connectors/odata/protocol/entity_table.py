@@ -59,7 +59,7 @@ class EntitySetTable:
         return tuple(row[index] for index in self.places)
 
     def has_key(self, row: Row) -> bool:
-        """Whether a raw row tells its whole key, in values of the key's types: anything else can be
+        """Whether a raw row has its whole key, in values of the key's types: anything else can be
         neither asked for nor paged past, and once remembered it would be in the way for ever.
         """
         return self.is_key(self.key_of(row))
@@ -154,7 +154,7 @@ def _unknown(service: ODataService, entity_set: EntitySet, name: str) -> str:
 def complete_row(table: EntitySetTable, row: Mapping[str, Any]) -> Row:
     """The raw row of a read: what was asked for and isn't there is null, as some services write.
 
-    Raises RetryLater for one without its key, behind which no page could begin.
+    Raises RetryLater for one without its key, after which no page could begin.
     """
     values = tuple(None if value is MISSING else value for value in table.row(row))
     if not table.has_key(values):

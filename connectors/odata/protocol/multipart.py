@@ -113,7 +113,7 @@ def _split(content: bytes, boundary: str) -> list[bytes]:
 
 
 def _head(part: bytes) -> tuple[Headers, bytes]:
-    """Headers by their names in lower case, and what stands behind the empty line."""
+    """Headers by their names in lower case, and what comes after the empty line."""
     if part.startswith((b"\r\n", b"\n")):
         return {}, re.sub(rb"\A\r?\n", b"", part)
     head, *rest = re.split(rb"\r?\n\r?\n", part, maxsplit=1)

@@ -32,7 +32,7 @@ _WHOLE = re.compile(r"[+-]?\d+")
 
 
 def row_value(p: Property, version: Version, json: Any) -> Any:  # noqa: ARG001 - both forms are read
-    """The row value of what stands in JSON. Never raises."""
+    """The row value of a JSON value. Never raises."""
     if json is None or json is MISSING:
         return json
     try:

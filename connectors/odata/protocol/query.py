@@ -69,7 +69,7 @@ def _ranges(
 
 
 def since_filter(table: EntitySetTable, p: Property, at: datetime) -> str:
-    """A filter: rows whose property is that moment or later."""
+    """A filter: rows whose property is that time or later."""
     return f"{p.name} ge {literal(p, table.version, at)}"
 
 

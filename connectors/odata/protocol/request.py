@@ -24,7 +24,7 @@ class ODataRequest:
     """One request; `path` is relative to the service's root, percent-encoded, with its query.
 
     `body` is JSON-able, bytes, or None. `effect`: whether it may change something, where its method
-    doesn't tell. `begin` is called in front of each time that it is sent, as
+    doesn't say. `begin` is called before each time that it is sent, as
     `bridge.connector.Effect.begin`.
     """
 
@@ -42,7 +42,7 @@ class ODataRequest:
 
 
 def with_query(path: str, params: Mapping[str, str]) -> str:
-    """`path` with `params` behind it, percent-encoded: spaces as %20, which every service reads."""
+    """`path` with `params` after it, percent-encoded: spaces as %20, which every service reads."""
     query = "&".join(f"{name}={quote(value, safe=_SAFE)}" for name, value in params.items())
     return f"{path}{'&' if '?' in path else '?'}{query}" if query else path
 

@@ -28,7 +28,7 @@ class ODataResponse:
 
     @property
     def good(self) -> bool:
-        """Whether the status says so; `faults` looks at more than that."""
+        """Whether the status says so; `connectors.odata.http.errors` checks more than that."""
         return 200 <= self.status < 300
 
 
@@ -36,7 +36,7 @@ class EntityPage(NamedTuple):
     """Rows as JSON objects; where the next page and the next changes are.
 
     Some services hand out a delta link with each page: the first one misses nothing. `total`: how many
-    rows there are in all, where that was asked for and is told.
+    rows there are in all, where that was asked for and answered.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -56,7 +56,7 @@ def parse_body(content_type: str, content: bytes) -> Any:
 
 
 def part_status(status: Any) -> int:
-    """The status that an answer inside of a batch tells. Raises UnreadableAnswer for what is none."""
+    """The status of a response inside of a batch. Raises UnreadableAnswer for what is none."""
     number = isinstance(status, (int, Decimal)) and not isinstance(status, bool)
     if not number or not 100 <= status <= 599 or status != int(status):
         raise UnreadableAnswer("an answer without a status")

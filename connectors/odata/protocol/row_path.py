@@ -13,10 +13,10 @@ from connectors.odata.protocol.request import path_segment
 
 def row_path(entity_set: EntitySet, version: Version, key: Mapping[str, Any]) -> str:
     """The path of the row with this key, percent-encoded. Raises Rejected (`bad_key`)."""
-    lacking = [name for name in entity_set.key if key.get(name) is None]
-    if lacking:
+    missing = [name for name in entity_set.key if key.get(name) is None]
+    if missing:
         raise Rejected(
-            "bad_key", f"entity set {entity_set.name!r}: the key lacks {', '.join(lacking)}"
+            "bad_key", f"entity set {entity_set.name!r}: the key is missing {', '.join(missing)}"
         )
     parts = literals(entity_set, version, entity_set.key, [key[name] for name in entity_set.key])
     if len(parts) == 1:

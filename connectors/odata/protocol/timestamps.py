@@ -1,6 +1,6 @@
 """Dates and times as OData writes them, V4's ISO 8601 and V2's `/Date(...)/`. Pure.
 
-Every function raises ValueError for what it can't read whole: nothing is cut off, so a moment
+Every function raises ValueError for what it can't read whole: nothing is cut off, so a timestamp
 finer than microseconds is refused unless its further digits are zeros.
 """
 
@@ -69,7 +69,7 @@ def finer_instant(text: str) -> str:
 
 
 def is_finer(text: str) -> bool:
-    """Whether a moment has more digits than microseconds, and not zeros alone."""
+    """Whether a timestamp has more digits than microseconds, and not zeros alone."""
     fraction = _FRACTION.search(text)
     return fraction is not None and bool(fraction[1][MICROSECOND_DIGITS:].strip("0"))
 
@@ -121,7 +121,7 @@ def v2_duration(at: time) -> str:
 
 
 def v2_ticks(at: datetime) -> str:
-    """A moment (in UTC where it has no zone) as `/Date(ms)/`; finer ones are ValueErrors."""
+    """A timestamp (in UTC where it has no zone) as `/Date(ms)/`; finer ones are ValueErrors."""
     since = (at if at.tzinfo else at.replace(tzinfo=UTC)) - _EPOCH
     micros = since // timedelta(microseconds=1)
     if micros % 1000:

@@ -96,7 +96,7 @@ class Polls:
 
     async def page(self) -> tuple[list[ReportedChange], bool]:
         """One page of a poll, and whether there are more."""
-        step: PollPage = await self.poller.step()
+        step: PollPage = await self.poller.next_page()
         if step.stale:
             self.stale.append(step.stale)
         names = [p.name for p in self.poller.table.properties]
@@ -104,8 +104,8 @@ class Polls:
         for item in step.items:
             row = dict(zip(names, item.row, strict=True)) if item.row else {}
             changes.append((WORDS[item.op], str(item.key[0]), row.get(self._column)))
-            self.poller.took(item)
-        self.poller.turn()
+            self.poller.emitted(item)
+        self.poller.end_page()
         return changes, step.more
 
     async def poll(self, seconds: float = 5.0) -> list[ReportedChange]:

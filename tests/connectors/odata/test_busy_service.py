@@ -116,9 +116,9 @@ async def test_a_listing_keeps_its_way_under_a_load(
         poller = ListingPoller(client, table, page=5, limit=1000)
         await poller.begin()
         for _ in range(150):
-            for item in (await poller.step()).items:
-                poller.took(item)
-            poller.turn()
+            for item in (await poller.next_page()).items:
+                poller.emitted(item)
+            poller.end_page()
         service.busy = False
         service.between.asked.clear()
         await poller.begin()
@@ -140,9 +140,9 @@ async def test_times_of_change_are_asked_for_under_any_load(serve: Serve, number
         )
         await poller.begin()
         for _ in range(100):
-            for item in (await poller.step()).items:
-                poller.took(item)
-            poller.turn()
+            for item in (await poller.next_page()).items:
+                poller.emitted(item)
+            poller.end_page()
         service.busy = False
         service.between.asked.clear()
         await poller.begin()

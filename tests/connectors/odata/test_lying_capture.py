@@ -243,16 +243,16 @@ async def test_a_way_that_was_not_heeded_is_told_and_tried_again_ever_more_seldo
         assert "its changes can't be asked for by their time" in feed.remark
         assert "`$orderby`" in feed.remark
 
-        async def tries(seconds: float, step: float = 100) -> int:
+        async def tries(seconds: float, next_page: float = 100) -> int:
             """How often it was tried in so many seconds."""
             nonlocal now
             end, count = now + seconds, 0
             while now < end:
-                now += step
+                now += next_page
                 service.between.asked.clear()
                 while True:
-                    await feed.step()
-                    if not feed.turn():
+                    await feed.next_page()
+                    if not feed.end_page():
                         break
                 count += any("ne null" in path for path in service.paths)
             return count
@@ -274,10 +274,10 @@ async def test_a_way_that_was_not_heeded_is_told_and_tried_again_ever_more_seldo
             while True:
                 stale += [
                     stale_table.reason
-                    for stale_table in (await feed.step()).stale
+                    for stale_table in (await feed.next_page()).stale
                     if not stale_table.deletes_only
                 ]
-                if not feed.turn():
+                if not feed.end_page():
                     break
         assert stale == ["its changes are noticed by changed from now on"]
         assert feed.remark == ""

@@ -46,12 +46,12 @@ async def poll(feed: EntityFeed) -> tuple[list[tuple[str, str]], list[str]]:
     """A whole poll: what it told, and why the table is to be compared with the log."""
     changes, stale, more = [], [], True
     while more:
-        step = await feed.step()
+        step = await feed.next_page()
         for item in step.items:
-            feed.took(item)
+            feed.emitted(item)
             changes.append((WORDS[item.op], str(item.key[0])))
         stale += [stale_table.reason for stale_table in step.stale]
-        more = feed.turn()
+        more = feed.end_page()
     return changes, stale
 
 
@@ -107,7 +107,7 @@ async def test_rows_that_lists_hide_are_asked_for_ever_more_seldom_and_that_is_t
             reader.now += 5
         assert reads[0] == 20
         assert sum(reads) <= 20 * 7, "in 750 seconds: at 0, 5, 25, 105 and 425, and every 600"
-        assert "lacks 20 of them" in feed.remark
+        assert "is missing 20 of them" in feed.remark
         with cap.client() as erp:
             erp.delete("Plains('003')").raise_for_status()
         reader.now += 600

@@ -133,7 +133,7 @@ async def test_a_removed_row_is_the_one_that_its_address_names(
 ) -> None:
     poller = removed(properties, key, entry)
     poller.restore({"link": "http://erp/now", "told": "", "there": None, "gone": ""})
-    [item] = (await poller.step()).items
+    [item] = (await poller.next_page()).items
     assert (item.op, item.key) == (DELETE, expected)
 
 

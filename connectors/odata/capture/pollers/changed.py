@@ -1,12 +1,12 @@
 """Changes by a property that every change raises, such as `modifiedAt`.
 
-A change may become visible later than the moment that it carries: its transaction was long, or
-another server's clock is behind. So every look begins `overlap` seconds before what the service's
-clock showed at the look before it; rows that were told already are recognised. A change is missed
-only where it becomes visible more than `overlap` after the moment that it carries.
+A change may become visible later than its timestamp: its transaction was long, or
+another server's clock is late. So every poll begins `overlap` seconds before what the service's
+clock showed at the previous poll; rows that were emitted already are recognised. A change is missed
+only where it becomes visible more than `overlap` after its timestamp.
 
-Rows come in the order of (moment, key), each page behind the last row of the one before; the
-service's own links often count rows, and skip one where another moved behind it meanwhile.
+Rows come in the order of (timestamp, key), each page after the last row of the previous one; the
+service's own links often count rows, and skip one where another moved meanwhile.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ from connectors.sql.read.key_values import pack_value as kept
 from connectors.sql.read.key_values import unpack_value as restored
 
 MAX_REMEMBERED_ROWS = 200_000
-"""Rows told in one overlap of which the content is remembered; of older ones some come twice."""
+"""Rows emitted in one overlap whose content is remembered; some older ones are emitted twice."""
 _END: tuple[None, None] = (None, None)
 TIMESTAMP_TOLERANCE = timedelta(seconds=1)
 """By which a row may be earlier than it was asked for: services keep milliseconds, or seconds."""
 PAGE_GROWTH = 4
-"""How much larger a page is asked for where one holds nothing but rows of one moment."""
+"""How much larger a page is asked for where one holds nothing but rows of one timestamp."""
 
 
 class ChangedPoller:
-    """`connectors.odata.capture.pollers.poller.Poller`: asks for rows from a moment on.
+    """`connectors.odata.capture.pollers.poller.Poller`: asks for rows from a timestamp on.
 
     Raises AnswerMismatch where the service doesn't heed that question, or the order: then nothing that
-    it gives tells what has changed, and the set needs another way.
+    it gives shows what has changed, and the set needs another way.
     """
 
     name = "changed"
@@ -74,15 +74,15 @@ class ChangedPoller:
         self._asks = asks
         names = [p.name for p in table.properties]
         self._at = names.index(changed)
-        self._moment = table.properties[self._at]
+        self._timestamp = table.properties[self._at]
         self._created = names.index(created) if created else None
         self._page = page
         self._clock = ServiceClock(overlap, monotonic)
-        #: What was told from the start of the last poll on.
+        #: What was emitted from the start of the last poll on.
         self._reported = ReportedRows()
-        #: Every row that carries a later moment and was told is in `_told`; None: every one is.
+        #: Every emitted row with a later timestamp is in `_reported`; None: every one is.
         self._sure: datetime | None = None
-        #: Behind which row the next page of the poll under way begins; the link where keys can't.
+        #: After which row the next page of the poll under way begins; the link where keys can't.
         self._cursor: list[Any] | None = None
         self._link: str | None = None
         self._followed = FollowedLinks()
@@ -93,8 +93,8 @@ class ChangedPoller:
         self._stale = ""
         self._top = page
         self._keyed = can_page_by_key(table)
-        self._pages = KeysetPages(table, [self._moment, *table.key])
-        self._filter = TimestampFilter(asks, table, self._moment)
+        self._pages = KeysetPages(table, [self._timestamp, *table.key])
+        self._filter = TimestampFilter(asks, table, self._timestamp)
         #: After which rows pages of this poll began: none twice, where the service heeds the filter.
         self._cursors: set[tuple[Any, ...]] = set()
         self._tried = self._links = False
@@ -104,7 +104,7 @@ class ChangedPoller:
     # -- where to begin --------------------------------------------------------------------
 
     async def begin(self) -> str:
-        """Remembers what stands in the overlap by now, so that only what follows is told."""
+        """Remembers which rows are in the overlap now, so that only later changes are emitted."""
         self._reported, self._sure, self._resumed = ReportedRows(), None, False
         self._cursor = self._link = None
         self._clock.forget()
@@ -122,11 +122,11 @@ class ChangedPoller:
         await self._try()
         more = self._clock.latest is not None
         while more:
-            step = await self.step()
-            for item in step.items:
-                self.took(item)
-            self.turn()
-            more = step.more
+            poll_page = await self.next_page()
+            for item in poll_page.items:
+                self.emitted(item)
+            self.end_page()
+            more = poll_page.more
         return ""
 
     async def try_questions(self) -> None:
@@ -137,17 +137,17 @@ class ChangedPoller:
         await self._try()
 
     async def _try(self) -> None:
-        """See once whether pages can begin after a moment and a key."""
+        """See once whether pages can begin after a timestamp and a key."""
         if self._tried or not self._keyed:
             return
-        if self._moment.name in self.table.set.key:
+        if self._timestamp.name in self.table.set.key:
             return
         await self._filter.try_null()
         trial = KeysetTrial(self._asks, self.table, self._pages, self._filter.any_timestamp)
         fault = await trial.run()
         self._tried = fault is not None
         if trial.refused:
-            # Keys that can't be compared (GUIDs, in some services): pages begin at a moment.
+            # Keys that can't be compared (GUIDs, in some services): pages begin at a timestamp.
             self._keyed, fault = False, ""
             if self._cursor is not None:
                 self._poll_from(self._from)
@@ -156,7 +156,7 @@ class ChangedPoller:
 
     def restore(self, state: PollerState) -> None:
         self._clock.restore(_moment(state["latest"]), state["behind"])
-        # Their own moments are not kept: they are forgotten one overlap from now at the earliest.
+        # Their own timestamps are not kept: they are forgotten one overlap from now at the earliest.
         self._reported.restore(state["told"], self._clock.latest)
         self._sure = _moment(state["sure"])
         self._cursor = [restored(part) for part in state["cursor"]] if state["cursor"] else None
@@ -164,7 +164,7 @@ class ChangedPoller:
         self._from = _moment(state["from"])
         self._resumed = self._cursor is not None or self._link is not None
         if self._cursor is not None and len(self._cursor) != 1 + len(self.table.key):
-            # It was asked by the moment alone, which may not be so any more.
+            # It was asked by the timestamp alone, which may not be so any more.
             self._cursor = None
 
     def saved(self, marks: int) -> PollerState:
@@ -181,7 +181,7 @@ class ChangedPoller:
 
     # -- one page --------------------------------------------------------------------------
 
-    async def step(self) -> PollPage:
+    async def next_page(self) -> PollPage:
         if self._cursor is None and self._link is None:
             self._poll_from(self._start())
         self._stale = ""
@@ -196,15 +196,15 @@ class ChangedPoller:
             following = await self._following(rows, page, fresh=bool(items))
             if following is not None:
                 break
-            # More rows than a page carry one moment, and the service shows less of it than it
-            # keeps: behind it are the same rows again.
+            # More rows than a page have one timestamp, and the service shows less of it than it
+            # keeps: after it come the same rows again.
             self._top *= PAGE_GROWTH
         self._next = following
         return PollPage(items, more=following != _END, stale=self._stale)
 
     async def _hold(self, rows: list[Row], page: EntityPage) -> None:
         """A page against what it was asked for. Raises AnswerMismatch."""
-        moments = [timestamp_of(row[self._at]) for row in rows]
+        timestamps = [timestamp_of(row[self._at]) for row in rows]
         since = self._from if self._cursor is None else self._cursor[0]
         if since is not None and self._link is None:
             earliest = (
@@ -212,11 +212,11 @@ class ChangedPoller:
                 if since > LONG_AGO.replace(tzinfo=since.tzinfo)
                 else since
             )
-            if any(at is None or at < earliest for at in moments):
+            if any(at is None or at < earliest for at in timestamps):
                 raise self._filter.mismatch(
                     "rows came that are older than those that `$filter` asks for"
                 )
-        stamps = [(at,) for at in moments if at is not None]
+        stamps = [(at,) for at in timestamps if at is not None]
         if first_misplaced(stamps, distinct=False) is not None:
             raise self._filter.mismatch("rows come in another order than `$orderby` asks for")
         first = self._cursor is None and self._link is None
@@ -226,13 +226,13 @@ class ChangedPoller:
             await self._filter.check_finds_rows()
             return
         if await self._filter.overlooks(
-            since_filter(self.table, self._moment, self._from), self._from
+            since_filter(self.table, self._timestamp, self._from), self._from
         ):
             raise self._filter.mismatch(FINDS_NOTHING)
 
     def _start(self) -> datetime | None:
         if self._resumed and self._from is not None:
-            # What became visible while it went on was perhaps behind its pages already.
+            # What became visible during the poll was perhaps before its next page.
             self._resumed = False
             return self._from
         latest = self._clock.latest
@@ -259,12 +259,12 @@ class ChangedPoller:
         if keyed is not None:
             filtered = ""
         elif self._cursor is not None:
-            filtered = since_filter(self.table, self._moment, self._cursor[0])
+            filtered = since_filter(self.table, self._timestamp, self._cursor[0])
         elif self._from is not None:
-            filtered = since_filter(self.table, self._moment, self._from)
+            filtered = since_filter(self.table, self._timestamp, self._from)
         else:
             filtered = self._filter.any_timestamp
-        order = [self._moment, *self.table.key] if self._keyed else [self._moment]
+        order = [self._timestamp, *self.table.key] if self._keyed else [self._timestamp]
         # Where the service's own links are followed, a $top would end them.
         top = self._top if self._keyed else None
         params = query_options(self.table, order=order, top=top)
@@ -299,7 +299,7 @@ class ChangedPoller:
     async def _following(
         self, rows: list[Row], page: EntityPage, *, fresh: bool
     ) -> tuple[list[Any] | None, str | None] | None:
-        """Where the next page begins; nothing twice: there is none; None: behind no other row.
+        """Where the next page begins; `_END`: there is none; None: after no other row.
 
         `fresh`: it held something new. A service that gives fewer rows than were asked for, and no
         link to the others, is asked for more until it has nothing new.
@@ -308,14 +308,14 @@ class ChangedPoller:
         self._links = self._links or bool(page.next_link)
         if not (page.next_link or (rows and (full or fresh))) and not await self._may_be_cut(rows):
             return _END
-        moment = timestamp_of(rows[-1][self._at]) if rows else None
-        if moment is not None:
-            cursor = [moment, *self.table.key_of(rows[-1])] if self._keyed else [moment]
+        timestamp = timestamp_of(rows[-1][self._at]) if rows else None
+        if timestamp is not None:
+            cursor = [timestamp, *self.table.key_of(rows[-1])] if self._keyed else [timestamp]
             if tuple(cursor) not in self._cursors and cursor != self._cursor:
                 self._cursors.add(tuple(cursor))
                 return cursor, None
-            # Rows of one moment come again where the service shows less of it than it keeps.
-            if self._cursor is not None and moment < self._cursor[0]:
+            # Rows of one timestamp come again where the service shows less of it than it keeps.
+            if self._cursor is not None and timestamp < self._cursor[0]:
                 raise self._filter.mismatch(
                     "it gives the same rows, whatever they should come after"
                 )
@@ -324,10 +324,10 @@ class ChangedPoller:
                 self._poll_from(self._from)
                 raise self._filter.mismatch("its links lead in a circle")
             return self._cursor, page.next_link
-        return None if full and moment is not None else _END
+        return None if full and timestamp is not None else _END
 
     async def _may_be_cut(self, rows: list[Row]) -> bool:
-        """Whether a page of what was told already may hide rows after it, to which there is no link."""
+        """Whether more rows may follow a page of emitted rows, to which there is no link."""
         if self._links or not self._sizes.may_be_cut(len(rows), self._top):
             return False
         if not self._sampled:
@@ -343,14 +343,14 @@ class ChangedPoller:
 
     def _item(self, row: Row) -> RowChange:
         key = self.table.key_of(row)
-        moment = row[self._at]
-        aware = isinstance(moment, datetime) and moment.tzinfo is not None
+        timestamp = row[self._at]
+        aware = isinstance(timestamp, datetime) and timestamp.tzinfo is not None
         op = CREATE if self._is_new(row, key) else UPDATE
-        return RowChange(op, key, row, digest_of(row), moment if aware else None)
+        return RowChange(op, key, row, digest_of(row), timestamp if aware else None)
 
     def _is_new(self, row: Row, key: Row) -> bool:
-        """Whether it was certainly not told since it was made: all that was told of it would carry a
-        moment from which on everything is remembered.
+        """Whether it was certainly not emitted since it was created: anything emitted of it would have a
+        timestamp from which on everything is remembered.
         """
         created = timestamp_of(row[self._created]) if self._created is not None else None
         if created is None or (self._sure is not None and created <= self._sure):
@@ -358,36 +358,36 @@ class ChangedPoller:
         is_reported, at = self._reported.of(key)
         return not is_reported or (at is not None and at < created)
 
-    # -- what was told ---------------------------------------------------------------------
+    # -- what was emitted ------------------------------------------------------------------
 
     async def has_rows_without_timestamp(self) -> bool:
         """As `TimestampFilter.has_rows_without_timestamp`."""
         return await self._filter.has_rows_without_timestamp()
 
-    def took(self, item: RowChange) -> None:
-        moment = timestamp_of(item.row[self._at]) if item.row else None
-        if moment is None:
+    def emitted(self, item: RowChange) -> None:
+        timestamp = timestamp_of(item.row[self._at]) if item.row else None
+        if timestamp is None:
             return
-        self._reported.add(item, moment)
-        self._clock.see(moment)
+        self._reported.add(item, timestamp)
+        self._clock.see(timestamp)
         if len(self._reported) > MAX_REMEMBERED_ROWS:
             for forgotten in self._reported.drop(1):
                 self._unsure(forgotten)
 
-    def turn(self) -> None:
+    def end_page(self) -> None:
         self._cursor, self._link = self._next
         self._next = (None, None)
         if self._cursor is None and self._link is None:
             self._top = self._page
             self._clock.polled()
 
-    def _unsure(self, moment: datetime | None) -> None:
-        if moment is not None and (self._sure is None or moment > self._sure):
-            self._sure = moment
+    def _unsure(self, timestamp: datetime | None) -> None:
+        if timestamp is not None and (self._sure is None or timestamp > self._sure):
+            self._sure = timestamp
 
 
-def _text(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
+def _text(timestamp: datetime | None) -> str | None:
+    return timestamp.isoformat() if timestamp else None
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -59,9 +59,9 @@ class DeltaPoller:
         self._link = ""
         self._following = ""
         self._followed = FollowedLinks()
-        #: What was told of the page under way.
+        #: What was emitted of the current page.
         self._reported = ReportedRows()
-        #: Marks of the keys that are there, as far as was told; None: not known.
+        #: Digests of the keys that exist, as far as emitted; None: unknown.
         self._existing_keys: set[bytes] | None = None
         #: Where that isn't known, those that went since.
         self._removed_keys: dict[bytes, None] = {}
@@ -121,7 +121,7 @@ class DeltaPoller:
             "gone": pack_digests(list(self._removed_keys)[-room:] if room else []),
         }
 
-    async def step(self) -> PollPage:
+    async def next_page(self) -> PollPage:
         try:
             page = await self._asks.page(self._link, prefer=self._prefer, absolute=True)
         except (HistoryLost, Rejected) as error:
@@ -151,7 +151,7 @@ class DeltaPoller:
         return PollPage([], more=False, stale=f"its delta link is not accepted any more: {why}")
 
     async def _step(self, page: EntityPage) -> PollPage:
-        # Of a key that changed several times the last state alone: what was told of a page that
+        # Of a key that changed several times the last state alone: what was emitted of a page that
         # comes again is known by it.
         items: dict[Row, RowChange] = {}
         for json in page.rows:
@@ -189,7 +189,7 @@ class DeltaPoller:
         return RowChange(DELETE, key, None, digest_of(("removed", key)))
 
     async def _whole(self, row: Row) -> Row:
-        """The row, of which a delta response told only what has changed. As it was told where it
+        """The whole row, of which a delta response holds only what has changed. As it came where it
         is gone by now: its removal follows.
         """
         if not self.table.has_key(row):
@@ -212,7 +212,7 @@ class DeltaPoller:
             else mark not in self._existing_keys
         )
 
-    def took(self, item: RowChange) -> None:
+    def emitted(self, item: RowChange) -> None:
         self._reported.add(item)
         mark, exists = digest_of(item.key), item.row is not None
         if self._existing_keys is not None:
@@ -225,5 +225,5 @@ class DeltaPoller:
             if len(self._removed_keys) > MAX_REMEMBERED_KEYS:
                 del self._removed_keys[next(iter(self._removed_keys))]
 
-    def turn(self) -> None:
+    def end_page(self) -> None:
         self._link, self._reported = self._following, ReportedRows()

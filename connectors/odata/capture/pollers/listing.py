@@ -1,6 +1,6 @@
 """Changes by comparing listings: for entity sets that tell nothing of when they changed.
 
-What was told of each row is remembered in memory, as its key and a mark of its content. A small
+What was emitted of each row is remembered in memory, as its key and a digest of its content. A small
 set's memory fits into the checkpoint; a larger one is gone with the process, so that after a start
 the table has to be compared with the log (`Batch.stale`). Sets of more than `limit` rows aren't
 remembered at all: they are compared with the log again and again.
@@ -41,7 +41,7 @@ from connectors.odata.protocol.response import EntityPage
 from connectors.sql.read.key_values import pack_value, unpack_value
 
 POLLS_PER_FULL_WALK = 20
-"""Of so many looks one asks for more rows whatever the service counts: its count may be wrong."""
+"""Of so many polls one asks for more rows whatever the service counts: its count may be wrong."""
 
 
 class _Phase(Enum):
@@ -51,12 +51,12 @@ class _Phase(Enum):
 
 
 class ListingPoller:
-    """`connectors.odata.capture.pollers.poller.Poller`: reads all rows at each look.
+    """`connectors.odata.capture.pollers.poller.Poller`: reads all rows at each poll.
 
     Pages begin after a key where the service heeds `$filter` and `$orderby` (`keyset_trial`), and are read
     until nothing comes, or as many rows came as the service counts. Otherwise its links are followed.
 
-    `whole` is False where there are too many to be remembered; then only `stale` tells.
+    `whole` is False where there are too many to be remembered; then only `stale` reports.
     """
 
     name = "listing"
@@ -81,14 +81,14 @@ class ListingPoller:
         self._fault = ""
         #: The service counts, and its counts have been right.
         self._counts = table.set.countable
-        #: Rows counted by the first page of this look; rows of it read so far; links that it gave.
+        #: Rows counted by the first page of this poll; rows of it read so far; links that it gave.
         self._total: int | None = None
         self._read_rows = self._links = 0
         #: Its last count said that nothing follows.
         self._counted_short = False
         #: The key that the page began after which was counted so.
         self._counted_after: Row | None = None
-        #: Looks until rows are asked for whatever it counts; now they are.
+        #: Polls until rows are asked for whatever it counts; now they are.
         self._looks_left = 0
         self._walks = True
 
@@ -97,21 +97,21 @@ class ListingPoller:
         self._remembered, self.whole, self._phase, self._looks_left = {}, True, _Phase.IDLE, 0
         more = True
         while more and self.whole:
-            step = await self.step()
-            for item in step.items:
-                self.took(item)
-            self.turn()
-            more = step.more
+            poll_page = await self.next_page()
+            for item in poll_page.items:
+                self.emitted(item)
+            self.end_page()
+            more = poll_page.more
         return ""
 
     def restore(self, state: PollerState) -> None:
-        """What was remembered; a state without rows is none to go on from."""
+        """What was remembered; a state without rows can't be resumed from."""
         text = zlib.decompress(b85decode(state["rows"]))
         remembered = {
             tuple(unpack_value(part) for part in key): bytes.fromhex(mark)
             for key, mark in codec.loads(text)
         }
-        # Earlier releases remembered rows whose key was of another type; no event told of those.
+        # Earlier releases remembered rows whose key was of another type; no event was emitted for those.
         self._remembered = {key: mark for key, mark in remembered.items() if self.table.is_key(key)}
 
     def saved(self, marks: int) -> PollerState:
@@ -125,7 +125,7 @@ class ListingPoller:
         text = b85encode(zlib.compress(codec.dumps(rows).encode())).decode()
         return {"rows": text if len(text) <= marks * FINGERPRINT_BYTES else None}
 
-    async def step(self) -> PollPage:
+    async def next_page(self) -> PollPage:
         if not self.whole:
             return PollPage([], more=False)
         if self._phase is _Phase.IDLE:
@@ -169,7 +169,7 @@ class ListingPoller:
             try:
                 return await self._asks.page(self._link, prefer=prefer, absolute=True)
             except (HistoryLost, Rejected):
-                # The service doesn't know its link any more: this look begins again.
+                # The service doesn't know its link any more: this poll begins again.
                 self._phase = _Phase.IDLE
                 raise
         if self._counts:
@@ -186,7 +186,7 @@ class ListingPoller:
             return await self._first(prefer, counted=False, after=self._cursor)
         except Rejected as error:
             if self._keyed and is_refusal(error):
-                # The next look follows the service's links.
+                # The next poll follows the service's links.
                 self._keyed, self._fault = False, f"it refuses pages by key: {error}"
                 self._phase = _Phase.IDLE
             raise
@@ -216,7 +216,7 @@ class ListingPoller:
         keys = [self.table.key_of(row) for row in rows]
         fault = paging_fault(self.table, keys, self._cursor)
         if fault:
-            # The next look follows the service's links.
+            # The next poll follows the service's links.
             self._keyed, self._fault, self._phase = False, fault, _Phase.IDLE
             raise AnswerMismatch(f"entity set {self.table.name!r}: {self._fault}")
         if not rows or keys[-1] == self._cursor:
@@ -293,7 +293,7 @@ class ListingPoller:
         """How many rows are remembered."""
         return len(self._remembered)
 
-    def took(self, item: RowChange) -> None:
+    def emitted(self, item: RowChange) -> None:
         if item.row is None:
             self._remembered.pop(item.key, None)
             return
@@ -301,7 +301,7 @@ class ListingPoller:
         if len(self._remembered) > self._limit:
             self._remembered, self.whole, self._phase = {}, False, _Phase.IDLE
 
-    def turn(self) -> None:
+    def end_page(self) -> None:
         if self._phase is _Phase.CLOSING:
             self._phase = _Phase.IDLE
         elif self._next is None:

@@ -1,9 +1,9 @@
 """What the ways of noticing changes have in common: one Poller for each entity set.
 
-Order of calls: `begin` or `restore`, then `step` again and again. A poll is as many steps as
-`step` says that there are `more`; each brings one page. `took` is called for every item that was
-handed on, in order, `turn` after the last one of a page. So `saved` resumes behind any item: what
-was taken of the page under way is recognised (`Told`), and not told again.
+Order of calls: `begin` or `restore`, then `next_page` again and again. A poll is as many pages as
+`next_page` says that there are `more`. `emitted` is called for every change that was
+emitted, in order, `end_page` after the last one of a page. So `saved` resumes after any change: what
+was emitted of the current page is recognised (`ReportedRows`), and not emitted again.
 """
 
 from __future__ import annotations
@@ -53,29 +53,29 @@ class Poller(Protocol):
         """From now on. Returns why the table is stale already, or ""."""
 
     def restore(self, state: PollerState) -> None:
-        """Go on where `saved` was."""
+        """Resume where `saved` was called."""
 
-    async def step(self) -> PollPage:
+    async def next_page(self) -> PollPage:
         """The next page of the poll under way, or the first of the next one."""
 
-    def took(self, item: RowChange) -> None:
-        """An item was handed on."""
+    def emitted(self, item: RowChange) -> None:
+        """A change was emitted."""
 
-    def turn(self) -> None:
-        """All items of the last step were."""
+    def end_page(self) -> None:
+        """All changes of the last page were emitted."""
 
     def saved(self, marks: int) -> PollerState:
         """The resume state, with at most so many marks in it; JSON-able."""
 
 
 def digest_of(row: object) -> bytes:
-    """What tells a row's content (or a key) apart from every other."""
+    """A digest of a row's content, or of a key."""
     return blake2b(repr(row).encode(errors="surrogatepass"), digest_size=DIGEST_BYTES).digest()
 
 
 class ReportedRows:
-    """What was told last of each key, so that it isn't told again: another content is, also one
-    that was told before the last one. Oldest first, each with the moment that it carries.
+    """What was emitted last for each key, so that it isn't emitted again: other content is, also content
+    that was emitted before. Oldest first, each with its timestamp.
     """
 
     def __init__(self) -> None:
@@ -85,43 +85,43 @@ class ReportedRows:
         return len(self._last)
 
     def has(self, item: RowChange) -> bool:
-        """Whether it is what was told last of its key."""
+        """Whether it is what was emitted last for its key."""
         entry = self._last.get(digest_of(item.key)[:SHORT_DIGEST_BYTES])
         return entry is not None and entry[0] == item.mark[:SHORT_DIGEST_BYTES]
 
     def of(self, key: Row) -> tuple[bool, datetime | None]:
-        """Whether anything is remembered of a key, and the moment that it carries."""
+        """Whether anything is remembered of a key, and its timestamp."""
         entry = self._last.get(digest_of(key)[:SHORT_DIGEST_BYTES])
         return entry is not None, entry[1] if entry else None
 
     def add(self, item: RowChange, at: datetime | None = None) -> None:
-        """It was told."""
+        """It was emitted."""
         key = digest_of(item.key)[:SHORT_DIGEST_BYTES]
         self._last.pop(key, None)
         self._last[key] = item.mark[:SHORT_DIGEST_BYTES], at
 
     def drop(self, count: int) -> list[datetime | None]:
-        """Forget the oldest; returns their moments."""
+        """Forget the oldest; returns their timestamps."""
         oldest = list(self._last)[:count]
         return [self._last.pop(key)[1] for key in oldest]
 
     def before(self, start: datetime) -> None:
-        """Forget what carries an earlier moment."""
+        """Forget what has an earlier timestamp."""
         self._last = {
             key: entry for key, entry in self._last.items() if entry[1] is None or entry[1] >= start
         }
 
-    def at_least(self, moment: datetime) -> int:
-        """How many carry that moment or a later one."""
-        return sum(at is not None and at >= moment for _, at in self._last.values())
+    def at_least(self, timestamp: datetime) -> int:
+        """How many have that timestamp or a later one."""
+        return sum(at is not None and at >= timestamp for _, at in self._last.values())
 
     def saved(self, marks: int) -> str:
-        """The newest ones, as text; without their moments."""
+        """The newest ones, as text; without their timestamps."""
         newest = list(self._last.items())[-marks:] if marks else []
         return pack_digests(key + content for key, (content, _) in newest)
 
     def restore(self, text: str, at: datetime | None = None) -> None:
-        """What `saved` was, all with one moment."""
+        """What `saved` was, all with one timestamp."""
         self._last = {
             mark[:SHORT_DIGEST_BYTES]: (mark[SHORT_DIGEST_BYTES:], at)
             for mark in unpack_digests(text, FINGERPRINT_BYTES)

@@ -1,12 +1,12 @@
-"""The service's clock, as its rows and its answers show it: from which moment on to ask. Pure.
+"""The service's clock, as its rows and its answers show it: from which timestamp on to ask. Pure.
 
-What becomes visible from now on carries a moment at most `overlap` ago. The service's clock showed
-at least the latest moment when that was seen, and has gone on since; the overlap begins where it
+What becomes visible from now on has a timestamp at most `overlap` ago. The service's clock showed
+at least the latest timestamp when that was seen, and has advanced since; the overlap begins where it
 stood when the last whole poll began, for what became visible later was not seen by that one.
 
-Rows may carry moments that are still to come (a typing error, another time zone). They don't count:
-the `Date` of the service's answers bounds the latest moment, or such a row would hide all changes
-until its moment has come. Where that Date is behind the latest moment, the clock was set back.
+Rows may have timestamps in the future (a typing error, another time zone). They don't count:
+the `Date` of the service's answers bounds the latest timestamp, or such a row would hide all changes
+until that time. Where that Date is before the latest timestamp, the clock was set back.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FINER = re.compile(r"(\.\d{6})\d+")
 DATE_RESOLUTION = timedelta(seconds=1)
 """How exact the Date of an answer is."""
 MAX_ZONE_OFFSET = timedelta(hours=14)
-"""How far ahead of UTC a local time may be: V2's moments without a zone."""
+"""How far ahead of UTC a local time may be: V2's timestamps without a zone."""
 
 MAX_TRUSTED_SETBACK_S = 60.0
 """Seconds by which a clock that was set back raises doubts about what was seen before."""
@@ -37,12 +37,12 @@ class ClockSetBack(NamedTuple):
 
 
 class ServiceClock:
-    """Used by one poller. Moments are all with a zone, or all without."""
+    """Used by one poller. Timestamps are all with a zone, or all without."""
 
     def __init__(self, overlap: float, monotonic: Callable[[], float]) -> None:
         self.now = monotonic
         self._overlap = timedelta(seconds=overlap)
-        #: The latest moment seen, which is not in the future, and when it was seen first.
+        #: The latest timestamp seen, which is not in the future, and when it was seen first.
         self.latest: datetime | None = None
         self._since = 0.0
         #: When the last whole poll began, and the one under way.
@@ -52,19 +52,19 @@ class ServiceClock:
         self._date: datetime | None = None
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Begin again."""
         self.latest = None
         self._polled = self._since = self.now()
 
     def restore(self, latest: datetime | None, behind: float) -> None:
-        """Go on after a restart: the latest moment is taken to have been seen just now."""
+        """Resume after a restart: the latest timestamp counts as seen just now."""
         self.forget()
         self.latest = latest
         self._polled = self._begun = self._since - behind
 
     @property
     def behind(self) -> float:
-        """Seconds from the beginning of the last whole poll until the latest moment was seen."""
+        """Seconds from the beginning of the last whole poll until the latest timestamp was seen."""
         return max(0.0, self._since - self._polled)
 
     def answered(self, date: str, begun: float, *, first: bool) -> None:
@@ -75,36 +75,36 @@ class ServiceClock:
         if first:
             self._begun = begun
 
-    def see(self, moment: datetime | None) -> None:
-        """A row carries that moment."""
-        if moment is None:
+    def see(self, timestamp: datetime | None) -> None:
+        """A row has that timestamp."""
+        if timestamp is None:
             return
         if self._date is not None:
-            if moment.tzinfo is not None:
-                moment = min(moment, self._date + DATE_RESOLUTION)
-            elif moment > self._date.replace(tzinfo=None) + MAX_ZONE_OFFSET:
+            if timestamp.tzinfo is not None:
+                timestamp = min(timestamp, self._date + DATE_RESOLUTION)
+            elif timestamp > self._date.replace(tzinfo=None) + MAX_ZONE_OFFSET:
                 return
-        if self.latest is None or moment > self.latest:
-            self.latest, self._since = moment, self.now()
+        if self.latest is None or timestamp > self.latest:
+            self.latest, self._since = timestamp, self.now()
 
     def start(self, *, skip_latest: bool) -> datetime | None:
-        """From which moment on a poll that begins now has to ask; None: from the beginning.
+        """From which timestamp on a poll that begins now has to ask; None: from the beginning.
 
-        The latest moment itself is asked for again, in case the clock is a little behind itself,
-        unless (`skip_latest`) too many rows carry it.
+        The latest timestamp itself is asked for again, in case the clock is a little late,
+        unless (`skip_latest`) too many rows have it.
         """
         if self.latest is None:
             return None
-        # Negative where the latest moment was seen by the last poll itself, some time after it began.
+        # Negative where the latest timestamp was seen by the last poll itself, some time after it began.
         passed = timedelta(seconds=self._polled - self._since)
         start = _earlier(self.latest, self._overlap - passed)
         return start if start <= self.latest or skip_latest else self.latest
 
     def set_back(self) -> ClockSetBack | None:
-        """Where the clock was set back since the last poll: from which moment on to ask now.
+        """Where the clock was set back since the last poll: from which timestamp on to ask now.
 
         To be asked after the first answer of a poll. None: it wasn't, as far as one can know:
-        moments without a zone don't tell.
+        timestamps without a zone can't show it.
         """
         date, latest = self._date, self.latest
         if (
@@ -127,18 +127,18 @@ class ServiceClock:
         self._polled = self._begun
 
 
-def _earlier(moment: datetime, by: timedelta) -> datetime:
-    """So much earlier; the first moment of all in front of which is none: `0001-01-01`, which many
+def _earlier(timestamp: datetime, by: timedelta) -> datetime:
+    """So much earlier; the first timestamp of all where there is none before it: `0001-01-01`, which many
     programs write for "never".
     """
     try:
-        return moment - by
+        return timestamp - by
     except OverflowError:
-        return datetime.min.replace(tzinfo=moment.tzinfo)
+        return datetime.min.replace(tzinfo=timestamp.tzinfo)
 
 
 def timestamp_of(value: Any) -> datetime | None:
-    """A moment, also one finer than microseconds (which a row keeps as text), cut down to them."""
+    """A timestamp, also one finer than microseconds (which a row keeps as text), cut down to them."""
     if isinstance(value, str):
         text = _FINER.sub(r"\1", value)
         try:

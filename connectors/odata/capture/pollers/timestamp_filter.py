@@ -14,10 +14,10 @@ from connectors.odata.protocol.entity_table import EntitySetTable, Row, complete
 from connectors.odata.protocol.query import query_options, since_filter
 
 LONG_AGO = datetime(1900, 1, 1)  # noqa: DTZ001 - of types without a zone too
-"""Earlier than any change, and later than the first moment that databases hold."""
-FINDS_NOTHING = "`$filter` by the moment doesn't find rows that are there"
+"""Earlier than any change, and later than the first timestamp that databases hold."""
+FINDS_NOTHING = "`$filter` by the timestamp doesn't find rows that are there"
 SAMPLE_ROWS = 20
-"""Rows among which one with a moment is looked for."""
+"""Rows among which one with a timestamp is searched."""
 
 
 class TimestampFilter:
@@ -42,7 +42,7 @@ class TimestampFilter:
         return bool((await self._reader.page(self._table.name, self.newest(filtered, 1))).rows)
 
     async def _sample(self, since: datetime | None) -> set[tuple[datetime, Row]]:
-        """Moments (from one on) and keys of the newest rows, asked for without a filter."""
+        """Timestamps (from `since` on) and keys of the newest rows, asked for without a filter."""
         page = await self._reader.page(self._table.name, self.newest("", SAMPLE_ROWS))
         rows = [complete_row(self._table, json) for json in page.rows]
         stamps = [(timestamp_of(row[self._at]), self._table.key_of(row)) for row in rows]
@@ -51,7 +51,7 @@ class TimestampFilter:
         }
 
     async def overlooks(self, filtered: str, since: datetime | None = None) -> bool:
-        """Whether a filter (for moments from `since` on) doesn't find a row that was there before it was
+        """Whether a filter (for timestamps from `since` on) doesn't find a row that was there before it was
         asked and after, unchanged: rows that come and go meanwhile show nothing.
         """
         before = await self._sample(since)
@@ -76,7 +76,7 @@ class TimestampFilter:
         self._null_tried = True
 
     async def check_finds_rows(self) -> None:
-        """No row has a moment, the service says; it may not know what `ne null` is. Raises
+        """No row has a timestamp, the service says; it may not know what `ne null` is. Raises
         AnswerMismatch where another question finds none either.
         """
         if not await self.overlooks(self.any_timestamp):

@@ -134,7 +134,7 @@ class KeysetChunks:
     async def _ended(self, table: EntitySetTable, walk: _Walk, rows: int, limit: int) -> None:
         """All rows by key, of which there were as many at the beginning and are now. Raises
         AnswerMismatch where it gave fewer, and does so again and again: once may be a row that went
-        before it was reached and one that came behind the pages.
+        before it was reached and one that came after the pages.
         """
         if walk not in self._walks:
             return
@@ -165,7 +165,7 @@ class KeysetChunks:
         return None
 
     async def _filled(self, table: EntitySetTable, page: EntityPage) -> EntityPage:
-        """The page, or the first one behind it with rows: one without may stand in the middle.
+        """The page, or the first one after it with rows: an empty page may come in the middle.
 
         Raises RetryLater where the service doesn't know its own link any more.
         """

@@ -22,11 +22,11 @@ from connectors.odata.protocol.query import query_options
 from connectors.odata.protocol.response import EntityPage
 
 LINK_CURSOR = "link"
-"""What a cursor begins with that is a place behind one of the service's own links."""
+"""What a cursor begins with that is a position after one of the service's own links."""
 
 
 def is_link_cursor(after: Sequence[Any]) -> bool:
-    """Whether a cursor is a place in the service's own order: a key's numbers are packed as lists."""
+    """Whether a cursor is a position in the service's own order: a key's numbers are packed as lists."""
     return len(after) > 2 and after[0] == LINK_CURSOR and isinstance(after[2], int)
 
 
@@ -112,7 +112,7 @@ class LinkChunks:
         self, table: EntitySetTable, filtered: str, read: int, counted: int
     ) -> str:
         """What is wrong with an end after so many rows, of which so many were counted before; ""
-        where nothing is. Rows that came or went meanwhile look the same.
+        where nothing is. Rows that came or went meanwhile have the same effect.
         """
         fewer = read < min(counted, await self._counts.count(table, filtered))
         beyond = await has_row_after(self._client, table, filtered, read)
