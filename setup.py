@@ -25,7 +25,7 @@ def extensions() -> list[Extension]:
     """The compiled modules whose files are there, as C; without those that Cython refuses."""
     if MODE == "interpreted":
         return []
-    return [made for path in COMPILED if Path(path).exists() for made in as_c(path)]
+    return [modules for path in COMPILED if Path(path).exists() for modules in as_c(path)]
 
 
 def as_c(path: str) -> list[Extension]:
@@ -44,7 +44,7 @@ def as_c(path: str) -> list[Extension]:
     # Flags of one's own win: the compiler takes the last level that it is told.
     flags = ["-O3"] if os.name == "posix" and "CFLAGS" not in os.environ else []
     try:
-        made: list[Extension] = cythonize(
+        files: list[Extension] = cythonize(
             [Extension(name, [path], extra_compile_args=flags)],
             build_dir="build/cython",
             # C types come from the `.pxd` alone, so that annotations mean the same in both forms.
@@ -54,9 +54,9 @@ def as_c(path: str) -> list[Extension]:
         if MODE == "compiled":
             raise
         return []
-    for extension in made:
+    for extension in files:
         extension.optional = MODE != "compiled"  # `cythonize` drops it
-    return made
+    return files
 
 
 # An editable installation is one path to this folder, where `schemas/` and `examples/` stand

@@ -23,7 +23,7 @@ import psycopg
 from tests.services import provide
 from tests.services.kafka import Kafka
 from tests.services.postgres import Postgres
-from tests.services.registry import Registry
+from tests.services.registry import RegistryServer
 
 HERE = Path(__file__).parents[1]
 
@@ -60,7 +60,7 @@ class Setting:
 
     postgres: Postgres
     kafka: Kafka
-    registry: Registry
+    registry: RegistryServer
     folder: Path
     url: str = ""
     name: str = ""

@@ -13,7 +13,7 @@ import httpx
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ForwardedRequest:
     """A request as it came."""
 
     method: str
@@ -39,10 +39,10 @@ HANG = "hang"
 DROP = "drop"
 """The request never reaches the service; the connection ends."""
 
-Rule = Callable[[Asked], Say | str | None]
+Rule = Callable[[ForwardedRequest], Say | str | None]
 
 
-def nothing(_: Asked) -> None:
+def nothing(_: ForwardedRequest) -> None:
     """Everything is forwarded."""
 
 
@@ -52,7 +52,7 @@ class Between:
     def __init__(self, target: str) -> None:
         self._target = target
         self.rule: Rule = nothing
-        self.asked: list[Asked] = []
+        self.asked: list[ForwardedRequest] = []
         self.address = ""
         self._serving: set[asyncio.Task[None]] = set()
         self._under_way = 0
@@ -106,7 +106,7 @@ class Between:
         pairs = (line.partition(":") for line in lines)
         headers = {name.lower(): value.strip() for name, _, value in pairs}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
-        request = Asked(method, path, headers, body)
+        request = ForwardedRequest(method, path, headers, body)
         self.asked.append(request)
         reaction = self.rule(request)
         if reaction == DROP:
@@ -126,7 +126,7 @@ class Between:
         await writer.drain()
         return answer.length is None
 
-    async def _forward(self, request: Asked) -> Say:
+    async def _forward(self, request: ForwardedRequest) -> Say:
         kept = {n: v for n, v in request.headers.items() if n not in {"host", "accept-encoding"}}
         self._under_way += 1
         try:

@@ -28,14 +28,14 @@ from tests.leftovers import Leftovers
 from tests.marks import mark
 from tests.process_guard import ProcessGuard
 from tests.secret_scan import leaks_in_topics
-from tests.services.errors import Unavailable
+from tests.services.errors import ServerUnavailable
 
 if TYPE_CHECKING:
     from tests.services.cap import Auth, Cap
     from tests.services.kafka import Kafka
     from tests.services.odatapy import Odatapy
     from tests.services.postgres import Postgres
-    from tests.services.registry import Registry
+    from tests.services.registry import RegistryServer
     from tests.services.tryton import Tryton
 
 
@@ -86,7 +86,7 @@ def available() -> Iterator[None]:
     try:
         yield
         return
-    except Unavailable as error:
+    except ServerUnavailable as error:
         reason = str(error)
     if os.environ.get("CI", "").lower() in {"true", "1"}:
         pytest.fail(reason, pytrace=False)
@@ -174,7 +174,7 @@ def module_kafka() -> Iterator[PrivateKafka]:
 
 
 @pytest.fixture(scope="session")
-def registry() -> "Iterator[Registry]":
+def registry() -> "Iterator[RegistryServer]":
     from tests.services import provide
 
     with available():
@@ -184,7 +184,7 @@ def registry() -> "Iterator[Registry]":
 
 
 @pytest.fixture
-def private_registry() -> "Iterator[Callable[[], Registry]]":
+def private_registry() -> "Iterator[Callable[[], RegistryServer]]":
     from tests.services import provide
 
     with ExitStack() as stack:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bridge.retry_reports import ANOTHER_REASON_S, MAX_REASONS, REOPENED_WITHIN_S, RetryReports
 
 
-class Clock:
+class RetryClock:
     def __init__(self) -> None:
         self.now = 1000.0
 
@@ -15,7 +15,7 @@ class Clock:
 
 def reports_of_an_outage(seconds: int, reason: str = "away") -> list[tuple[int, float]]:
     """A try a second for so long: which of them were reported, and how long after the first."""
-    clock = Clock()
+    clock = RetryClock()
     reports = RetryReports(clock)
     reported: list[tuple[int, float]] = []
     for _ in range(seconds):
@@ -34,7 +34,7 @@ def test_an_outage_is_reported_at_once_then_at_growing_intervals() -> None:
 
 
 def test_an_end_says_how_often_and_for_how_long() -> None:
-    clock = Clock()
+    clock = RetryClock()
     reports = RetryReports(clock)
     for _ in range(21):
         reports.failed("erp", "away")
@@ -44,7 +44,7 @@ def test_an_end_says_how_often_and_for_how_long() -> None:
 
 
 def test_another_reason_is_news_the_same_with_other_numbers_is_not() -> None:
-    reports = RetryReports(Clock())
+    reports = RetryReports(RetryClock())
     assert reports.failed("erp", "busy for 3 s more")
     assert not reports.failed("erp", "busy for 2 s more")
     assert reports.failed("erp", "the password is refused")
@@ -60,13 +60,13 @@ def test_the_same_reason_with_other_blanks_is_no_news() -> None:
 
 
 def test_reasons_that_never_repeat_are_no_flood() -> None:
-    reports = RetryReports(Clock())
+    reports = RetryReports(RetryClock())
     texts = [f"reason {'x' * number}" for number in range(100)]
     assert sum(reports.failed("erp", text) is not None for text in texts) == MAX_REASONS
 
 
 def test_an_outage_of_another_kind_is_reported_although_many_came_before() -> None:
-    clock = Clock()
+    clock = RetryClock()
     reports = RetryReports(clock)
     for number in range(MAX_REASONS):
         reports.failed("erp", f"reason {'x' * number}")
@@ -76,7 +76,7 @@ def test_an_outage_of_another_kind_is_reported_although_many_came_before() -> No
 
 
 def test_a_failure_that_changes_for_the_fifth_time_is_silent_for_seconds_at_most() -> None:
-    clock = Clock()
+    clock = RetryClock()
     reports = RetryReports(clock)
     for number in range(60 * 10):
         reports.failed("erp", f"reason {'x' * (number % MAX_REASONS)}")
@@ -88,7 +88,7 @@ def test_a_failure_that_changes_for_the_fifth_time_is_silent_for_seconds_at_most
 
 
 def test_what_comes_and_goes_is_one_failure_until_it_stays_away() -> None:
-    clock = Clock()
+    clock = RetryClock()
     reports = RetryReports(clock)
     lines = 0
     for _ in range(30):

@@ -8,7 +8,7 @@ from bridge.model.errors import RetryLater
 from bridge.single_flight import CoalescedRun, SingleFlight
 
 
-class Calls:
+class LookupCalls:
     """Counts calls, each of which ends when `go` is set."""
 
     def __init__(self) -> None:
@@ -33,13 +33,13 @@ class Calls:
         await self()
 
 
-async def begun(calls: Calls, count: int = 1) -> None:
+async def begun(calls: LookupCalls, count: int = 1) -> None:
     while calls.count < count:
         await asyncio.sleep(0)
 
 
 async def test_all_who_ask_for_a_key_at_once_wait_for_one_call() -> None:
-    calls, flights = Calls(), SingleFlight[int, int]()
+    calls, flights = LookupCalls(), SingleFlight[int, int]()
     asking = [asyncio.create_task(flights.result(7, calls)) for _ in range(500)]
     other = asyncio.create_task(flights.result(8, calls))
     await begun(calls, 2)
@@ -50,7 +50,7 @@ async def test_all_who_ask_for_a_key_at_once_wait_for_one_call() -> None:
 
 
 async def test_a_failure_is_everybodys_and_the_next_to_ask_begins_again() -> None:
-    calls, flights = Calls(), SingleFlight[int, int]()
+    calls, flights = LookupCalls(), SingleFlight[int, int]()
     calls.failure = RetryLater("away")
     calls.go.set()
     results = await asyncio.gather(
@@ -63,7 +63,7 @@ async def test_a_failure_is_everybodys_and_the_next_to_ask_begins_again() -> Non
 
 
 async def test_one_who_waits_may_be_cancelled_without_ending_the_call_of_the_others() -> None:
-    calls, flights = Calls(), SingleFlight[int, int]()
+    calls, flights = LookupCalls(), SingleFlight[int, int]()
     first, second = (asyncio.create_task(flights.result(7, calls)) for _ in range(2))
     await begun(calls)
     first.cancel()
@@ -75,7 +75,7 @@ async def test_one_who_waits_may_be_cancelled_without_ending_the_call_of_the_oth
 
 
 async def test_a_call_that_nobody_waits_for_ends_and_is_not_joined_any_more() -> None:
-    calls, flights = Calls(), SingleFlight[int, int]()
+    calls, flights = LookupCalls(), SingleFlight[int, int]()
     only = asyncio.create_task(flights.result(7, calls))
     await begun(calls)
     only.cancel()
@@ -96,7 +96,7 @@ async def test_a_call_that_a_library_cancels_is_an_error_and_no_end_of_who_waits
 
 
 async def test_a_run_is_shared_by_those_who_asked_before_it_began_and_only_by_those() -> None:
-    calls, runs = Calls(), CoalescedRun()
+    calls, runs = LookupCalls(), CoalescedRun()
     first = asyncio.create_task(runs.run(calls.run))
     await begun(calls)
     late = [asyncio.create_task(runs.run(calls.run)) for _ in range(500)]
@@ -108,7 +108,7 @@ async def test_a_run_is_shared_by_those_who_asked_before_it_began_and_only_by_th
 
 
 async def test_a_run_that_failed_has_failed_for_all_who_waited_for_it() -> None:
-    calls, runs = Calls(), CoalescedRun()
+    calls, runs = LookupCalls(), CoalescedRun()
     first = asyncio.create_task(runs.run(calls.run))
     await begun(calls)
     late = [asyncio.create_task(runs.run(calls.run)) for _ in range(50)]
@@ -123,7 +123,7 @@ async def test_a_run_that_failed_has_failed_for_all_who_waited_for_it() -> None:
 
 
 async def test_a_run_whose_caller_is_cancelled_is_begun_again_for_the_others() -> None:
-    calls, runs = Calls(), CoalescedRun()
+    calls, runs = LookupCalls(), CoalescedRun()
     first = asyncio.create_task(runs.run(calls.run))
     await begun(calls)
     late = asyncio.create_task(runs.run(calls.run))

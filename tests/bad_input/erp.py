@@ -15,7 +15,7 @@ DEMO = Path(__file__).parents[2] / "examples" / "demo"
 
 
 @dataclass
-class Erp:
+class GuardedErp:
     """`place` runs the demo's bridge over the SQLite file `database`."""
 
     bridge: GuardedBridge
@@ -55,7 +55,7 @@ class Erp:
         return [row["exposure"] for op, row in self.bridge.changes("customer") if op == "update"]
 
 
-def erp(folder: Path, log: str = "sqlite:///var/bridge.db", *, set_up: bool = True) -> Erp:
+def erp(folder: Path, log: str = "sqlite:///var/bridge.db", *, set_up: bool = True) -> GuardedErp:
     """The demo's files in `folder`, over a small ERP."""
     shutil.copytree(DEMO, folder, ignore=shutil.ignore_patterns("var", "__pycache__"))
     (folder / "var").mkdir()
@@ -68,7 +68,7 @@ def erp(folder: Path, log: str = "sqlite:///var/bridge.db", *, set_up: bool = Tr
     system.write_text(
         system.read_text().replace("sqlite:///../var/erp.db", f"sqlite:///{database}")
     )
-    new_erp = Erp(GuardedBridge(folder), database)
+    new_erp = GuardedErp(GuardedBridge(folder), database)
     if set_up:
         assert new_erp.bridge.call("setup", "erp", "--yes").code == 0
     return new_erp

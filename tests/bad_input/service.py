@@ -59,7 +59,7 @@ commands:
 
 
 @dataclass
-class Service:
+class GuardedService:
     """`place` captures the ERP through `between`; `users` are the ERP's own, who go around it."""
 
     bridge: GuardedBridge
@@ -127,7 +127,7 @@ def service(
     login: str = "",
     tls: ssl.SSLContext | None = None,
     secrets: Mapping[str, str] | None = None,
-) -> Iterator[Service]:
+) -> Iterator[GuardedService]:
     """A bridge of the test's own. `url` with its references, by default the V4 service's with its
     password; afterwards nothing that it left holds a secret.
     """
@@ -137,7 +137,7 @@ def service(
     with standing(Between(cap.address), tls) as between, cap.client() as users:
         service_url = between.url(url or cap.url.replace(PASSWORD, "${env:ERP_PASSWORD}"))
         (folder / "systems" / "erp.yaml").write_text(SYSTEM.format(url=service_url, login=login))
-        yield Service(bridge, cap, between, users)
+        yield GuardedService(bridge, cap, between, users)
     bridge.stores_no_secret()
 
 

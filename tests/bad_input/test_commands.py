@@ -13,7 +13,7 @@ from bridge.log.port import Entry, TopicSpec
 from bridge.model.command import Command, seal
 from bridge.model.system_records import target
 from bridge.wiring import open_bridge
-from tests.bad_input.erp import Erp, erp
+from tests.bad_input.erp import GuardedErp, erp
 from tests.bad_input.guarded_bridge import until
 
 ORDER = (
@@ -58,7 +58,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.fixture
-def new_erp(tmp_path: Path) -> Erp:
+def new_erp(tmp_path: Path) -> GuardedErp:
     """An ERP with one order and a command with arguments of every kind."""
     new_erp = erp(tmp_path / "erp", set_up=False)
     file = new_erp.bridge.folder / "systems" / "erp.yaml"
@@ -68,12 +68,12 @@ def new_erp(tmp_path: Path) -> Erp:
     return new_erp
 
 
-def unchanged(new_erp: Erp) -> bool:
+def unchanged(new_erp: GuardedErp) -> bool:
     return new_erp.sql("select netwr, lifsk, ztext from vbak") == [(100, "", None)]
 
 
 @pytest.mark.usefixtures("processes")
-def test_what_people_send_is_refused_in_words_before_it_is_sent(new_erp: Erp) -> None:
+def test_what_people_send_is_refused_in_words_before_it_is_sent(new_erp: GuardedErp) -> None:
     send = ("commands", "send")
     calls = []
     for wrong_part, says in WRONG:
@@ -106,7 +106,7 @@ def test_what_people_send_is_refused_in_words_before_it_is_sent(new_erp: Erp) ->
 
 @pytest.mark.usefixtures("processes")
 def test_what_other_programs_write_is_rejected_by_receipt_and_the_next_is_carried_out(
-    new_erp: Erp,
+    new_erp: GuardedErp,
 ) -> None:
     key: dict[str, Any] = {"order_no": "7"}
     wrong = [("erp.change_order", key, {**RIGHT, **wrong_part}, says) for wrong_part, says in WRONG]
@@ -131,12 +131,14 @@ def test_what_other_programs_write_is_rejected_by_receipt_and_the_next_is_carrie
     assert new_erp.sql("select netwr, lifsk, ztext from vbak") == [(101, "01", "fine")]
 
 
-def receipts(new_erp: Erp, count: int) -> list[dict[str, Any]]:
+def receipts(new_erp: GuardedErp, count: int) -> list[dict[str, Any]]:
     answer = new_erp.bridge.inside("tail", "receipts", "--no-follow", "--json")
     return answer.rows if len(answer.rows) >= count else []
 
 
-async def write(new_erp: Erp, commands: list[tuple[str, dict[str, Any], dict[str, Any]]]) -> None:
+async def write(
+    new_erp: GuardedErp, commands: list[tuple[str, dict[str, Any], dict[str, Any]]]
+) -> None:
     """Commands and something that is none, as any program may append them."""
     async with open_bridge(load(new_erp.bridge.config, os.environ)) as bridge:
         topic = bridge.codec.topic("command")

@@ -13,7 +13,7 @@ import pytest
 
 from tests.bad_input.guarded_bridge import GuardedBridge, GuardedRun, until
 from tests.bad_input.service import service
-from tests.between import HANG, Asked, Between, standing
+from tests.between import HANG, Between, ForwardedRequest, standing
 from tests.connectors.tryton.kit_system import capturer
 from tests.services.cap import Cap
 from tests.services.tryton import PASSWORD, Tryton
@@ -94,7 +94,7 @@ def erp(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HangingErp]:
         yield HangingErp(bridge, between, str(key))
 
 
-def hanging(what: Callable[[Asked], bool]) -> Callable[[Asked], str | None]:
+def hanging(what: Callable[[ForwardedRequest], bool]) -> Callable[[ForwardedRequest], str | None]:
     return lambda request: HANG if what(request) else None
 
 

@@ -12,7 +12,7 @@ from tests.bad_input.shop import shop
 from tests.conftest import PrivateKafka
 from tests.services.kafka import Kafka
 from tests.services.postgres import Postgres
-from tests.services.registry import Registry
+from tests.services.registry import RegistryServer
 
 ONE_SHOT = [
     ("check",),
@@ -55,7 +55,7 @@ def test_a_broker_that_is_down_at_the_start_and_later_is_waited_for(
 
 
 def test_a_registry_that_is_down_at_the_start_and_later_is_waited_for(
-    tmp_path: Path, kafka: Kafka, registry: Registry, postgres: Postgres, database: str
+    tmp_path: Path, kafka: Kafka, registry: RegistryServer, postgres: Postgres, database: str
 ) -> None:
     registry_address = urlsplit(registry.url)
     with Gate(registry_address.hostname or "", registry_address.port or 80) as gate:

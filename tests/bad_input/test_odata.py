@@ -10,8 +10,16 @@ from pathlib import Path
 import pytest
 
 from tests.bad_input.guarded_bridge import until
-from tests.bad_input.service import Service, at, document, everywhere, metadata, page, service
-from tests.between import DROP, Asked, Between, Rule, Say, nothing, standing
+from tests.bad_input.service import (
+    GuardedService,
+    at,
+    document,
+    everywhere,
+    metadata,
+    page,
+    service,
+)
+from tests.between import DROP, Between, ForwardedRequest, Rule, Say, nothing, standing
 from tests.conftest import PrivateCap
 from tests.connectors.odata.test_login import certificates
 from tests.secret_scan import secret
@@ -21,7 +29,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture
-def erp(tmp_path: Path, cap: Cap) -> Iterator[Service]:
+def erp(tmp_path: Path, cap: Cap) -> Iterator[GuardedService]:
     """An ERP with a customer and a product."""
     with service(tmp_path / "bridge", cap) as odata_service:
         odata_service.put("Customers", "C1", name="Ann")
@@ -30,7 +38,7 @@ def erp(tmp_path: Path, cap: Cap) -> Iterator[Service]:
 
 
 @pytest.mark.usefixtures("processes")
-def test_a_wrong_password_is_told_and_once_it_is_right_capture_goes_on(erp: Service) -> None:
+def test_a_wrong_password_is_told_and_once_it_is_right_capture_goes_on(erp: GuardedService) -> None:
     bridge = erp.bridge
     with bridge.running() as run:
         run.says("streaming")
@@ -55,7 +63,7 @@ def test_a_wrong_password_is_told_and_once_it_is_right_capture_goes_on(erp: Serv
 
 
 @pytest.mark.usefixtures("processes")
-def test_metadata_that_is_wrong_in_places_leaves_the_rest_captured(erp: Service) -> None:
+def test_metadata_that_is_wrong_in_places_leaves_the_rest_captured(erp: GuardedService) -> None:
     """A type that nobody knows, an entity without a key, a field that is not there."""
     bridge, whole = erp.bridge, document(erp.cap)
     customers = whole.index(b'<EntityType Name="Customers">')
@@ -112,7 +120,7 @@ def test_metadata_that_is_wrong_in_places_leaves_the_rest_captured(erp: Service)
 
 
 @pytest.mark.usefixtures("processes")
-def test_a_relation_to_what_is_not_declared_is_named_with_its_line(erp: Service) -> None:
+def test_a_relation_to_what_is_not_declared_is_named_with_its_line(erp: GuardedService) -> None:
     erp.edit(**{"{entity: customer, from: customer_id}": "{entity: client, from: customer_id}"})
     bridge = erp.bridge
     says = ("systems/erp.yaml:15:", "entities.order.relations.customer", "client")
@@ -121,7 +129,9 @@ def test_a_relation_to_what_is_not_declared_is_named_with_its_line(erp: Service)
 
 
 @pytest.mark.usefixtures("processes")
-def test_options_and_logins_that_nobody_knows_are_named_with_their_lines(erp: Service) -> None:
+def test_options_and_logins_that_nobody_knows_are_named_with_their_lines(
+    erp: GuardedService,
+) -> None:
     erp.edit(**{"capture: {poll: 0.2,": "login: {pasword: x}\ncapture: {pol: 0.2,"})
     says = ("systems/erp.yaml:4: login.pasword", "systems/erp.yaml:5: capture.pol:")
     erp.bridge.fails("check", code=2, says=says)
@@ -141,7 +151,7 @@ def test_options_and_logins_that_nobody_knows_are_named_with_their_lines(erp: Se
     ],
 )
 def test_an_entity_set_that_answers_wrongly_leaves_the_rest_captured(
-    erp: Service, reaction: Say, text: str
+    erp: GuardedService, reaction: Say, text: str
 ) -> None:
     bridge = erp.bridge
     with bridge.running() as run:
@@ -159,7 +169,7 @@ def test_an_entity_set_that_answers_wrongly_leaves_the_rest_captured(
 
 
 @pytest.mark.usefixtures("processes")
-def test_half_a_page_is_asked_for_again_and_no_row_of_it_is_lost(erp: Service) -> None:
+def test_half_a_page_is_asked_for_again_and_no_row_of_it_is_lost(erp: GuardedService) -> None:
     whole = erp.users.get("Customers").content
     halves = [
         Say(200, whole[: len(whole) // 2], JSON),
@@ -179,7 +189,7 @@ def test_half_a_page_is_asked_for_again_and_no_row_of_it_is_lost(erp: Service) -
 
 
 @pytest.mark.usefixtures("processes")
-def test_metadata_that_is_none_is_refused_with_what_to_correct(erp: Service) -> None:
+def test_metadata_that_is_none_is_refused_with_what_to_correct(erp: GuardedService) -> None:
     bomb = b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;&a;">]>'
     outside = b'<!DOCTYPE x [<!ENTITY file SYSTEM "file:///etc/passwd">]><x>&file;</x>'
     cases: list[tuple[Rule, str]] = [
@@ -200,11 +210,11 @@ def test_metadata_that_is_none_is_refused_with_what_to_correct(erp: Service) -> 
 
 
 @pytest.mark.usefixtures("processes")
-def test_a_service_that_moved_is_told_and_the_login_goes_nowhere_else(erp: Service) -> None:
+def test_a_service_that_moved_is_told_and_the_login_goes_nowhere_else(erp: GuardedService) -> None:
     bridge = erp.bridge
-    strangers: list[Asked] = []
+    strangers: list[ForwardedRequest] = []
 
-    def stranger(request: Asked) -> Say:
+    def stranger(request: ForwardedRequest) -> Say:
         strangers.append(request)
         return Say(200, b"{}", JSON)
 
@@ -233,7 +243,7 @@ def test_a_service_that_moved_is_told_and_the_login_goes_nowhere_else(erp: Servi
 
 
 @pytest.mark.usefixtures("processes")
-def test_a_command_that_does_not_fit_the_metadata_is_named_at_its_line(erp: Service) -> None:
+def test_a_command_that_does_not_fit_the_metadata_is_named_at_its_line(erp: GuardedService) -> None:
     erp.edit(**{"PATCH Customers(:key) name=:name": "PATCH Customers(:key) nam=:name"})
     erp.edit(**{"POST Customers ID=:key, name=:name": "GET Customers ID=:key, name=:name"})
     says = (
@@ -295,7 +305,7 @@ def test_a_refused_csrf_token_is_fetched_anew_once_and_then_told(
         fetched = sum("x-csrf-token" in request.headers for request in erp.between.asked)
         assert fetched >= 4
 
-        def refuses(request: Asked) -> Say | None:
+        def refuses(request: ForwardedRequest) -> Say | None:
             required = {"X-CSRF-Token": "Required"}
             return None if request.method == "GET" else Say(403, b"no", required)
 
@@ -326,7 +336,7 @@ def test_certificates_that_do_not_fit_are_named(cap: Cap, tmp_path: Path) -> Non
         wrong(erp, "systems/erp.yaml:", "tls: the files under `tls:` can't be used", code=2)
 
 
-def wrong(erp: Service, *says: str, code: int = 1) -> None:
+def wrong(erp: GuardedService, *says: str, code: int = 1) -> None:
     """`check` names it; inside of this process, as it is asked again and again."""
     answer = erp.bridge.inside("check")
     assert answer.code == code, answer

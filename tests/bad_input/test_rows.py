@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.bad_input.erp import Erp, erp
+from tests.bad_input.erp import GuardedErp, erp
 from tests.bad_input.guarded_bridge import until
 from tests.secret_scan import secret
 
 PERSON = "Jane Doe, 4 Privet Drive"
 
 
-def orders(legacy: Erp) -> list[tuple[str, str, str]]:
+def orders(legacy: GuardedErp) -> list[tuple[str, str, str]]:
     return [
         (op, row["order_no"], row["status"])
         for op, row in legacy.bridge.changes("sales_order")
@@ -68,7 +68,7 @@ def test_a_row_that_cannot_be_normalised_is_put_aside_and_mended_it_comes(tmp_pa
     bridge.stores_no_secret()
 
 
-def letters(legacy: Erp, count: int) -> list[dict[str, str]]:
+def letters(legacy: GuardedErp, count: int) -> list[dict[str, str]]:
     """The dead letters, once there are so many."""
     letters = legacy.bridge.call("dead", "--kind", "row", "--json").rows
     return letters if len(letters) >= count else []

@@ -23,7 +23,7 @@ from bridge.model.errors import RetryLater
 from bridge.observe import SourceState
 from tests.capture.databases import BRIDGE, PostgresDatabase
 from tests.capture.harness import CaptureHarness, open_harness, until
-from tests.services.errors import Unavailable
+from tests.services.errors import ServerUnavailable
 
 if TYPE_CHECKING:
     from tests.services.postgres import Postgres
@@ -183,7 +183,9 @@ async def test_health_claims_no_progress_while_the_server_is_silent(
     pg: CaptureHarness, postgres: Postgres
 ) -> None:
     if postgres.pid is None:
-        raise Unavailable("this test stops a server process, so the server must be a local program")
+        raise ServerUnavailable(
+            "this test stops a server process, so the server must be a local program"
+        )
     name = make_url(pg.database.url).database  # type: ignore[attr-defined]
     pg.run(TABLE, f"ALTER DATABASE \"{name}\" SET wal_sender_timeout = '12s'")
     await pg.declare("t")

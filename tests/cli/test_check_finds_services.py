@@ -18,7 +18,7 @@ from bridge.log.kafka.settings import KafkaSettings
 from bridge.log.port import TopicSpec
 from tests.bad_input.erp import erp
 from tests.bad_input.guarded_bridge import GuardedBridge
-from tests.bad_input.service import Service, service
+from tests.bad_input.service import GuardedService, service
 from tests.between import Between, Rule, Say, alone, standing
 from tests.cli.mistakes import ConfigMistake, Data, change, closed_port, finds, mistakes
 from tests.services.cap import Cap
@@ -200,18 +200,18 @@ def test_a_topic_that_is_otherwise_is_found(logged: Logged, mistake: ConfigMista
 
 
 @pytest.fixture
-def odata(tmp_path: Path, cap: Cap) -> Iterator[Service]:
+def odata(tmp_path: Path, cap: Cap) -> Iterator[GuardedService]:
     with service(tmp_path / "bridge", cap) as service_setup:
         service_setup.put("Customers", "C1", name="Ann")
         yield service_setup
 
 
-def test_the_ground_on_odata_is_well(odata: Service) -> None:
+def test_the_ground_on_odata_is_well(odata: GuardedService) -> None:
     answer = odata.bridge.inside("check")
     assert answer.code == 0, answer
 
 
-def edit(of: Callable[[Data], object]) -> Callable[[Service], object]:
+def edit(of: Callable[[Data], object]) -> Callable[[GuardedService], object]:
     return lambda service_setup: change(service_setup.file, of)
 
 
@@ -288,7 +288,9 @@ def edit(of: Callable[[Data], object]) -> Callable[[Service], object]:
         offline=True,
     ),
 )
-def test_a_mistake_with_an_odata_service_is_found(odata: Service, mistake: ConfigMistake) -> None:
+def test_a_mistake_with_an_odata_service_is_found(
+    odata: GuardedService, mistake: ConfigMistake
+) -> None:
     mistake.seed(odata)
     finds(odata.bridge, mistake)
 

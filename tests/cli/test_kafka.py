@@ -9,12 +9,12 @@ from tests.cli.bridge_folder import BridgeFolder, live, order
 from tests.cli.test_copy import move
 from tests.services.kafka import Kafka
 from tests.services.ports import free_ports
-from tests.services.registry import Registry
+from tests.services.registry import RegistryServer
 from tests.waiting import PATIENCE
 
 
 def test_a_bridge_that_moved_to_kafka_goes_on_and_everything_can_be_asked_there(
-    bridge_folder: BridgeFolder, kafka: Kafka, registry: Registry
+    bridge_folder: BridgeFolder, kafka: Kafka, registry: RegistryServer
 ) -> None:
     # A name of its own, because all tests share one broker.
     text = bridge_folder.config.read_text()

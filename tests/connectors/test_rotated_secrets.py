@@ -23,7 +23,7 @@ from connectors.odata.http.client import ODataClient
 from connectors.postgres.transport.copy_connection import connect
 from connectors.sql.engine import make_engine
 from connectors.tryton.http.client import TrytonClient
-from tests.between import Asked, Say, alone
+from tests.between import ForwardedRequest, Say, alone
 from tests.secret_scan import secret
 
 OLD, NEW = secret("old/1"), secret("new/2")
@@ -100,7 +100,7 @@ def answer_with(status: int, body: object) -> Say:
     return Say(status, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
 
-def basic(request: Asked) -> str:
+def basic(request: ForwardedRequest) -> str:
     """The password of a basic login."""
     value = request.headers.get("authorization", "").removeprefix("Basic ")
     return base64.b64decode(value).decode().partition(":")[2]
@@ -110,7 +110,7 @@ def basic(request: Asked) -> str:
 async def test_odata_takes_a_secret_that_is_replaced(rotation: Rotation, way: str) -> None:
     tokens: list[str] = []
 
-    def rule(request: Asked) -> Say:
+    def rule(request: ForwardedRequest) -> Say:
         if request.path == "/token":
             rotation.logins += 1
             form = parse_qs(request.body.decode())
@@ -162,7 +162,7 @@ async def test_odata_takes_a_secret_that_is_replaced(rotation: Rotation, way: st
 async def test_tryton_takes_a_secret_that_is_replaced(rotation: Rotation) -> None:
     sessions: set[str] = set()
 
-    def rule(request: Asked) -> Say:
+    def rule(request: ForwardedRequest) -> Say:
         call = json.loads(request.body)
         if call["method"] == "common.db.login":
             rotation.logins += 1
@@ -214,7 +214,7 @@ async def test_postgres_takes_a_secret_that_is_replaced(rotation: Rotation, data
 
 
 async def test_a_registry_s_secret_that_is_replaced_is_taken(rotation: Rotation) -> None:
-    def rule(request: Asked) -> Say:
+    def rule(request: ForwardedRequest) -> Say:
         rotation.logins += 1
         good = basic(request) == rotation.takes
         return (

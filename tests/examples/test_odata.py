@@ -13,7 +13,7 @@ import pytest
 
 from examples.odata import start
 from tests.examples.example import Example, copied
-from tests.services.errors import Unavailable
+from tests.services.errors import ServerUnavailable
 from tests.services.install import cache
 
 PORT = 4004
@@ -61,7 +61,7 @@ class ODataErp:
 def example(folder: Path) -> Example:
     # `make services` installs what the tests' own ERP is made of: the same versions.
     if not (cache() / start.name()).is_dir():
-        raise Unavailable("the example's SAP CAP is not installed: run `make services`")
+        raise ServerUnavailable("the example's SAP CAP is not installed: run `make services`")
     return copied("odata", PORT, folder)
 
 

@@ -14,7 +14,7 @@ from examples.tryton import company, start
 from examples.tryton.rpc import ErpRpc
 from examples.tryton.users import Clerk
 from tests.examples.example import Example, copied
-from tests.services.errors import Unavailable
+from tests.services.errors import ServerUnavailable
 from tests.services.install import cache
 
 PORT = 8000
@@ -57,7 +57,7 @@ class TrytonErp:
 
 def example(folder: Path) -> Example:
     if not (cache() / start.name()).is_dir():
-        raise Unavailable("the example's Tryton is not installed: run `make services`")
+        raise ServerUnavailable("the example's Tryton is not installed: run `make services`")
     return copied("tryton", PORT, folder)
 
 

@@ -38,7 +38,7 @@ from bridge.plan.murmur2 import partition
 
 if TYPE_CHECKING:
     from tests.services.kafka import Kafka
-    from tests.services.registry import Registry as Server
+    from tests.services.registry import RegistryServer as Server
 
 AT = datetime(2026, 1, 31, 10, tzinfo=UTC)
 HISTORY = 30 * 86_400_000

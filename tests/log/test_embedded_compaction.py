@@ -11,7 +11,7 @@ from .conftest import OpenEmbedded
 DAY = 86_400_000
 
 
-class Clock:
+class CompactionClock:
     def __init__(self) -> None:
         self.now = 1_700_000_000_000
 
@@ -32,7 +32,7 @@ async def everything(log: EmbeddedLog, topic: str) -> list[Record]:
 async def test_history_counts_from_each_record_and_younger_ones_stay(
     open_embedded: OpenEmbedded,
 ) -> None:
-    clock = Clock()
+    clock = CompactionClock()
     log = await open_embedded(clock=clock)
     await log.create_topics([TopicSpec("t", "compact", 1, history_ms=30 * DAY)])
     for value in (b"1", b"2", b"3", b"4"):
@@ -49,7 +49,7 @@ async def test_an_old_record_stays_as_long_as_only_young_ones_follow(
     open_embedded: OpenEmbedded,
 ) -> None:
     """Of what is older than the history the last one per key is kept."""
-    clock = Clock()
+    clock = CompactionClock()
     log = await open_embedded(clock=clock)
     await log.create_topics([TopicSpec("t", "compact", 1, history_ms=DAY)])
     await log.append("t", [Entry(b"a", b"1"), Entry(b"a", b"2")])
@@ -64,7 +64,7 @@ async def test_an_old_record_stays_as_long_as_only_young_ones_follow(
 async def test_a_tombstone_goes_a_history_after_what_it_deleted(
     open_embedded: OpenEmbedded,
 ) -> None:
-    clock = Clock()
+    clock = CompactionClock()
     log = await open_embedded(clock=clock)
     await log.create_topics([TopicSpec("t", "compact", 1, history_ms=DAY)])
     await log.append("t", [Entry(b"a", b"1"), Entry(b"a", None), Entry(b"b", b"1")])
@@ -127,7 +127,7 @@ async def test_records_without_a_key_are_never_compacted(open_embedded: OpenEmbe
 async def test_retention_takes_whole_batches_from_the_beginning(
     open_embedded: OpenEmbedded,
 ) -> None:
-    clock = Clock()
+    clock = CompactionClock()
     log = await open_embedded(clock=clock)
     partition = TopicPartition("t", 0)
     await log.create_topics([TopicSpec("t", "delete", 1, retention_ms=DAY)])

@@ -27,7 +27,7 @@ from tests.model.test_system_records import SAMPLES
 
 if TYPE_CHECKING:
     from tests.services.kafka import Kafka
-    from tests.services.registry import Registry as Server
+    from tests.services.registry import RegistryServer as Server
 
 AT = dt.datetime(2026, 1, 31, 10, 0, 0, 123456, dt.UTC)
 ORDER = Entity(
@@ -68,7 +68,7 @@ async def schemas(registry: "Server") -> AsyncIterator[Registry]:
     await client.close()
 
 
-class Reader:
+class ConfluentReader:
     """confluent-kafka and its Avro deserialiser, as another program uses them."""
 
     def __init__(self, bootstrap: str, url: str) -> None:
@@ -109,14 +109,14 @@ class Reader:
 
 
 @pytest.fixture
-def reader(kafka: "Kafka", registry: "Server") -> Iterator[Reader]:
-    reading = Reader(kafka.bootstrap, registry.url)
+def reader(kafka: "Kafka", registry: "Server") -> Iterator[ConfluentReader]:
+    reading = ConfluentReader(kafka.bootstrap, registry.url)
     yield reading
     reading.close()
 
 
 async def test_changes_with_every_type_and_their_tombstones(
-    log: KafkaLog, schemas: Registry, reader: Reader, bridge: str
+    log: KafkaLog, schemas: Registry, reader: ConfluentReader, bridge: str
 ) -> None:
     topic = f"{bridge}.erp.sales_order"
     key_text, text = schema_text(key_schema(ORDER)), schema_text(change_schema(ORDER))
@@ -165,7 +165,7 @@ def encoded(schema: Any, value: Any) -> bytes:
 
 @pytest.mark.parametrize("topic_kind", TOPIC_KINDS)
 async def test_fixed_topics(
-    log: KafkaLog, schemas: Registry, reader: Reader, bridge: str, topic_kind: TopicKind
+    log: KafkaLog, schemas: Registry, reader: ConfluentReader, bridge: str, topic_kind: TopicKind
 ) -> None:
     codec = SystemTopicCodec(schemas, bridge)
     await codec.open()

@@ -18,7 +18,7 @@ from bridge.model.errors import ConfigurationError, Rejected
 
 if TYPE_CHECKING:
     from tests.services.kafka import Kafka
-    from tests.services.registry import Registry as Server
+    from tests.services.registry import RegistryServer as Server
 
 Make = Callable[[], Registry]
 

@@ -28,7 +28,7 @@ CHANGE_SCHEMA = schema_text(change_schema(ENTITY))
 Answer = Callable[[str, str], tuple[int, object]]
 
 
-class Server:
+class HttpRegistryServer:
     """Answers HTTP as told; remembers what was asked and with which login."""
 
     def __init__(self, answer: Answer) -> None:
@@ -63,8 +63,8 @@ class Serving:
 
     async def __call__(
         self, answer: Answer, tls: ssl.SSLContext | None = None
-    ) -> tuple[Server, str]:
-        server = Server(answer)
+    ) -> tuple[HttpRegistryServer, str]:
+        server = HttpRegistryServer(answer)
         listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
         self._servers.append(listening)
         port = listening.sockets[0].getsockname()[1]

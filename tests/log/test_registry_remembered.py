@@ -24,12 +24,12 @@ from tests.log.conftest import OpenEmbedded
 from tests.waiting import until
 
 if TYPE_CHECKING:
-    from tests.services.registry import Registry as Server
+    from tests.services.registry import RegistryServer as Server
 
 BRIDGE = "acme"
 
 
-class MemoryRegistry:
+class CountedRegistry:
     """A registry's database in memory; `lose` empties it, as a container without a volume does."""
 
     name = "http://registry"
@@ -98,8 +98,8 @@ async def log(open_embedded: OpenEmbedded) -> EmbeddedLog:
 
 
 @pytest.fixture
-def database() -> MemoryRegistry:
-    return MemoryRegistry()
+def database() -> CountedRegistry:
+    return CountedRegistry()
 
 
 async def opened(registry: HttpRegistry, log: Log, **more: Callable[[], float]) -> Registry:
@@ -109,7 +109,7 @@ async def opened(registry: HttpRegistry, log: Log, **more: Callable[[], float]) 
 
 
 async def test_ids_that_stand_for_other_schemas_are_refused_at_the_start(
-    log: EmbeddedLog, database: MemoryRegistry
+    log: EmbeddedLog, database: CountedRegistry
 ) -> None:
     """Old records were read with swapped fields: the credit limit as the exposure."""
     registry = await opened(database.client(), log)
@@ -128,7 +128,7 @@ async def test_ids_that_stand_for_other_schemas_are_refused_at_the_start(
 
 @pytest.mark.parametrize("question", ["latest", "versions"])
 async def test_what_another_process_registers_between_two_questions_is_no_other_registry(
-    log: EmbeddedLog, database: MemoryRegistry, question: str
+    log: EmbeddedLog, database: CountedRegistry, question: str
 ) -> None:
     """`check` beside a bridge that starts: the registry had nothing yet, the log remembers it."""
     subject, text = "acme.erp.customer-value", schema("erp.customer", "a")
@@ -147,7 +147,7 @@ async def test_what_another_process_registers_between_two_questions_is_no_other_
 
 
 async def test_an_empty_registry_is_refused_before_anything_is_registered_with_it(
-    log: EmbeddedLog, database: MemoryRegistry
+    log: EmbeddedLog, database: CountedRegistry
 ) -> None:
     registry = await opened(database.client(), log)
     await registry.register("acme.erp.customer-value", schema("erp.customer", "a"))
@@ -158,7 +158,7 @@ async def test_an_empty_registry_is_refused_before_anything_is_registered_with_i
 
 
 async def test_a_registry_that_is_emptied_while_the_bridge_runs_is_refused_until_it_is_back(
-    log: EmbeddedLog, database: MemoryRegistry
+    log: EmbeddedLog, database: CountedRegistry
 ) -> None:
     now = 0.0
     registry = await opened(database.client(), log, clock=lambda: now)
@@ -179,7 +179,7 @@ async def test_a_registry_that_is_emptied_while_the_bridge_runs_is_refused_until
 
 
 async def test_a_reader_takes_nothing_from_another_registry_and_goes_on_with_the_right_one(
-    log: EmbeddedLog, database: MemoryRegistry
+    log: EmbeddedLog, database: CountedRegistry
 ) -> None:
     writer = await opened(database.client(), log)
     text = schema("erp.customer", "credit_limit", "exposure")
@@ -197,7 +197,7 @@ async def test_a_reader_takes_nothing_from_another_registry_and_goes_on_with_the
 
 
 async def test_an_id_that_the_log_never_used_is_missing_as_ever(
-    log: EmbeddedLog, database: MemoryRegistry
+    log: EmbeddedLog, database: CountedRegistry
 ) -> None:
     registry = await opened(database.client(), log)
     with pytest.raises(KeyError):
@@ -209,7 +209,7 @@ async def test_an_id_that_the_log_never_used_is_missing_as_ever(
 
 
 async def test_versions_from_before_the_log_remembered_are_learned_unless_they_are_foreign(
-    log: EmbeddedLog, database: MemoryRegistry
+    log: EmbeddedLog, database: CountedRegistry
 ) -> None:
     client = database.client()
     await client.register("acme.erp.customer-value", schema("erp.customer", "a"))
@@ -226,7 +226,7 @@ async def test_versions_from_before_the_log_remembered_are_learned_unless_they_a
     await opened(database.client(), log)
 
 
-async def test_all_ids_are_compared_in_turn(log: EmbeddedLog, database: MemoryRegistry) -> None:
+async def test_all_ids_are_compared_in_turn(log: EmbeddedLog, database: CountedRegistry) -> None:
     registry = RememberedRegistry(database.client(), log, BRIDGE)
     await registry.open()
     for number in range(30):
@@ -239,7 +239,7 @@ async def test_all_ids_are_compared_in_turn(log: EmbeddedLog, database: MemoryRe
 
 
 async def test_a_running_bridge_tells_of_another_registry_and_of_its_end(
-    log: EmbeddedLog, database: MemoryRegistry
+    log: EmbeddedLog, database: CountedRegistry
 ) -> None:
     """Nobody noticed. What looks after the others ends with them."""
     registry = RememberedRegistry(database.client(), log, BRIDGE)
@@ -298,7 +298,7 @@ async def test_apicurio_that_was_started_anew_is_refused(
     await registry.close()
 
 
-async def test_check_compares_every_id(log: EmbeddedLog, database: MemoryRegistry) -> None:
+async def test_check_compares_every_id(log: EmbeddedLog, database: CountedRegistry) -> None:
     registry = RememberedRegistry(database.client(), log, BRIDGE)
     await registry.open()
     for number in range(50):
@@ -322,7 +322,7 @@ class History:
 
     def __init__(self, log: EmbeddedLog) -> None:
         self.log = log
-        self.database = MemoryRegistry()
+        self.database = CountedRegistry()
         self.written: dict[int, str] = {}
         self.registry: RememberedRegistry | None = None
         self.client = self.database.client()

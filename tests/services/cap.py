@@ -12,11 +12,11 @@ from typing import Any, Literal, NamedTuple
 import httpx
 
 from tests.secret_scan import secret
-from tests.services.errors import Unavailable
+from tests.services.errors import ServerUnavailable
 from tests.services.install import cap_modules
 from tests.services.ports import free_ports
 from tests.services.process import Process
-from tests.services.server import Elsewhere, Server, Service
+from tests.services.server import Elsewhere, ServerProcess, TestService
 
 FILES = Path(__file__).parent / "files" / "cap"
 USER, PASSWORD = "bridge", secret("cap")  # as in files/cap/login.js
@@ -34,14 +34,14 @@ class Count(NamedTuple):
     paths: tuple[str, ...]
 
 
-class Cap(Service):
+class Cap(TestService):
     """The ERP. `url` is the V4 service's root, `v2` that of V2, both with the user's password
     where the server asks for one; `bare` and `bare_v2` are without.
 
     `stop` keeps the data for the next `start`; `kill` loses them.
     """
 
-    def __init__(self, address: str, server: Server, auth: Auth = "basic") -> None:
+    def __init__(self, address: str, server: ServerProcess, auth: Auth = "basic") -> None:
         super().__init__(server)
         scheme, _, host = address.rstrip("/").partition("://")
         login = f"{USER}:{PASSWORD}@" if auth == "basic" else ""
@@ -123,7 +123,7 @@ def local(
     """
     modules, node = cap_modules(), shutil.which("node")
     if modules is None or node is None or node_version(node) < (20,):
-        raise Unavailable(
+        raise ServerUnavailable(
             "SAP CAP is not installed: run `make services` (needs Node 20 or later and npm), "
             "or set BRIDGE_TEST_CAP=http://host:port"
         )

@@ -1,2 +1,2 @@
-class Unavailable(Exception):
+class ServerUnavailable(Exception):
     """A server is not to be had on this machine; the message says what to install."""

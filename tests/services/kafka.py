@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.services.container import Container
-from tests.services.errors import Unavailable
+from tests.services.errors import ServerUnavailable
 from tests.services.install import KAFKA_VERSION, kafka_jars
 from tests.services.ports import free_ports
 from tests.services.process import BRIEF_JAVA, Process
-from tests.services.server import Elsewhere, Server, Service
+from tests.services.server import Elsewhere, ServerProcess, TestService
 
 IMAGE = f"apache/kafka:{KAFKA_VERSION}"
 CLUSTER = "bGVnYWN5LWJyaWRnZS10ZQ"
@@ -47,10 +47,10 @@ SETTINGS = {
 }
 
 
-class Kafka(Service):
+class Kafka(TestService):
     """A broker. `bootstrap` is its `host:port`."""
 
-    def __init__(self, bootstrap: str, server: Server) -> None:
+    def __init__(self, bootstrap: str, server: ServerProcess) -> None:
         super().__init__(server)
         self.bootstrap = bootstrap
 
@@ -86,7 +86,7 @@ def local(settings: Mapping[str, str] | None = None, *, brief: bool = False) -> 
     """A broker of its own as a local program, over a fresh data folder; `brief`: as above."""
     jars, java = kafka_jars(), shutil.which("java")
     if jars is None or java is None:
-        raise Unavailable(
+        raise ServerUnavailable(
             "Kafka is not installed: run `make services` (needs Java 17 and Maven), "
             "or start Docker, or set BRIDGE_TEST_KAFKA=host:port"
         )

@@ -8,20 +8,20 @@ from pathlib import Path
 
 import httpx
 
-from tests.services.errors import Unavailable
+from tests.services.errors import ServerUnavailable
 from tests.services.ports import free_ports
 from tests.services.process import Process
-from tests.services.server import Server, Service
+from tests.services.server import ServerProcess, TestService
 
 SCRIPT = Path(__file__).parent / "files" / "tracked" / "service.py"
 
 
-class Odatapy(Service):
+class Odatapy(TestService):
     """The service. `url` is its root. `stop` keeps the data for the next `start`; so does `kill`
     where it was made to `keep` them.
     """
 
-    def __init__(self, address: str, server: Server) -> None:
+    def __init__(self, address: str, server: ServerProcess) -> None:
         super().__init__(server)
         self.address = address
         self.url = f"{address}/erp/"
@@ -55,7 +55,7 @@ class Odatapy(Service):
 def local(*, keep: bool = False) -> Odatapy:
     """A process of its own, over no data. `keep`: a write is on disk before it is answered."""
     if find_spec("odatapy") is None:
-        raise Unavailable("odatapy is not installed: run `make setup`")
+        raise ServerUnavailable("odatapy is not installed: run `make setup`")
     folder = Path(tempfile.mkdtemp(prefix="bridge-odatapy-"))
     [port] = free_ports(1)
     address = f"http://127.0.0.1:{port}"

@@ -15,10 +15,10 @@ import psycopg
 from sqlalchemy.engine import make_url
 
 from tests.services.container import Container
-from tests.services.errors import Unavailable
+from tests.services.errors import ServerUnavailable
 from tests.services.ports import free_ports
 from tests.services.process import Process
-from tests.services.server import Elsewhere, Server, Service
+from tests.services.server import Elsewhere, ServerProcess, TestService
 
 IMAGE = "postgres:17"
 SETTINGS = {
@@ -50,10 +50,10 @@ HELD = "pre-existing shared memory block"
 Mode = Literal["smart", "fast", "immediate", "kill"]
 
 
-class Postgres(Service):
+class Postgres(TestService):
     """A server. `url` is the superuser's, to the database `postgres`."""
 
-    def __init__(self, url: str, server: Server) -> None:
+    def __init__(self, url: str, server: ServerProcess) -> None:
         super().__init__(server)
         self.url = url
         self.host = make_url(url).host or "127.0.0.1"
@@ -205,7 +205,7 @@ def bindir() -> Path:
         return debian[-1].parent
     program = shutil.which("postgres")
     if program is None:
-        raise Unavailable(
+        raise ServerUnavailable(
             "PostgreSQL is not installed: run `make services`, or `apt-get install postgresql`, "
             "or start Docker, or set BRIDGE_TEST_POSTGRES to a superuser's URL"
         )

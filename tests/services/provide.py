@@ -20,7 +20,7 @@ from tests.services.container import engine_answers
 from tests.services.kafka import Kafka
 from tests.services.odatapy import Odatapy
 from tests.services.postgres import Postgres
-from tests.services.registry import Registry
+from tests.services.registry import RegistryServer
 from tests.services.tryton import Tryton
 
 
@@ -51,13 +51,13 @@ def private_kafka(settings: Mapping[str, str] | None = None, *, brief: bool = Fa
     return make(settings, brief=brief)
 
 
-def registry() -> Registry:
+def registry() -> RegistryServer:
     """A schema registry; to be entered. Raises Unavailable."""
     address = os.environ.get("BRIDGE_TEST_REGISTRY")
     return registries.elsewhere(address) if address else private_registry(brief=True)
 
 
-def private_registry(*, brief: bool = False) -> Registry:
+def private_registry(*, brief: bool = False) -> RegistryServer:
     """A schema registry of one's own; `brief` as above."""
     make = registries.in_container if engine_answers() else registries.local
     return make(brief=brief)

@@ -7,29 +7,29 @@ from pathlib import Path
 import httpx
 
 from tests.services.container import Container
-from tests.services.errors import Unavailable
+from tests.services.errors import ServerUnavailable
 from tests.services.install import REGISTRY_VERSION, registry_jar
 from tests.services.ports import free_ports
 from tests.services.process import BRIEF_JAVA, Process
-from tests.services.server import Elsewhere, Server, Service
+from tests.services.server import Elsewhere, ServerProcess, TestService
 
 IMAGE = f"apicurio/apicurio-registry:{REGISTRY_VERSION}"
 
 
-class Registry(Service):
+class RegistryServer(TestService):
     """A registry. `url` ends with `/apis/ccompat/v7`. It forgets everything when it ends."""
 
-    def __init__(self, url: str, server: Server) -> None:
+    def __init__(self, url: str, server: ServerProcess) -> None:
         super().__init__(server)
         self.url = url
 
 
-def elsewhere(url: str) -> Registry:
+def elsewhere(url: str) -> RegistryServer:
     """The registry at a URL."""
-    return Registry(url, Elsewhere(url))
+    return RegistryServer(url, Elsewhere(url))
 
 
-def in_container(*, brief: bool = False) -> Registry:
+def in_container(*, brief: bool = False) -> RegistryServer:
     """A registry of its own in a container; `brief`: it lives for minutes and is not measured."""
     [port] = free_ports(1)
     url = _url(port)
@@ -37,14 +37,14 @@ def in_container(*, brief: bool = False) -> Registry:
     if brief:
         env["JAVA_TOOL_OPTIONS"] = " ".join(BRIEF_JAVA)
     container = Container(IMAGE, [port], lambda: answers(url), env=env)
-    return Registry(url, container)
+    return RegistryServer(url, container)
 
 
-def local(*, brief: bool = False) -> Registry:
+def local(*, brief: bool = False) -> RegistryServer:
     """A registry of its own as a local program; `brief`: as above."""
     jar, java = registry_jar(), shutil.which("java")
     if jar is None or java is None:
-        raise Unavailable(
+        raise ServerUnavailable(
             "the schema registry is not installed: run `make services` (needs Java 17 and "
             "Maven), or start Docker, or set BRIDGE_TEST_REGISTRY to a Confluent-compatible URL"
         )
@@ -65,7 +65,7 @@ def local(*, brief: bool = False) -> Registry:
         Path(tempfile.mkdtemp(prefix="bridge-registry-")),
         lambda: answers(url),
     )
-    return Registry(url, process)
+    return RegistryServer(url, process)
 
 
 def answers(url: str) -> bool:

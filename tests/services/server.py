@@ -5,10 +5,10 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from tests.services import permission
-from tests.services.errors import Unavailable
+from tests.services.errors import ServerUnavailable
 
 
-class Server(Protocol):
+class ServerProcess(Protocol):
     """A local program, a container, or an address."""
 
     @property
@@ -33,7 +33,7 @@ class Elsewhere:
 
     def end(self, sign: signal.Signals, seconds: float = 30) -> None:
         """Refuse, because it is not ours."""
-        raise Unavailable(
+        raise ServerUnavailable(
             f"this test ends its server, and the one at {self.address} is not ours to end"
         )
 
@@ -41,10 +41,10 @@ class Elsewhere:
         """Nothing: it goes on running."""
 
 
-class Service:
+class TestService:
     """A part that tests use, over the server that runs it. What it left stays until `close`."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: ServerProcess) -> None:
         self._server = server
 
     def __enter__(self) -> Self:

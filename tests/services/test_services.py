@@ -21,7 +21,7 @@ from tests.services.kafka import Kafka
 from tests.services.odatapy import Odatapy
 from tests.services.ports import free_ports
 from tests.services.postgres import Mode, Postgres
-from tests.services.registry import Registry
+from tests.services.registry import RegistryServer
 
 ROOT = Path(__file__).parents[2]
 
@@ -80,7 +80,7 @@ async def test_kafka_keeps_its_data_over_a_kill(private_kafka: PrivateKafka) -> 
     assert await consume(broker, topic, 2) == [b"1", b"2"]
 
 
-def test_the_registry_registers_a_schema(registry: Registry) -> None:
+def test_the_registry_registers_a_schema(registry: RegistryServer) -> None:
     answer = httpx.post(
         f"{registry.url}/subjects/services-value/versions", json={"schema": '{"type":"string"}'}
     )

@@ -17,11 +17,11 @@ from functools import cached_property
 from pathlib import Path
 
 from tests.services import postgres
-from tests.services.errors import Unavailable
+from tests.services.errors import ServerUnavailable
 from tests.services.install import cache
 from tests.services.ports import free_ports
 from tests.services.process import Process
-from tests.services.server import Service
+from tests.services.server import TestService
 from tests.services.tryton_company import CLERK, OUTSIDER, PASSWORD, prepare
 from tests.services.tryton_rpc import TrytonRpc
 from tests.services.tryton_store import DATABASE, Database, File, Store
@@ -47,7 +47,7 @@ calls = bridge_calls.Calls
 """
 
 
-class Tryton(Service):
+class Tryton(TestService):
     """The ERP. `url` is the administrator's; `stop` keeps the data for the next `start`."""
 
     def __init__(
@@ -117,7 +117,7 @@ def over(server: postgres.Postgres, session_seconds: int = 30 * 24 * 3600) -> Tr
 
 def _folder(installation: Path) -> Path:
     if not (tryton_folder().is_dir() and installation.is_dir()):
-        raise Unavailable("Tryton is not installed: run `make services` (it needs pip)")
+        raise ServerUnavailable("Tryton is not installed: run `make services` (it needs pip)")
     return Path(tempfile.mkdtemp(prefix="bridge-tryton-"))
 
 

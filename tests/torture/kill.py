@@ -23,7 +23,7 @@ OFTEN = {
 }
 
 
-class CaptureProcess:
+class TorturedCapture:
     """One capture process."""
 
     def __init__(self, target: CrashTarget, step: str = "", nth: int = 1) -> None:
@@ -102,7 +102,7 @@ def torture(
     target.fill()
     target.load(seed, pause)
     for number in range(kills):
-        child = CaptureProcess(target)
+        child = TorturedCapture(target)
         if rng.random() < 0.4:
             target.ask_for_snapshot(reconcile=rng.random() < 0.3)
         if harms and rng.random() < 0.3:
@@ -136,7 +136,7 @@ def at_step(target: CrashTarget, step: str, nth: int, seed: int, *, pause: float
     if not first:
         target.load(seed, pause)
         target.ask_for_snapshot(reconcile=step == "deletes.before")
-    child = CaptureProcess(target, step, nth)
+    child = TorturedCapture(target, step, nth)
     if not child.died(PATIENCE):
         child.kill()
         raise AssertionError(f"capture never came to step {step!r} for time {nth}")
@@ -150,7 +150,7 @@ def at_step(target: CrashTarget, step: str, nth: int, seed: int, *, pause: float
 
 def begin(target: CrashTarget) -> None:
     """Let capture start for the first time: what happens from now on must be in the log."""
-    child = CaptureProcess(target)
+    child = TorturedCapture(target)
     deadline = time.monotonic() + PATIENCE
     while not target.started():
         assert time.monotonic() < deadline, f"capture doesn't start:\n{child.output()}"
@@ -160,7 +160,7 @@ def begin(target: CrashTarget) -> None:
 
 def settle(target: CrashTarget) -> int:
     """Let capture catch up undisturbed, and compare."""
-    child = CaptureProcess(target)
+    child = TorturedCapture(target)
     try:
         changes = target.verdict()
     except BaseException as error:

@@ -31,7 +31,7 @@ commands:
 """
 
 
-class Counting:
+class CountingConnector:
     """A connector that counts the readers and writers that are open."""
 
     def __init__(self, connector: Connector) -> None:
@@ -53,7 +53,7 @@ class Counting:
 class Counted:
     """A reader or a writer of it."""
 
-    def __init__(self, counting: Counting, part: Any) -> None:
+    def __init__(self, counting: CountingConnector, part: Any) -> None:
         self._counting = counting
         self._part = part
 
@@ -88,11 +88,11 @@ async def create(bridge: Bridge, name: str) -> None:
     await connector.setup(system)
 
 
-def counted(bridge: Bridge) -> dict[str, Counting]:
+def counted(bridge: Bridge) -> dict[str, CountingConnector]:
     counts = {}
     for name in ("a", "b"):
         connector, system = bridge.system(name)
-        counts[name] = Counting(connector)
+        counts[name] = CountingConnector(connector)
         bridge._connectors[name] = (counts[name], system)
     return counts
 
@@ -129,7 +129,7 @@ async def test_what_is_tried_again_while_a_system_is_away_leaves_nothing_behind(
     assert [part.open for part in build_parts.values()] == [0, 0]
 
 
-class Unparsable(Counting):
+class Unparsable(CountingConnector):
     """A connector whose driver can't read the system's address, whatever it is asked for."""
 
     async def reader(self, system: System) -> Counted:

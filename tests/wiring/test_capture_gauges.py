@@ -14,7 +14,7 @@ from bridge.wiring.capture_gauges import CaptureGauges
 LAG, RETAINED = "bridge_capture_lag_seconds", "bridge_source_retained_bytes"
 
 
-class Clock:
+class GaugeClock:
     """Microseconds, moved by hand."""
 
     def __init__(self) -> None:
@@ -28,8 +28,8 @@ class Clock:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> GaugeClock:
+    return GaugeClock()
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def registry() -> CollectorRegistry:
 
 
 @pytest.fixture
-def gauges(registry: CollectorRegistry, clock: Clock) -> CaptureGauges:
+def gauges(registry: CollectorRegistry, clock: GaugeClock) -> CaptureGauges:
     gauges = CaptureGauges(registry, clock)
     gauges.declare(["erp"])
     return gauges
@@ -51,7 +51,7 @@ def figure(registry: CollectorRegistry, name: str) -> float:
 
 
 def test_lag_grows_while_capture_stands_still(
-    registry: CollectorRegistry, gauges: CaptureGauges, clock: Clock
+    registry: CollectorRegistry, gauges: CaptureGauges, clock: GaugeClock
 ) -> None:
     """It was set by changes, so that the last good value stood there for ever."""
     pulse = CaptureStats("erp", "instance", clock())
@@ -65,7 +65,7 @@ def test_lag_grows_while_capture_stands_still(
 
 
 def test_a_lag_that_is_not_known_is_not_told_as_0(
-    registry: CollectorRegistry, gauges: CaptureGauges, clock: Clock
+    registry: CollectorRegistry, gauges: CaptureGauges, clock: GaugeClock
 ) -> None:
     assert math.isnan(figure(registry, LAG))
     pulse = CaptureStats("erp", "instance", clock())

@@ -61,7 +61,7 @@ class CountingLog:
         return await self._log.reader(offsets)
 
 
-class Clock:
+class LagClock:
     """Seconds, moved by hand."""
 
     now = 0.0
@@ -78,9 +78,9 @@ async def log(tmp_path: Path) -> AsyncIterator[Log]:
     await log.close()
 
 
-def gauges(clock: Clock | None = None) -> tuple[GroupLagGauges, CollectorRegistry]:
+def gauges(clock: LagClock | None = None) -> tuple[GroupLagGauges, CollectorRegistry]:
     registry = CollectorRegistry()
-    return GroupLagGauges(registry, {GROUP: [TOPIC]}, clock or Clock()), registry
+    return GroupLagGauges(registry, {GROUP: [TOPIC]}, clock or LagClock()), registry
 
 
 def lag(registry: CollectorRegistry, partition: int = 0) -> float | None:
@@ -115,7 +115,7 @@ async def test_before_its_topics_are_there_nothing_is_known(log: Log) -> None:
 
 async def test_a_lag_that_cannot_be_measured_any_more_is_no_number(log: Log) -> None:
     await filled(log)
-    clock = Clock()
+    clock = LagClock()
     measured, registry = gauges(clock)
     await measured.measure(log)
     clock.now = KNOWN_FOR_S + 1

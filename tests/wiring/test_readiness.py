@@ -26,7 +26,7 @@ STARTED: tuple[Notice, ...] = (
 )
 
 
-class Clock:
+class ReadinessClock:
     """Seconds, moved by hand."""
 
     now = 0.0
@@ -125,7 +125,7 @@ async def test_a_system_that_is_away_after_the_start_only_waits() -> None:
 
 
 async def test_a_log_that_is_away_makes_it_unready_until_it_is_back() -> None:
-    log, clock = CheckedLog(), Clock()
+    log, clock = CheckedLog(), ReadinessClock()
     log.error = RetryLater(f"kafka {SECRET}")
     noted = readiness(STARTED, log, clock=clock)
     code, body = await response_of(noted)
@@ -145,7 +145,7 @@ async def test_a_log_that_does_not_answer_makes_it_unready() -> None:
 
 async def test_however_many_ask_the_log_is_asked_once() -> None:
     log = CheckedLog()
-    noted = readiness(STARTED, log, clock=Clock())
+    noted = readiness(STARTED, log, clock=ReadinessClock())
     await asyncio.gather(*(response_of(noted) for _ in range(50)))
     assert log.checks == 1
 

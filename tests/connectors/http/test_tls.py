@@ -17,7 +17,7 @@ from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.tls import TlsFiles
 from connectors.odata.http.client import ODataClient
 from connectors.tryton.http.client import TrytonClient
-from tests.between import Asked, Between, Say, alone
+from tests.between import Between, ForwardedRequest, Say, alone
 from tests.connectors.odata.order_system import system as odata_system
 from tests.connectors.tryton.erp import system as tryton_system
 from tests.log.certificates import Authority
@@ -60,7 +60,7 @@ async def open_registry(address: str, tls: TlsFiles | None) -> None:
 CLIENTS = [open_odata, open_tryton, open_registry]
 
 
-def answer(request: Asked) -> Say:
+def answer(request: ForwardedRequest) -> Say:
     """What each of the three takes for its own."""
     if request.path.endswith("/rpc/"):
         call = json.loads(request.body)

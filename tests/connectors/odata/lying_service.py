@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from tests.between import Asked, Between, Say, alone
+from tests.between import Between, ForwardedRequest, Say, alone
 
 LIES: Mapping[str, str] = {
     "in": "`in` is ignored: all rows come (Business Central)",
@@ -85,7 +85,7 @@ class LyingService:
 
     # -- HTTP ------------------------------------------------------------------------------
 
-    def answer(self, request: Asked) -> Say:
+    def answer(self, request: ForwardedRequest) -> Say:
         """As `tests.between.Rule`."""
         split = urlsplit(request.path)
         path = unquote(split.path).partition("/erp/")[2]
@@ -102,7 +102,7 @@ class LyingService:
             return self._listed(table, options, request.headers)
         return self._single(table, inside.rstrip(")").strip("'").replace("''", "'"), request)
 
-    def _single(self, table: str, key: str, request: Asked) -> Say:
+    def _single(self, table: str, key: str, request: ForwardedRequest) -> Say:
         row = self._row(table, key)
         if "key" in self.lies and request.method == "GET":
             row = next(iter(self.sets[table]), None)

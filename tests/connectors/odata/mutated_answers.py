@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator, MutableMapping, MutableSequence
 from typing import Any
 
-from tests.between import Asked, Between, Say
+from tests.between import Between, ForwardedRequest, Say
 
 ODD: tuple[Any, ...] = (
     None,
@@ -119,7 +119,7 @@ class Mutating(Between):
         self.seed = seed
         self._drawn = random.Random(seed)  # noqa: S311 - to be repeated
 
-    async def _forward(self, request: Asked) -> Say:
+    async def _forward(self, request: ForwardedRequest) -> Say:
         if "$metadata" in request.path:
             if request.path not in self._kept:
                 self._kept[request.path] = await super()._forward(request)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from tests.between import Asked, Say
+from tests.between import ForwardedRequest, Say
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ ROWS: Mapping[str, Sequence[Mapping[str, Any]]] = {
 _MOMENT = {"v4": "Edm.DateTimeOffset", "v2": "Edm.DateTime"}
 
 
-def answer(request: Asked, version: str, document: bytes) -> Say:
+def answer(request: ForwardedRequest, version: str, document: bytes) -> Say:
     """What the service answers, whatever host it stands on; its root is the first path segment."""
     split = urlsplit(request.path)
     name = unquote(split.path.strip("/").partition("/")[2])

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 from uuid import UUID
 
-from tests.between import Asked, Between, Say, alone
+from tests.between import Between, ForwardedRequest, Say, alone
 
 Row = dict[str, Any]
 REFUSALS: Mapping[str, str] = {
@@ -83,7 +83,7 @@ class RefusingService:
     def url(self) -> str:
         return f"{self.between.address}/erp/"
 
-    def answer(self, request: Asked) -> Say:
+    def answer(self, request: ForwardedRequest) -> Say:
         """As `tests.between.Rule`."""
         split = urlsplit(request.path)
         path = unquote(split.path).partition("/erp/")[2]

@@ -20,7 +20,7 @@ from connectors.odata.paging.keyset_trial import KeysetTrial
 from connectors.odata.protocol.entity_table import build_table
 from connectors.odata.protocol.request import ODataRequest
 from connectors.odata.protocol.response import ODataResponse, parse_body
-from tests.between import Asked
+from tests.between import ForwardedRequest
 from tests.connectors.odata.busy_service import BusyService
 from tests.connectors.odata.test_lying_service import system_of
 
@@ -42,7 +42,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
         ) -> ODataResponse:
             split = urlsplit(exchange._url(request.path))
             small = {name.lower(): text for name, text in headers.items()}
-            received = Asked(request.method, f"{split.path}?{split.query}", small, b"")
+            received = ForwardedRequest(request.method, f"{split.path}?{split.query}", small, b"")
             service.between.asked.append(received)
             say = service.answer(received)
             names = {name.lower(): text for name, text in say.headers.items()}

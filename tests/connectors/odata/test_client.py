@@ -21,7 +21,7 @@ from connectors.http import json_values
 from connectors.odata.http.client import ODataClient
 from connectors.odata.http.transport import ODataTransport
 from connectors.odata.protocol.request import ODataRequest
-from tests.between import CUT, HANG, Asked, Between, Rule, Say
+from tests.between import CUT, HANG, Between, ForwardedRequest, Rule, Say
 from tests.connectors.odata.order_system import system
 from tests.services.cap import PASSWORD, Cap
 from tests.services.ports import free_ports
@@ -184,7 +184,7 @@ async def test_links_to_another_name_of_the_service_are_followed_and_to_other_pl
         link = f"http://{host}{path}Orders?$skiptoken=2"
         page = {"value": [{"ID": "1"}], "@odata.nextLink": link}
 
-        def elsewhere(request: Asked, page: object = page) -> Say | None:
+        def elsewhere(request: ForwardedRequest, page: object = page) -> Say | None:
             first = request.path.endswith("/Orders")
             return Say(200, json.dumps(page).encode(), JSON) if first else None
 
@@ -240,7 +240,7 @@ async def test_metadata_is_read_as_json_where_there_is_no_xml(cap: Cap) -> None:
         "$EntityContainer": "Own.All",
     }
 
-    def only_json(request: Asked) -> Say:
+    def only_json(request: ForwardedRequest) -> Say:
         wanted = "json" in request.headers["accept"]
         return Say(200, json.dumps(document).encode(), JSON) if wanted else Say(406, b"no XML here")
 

@@ -12,7 +12,7 @@ import pytest
 from bridge.model.specs import ArgSpec, CommandSpec, SystemSpec, Tier
 from bridge.model.types import FieldType
 from connectors.odata.commands.writer import ODataWriter
-from tests.between import CUT, DROP, HANG, Asked, Between
+from tests.between import CUT, DROP, HANG, Between, ForwardedRequest
 from tests.connectors.command_harness import (
     IN_DOUBT_TIMEOUT_S,
     CommandHarness,
@@ -78,7 +78,7 @@ class FirstPostReaction:
         self._fits = fits
         self.posts = 0
 
-    def __call__(self, request: Asked) -> str | None:
+    def __call__(self, request: ForwardedRequest) -> str | None:
         if request.method != "POST" or self._fits not in request.path:
             return None
         self.posts += 1

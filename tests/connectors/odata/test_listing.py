@@ -15,7 +15,7 @@ from bridge.model.errors import RetryLater
 from connectors.odata.capture.options import ODataOptions
 from connectors.odata.capture.pollers.listing import ListingPoller
 from connectors.odata.capture.snapshot.chunks import ODataSnapshot
-from tests.between import Asked, Between, Say
+from tests.between import Between, ForwardedRequest, Say
 from tests.connectors.odata.set_polls import polling, short
 from tests.services.cap import Cap
 
@@ -117,7 +117,7 @@ async def test_a_snapshot_believes_only_an_empty_page_that_there_is_no_more(cap:
     """What a reconcile doesn't meet, it deletes from the log."""
     cap.write("Plains", *(plain(f"{n:02}", 1) for n in range(9)))
 
-    def shorter(request: Asked) -> Say | None:
+    def shorter(request: ForwardedRequest) -> Say | None:
         if "/Plains" not in request.path:
             return None
         login = {"Authorization": request.headers["authorization"]}

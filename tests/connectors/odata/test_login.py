@@ -23,7 +23,7 @@ from bridge.model.errors import ConfigurationError, LoginRefused, RetryLater
 from bridge.tls import TlsFiles
 from connectors.odata.http.client import ODataClient
 from connectors.odata.http.login import OAuth2, OAuth2Auth, ODataLogin
-from tests.between import CUT, Asked, Between, Rule, Say, alone
+from tests.between import CUT, Between, ForwardedRequest, Rule, Say, alone
 from tests.conftest import PrivateCap
 from tests.connectors.odata.order_system import system
 from tests.secret_scan import leak_in, secret
@@ -104,7 +104,7 @@ async def test_a_client_that_the_token_server_refuses_is_told_without_its_secret
 async def test_a_token_server_that_repeats_the_secret_does_not_get_it_into_messages(
     send: str,
 ) -> None:
-    def repeating(request: Asked) -> Say:
+    def repeating(request: ForwardedRequest) -> Say:
         error_text = (
             f"no: {request.headers.get('authorization')} {unquote_plus(request.body.decode())}"
         )

@@ -17,7 +17,7 @@ from bridge.model.errors import HistoryLost, Rejected, RetryLater
 from connectors.odata.capture.options import ODataOptions
 from connectors.odata.capture.snapshot.chunks import ODataSnapshot
 from connectors.odata.capture.source import ODataSource
-from tests.between import Asked, Between, Say, alone
+from tests.between import Between, ForwardedRequest, Say, alone
 from tests.connectors.odata.set_polls import polling
 from tests.services.cap import Cap
 
@@ -44,7 +44,7 @@ class Things:
     def expire(self) -> None:
         self._age += 1
 
-    def __call__(self, request: Asked) -> Say:
+    def __call__(self, request: ForwardedRequest) -> Say:
         if "$metadata" in request.path:
             return Say(200, METADATA, {"Content-Type": "application/xml"})
         token = re.search(r"skiptoken=(\d+)-(\d+)", request.path)
@@ -126,7 +126,7 @@ async def test_a_snapshot_whose_link_expired_is_taken_from_the_beginning(status:
         await snapshot.close()
 
 
-def empty(request: Asked) -> Say | None:
+def empty(request: ForwardedRequest) -> Say | None:
     """First a page without rows, and a link to what stands behind it."""
     if "/Plains" not in request.path or "behind=" in request.path:
         return None
@@ -164,7 +164,7 @@ async def test_an_empty_page_with_a_link_is_not_the_end(cap: Cap) -> None:
 
 
 async def test_empty_pages_that_lead_to_themselves_are_refused(cap: Cap) -> None:
-    def circle(request: Asked) -> Say | None:
+    def circle(request: ForwardedRequest) -> Say | None:
         body = {"value": [], "@odata.nextLink": request.path}
         say = Say(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
         return say if "/Plains" in request.path else None
@@ -181,7 +181,7 @@ async def test_a_link_to_its_own_page_ends_a_snapshot_s_chunk(rows: list[dict[st
     """Followed for ever, with rows or without, the snapshot would neither end nor tell why."""
     body = {"value": rows, "@odata.nextLink": "Things?$skiptoken=1"}
 
-    def circle(request: Asked) -> Say:
+    def circle(request: ForwardedRequest) -> Say:
         if "$metadata" in request.path:
             return Say(200, METADATA, {"Content-Type": "application/xml"})
         return Say(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
@@ -202,7 +202,7 @@ async def test_a_link_to_its_own_page_ends_a_snapshot_s_chunk(rows: list[dict[st
 
 
 async def test_very_many_empty_pages_are_followed_to_their_end() -> None:
-    def far(request: Asked) -> Say:
+    def far(request: ForwardedRequest) -> Say:
         if "$metadata" in request.path:
             return Say(200, METADATA, {"Content-Type": "application/xml"})
         match = re.search(r"skiptoken=(\d+)", request.path)
@@ -226,7 +226,7 @@ class Ring:
     def __init__(self, pages: int, back_to: int, *, rows: bool) -> None:
         self._pages, self._back_to, self._rows = pages, back_to, rows
 
-    def __call__(self, request: Asked) -> Say:
+    def __call__(self, request: ForwardedRequest) -> Say:
         if "$metadata" in request.path:
             return Say(200, METADATA, {"Content-Type": "application/xml"})
         token = re.search(r"skiptoken=(\d+)", request.path)

@@ -16,7 +16,7 @@ from connectors.odata.capture.source import ODataSource
 from connectors.odata.commands.writer import ODataWriter
 from connectors.odata.lookup.form_choice import MAX_SINGLE_LOOKUPS
 from connectors.odata.lookup.reader import ODataReader
-from tests.between import Asked, Between, Say
+from tests.between import Between, ForwardedRequest, Say
 from tests.connectors.odata.order_system import USES, gateway, system
 from tests.services.cap import Cap, order_id
 from tests.services.odatapy import Odatapy
@@ -85,7 +85,7 @@ async def test_a_lookup_that_one_url_holds_is_one_get(cap: Cap) -> None:
 async def test_a_service_that_knows_no_in_is_asked_by_or_and_that_is_remembered(cap: Cap) -> None:
     cap.fill(orders=3)
 
-    def old(request: Asked) -> Say | None:
+    def old(request: ForwardedRequest) -> Say | None:
         refusal = b'{"error": {"code": "400", "message": "in: unknown operator"}}'
         is_known = "%20in%20" not in request.path
         return None if is_known else Say(400, refusal, {"Content-Type": "application/json"})
@@ -108,7 +108,7 @@ async def test_a_service_that_knows_no_in_is_asked_by_or_and_that_is_remembered(
 async def test_a_service_without_filters_and_batches_is_asked_by_key(cap: Cap) -> None:
     cap.fill(orders=3)
 
-    def poor(request: Asked) -> Say | None:
+    def poor(request: ForwardedRequest) -> Say | None:
         poor = "$filter" in request.path or "$batch" in request.path
         return Say(501, b"no", {"Content-Type": "text/plain"}) if poor else None
 
@@ -200,7 +200,7 @@ async def test_an_entity_set_that_refuses_filters_says_nothing_of_the_others(cap
     """Some sets of a service can be reached by their rows alone; lookups by references would end."""
     cap.fill(orders=3, customers=2)
 
-    def poor(request: Asked) -> Say | None:
+    def poor(request: ForwardedRequest) -> Say | None:
         return Say(400, b"{}", JSON) if "Customers?" in request.path else None
 
     between = Between(cap.address)
@@ -219,7 +219,7 @@ async def test_a_key_that_filters_refuse_does_not_end_filters_for_good(cap: Cap)
     """An agent may ask for any key; from then on each lookup would be one read a key."""
     cap.fill(orders=3)
 
-    def strict(request: Asked) -> Say | None:
+    def strict(request: ForwardedRequest) -> Say | None:
         bad = "$filter" in request.path and order_id(999) in request.path
         return Say(400, b"{}", JSON) if bad else None
 

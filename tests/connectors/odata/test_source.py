@@ -19,7 +19,7 @@ from bridge.connector import Connector, System, TableUse
 from bridge.model.specs import EntitySpec
 from connectors.odata.capture.options import ODataOptions
 from connectors.odata.connector import connector
-from tests.between import CUT, DROP, HANG, Asked, Between, Say
+from tests.between import CUT, DROP, HANG, Between, ForwardedRequest, Say
 from tests.capture.databases import BRIDGE
 from tests.capture.harness import CaptureHarness, open_harness, until
 from tests.conftest import PrivateCap
@@ -161,7 +161,7 @@ def harms(dice: random.Random, table: str) -> Any:
     """A rule that breaks every fifth answer about a table, in one of the ways that there are."""
     half = b'{"@odata.context": "$metadata#X", "value": [{"order_no": "001001", "qty": 5'
 
-    def rule(request: Asked) -> Say | str | None:
+    def rule(request: ForwardedRequest) -> Say | str | None:
         if f"/{table}" not in request.path or dice.random() > 0.2:
             return None
         json = {"Content-Type": "application/json"}
@@ -223,7 +223,7 @@ async def test_a_service_that_says_when_to_come_again_is_left_alone_until_then(
     refused_at: list[float] = []
     early: list[float] = []
 
-    def rule(request: Asked) -> Say | None:
+    def rule(request: ForwardedRequest) -> Say | None:
         at = loop.time()
         if refused_at and at - refused_at[0] < 1.5:
             early.append(at - refused_at[0])
@@ -290,7 +290,7 @@ async def test_a_set_that_is_not_in_the_metadata_is_captured_once_it_is(
     """As where a service is changed, and its new version comes later than the configuration."""
     cap.write("Plains", *({"order_no": f"{n}", "qty": 1} for n in range(5)))
 
-    def lacking(request: Asked) -> Say | None:
+    def lacking(request: ForwardedRequest) -> Say | None:
         if "/$metadata" in request.path:
             login = {"Authorization": request.headers["authorization"]}
             response = httpx.get(

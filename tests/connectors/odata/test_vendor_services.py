@@ -31,7 +31,7 @@ from connectors.odata.protocol.entity_table import build_table
 from connectors.odata.protocol.literal import literal, payload
 from connectors.odata.protocol.property_values import row_value
 from connectors.odata.protocol.response import EntityPage, ODataResponse, page_of, row_of
-from tests.between import Asked, Between, Say, alone
+from tests.between import Between, ForwardedRequest, Say, alone
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 V4 = "http://docs.oasis-open.org/odata/ns/edm"
@@ -66,7 +66,7 @@ class FixedAnswers:
     def url(self) -> str:
         return f"{self.between.address}/erp/"
 
-    def answer(self, request: Asked) -> Say:
+    def answer(self, request: ForwardedRequest) -> Say:
         """As `tests.between.Rule`."""
         path = request.path.removeprefix("/erp/")
         if path == "$metadata":
@@ -491,7 +491,7 @@ class _Versions:
     def _etag(self) -> str:
         return f'W/"{self._version}"'
 
-    def __call__(self, request: Asked) -> Say:
+    def __call__(self, request: ForwardedRequest) -> Say:
         path = request.path.removeprefix("/erp/")
         if path == "$metadata":
             properties = prop("id", "Edm.Int32") + prop("note") + prop("state")
@@ -564,7 +564,7 @@ async def test_the_etag_of_an_answer_is_none_of_the_row() -> None:
     headers = {"Content-Type": "application/json", "ETag": 'W/"1d-gzip"'}
 
     class Proxied(FixedAnswers):
-        def answer(self, request: Asked) -> Say:
+        def answer(self, request: ForwardedRequest) -> Say:
             if request.method == "PATCH":
                 return Say(412 if "if-match" in request.headers else 204)
             return super().answer(request)

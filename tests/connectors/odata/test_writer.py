@@ -16,7 +16,7 @@ from bridge.connector import Done, Effect, Shape, TableUse
 from bridge.model.errors import Fenced, OutcomeUnknown, Rejected, RetryLater, Unsupported
 from connectors.odata.commands.writer import ODataWriter
 from connectors.odata.connector import connector
-from tests.between import CUT, DROP, HANG, Asked, Between, Rule, Say, nothing
+from tests.between import CUT, DROP, HANG, Between, ForwardedRequest, Rule, Say, nothing
 from tests.conftest import PrivateCap
 from tests.connectors.odata.order_system import system
 from tests.services.cap import Cap, order_id
@@ -241,7 +241,7 @@ async def test_a_service_that_refuses_its_own_token_is_told_and_nothing_is_lost(
     cap = private_cap(csrf=True)
     cap.fill(orders=2)
 
-    def forgetful(request: Asked) -> None:
+    def forgetful(request: ForwardedRequest) -> None:
         request.headers.pop("cookie", None)
 
     async with Between(cap.address).serving() as between:

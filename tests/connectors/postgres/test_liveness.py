@@ -28,7 +28,7 @@ from tests.connectors.postgres.postgres_erp import (
     row,
 )
 from tests.proxy import Proxy
-from tests.services.errors import Unavailable
+from tests.services.errors import ServerUnavailable
 
 PATIENCE = 4.0
 """Seconds that the server waits. Longer than a busy machine keeps any process from running."""
@@ -62,7 +62,9 @@ async def proxied(erp: PostgresErp, **options: Any) -> AsyncIterator[tuple[Proxy
 def stopped(erp: PostgresErp, role: str) -> Iterator[None]:
     """The server process of one of the bridge's connections, stopped by SIGSTOP."""
     if erp.server.pid is None:
-        raise Unavailable("this test stops a server process, so the server must be a local program")
+        raise ServerUnavailable(
+            "this test stops a server process, so the server must be a local program"
+        )
     [[pid]] = erp.rows(
         "SELECT pid FROM pg_stat_activity WHERE application_name = %s",
         f"legacy-bridge acme erp {role}",

@@ -15,7 +15,7 @@ import httpx
 
 from bridge.connector import System
 from bridge.kit.connector import ServerLie
-from tests.between import Asked, Between, Say
+from tests.between import Between, ForwardedRequest, Say
 from tests.connectors.tryton.kit_system import TrytonLegacy
 from tests.services.tryton import Tryton
 
@@ -53,7 +53,7 @@ class LyingTryton:
     def close(self) -> None:
         self._http.close()
 
-    def _rule(self, request: Asked) -> Say | None:
+    def _rule(self, request: ForwardedRequest) -> Say | None:
         if not self.lies or request.method != "POST" or not request.body:
             return None
         call = json.loads(request.body)

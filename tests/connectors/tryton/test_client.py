@@ -15,7 +15,7 @@ from bridge.model.errors import ConfigurationError, RetryLater
 from connectors.tryton.commands.writer import TrytonWriter
 from connectors.tryton.http.client import TrytonClient
 from connectors.tryton.options import TrytonLogin
-from tests.between import HANG, Asked, Between, Say, nothing
+from tests.between import HANG, Between, ForwardedRequest, Say, nothing
 from tests.connectors.tryton.erp import ErpUser, system
 from tests.services.tryton import PASSWORD, Tryton
 from tests.waiting import until
@@ -113,7 +113,7 @@ async def test_what_is_no_tryton_or_has_moved_says_so(tryton: Tryton, say: Say, 
 
 
 async def test_a_session_that_ends_at_once_is_no_endless_loop(tryton: Tryton) -> None:
-    def expired(request: Asked) -> Say | None:
+    def expired(request: ForwardedRequest) -> Say | None:
         return None if b"login" in request.body or b"preferences" in request.body else Say(401)
 
     async with Between(tryton.address).serving() as between:
@@ -157,7 +157,7 @@ async def test_an_erp_that_is_busy_or_silent_is_asked_again_later(
             await client.log_in()
 
 
-def hanging(_: Asked) -> str:
+def hanging(_: ForwardedRequest) -> str:
     return HANG
 
 

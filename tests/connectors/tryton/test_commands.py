@@ -14,7 +14,7 @@ from bridge.model.event import row_version
 from bridge.model.specs import ArgSpec, CommandSpec, SystemSpec, Tier
 from bridge.model.types import FieldType
 from connectors.tryton.commands.writer import TrytonWriter
-from tests.between import CUT, DROP, HANG, Asked, Between
+from tests.between import CUT, DROP, HANG, Between, ForwardedRequest
 from tests.connectors.command_harness import (
     IN_DOUBT_TIMEOUT_S,
     CommandHarness,
@@ -84,7 +84,7 @@ class ReactOnce:
         self._method = f'"model.{method}"'.encode()
         self.calls = 0
 
-    def __call__(self, request: Asked) -> str | None:
+    def __call__(self, request: ForwardedRequest) -> str | None:
         if self._method not in request.body:
             return None
         self.calls += 1

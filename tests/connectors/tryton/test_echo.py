@@ -10,14 +10,14 @@ import pytest
 from bridge.connector import System, TableUse
 from bridge.model.errors import BridgeError
 from connectors.tryton.http.client import TrytonClient
-from tests.between import Asked, Say, alone
+from tests.between import ForwardedRequest, Say, alone
 from tests.secret_scan import leak_in, secret
 
 PASSWORD, SESSION = secret("tryton/p+w"), secret("session")
 JSON = {"Content-Type": "application/json"}
 
 
-def answer(request: Asked) -> Say:
+def answer(request: ForwardedRequest) -> Say:
     """As `tests.between.Rule`: it logs in, and refuses everything else with what it was sent."""
     call = json.loads(request.body)
     body = {"id": call["id"]}

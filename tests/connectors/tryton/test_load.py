@@ -44,7 +44,7 @@ BRIDGECTL = Path(sys.executable).with_name("bridgectl")
 ENTITIES = {"party": "party.party", "sale": "sale.sale", "line": "sale.line"}
 
 
-class CaptureProcess:
+class TrytonCaptureProcess:
     """`bridgectl run --only capture` over a folder."""
 
     def __init__(self, folder: Path, erp: Tryton, user: str, overlap: int) -> None:
@@ -134,7 +134,7 @@ def test_the_log_ends_as_the_erp_does_under_kills_of_both(
 ) -> None:
     erp = private_tryton(on="sqlite")
     loads = [SalesLoad(erp, SEED + number) for number in (1, 2)]
-    bridge = CaptureProcess(tmp_path, erp, capturer(erp), overlap=20)
+    bridge = TrytonCaptureProcess(tmp_path, erp, capturer(erp), overlap=20)
     work_under_kills(bridge, erp, loads, [erp.kill, erp.stop])
 
 
@@ -148,7 +148,7 @@ def test_so_it_does_where_transactions_overlap_and_whatever_it_tells_was_true(
     loads = [SalesLoad(erp, SEED + number) for number in (1, 2)]
     imports = [Import(erp, SEED + number) for number in (3, 4)]
     # Imports wait for each other's rows, and a busy machine for its processors.
-    bridge = CaptureProcess(tmp_path, erp, capturer(erp), overlap=90)
+    bridge = TrytonCaptureProcess(tmp_path, erp, capturer(erp), overlap=90)
     assert isinstance(erp.store, Database)
     server = erp.store.server
     work_under_kills(
@@ -164,7 +164,7 @@ def test_so_it_does_where_transactions_overlap_and_whatever_it_tells_was_true(
 
 
 def work_under_kills(
-    bridge: CaptureProcess,
+    bridge: TrytonCaptureProcess,
     erp: Tryton,
     loads: Sequence[ErpWorker],
     ends: Sequence[Callable[[], None]],
@@ -206,7 +206,7 @@ def work_under_kills(
     assert all(load.done for load in loads)
 
 
-def check_equal(bridge: CaptureProcess, entity: str, erp_rows: dict[int, Row]) -> None:
+def check_equal(bridge: TrytonCaptureProcess, entity: str, erp_rows: dict[int, Row]) -> None:
     """Give the log time to catch up, then hold it against the ERP's rows."""
     assert erp_rows
     deadline = time.monotonic() + 120
@@ -236,7 +236,7 @@ def check_equal(bridge: CaptureProcess, entity: str, erp_rows: dict[int, Row]) -
 
 
 def check_every_state_existed(
-    bridge: CaptureProcess, entity: str, states: dict[int, list[Row]]
+    bridge: TrytonCaptureProcess, entity: str, states: dict[int, list[Row]]
 ) -> None:
     """Whatever the log tells of a row was so when a transaction had ended."""
     for key, records in bridge.records(entity).items():

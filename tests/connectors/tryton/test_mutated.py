@@ -21,7 +21,7 @@ from connectors.tryton.commands.writer import TrytonWriter
 from connectors.tryton.connector import connector
 from connectors.tryton.http.client import TrytonClient
 from connectors.tryton.reader import TrytonReader
-from tests.between import Asked, Between, Say
+from tests.between import Between, ForwardedRequest, Say
 from tests.connectors.odata.mutated_answers import Mutating
 from tests.connectors.tryton.erp import system
 from tests.connectors.tryton.kit_system import capturer
@@ -94,7 +94,7 @@ async def test_answers_that_are_a_little_wrong_raise_nothing_else(
                 await question(mutating.url(url))
 
 
-def answering(say: Say) -> Callable[[Asked], Say | None]:
+def answering(say: Say) -> Callable[[ForwardedRequest], Say | None]:
     return lambda request: (
         say if b"search_read" in request.body or b".write" in request.body else None
     )

@@ -18,7 +18,7 @@ from connectors.tryton.capture.source import TrytonSource
 from connectors.tryton.http.client import TrytonClient
 from connectors.tryton.metadata.model_table import ModelTables
 from connectors.tryton.options import TrytonOptions
-from tests.between import Asked, Between, Rule, Say, nothing
+from tests.between import Between, ForwardedRequest, Rule, Say, nothing
 from tests.connectors.tryton.erp import ErpUser, system
 from tests.connectors.tryton.kit_system import capturer
 from tests.services.tryton import CLERK, OUTSIDER, PASSWORD, Tryton
@@ -348,7 +348,7 @@ async def test_where_no_model_can_be_read_it_ends_with_all_the_reasons(tryton: T
     await source.close()
 
 
-def refusing(request: Asked) -> Say | None:
+def refusing(request: ForwardedRequest) -> Say | None:
     """What stands in front of the ERP refuses all that is about one model."""
     return Say(403) if b"model.kit.order." in request.body else None
 

@@ -23,7 +23,7 @@ from bridge.model.errors import (
 )
 from connectors.tryton.commands.writer import TrytonWriter
 from connectors.tryton.reader import TrytonReader
-from tests.between import CUT, DROP, HANG, Asked, Between, Say
+from tests.between import CUT, DROP, HANG, Between, ForwardedRequest, Say
 from tests.connectors.tryton.erp import ErpUser, system
 from tests.services.tryton import OUTSIDER, Tryton
 from tests.waiting import until
@@ -83,7 +83,7 @@ def created_id(result: Done) -> int:
     return int(json.loads(result.result or "")[0]["id"])
 
 
-def fits(part: str, reaction: str | Say) -> Callable[[Asked], str | Say | None]:
+def fits(part: str, reaction: str | Say) -> Callable[[ForwardedRequest], str | Say | None]:
     """Reacts to remote calls of this method."""
     return lambda request: reaction if f'"{part}"'.encode() in request.body else None
 
@@ -226,7 +226,7 @@ async def test_an_answer_to_a_warning_does_not_outlive_the_command_that_gave_it(
     def agree(shape: Shape | None, raw: Any) -> None:
         return None
 
-    def meddle(request: Asked) -> None:
+    def meddle(request: ForwardedRequest) -> None:
         """Somebody else changes the row between the warning and its answer."""
         if b"res.user.warning.skip" in request.body:
             erp_user.rpc.call("model.stock.move.write", [key], {"quantity": 2.0})

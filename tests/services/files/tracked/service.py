@@ -185,7 +185,7 @@ class Etags(CustomETagSupport):
         return str(entity_set.name) in WITH_ETAG
 
 
-class Server(ThreadingMixIn, WSGIServer):
+class TrackedServer(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
 
@@ -244,7 +244,7 @@ def main(port: int, *, keep: bool) -> None:
         os._exit(0)
 
     signal.signal(signal.SIGTERM, leave)
-    server = Server(("127.0.0.1", port), Quiet)
+    server = TrackedServer(("127.0.0.1", port), Quiet)
     server.set_app(app)
     server.serve_forever(poll_interval=0.05)
 

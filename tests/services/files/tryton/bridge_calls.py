@@ -19,7 +19,7 @@ _hasher: Any = importlib.import_module("pwdlib.hashers.argon2").Argon2Hasher.__i
 _hasher.__defaults__ = (1, 8, 1, *_hasher.__defaults__[3:])
 
 
-class Calls:
+class CallCounter:
     """Appends the method's name to the file for each POST, before the server handles it."""
 
     def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
