@@ -24,7 +24,7 @@ class PendingWatermarks:
         self._wakeup.set()
 
     def take(self, after_changes: int) -> list[Watermark]:
-        """All of them, behind that many changes of the batch; they are not pending any more."""
+        """All of them, after that many changes of the batch; they are not pending any more."""
         names, self._names = self._names, []
         return [Watermark(after_changes, name, 0) for name in names]
 

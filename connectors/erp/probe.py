@@ -60,7 +60,7 @@ def conclude_from_row(
     - `deletes`: the command removes it; otherwise it sets values.
     - `exists`, `holds`: whether the row is there, and holds what the command sets.
     - `repeatable`: a guarded command may be sent again, because its guard decides then.
-    - `advice`: what to do where that can't be told.
+    - `advice`: what to do where nothing can be concluded.
 
     Raises Unsupported where the row holds something else.
     """

@@ -38,7 +38,7 @@ ListValue = TypeVar("ListValue")
 """What a grammar makes of `[...]`."""
 
 
-def token_pattern(name: str, signs: str) -> re.Pattern[str]:
+def token_pattern(name: str, characters: str) -> re.Pattern[str]:
     """A token of a grammar whose names and special characters match these regular expressions."""
     return re.compile(
         rf"""\s*(?:
@@ -46,7 +46,7 @@ def token_pattern(name: str, signs: str) -> re.Pattern[str]:
         | :(?P<parameter>[A-Za-z_]\w*)
         | (?P<text>'(?:[^']|'')*')
         | (?P<number>[+-]?\d+(?:\.\d+)?)
-        | (?P<sign>{signs})
+        | (?P<character>{characters})
         )""",
         re.VERBOSE,
     )
@@ -83,7 +83,7 @@ class StatementParser(Generic[ListValue]):
 
     def _read_pair(self, *, bare: bool) -> tuple[str, Scalar | ListValue]:
         following = self._tokens[self._next_index + 1 : self._next_index + 2]
-        if bare and following != [("sign", "=")]:
+        if bare and following != [("character", "=")]:
             return "", self._read_scalar()
         name = self._read_name(self.field_word)
         if not self._take("="):
@@ -121,7 +121,9 @@ class StatementParser(Generic[ListValue]):
 
     def _take(self, character: str) -> bool:
         """Whether the next token is this character, which is skipped then."""
-        is_next = self._tokens[self._next_index : self._next_index + 1] == [("sign", character)]
+        is_next = self._tokens[self._next_index : self._next_index + 1] == [
+            ("character", character)
+        ]
         self._next_index += is_next
         return is_next
 

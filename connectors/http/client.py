@@ -25,7 +25,7 @@ def http_client(
 ) -> httpx.AsyncClient:
     """A client whose bodies raise UnreadableAnswer beyond `max_body_bytes`.
 
-    - `on_request`: called with each request as it goes out, behind those of a login.
+    - `on_request`: called with each request as it goes out, after those of a login.
     - `trust_env`: take proxies from the environment.
     """
     secret_headers = SecretHeaders()

@@ -38,7 +38,7 @@ def _timestamp(text: str | None) -> datetime | None:
 
 def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | None:
     """Seconds until the service wants to be asked again, where it says so: a number, or a date, by
-    the service's own clock where it tells that. At most `MAX_RETRY_AFTER_S`.
+    the service's own clock where it gives that. At most `MAX_RETRY_AFTER_S`.
     """
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():

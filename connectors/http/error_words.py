@@ -8,8 +8,8 @@ from bridge.model.redaction import redact_cut
 
 MAX_WORDS_CHARACTERS: Final = 400
 MAX_SEARCHED_BYTES: Final = 2**16
-"""An error says what it is about at its beginning. Patterns with gaps would look at each place of a
-body for an end that is nowhere: for minutes, while nothing else in the process goes on.
+"""An error says what it is about at its beginning. Patterns with gaps would search each position of a
+body for an end that is missing: for minutes, while nothing else in the process runs.
 """
 
 
@@ -28,7 +28,7 @@ def line_of(body: bytes) -> str:
 
 
 def element_text(body: bytes, name: str) -> str:
-    """What stands in the first element of that name, in any namespace and any case, of HTML or XML;
+    """The content of the first element of that name, in any namespace and any case, of HTML or XML;
     empty where there is none.
     """
     beginning = body[:MAX_SEARCHED_BYTES]

@@ -39,7 +39,7 @@ class _BoundedTreeBuilder(TreeBuilder):
 
 
 def parse_xml(content: bytes) -> Element:
-    """The document's root. Raises UnreadableAnswer, whose message goes on behind the document's name."""
+    """The document's root. Raises UnreadableAnswer, whose message continues the document's name."""
     # DOCTYPE is refused above, and with it every entity; expat fetches nothing by itself.
     parser = XMLParser(target=_BoundedTreeBuilder())  # noqa: S314
     try:

@@ -154,7 +154,7 @@ async def _check_deletions(client: TrytonClient, system: System) -> AsyncIterato
         if use.key and use.key != (ID,):
             yield Finding(
                 f"system {system.name!r}: the key of model {use.table!r} is "
-                f"{', '.join(use.key)}: a deletion doesn't tell it, so the model is compared with "
+                f"{', '.join(use.key)}: deletions don't carry it, so the model is compared with "
                 "the log after each one",
                 "use `key: [id]`, where the model is large",
                 fatal=False,

@@ -44,7 +44,7 @@ class _DraftedModel:
     fields: dict[str, str] = field(default_factory=dict)
 
     def stored(self) -> list[ModelField]:
-        """The fields that are declared, or stand in a comment."""
+        """The fields that are declared, or named in a comment."""
         return [self.described.model.fields[name] for name in self.fields if name != VERSION]
 
     def declares(self, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a system's file says under `capture:` and `login:`."""
+"""What a system file says under `capture:` and `login:`."""
 
 from __future__ import annotations
 
@@ -12,28 +12,26 @@ class TrytonOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    poll: float = Field(
-        default=2.0, ge=0.05, le=3600, description="Seconds between two looks for changes."
-    )
+    poll: float = Field(default=2.0, ge=0.05, le=3600, description="Seconds between two polls.")
     overlap: float = Field(
         default=300.0,
         ge=1,
         le=86_400,
         description="Seconds that a transaction of the ERP may last: rows carry the time at which it "
-        "began, so that this much of the past is looked at again.",
+        "began, so that each complete poll reads this much of the past again.",
     )
     overlap_interval: float = Field(
         default=30.0,
         ge=0,
         le=3600,
-        description="Seconds between two looks at the whole overlap; in between only at its last tenth.",
+        description="Seconds between two complete polls, which read the whole overlap; others read its last tenth.",
     )
     reconcile: float = Field(
         default=600.0,
         gt=0,
         le=30 * 86_400,
         description="Seconds between two listings of each model's ids: deletions that ir.model.log "
-        "doesn't tell are found by this alone.",
+        "doesn't have are found by this alone.",
     )
     page: int = Field(default=1000, ge=1, le=10_000, description="Rows of one remote call.")
     timeout: float = Field(
@@ -57,7 +55,7 @@ class TrytonOptions(BaseModel):
 
 
 class TrytonLogin(BaseModel):
-    """The `login:` mapping: a user's name and password, where they don't stand in `url`."""
+    """The `login:` mapping: a user's name and password, where they are not in `url`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 

@@ -39,7 +39,7 @@ def main():
     parser = argparse.ArgumentParser(description="Starts the ERP and its users, until Ctrl-C.")
     parser.add_argument("--port", type=int, default=4004)
     parser.add_argument("--pause", type=float, default=3, help="seconds between the users' acts")
-    parser.add_argument("--acts", type=int, default=200, help="of the users; then they only look")
+    parser.add_argument("--acts", type=int, default=200, help="of the users; then they only watch")
     options = parser.parse_args()
     address = f"http://127.0.0.1:{options.port}"
     if answers(address):

@@ -1,6 +1,6 @@
 """The ERP's users. They know nothing of the bridge: all that they see is the ERP.
 
-    PASSWORD=... python users.py URL SECONDS ACTS      an act every so many seconds, then only looks
+    PASSWORD=... python users.py URL SECONDS ACTS      an act every so many seconds, then they only watch
 
 Most acts enter an order; in others goods come in, and what is not confirmed is opened again.
 """

@@ -61,7 +61,7 @@ def install(folder: Path) -> None:
         company.enter(ErpRpc(url, "admin", admin), admin)
         for customer, wanted in company.FIRST:
             Clerk(url, admin).quote(customer, **wanted)
-    # What stands in the write-ahead log moves into the file, which is copied alone.
+    # The content of the write-ahead log moves into the file, which is copied alone.
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -87,7 +87,7 @@ def main():
     parser = argparse.ArgumentParser(description="Starts the ERP and its users, until Ctrl-C.")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--pause", type=float, default=3, help="seconds between the users' acts")
-    parser.add_argument("--acts", type=int, default=200, help="of the users; then they only look")
+    parser.add_argument("--acts", type=int, default=200, help="of the users; then they only watch")
     options = parser.parse_args()
     if answers(f"http://127.0.0.1:{options.port}"):
         raise SystemExit(

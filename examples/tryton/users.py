@@ -3,7 +3,7 @@
     PASSWORD=... python -m examples.tryton.users URL SECONDS ACTS    an act every so many seconds
 
 Most acts quote a sale; in others goods come in, and a sale that waits for them is cleared of its
-remark. After so many acts they only look.
+remark. After so many acts they only watch.
 """
 
 import os

@@ -58,7 +58,7 @@ def _pack(models: Mapping[str, ModelState], max_rows: int) -> bytes:
     for name, state in models.items():
         recent = state.recent.limited_to(max_rows)
         ids = sorted(recent.emitted)
-        # The keys stand in recorded checkpoints. Distances are short, and compress well.
+        # The keys are those of recorded checkpoints. Distances are short, and compress well.
         packed[name] = {
             "at": recent.at,
             "since": recent.since,
@@ -85,7 +85,7 @@ def unpack(checkpoint: bytes, where: str) -> dict[str, ModelState]:
     try:
         content = json.loads(zlib.decompress(checkpoint))
         if content["v"] != FORMAT_VERSION:
-            raise ValueError(f"version {content['v']}")  # noqa: TRY301 - told as any other damage
+            raise ValueError(f"version {content['v']}")  # noqa: TRY301 - reported as any other damage
         return {name: _unpacked(packed) for name, packed in content["models"].items()}
     except (zlib.error, ValueError, LookupError, TypeError, AttributeError) as error:
         raise HistoryLost(
@@ -106,6 +106,6 @@ def _unpacked(packed: Mapping[str, Any]) -> ModelState:
         None if numbers is None else IdFingerprint(*map(int, numbers)),
         float(packed["reconciled"]),
         float(packed["again"]),
-        # Earlier versions didn't look for gaps.
+        # Earlier versions kept no gaps.
         None if distances is None else IdGaps(int(last), set(accumulate(map(int, distances)))),
     )

@@ -14,7 +14,7 @@ from typing import Final
 MAX_GAPS: Final = 1000
 """Gaps that are remembered; no transaction lasts so long that more ids than these wait for it."""
 SEARCHED_IDS: Final = 20_000
-"""The highest ids, in which gaps are looked for at first."""
+"""Of how many of the highest ids the gaps are computed at first."""
 
 
 @dataclass(slots=True)

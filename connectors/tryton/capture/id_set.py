@@ -1,7 +1,7 @@
 """Which rows a model had, so that deleted ones are noticed. Pure.
 
 Tryton's log of deletions says of which model a row was deleted and when, but never which: it hides
-references to deleted rows. Only the ids that are left tell.
+references to deleted rows. Only the ids that are left show it.
 """
 
 from __future__ import annotations

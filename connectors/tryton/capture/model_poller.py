@@ -102,7 +102,7 @@ class ModelPoller:
         )
 
     def confirm_deletes(self) -> None:
-        """All deletes that were found are emitted. Not before: after a restart only the ids tell of those
+        """All deletes that were found are emitted. Not before: after a restart only the ids show those
         that weren't.
         """
         if self._ids is not None:

@@ -73,7 +73,7 @@ async def statement_problems(text: str, erp: ErpDefinitions, *, asks: bool) -> l
 
 
 async def _right_problems(statement: TrytonStatement, erp: ErpDefinitions) -> list[str]:
-    """What this user may not do. Buttons have groups of their own, which Tryton doesn't tell."""
+    """What this user may not do. Buttons have groups of their own, which Tryton doesn't reveal."""
     right = RIGHTS[statement.verb]
     if (await erp.rights(statement.model)).get(right, True):
         return []

@@ -8,7 +8,7 @@ BUTTON sale.sale(:key)/confirm despite 'check_move_quantity'
 FIND sale.sale(:key) state=['confirmed', 'processing']     in `probe:`: is there such a row?
 ```
 
-Values are those of `connectors.erp.statement_parser`. Rows of a one2many stand in brackets, or come as
+Values are those of `connectors.erp.statement_parser`. Rows of a one2many are in brackets, or come as
 a parameter with JSON; a WRITE changes those that have an `id` and makes the others. A row is named by
 its id, or by fields that only it has: `party.party(code=:key)`. `despite` names the warnings that
 are passed; any other one refuses the command.
@@ -128,7 +128,7 @@ class _TrytonParser(StatementParser[ListLiteral]):
             while not names or self._take(","):
                 kind, text = self._read_token("a warning's name")
                 if kind != "text":
-                    raise self._error(f"a warning's name stands in quotes: {DESPITE} 'NAME'")
+                    raise self._error(f"a warning's name is in quotes: {DESPITE} 'NAME'")
                 names.add(text[1:-1].replace("''", "'"))
             if self._next_index < len(self._tokens):
                 raise self._error(f"{self._tokens[self._next_index][1]!r} is too much at its end")
@@ -140,7 +140,7 @@ class _TrytonParser(StatementParser[ListLiteral]):
         if end:
             return False
         following = self._tokens[self._next_index : self._next_index + 2]
-        return following[:1] == [("name", DESPITE)] and following[1:] != [("sign", "=")]
+        return following[:1] == [("name", DESPITE)] and following[1:] != [("character", "=")]
 
     def _read_list(self) -> ListLiteral:
         items: list[RowLiteral | Value] = []

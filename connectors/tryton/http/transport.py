@@ -55,7 +55,7 @@ class RpcTransport:
         limits = httpx.Limits(max_connections=system.connections)
         self._reads = http_client(tls=tls, timeout=timeout, limits=limits, trust_env=False)
         # A connection that was kept may be closed by the other side just as the call goes out,
-        # and then nobody could tell whether it arrived.
+        # and then nobody would know whether it arrived.
         unkept = httpx.Limits(max_connections=system.connections, max_keepalive_connections=0)
         self._writes = http_client(tls=tls, timeout=timeout, limits=unkept, trust_env=False)
 

@@ -163,8 +163,8 @@ def check_rows(
         if not fits(row):
             names = ", ".join(dict.fromkeys(names_in(domain)))
             raise AnswerMismatch(
-                f"{where}: model {model!r}: rows came that were not asked for: the ERP doesn't heed the "
-                f"condition on {names}. What came was not used; look at the searcher of these fields, and "
+                f"{where}: model {model!r}: rows came that were not asked for: the ERP ignores the "
+                f"condition on {names}. What came was not used; check the searcher of these fields, and "
                 "at whatever stands before the ERP"
             )
     if ordered and first_misplaced([(row["id"],) for row in rows]) is not None:

@@ -1,4 +1,4 @@
-"""What the answers of Tryton's methods look like: whatever else comes is refused before it is used. Pure."""
+"""Which results Tryton's methods may have: others are refused before they are used. Pure."""
 
 from __future__ import annotations
 

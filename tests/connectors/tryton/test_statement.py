@@ -102,7 +102,7 @@ def test_statements_are_read(text: str, means: TrytonStatement) -> None:
         ("BUTTON sale.sale(:key)/confirm state='x'", "BUTTON takes no fields"),
         ("WRITE sale.sale(:key)/confirm", "a button is pressed by BUTTON sale.sale(:key)/confirm"),
         ("BUTTON sale.sale(:key)/confirm despite", "a warning's name is missing at its end"),
-        ("BUTTON sale.sale(:key)/confirm despite done", "stands in quotes: despite 'NAME'"),
+        ("BUTTON sale.sale(:key)/confirm despite done", "is in quotes: despite 'NAME'"),
         ("BUTTON sale.sale(:key)/confirm despite 'a' 'b'", "\"'b'\" is too much at its end"),
         ("FIND sale.sale", "FIND names a row, or what it holds"),
         ("FIND sale.sale(:key) a=1 despite 'b'", "FIND changes nothing, so nothing warns"),
