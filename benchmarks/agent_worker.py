@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge import Agent, Command
-from bridge.agent.runner import agent_group
+from bridge.agent.group import agent_group
 from bridge.config import load
 from bridge.log.port import TopicPartition
 from bridge.model.names import change_topic

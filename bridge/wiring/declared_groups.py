@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bridge.agent import Agent
-from bridge.agent.runner import agent_group
+from bridge.agent.group import agent_group
 from bridge.commands.group import executor_group
 from bridge.config import Config
 from bridge.model.names import change_topic, split_entity, system_topic

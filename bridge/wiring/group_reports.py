@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
 from typing import Any, Final, NamedTuple
 
-from bridge.agent.runner import agent_group
+from bridge.agent.group import agent_group
 from bridge.capture.checkpoint.store import latest_values
 from bridge.capture.report.status_record import topic as status_topic
 from bridge.commands.group import executor_group

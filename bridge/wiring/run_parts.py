@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bridge.agent import Agent
-from bridge.agent.runner import agent_group
+from bridge.agent.group import agent_group
 from bridge.commands.group import executor_group
 from bridge.config import Config
 from bridge.log.registry.remembered import RememberedRegistry

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from bridge.agent import Agent
-from bridge.agent.runner import agent_group, agent_topics
+from bridge.agent.group import agent_group, agent_topics
 from bridge.commands.group import executor_group
 from bridge.config import Config
 from bridge.model.names import COMMANDS, system_topic

@@ -13,7 +13,7 @@ import pytest
 
 from bridge.agent import Agent, Context
 from bridge.agent.first_start import commit_end_offsets, first_offsets, parse_start, unread_topics
-from bridge.agent.runner import agent_group
+from bridge.agent.group import agent_group
 from bridge.log.kafka import from_url
 from bridge.log.port import Entry, TopicPartition, TopicSpec
 from bridge.model.errors import ConfigurationError

@@ -332,8 +332,10 @@ async def test_whatever_befalls_handlers_that_wait_each_event_has_its_commands_o
             async with running(here, shaky()):
                 await until(partial(called, count + 20))
         await until(written)
-        await until(lambda: runner._slots.running == 0 and not runner._slots._resting)
-        assert not runner._slots._resuming
+        await until(
+            lambda: runner._schedule.slots.running == 0 and not runner._schedule.slots._resting
+        )
+        assert not runner._schedule.slots._resuming
     order: dict[str, list[str]] = {}
     for record in await here.records("command"):
         assert isinstance(record, CommandRecord)

@@ -15,9 +15,10 @@ import pytest
 
 from bridge import Agent, Command, Event, provenance
 from bridge.agent import Context
+from bridge.agent.group import agent_group
 from bridge.agent.pipeline.park import AgentStopped
 from bridge.agent.retry_policy import Backoff
-from bridge.agent.runner import AgentRunner, agent_group
+from bridge.agent.runner import AgentRunner
 from bridge.gateway import Gateway, Gateways
 from bridge.log.port import TopicPartition
 from bridge.model.command import CommandRecord
@@ -679,9 +680,9 @@ async def test_a_handler_that_fails_after_its_partition_is_lost_parks_nothing(
     async with running(here, agent) as task:
         await until(begun.is_set)
         runner = task.get_coro().cr_frame.f_locals["self"]  # type: ignore[union-attr]
-        await runner.revoked(frozenset(runner._work_by_partition))
+        await runner._partitions.revoke_all()
         go_on.set()
-        await until(lambda: runner._slots.running == 0)
+        await until(lambda: runner._schedule.slots.running == 0)
         assert runner._parked._unwritten == {}
 
 

@@ -19,7 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from bridge.agent.runner import agent_group
+from bridge.agent.group import agent_group
 from bridge.cli.check.access import access_findings, access_rules
 from bridge.cli.check.result import CheckResult
 from bridge.log.embedded import EmbeddedLog

@@ -13,7 +13,7 @@ import pytest
 
 from bridge import Agent, Command, Event
 from bridge.agent import Context
-from bridge.agent.runner import agent_group
+from bridge.agent.group import agent_group
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.group_progress import GroupProgress
 from bridge.log.port import Entry, Log, TopicPartition, TopicSpec

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from bridge.agent import Agent
 from bridge.agent.first_start import start_text, unread_topics
-from bridge.agent.runner import agent_group
+from bridge.agent.group import agent_group
 from bridge.cli.check.result import CheckResult
 from bridge.config import Config
 from bridge.model.errors import BridgeError

@@ -173,7 +173,7 @@ async def _in_between(stage: DemoEnvironment, tally: DemoTally) -> tuple[str, ..
 
 async def _at_rest(stage: DemoEnvironment, bridge: Bridge, tally: DemoTally) -> bool:
     """Every command has its receipt, every effect came back, every agent is at the end."""
-    from bridge.agent.runner import agent_group
+    from bridge.agent.group import agent_group
     from bridge.cli.demo.verification import ledger
 
     if tally.open_commands:

@@ -40,7 +40,7 @@ def group_state(
     """`agents` names of those in the configuration (None: not known), `executed` of the systems with
     commands, `finished` groups of replays. Pure.
     """
-    from bridge.agent.runner import agent_group
+    from bridge.agent.group import agent_group
     from bridge.commands.group import executor_group
     from bridge.replay.notes import replay_group
 
