@@ -40,8 +40,10 @@ async def check(system: System) -> list[Finding]:
     try:
         service = await client.metadata()
         findings = [Finding(text) for text in _unknown_sets(system, service)]
-        findings += _hasty(system)
-        for table_findings in await _each(system, lambda use: _table(client, service, system, use)):
+        findings += _in_doubt_timeout_findings(system)
+        for table_findings in await _for_each_table(
+            system, lambda use: _table_findings(client, service, system, use)
+        ):
             findings += table_findings
         return findings
     except BridgeError as error:
@@ -62,7 +64,7 @@ async def describe_change_detection(system: System) -> Mapping[str, str]:
 
     try:
         service = await client.metadata()
-        phrases = await _each(system, phrase)
+        phrases = await _for_each_table(system, phrase)
         return {use.table: text for use, text in zip(system.tables, phrases, strict=True) if text}
     finally:
         await client.close()
@@ -79,7 +81,7 @@ async def check_commands(system: System, commands: Sequence[CommandSpec]) -> lis
         StatementProblem(command.name, where, what)
         for command in commands
         for where, text in _statements(command)
-        for what in statement_problems(text, service, asks=where == "probe")
+        for what in statement_problems(text, service, is_probe=where == "probe")
     ]
 
 
@@ -88,7 +90,7 @@ def _statements(command: CommandSpec) -> list[tuple[Literal["run", "probe"], str
     return [*statements, ("probe", command.probe)] if command.probe else statements
 
 
-async def refused(
+async def unreadable_tables(
     client: ODataClient, service: ODataService, system: System
 ) -> dict[str, BridgeError]:
     """The tables that can't be captured, whatever the metadata says, and why: each is asked once.
@@ -99,11 +101,11 @@ async def refused(
 
     async def ask(use: TableUse) -> None:
         try:
-            await _look(client, service, system, use)
+            await _choose_and_try(client, service, system, use)
         except BridgeError as error:
             errors[use.table] = error
 
-    await _each(system, ask)
+    await _for_each_table(system, ask)
     return {use.table: errors[use.table] for use in system.tables if use.table in errors}
 
 
@@ -130,7 +132,7 @@ async def finer_times(
         try:
             page = await client.page(use.table, params)
         except BridgeError:
-            return  # `refused` reports why
+            return  # `unreadable_tables` reports why
         rows = [row_values(entity_set, service.version, names, row) for row in page.rows]
         texts = [[row[index] for row in rows] for index in range(len(names))]
         names_by_table[use.table] = [
@@ -139,11 +141,11 @@ async def finer_times(
             if any(isinstance(value, str) and is_finer(value) for value in values)
         ]
 
-    await _each(system, ask)
+    await _for_each_table(system, ask)
     return names_by_table
 
 
-async def _each(system: System, ask: Callable[[TableUse], Awaitable[T]]) -> list[T]:
+async def _for_each_table(system: System, ask: Callable[[TableUse], Awaitable[T]]) -> list[T]:
     """`ask` of every table, in their order; as many at a time as there may be connections, or what
     waits for one would time out.
     """
@@ -169,7 +171,7 @@ def _unknown_sets(system: System, service: ODataService) -> list[str]:
     ]
 
 
-def _hasty(system: System) -> list[Finding]:
+def _in_doubt_timeout_findings(system: System) -> list[Finding]:
     limits = options_of(system.options)
     if not system.commands or limits.effective_in_doubt_timeout >= limits.timeout:
         return []
@@ -184,7 +186,7 @@ def _hasty(system: System) -> list[Finding]:
     ]
 
 
-async def _look(
+async def _choose_and_try(
     client: ODataClient, service: ODataService, system: System, use: TableUse
 ) -> tuple[ChangeDetection, bool]:
     """How the table is captured, and whether rows are missing the timestamp that it would go by."""
@@ -207,7 +209,7 @@ async def _look(
     return chosen, await poller.has_rows_without_timestamp()
 
 
-async def _heeded(
+async def _question_findings(
     client: ODataClient, service: ODataService, system: System, use: TableUse
 ) -> Sequence[Finding]:
     """Each question that snapshots and the gateway ask of a table, asked once and held against what
@@ -228,7 +230,9 @@ async def _heeded(
             )
         )
         return findings
-    findings += _few_rows(where, snapshot.most_rows(use.table), options_of(system.options).page)
+    findings += _page_size_findings(
+        where, snapshot.most_rows(use.table), options_of(system.options).page
+    )
     if snapshot.fault(use.table):
         findings.append(
             Finding(
@@ -241,7 +245,7 @@ async def _heeded(
     return [*findings, *(Finding(f"{where}: {text}", fatal=False) for text in faults)]
 
 
-def _few_rows(where: str, most: int | None, page: int) -> list[Finding]:
+def _page_size_findings(where: str, most: int | None, page: int) -> list[Finding]:
     if most is None or most >= page:
         return []
     return [
@@ -254,7 +258,7 @@ def _few_rows(where: str, most: int | None, page: int) -> list[Finding]:
     ]
 
 
-def _wants_filter(where: str, names: Sequence[str]) -> Finding:
+def _required_filter_finding(where: str, names: Sequence[str]) -> Finding:
     by = ", ".join(filter(None, names)) or "some property"
     return Finding(
         f"{where}: the service's metadata says that it gives rows only where they are filtered by {by}, "
@@ -264,13 +268,13 @@ def _wants_filter(where: str, names: Sequence[str]) -> Finding:
     )
 
 
-async def _table(
+async def _table_findings(
     client: ODataClient, service: ODataService, system: System, use: TableUse
 ) -> Sequence[Finding]:
     where, options = f"system {system.name!r}", options_of(system.options)
     try:
-        chosen, blind = await _look(client, service, system, use)
-        findings = list(await _heeded(client, service, system, use))
+        chosen, blind = await _choose_and_try(client, service, system, use)
+        findings = list(await _question_findings(client, service, system, use))
     except BridgeError as error:
         text = str(error)
         failure = Finding(text if text.startswith(where) else f"{where}: {text}")
@@ -278,7 +282,7 @@ async def _table(
         if entity_set is None or not entity_set.required_filters:
             return [failure]
         set_place = f"{where}: entity set {use.table!r}"
-        return [failure, _wants_filter(set_place, entity_set.required_filters)]
+        return [failure, _required_filter_finding(set_place, entity_set.required_filters)]
     if chosen.method == "listing" and options.of(use.table).change_detection is None:
         findings.append(
             Finding(

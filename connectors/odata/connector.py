@@ -114,7 +114,7 @@ class ODataConnector:
                 entity_set_of(service, name)
             tables = tuple(TableUse(name) for name in wanted or service.sets)
             whole = replace(system, tables=tables)
-            refused = await checking.refused(client, service, whole)
+            refused = await checking.unreadable_tables(client, service, whole)
             readable = tuple(use for use in tables if use.table not in refused)
             finer = await checking.finer_times(client, service, replace(whole, tables=readable))
         finally:

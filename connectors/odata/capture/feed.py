@@ -9,16 +9,16 @@ from bridge.connector import Stale, TableUse
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import ConfigurationError, Rejected
 from connectors.odata.capture.change_detection import choose_change_detection
+from connectors.odata.capture.hidden_rows import HiddenRows
 from connectors.odata.capture.options import DetectionMethod, ODataOptions
 from connectors.odata.capture.pollers.changed import ChangedPoller
 from connectors.odata.capture.pollers.delta import DeltaPoller, NoChangeTracking
 from connectors.odata.capture.pollers.listing import ListingPoller
 from connectors.odata.capture.pollers.poller import Poller, PollerState, RowChange
-from connectors.odata.capture.presence import MAX_KEYS_PER_PAGE, present_keys
 from connectors.odata.http.errors import is_refusal
 from connectors.odata.metadata.model import ODataService
 from connectors.odata.paging.page_reader import PageReader
-from connectors.odata.protocol.entity_table import EntitySetTable, Row
+from connectors.odata.protocol.entity_table import EntitySetTable
 
 MAX_REFUSED_WAIT_S = 300.0
 """Seconds after which a set that is refused is asked again at the latest."""
@@ -39,19 +39,12 @@ class FeedPage(NamedTuple):
     stale: list[Stale]
 
 
-class _Hidden(NamedTuple):
-    """A row that listings don't show and the service has: when it is asked for again, after which wait."""
-
-    again_at: float
-    wait_s: float
-
-
 class EntityFeed:
     """Keeps one poller going. `trouble` says why there is none, or why it can't be asked."""
 
     def __init__(
         self,
-        asks: PageReader,
+        reader: PageReader,
         use: TableUse,
         options: ODataOptions,
         monotonic: Callable[[], float],
@@ -63,7 +56,7 @@ class EntityFeed:
         self.away = False
         #: Its metadata may tell something else by now.
         self.needs_metadata = False
-        self._asks = asks
+        self._reader = reader
         self._options = options
         self._monotonic = monotonic
         self._clock = clock
@@ -82,8 +75,7 @@ class EntityFeed:
         self._avoided_why = ""
         self._retry_wait_s = RETRY_AVOIDED_S
         self._retry_at = 0.0
-        #: Of rows that listings don't show, those that the service was seen to have.
-        self._hidden: dict[Row, _Hidden] = {}
+        self._hidden = HiddenRows(reader, use, options, monotonic)
 
     @property
     def table(self) -> EntitySetTable:
@@ -116,7 +108,7 @@ class EntityFeed:
         Raises ConfigurationError, Rejected (this set can't be read), RetryLater.
         """
         self._service, self._state, self.needs_metadata = service, state, True
-        self._hidden = {}
+        self._hidden.clear()
         if state is not None:
             self._compared = state["compared"]
             self._avoided = {*state.get("avoided", ()), *(("delta",) if state["vain"] else ())}
@@ -133,9 +125,9 @@ class EntityFeed:
 
     async def _choose_poller(self, service: ODataService) -> Poller:
         chosen = await choose_change_detection(
-            self._asks, service, self.use, self._options, except_methods=self._avoided
+            self._reader, service, self.use, self._options, except_methods=self._avoided
         )
-        return chosen.poller(self._asks, self._options, self._monotonic)
+        return chosen.poller(self._reader, self._options, self._monotonic)
 
     async def _begin_poller(self, service: ODataService, poller: Poller) -> Poller:
         try:
@@ -176,9 +168,9 @@ class EntityFeed:
         self._retry_at = self._monotonic() + self._retry_wait_s
         avoided = self._avoided - {"changed"}
         chosen = await choose_change_detection(
-            self._asks, service, self.use, self._options, except_methods=avoided
+            self._reader, service, self.use, self._options, except_methods=avoided
         )
-        poller = chosen.poller(self._asks, self._options, self._monotonic)
+        poller = chosen.poller(self._reader, self._options, self._monotonic)
         if not isinstance(poller, ChangedPoller):
             return None
         try:
@@ -188,7 +180,8 @@ class EntityFeed:
             self._avoided_why = str(error)
             return None
         self._avoided.discard("changed")
-        self._avoided_why, self._hidden = "", {}
+        self._avoided_why = ""
+        self._hidden.clear()
         self._poller, self._more = poller, False
         return FeedPage([], self._recovered("its changes are noticed by changed from now on"))
 
@@ -223,53 +216,13 @@ class EntityFeed:
             raise
         items, doubt = poll_page.items, ""
         if isinstance(self._poller, ListingPoller):
-            items, doubt = await self._confirmed(self._poller, items, more=poll_page.more)
+            items, doubt = await self._hidden.confirm(self._poller, items, more=poll_page.more)
         self._stepped = True
         self._more = poll_page.more
         stale = self._recovered(poll_page.stale or doubt)
         if not poll_page.more:
             stale += await self._compare()
         return FeedPage(items, stale)
-
-    async def _confirmed(
-        self, poller: ListingPoller, items: list[RowChange], *, more: bool
-    ) -> tuple[list[RowChange], str]:
-        """Without deletes of rows that the service has, when it is asked for them by key. What it
-        doesn't say, and more of them than are plausible, is left to a comparison with the log:
-        then also why.
-        """
-        gone = [item for item in items if item.row is None]
-        if not gone:
-            # A listing reports missing rows at its end: none are missing, so all were listed.
-            self._hidden = self._hidden if more else {}
-            return items, ""
-        now = self._monotonic()
-        waiting = {
-            item.key
-            for item in gone
-            if item.key in self._hidden and now < self._hidden[item.key].again_at
-        }
-        keys = [item.key for item in gone if item.key not in waiting]
-        present: set[Row] | None = None
-        implausible = self.use.max_deletes.exceeded(len(gone) - len(waiting), poller.size)
-        if len(keys) <= MAX_KEYS_PER_PAGE and not implausible:
-            present = await present_keys(self._asks, poller.table, keys)
-        if present is None:
-            self._hidden = {}
-            for item in gone:
-                poller.emitted(item)
-            kept = [item for item in items if item.row is not None]
-            return kept, f"a listing doesn't show {len(gone)} of {poller.size + len(gone)} rows"
-        # An existing row stays remembered until a later listing shows it, or another read does.
-        hidden = self._hidden
-        self._hidden = {key: hidden[key] for key in waiting}
-        for key in present:
-            wait = self._options.poll
-            if key in hidden:
-                longest = max(self._options.reconcile, wait)
-                wait = min(hidden[key].wait_s * RETRY_GROWTH, longest)
-            self._hidden[key] = _Hidden(now + wait, wait)
-        return [item for item in items if item.row is not None or item.key not in self._hidden], ""
 
     def emitted(self, item: RowChange) -> None:
         """A change of the last page was emitted."""

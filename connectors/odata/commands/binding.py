@@ -43,8 +43,8 @@ class StatementTarget:
     key: Pairs | None
 
 
-def statement_problems(text: str, service: ODataService, *, asks: bool = False) -> list[str]:
-    """What is wrong with `run:`, or (`asks`) with `probe:`, against this service, whatever the
+def statement_problems(text: str, service: ODataService, *, is_probe: bool = False) -> list[str]:
+    """What is wrong with `run:`, or (`is_probe`) with `probe:`, against this service, whatever the
     values.
     """
     try:
@@ -53,11 +53,11 @@ def statement_problems(text: str, service: ODataService, *, asks: bool = False) 
         return [str(error)]
     problem_texts = []
     for statement in statements:
-        if asks and statement.verb != "GET":
+        if is_probe and statement.verb != "GET":
             problem_texts.append(
                 f"{statement.verb} may change something: a probe asks by GET alone"
             )
-        elif not asks and statement.verb == "GET":
+        elif not is_probe and statement.verb == "GET":
             problem_texts.append("GET changes nothing: it belongs into `probe:`")
         try:
             resolve(statement, service)

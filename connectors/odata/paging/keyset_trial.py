@@ -46,9 +46,9 @@ class KeysetTrial:
     """Asks one set in the form that its pages have, or will have. `filtered` holds for all questions."""
 
     def __init__(
-        self, asks: PageReader, table: EntitySetTable, pages: KeysetPages, filtered: str = ""
+        self, reader: PageReader, table: EntitySetTable, pages: KeysetPages, filtered: str = ""
     ) -> None:
-        self._asks = asks
+        self._reader = reader
         self._table = table
         self._pages = pages
         self._properties: Sequence[Property] = pages.properties
@@ -120,7 +120,7 @@ class KeysetTrial:
         if not is_refusal(error):
             return False
         try:
-            await self._asks.page(
+            await self._reader.page(
                 self._table.name, query_options(self._table, filtered=self._filtered, top=2)
             )
         except Rejected:
@@ -154,7 +154,7 @@ class KeysetTrial:
         sign = " desc" if descending else ""
         params["$orderby"] = ",".join(f"{p.name}{sign}" for p in self._properties)
         page = await self._pages.page(
-            self._asks.page, params, after, filtered=all_of(self._filtered, filtered)
+            self._reader.page, params, after, filtered=all_of(self._filtered, filtered)
         )
         rows = [complete_row(self._table, json) for json in page.rows[:top]]
         return [tuple(row[index] for index in self._places) for row in rows]
@@ -190,11 +190,11 @@ def left_out_error(table: EntitySetTable, *faults: str) -> AnswerMismatch:
 
 
 async def has_row_after(
-    asks: PageReader, table: EntitySetTable, filtered: str, rows: int
+    reader: PageReader, table: EntitySetTable, filtered: str, rows: int
 ) -> bool | None:
     """Whether there is a row after so many; None where the service doesn't skip."""
     params = query_options(table, filtered=filtered, top=1, select=table.set.key[0])
     try:
-        return bool((await asks.page(table.name, params | {"$skip": str(rows)})).rows)
+        return bool((await reader.page(table.name, params | {"$skip": str(rows)})).rows)
     except Rejected:
         return None

@@ -61,7 +61,7 @@ class ChangedPoller:
 
     def __init__(
         self,
-        asks: PageReader,
+        reader: PageReader,
         table: EntitySetTable,
         changed: str,
         created: str | None,
@@ -71,7 +71,7 @@ class ChangedPoller:
         monotonic: Callable[[], float],
     ) -> None:
         self.table = table
-        self._asks = asks
+        self._reader = reader
         names = [p.name for p in table.properties]
         self._at = names.index(changed)
         self._timestamp = table.properties[self._at]
@@ -94,7 +94,7 @@ class ChangedPoller:
         self._top = page
         self._keyed = can_page_by_key(table)
         self._pages = KeysetPages(table, [self._timestamp, *table.key])
-        self._filter = TimestampFilter(asks, table, self._timestamp)
+        self._filter = TimestampFilter(reader, table, self._timestamp)
         #: After which rows pages of this poll began: none twice, where the service heeds the filter.
         self._cursors: set[tuple[Any, ...]] = set()
         self._tried = self._links = False
@@ -143,7 +143,7 @@ class ChangedPoller:
         if self._timestamp.name in self.table.set.key:
             return
         await self._filter.try_null()
-        trial = KeysetTrial(self._asks, self.table, self._pages, self._filter.any_timestamp)
+        trial = KeysetTrial(self._reader, self.table, self._pages, self._filter.any_timestamp)
         fault = await trial.run()
         self._tried = fault is not None
         if trial.refused:
@@ -286,8 +286,8 @@ class ChangedPoller:
         absolute: bool = False,
     ) -> EntityPage:
         begun = self._clock.now()
-        response = await self._asks.get(path, params, prefer=prefer, absolute=absolute)
-        page = self._asks.page_in(response)
+        response = await self._reader.get(path, params, prefer=prefer, absolute=absolute)
+        page = self._reader.page_in(response)
         if page is None:
             raise Rejected(
                 "refused", f"entity set {self.table.name!r}: no list of rows came; is it one?"
@@ -334,7 +334,7 @@ class ChangedPoller:
             # As many keys as come in one answer: fewer rows than those are no cut page.
             self._sampled = True
             params = query_options(self.table, top=self._page, select=",".join(self.table.set.key))
-            page = await self._asks.page(
+            page = await self._reader.page(
                 self.table.name, params, prefer=f"odata.maxpagesize={self._page}"
             )
             self._links = bool(page.next_link)

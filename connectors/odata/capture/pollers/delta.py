@@ -52,9 +52,9 @@ class DeltaPoller:
 
     name = "delta"
 
-    def __init__(self, asks: PageReader, table: EntitySetTable, page: int) -> None:
+    def __init__(self, reader: PageReader, table: EntitySetTable, page: int) -> None:
         self.table = table
-        self._asks = asks
+        self._reader = reader
         self._prefer = f"odata.maxpagesize={page}"
         self._link = ""
         self._following = ""
@@ -69,13 +69,13 @@ class DeltaPoller:
     async def begin(self) -> str:
         """Reads the set to its end, because the link comes with the last page; keeps keys alone."""
         prefer = f"odata.track-changes,{self._prefer}"
-        page = await self._asks.page(self.table.name, query_options(self.table), prefer=prefer)
+        page = await self._reader.page(self.table.name, query_options(self.table), prefer=prefer)
         # Some services hand out a link with each page; the first one misses nothing.
         link, existing = page.delta_link, self._keys(page)
         followed = FollowedLinks()
         while page.next_link and (not link or len(existing) <= MAX_REMEMBERED_KEYS):
             self._lead_on(followed, page.next_link)
-            page = await self._asks.page(page.next_link, prefer=self._prefer, absolute=True)
+            page = await self._reader.page(page.next_link, prefer=self._prefer, absolute=True)
             link = link or page.delta_link
             if len(existing) <= MAX_REMEMBERED_KEYS:
                 existing |= self._keys(page)
@@ -123,7 +123,7 @@ class DeltaPoller:
 
     async def next_page(self) -> PollPage:
         try:
-            page = await self._asks.page(self._link, prefer=self._prefer, absolute=True)
+            page = await self._reader.page(self._link, prefer=self._prefer, absolute=True)
         except (HistoryLost, Rejected) as error:
             if isinstance(error, Rejected) and error.code == "legacy_error":
                 raise  # It fails by itself (a deadlock), and says nothing of the link.
@@ -197,7 +197,7 @@ class DeltaPoller:
         key = self.table.key_of(row)
         path = path_segment(f"{self.table.name}{self.table.predicate(key)}")
         try:
-            answer = await self._asks.get(path, query_options(self.table))
+            answer = await self._reader.get(path, query_options(self.table))
         except Rejected as error:
             if error.code == "not_found":
                 return row

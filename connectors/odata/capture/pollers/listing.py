@@ -61,9 +61,9 @@ class ListingPoller:
 
     name = "listing"
 
-    def __init__(self, asks: PageReader, table: EntitySetTable, *, page: int, limit: int) -> None:
+    def __init__(self, reader: PageReader, table: EntitySetTable, *, page: int, limit: int) -> None:
         self.table = table
-        self._asks = asks
+        self._reader = reader
         self._page = page
         self._limit = limit
         self._remembered: dict[Row, bytes] = {}
@@ -158,7 +158,7 @@ class ListingPoller:
     async def _try(self) -> None:
         """See once whether pages can begin after a key."""
         if self._keyed and not self._tried:
-            fault = await KeysetTrial(self._asks, self.table, self._pages).run()
+            fault = await KeysetTrial(self._reader, self.table, self._pages).run()
             self._tried = fault is not None
             if fault:
                 self._keyed, self._fault = False, fault
@@ -167,7 +167,7 @@ class ListingPoller:
         prefer = f"odata.maxpagesize={self._page}"
         if self._link is not None:
             try:
-                return await self._asks.page(self._link, prefer=prefer, absolute=True)
+                return await self._reader.page(self._link, prefer=prefer, absolute=True)
             except (HistoryLost, Rejected):
                 # The service doesn't know its link any more: this poll begins again.
                 self._phase = _Phase.IDLE
@@ -194,11 +194,11 @@ class ListingPoller:
     async def _first(self, prefer: str, *, counted: bool, after: Row | None = None) -> EntityPage:
         """The page after a key, or the first one of all."""
         if not self._keyed:
-            return await self._asks.page(
+            return await self._reader.page(
                 self.table.name, query_options(self.table, counted=counted), prefer=prefer
             )
         params = query_options(self.table, order=self.table.key, top=self._page, counted=counted)
-        return await self._pages.page(self._asks.page, params, after, prefer=prefer)
+        return await self._pages.page(self._reader.page, params, after, prefer=prefer)
 
     async def _following(
         self, rows: list[Row], page: EntityPage
@@ -243,7 +243,7 @@ class ListingPoller:
         fewer = self._total is not None and self._total > read and not self._links
         if not fewer and not (self._total is None and self._walks and read and not self._links):
             return None
-        beyond = await has_row_after(self._asks, self.table, "", read)
+        beyond = await has_row_after(self._reader, self.table, "", read)
         if fewer and beyond is not False:
             raise self._refusal(
                 f"it counts {self._total} rows, gives {read}, and links to no further ones"
@@ -257,11 +257,11 @@ class ListingPoller:
         """The rows of a first page without a link, where there are more."""
         page = await self._first("", counted=False)
         keys = tuple(self.table.key_of(complete_row(self.table, json)) for json in page.rows)
-        if page.next_link or not await has_row_after(self._asks, self.table, "", len(keys)):
+        if page.next_link or not await has_row_after(self._reader, self.table, "", len(keys)):
             return None
         return (
             keys
-            if await has_row_after(self._asks, self.table, "", BEYOND_EVERY_ROW) is False
+            if await has_row_after(self._reader, self.table, "", BEYOND_EVERY_ROW) is False
             else None
         )
 
