@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +16,7 @@ from bridge.cli.params.numbers import COUNT
 from bridge.model.errors import RowError
 
 if TYPE_CHECKING:
+    from bridge.gateway.gateways import Gateways
     from bridge.wiring import Bridge
 
 
@@ -77,25 +79,12 @@ def command(
             where = parse_condition(kind, texts)
         except ValueError as error:
             raise click.UsageError(str(error)) from None
-        bad: dict[str, RowError] = {}
-
-        async def read_row(text: str, key: Any) -> Any:
-            try:
-                return (await reads.get_many(name, [key]))[0]
-            except RowError as error:
-                bad[f"{name} {text}"] = error
-                return None
-
-        if keys:
-            # Reads that wait together are one query, and a row that is wrong spoils no other.
-            rows_or_none = await asyncio.gather(*map(read_row, keys, wanted))
-        else:
-            try:
-                # One more than is shown tells whether there are more.
-                rows_or_none = list(await reads.query(name, where, limit + 1))
-            except RowError as error:
-                bad[f"{name}, one of the rows"] = error
-                rows_or_none = []
+        # One more than is shown tells whether there are more.
+        rows_or_none, bad = (
+            await _read_keys(reads, name, list(zip(keys, wanted, strict=True)))
+            if keys
+            else await _query(reads, name, where, limit + 1)
+        )
         if not keys and len(rows_or_none) > limit:
             rows_or_none = rows_or_none[:limit]
             click.echo(f"only the first {limit} rows; --limit shows more", err=True)
@@ -109,16 +98,49 @@ def command(
         rows = [row for row in rows_or_none if row is not None]
         if related is not None:
             rows = _flat(await reads.related_many(name, rows, related))
-        for text in missing:
-            click.echo(f"{name} {text} is not there", err=True)
-        if not (keys or rows or bad):
-            click.echo(f"no row of {name} fits", err=True)
+        _say_missing(name, missing, nothing=not (keys or rows or bad))
         _print(bridge, rows, meta=meta, as_json=as_json)
         if bad:
             return FAILED
         return NOTHING_FOUND if missing or not rows else 0
 
     run_with_bridge(ctx, act)
+
+
+def _say_missing(name: str, missing: list[str], *, nothing: bool) -> None:
+    for text in missing:
+        click.echo(f"{name} {text} doesn't exist", err=True)
+    if nothing:
+        click.echo(f"no row of {name} matches", err=True)
+
+
+async def _read_keys(
+    reads: Gateways, name: str, keys: Sequence[tuple[str, Any]]
+) -> tuple[list[Any], dict[str, RowError]]:
+    """The row of each key or None, in order, and what is wrong with rows that can't be normalised.
+
+    Reads that wait together are one query, and a row that is wrong spoils no other.
+    """
+    bad: dict[str, RowError] = {}
+
+    async def read_row(text: str, key: Any) -> Any:
+        try:
+            return (await reads.get_many(name, [key]))[0]
+        except RowError as error:
+            bad[f"{name} {text}"] = error
+            return None
+
+    return await asyncio.gather(*(read_row(text, key) for text, key in keys)), bad
+
+
+async def _query(
+    reads: Gateways, name: str, where: Mapping[str, Any], limit: int
+) -> tuple[list[Any], dict[str, RowError]]:
+    """Rows that fulfil the condition; none and why where one of them can't be normalised."""
+    try:
+        return list(await reads.query(name, where, limit)), {}
+    except RowError as error:
+        return [], {f"{name}, one of the rows": error}
 
 
 def _flat(answers: list[Any]) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -118,23 +118,14 @@ def command(
     """
     if since is None and offset is None and not keys:
         raise click.UsageError("give --since, --offset or --key; everything is --offset 0")
-    called = replay_name or f"{datetime.now(UTC):%Y%m%dt%H%M%S}-{now_ms() % 1000:03}"
-    if not _NAME.fullmatch(called):
-        raise click.UsageError(f"--name {called!r}: use letters, digits, dots, dashes, underscores")
-    try:
-        parse_pairs(texts)
-    except ValueError as error:
-        raise click.UsageError(f"--where: {error}") from None
+    called = _checked_name(replay_name)
+    _check_where(texts)
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
-        from bridge.replay import Selection, refuse_own_topic, replay
-        from bridge.wiring.agents import load_agents
+        from bridge.replay import Selection, replay
 
-        agents = {agent.name for agent in load_agents(bridge.config.agents)}
-        goal = destination(to, agents)
-        if goal.kind == "topic":
-            refuse_own_topic(bridge.name, goal.name, bridge.entities)
+        goal = _allowed_destination(bridge, to)
         topic = await _topic(bridge, name)
         selection = Selection(
             topic,
@@ -161,6 +152,31 @@ def command(
         return 0 if done.picked else NOTHING_FOUND
 
     run_with_bridge(ctx, act)
+
+
+def _allowed_destination(bridge: Bridge, to: str) -> Destination:
+    from bridge.replay import refuse_own_topic
+    from bridge.wiring.agents import load_agents
+
+    goal = destination(to, {agent.name for agent in load_agents(bridge.config.agents)})
+    if goal.kind == "topic":
+        refuse_own_topic(bridge.name, goal.name, bridge.entities)
+    return goal
+
+
+def _checked_name(replay_name: str | None) -> str:
+    """The replay's name, or one made of the time. Raises UsageError."""
+    name = replay_name or f"{datetime.now(UTC):%Y%m%dt%H%M%S}-{now_ms() % 1000:03}"
+    if not _NAME.fullmatch(name):
+        raise click.UsageError(f"--name {name!r}: use letters, digits, dots, dashes, underscores")
+    return name
+
+
+def _check_where(texts: Sequence[str]) -> None:
+    try:
+        parse_pairs(texts)
+    except ValueError as error:
+        raise click.UsageError(f"--where: {error}") from None
 
 
 async def _topic(bridge: Bridge, name: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -72,11 +73,7 @@ def command(
         observers: list[Observer] = []
         ends: list[Callable[[], None]] = []
         failed = False
-        level = logging.DEBUG if verbose else logging.getLevelNamesMapping()[log_level.upper()]
-
-        def cut_off(why: str) -> None:
-            for observer in observers:
-                observer(PartState("bridge", config.bridge, "failed", why))
+        level = _level(log_level, verbose=verbose)
 
         def on_failure() -> None:
             nonlocal failed
@@ -87,22 +84,14 @@ def command(
                     end()
 
         async def work(stop: asyncio.Event) -> int:
-            from bridge.cli.log_output.notice_lines import line_logger, notice_logger
-            from bridge.cli.log_output.printed_lines import printing_into
-            from bridge.cli.log_output.python_logging import logging_into
             from bridge.wiring.agents import load_agents
             from bridge.wiring.run_parts import build_parts, open_when_available, run_parts
 
             with ExitStack() as stack:
-                lines = line_logger(as_json=as_json, level=level)
-                observer = unfailing(notice_logger(as_json=as_json, level=level))
-                stack.enter_context(logging_into(lines, level))
-                if as_json:
-                    stack.enter_context(printing_into(lines))
+                observer = _log_into_lines(stack, as_json=as_json, level=level)
                 agents: Any = load_agents(config.agents) if "agents" in kinds else ()
-                telemetry = None
-                if metrics:
-                    telemetry = _telemetry(config, agents, kinds)
+                telemetry = _telemetry(config, agents, kinds) if metrics else None
+                if metrics and telemetry is not None:
                     stack.enter_context(telemetry.served(metrics))
                     observer = both(observer, unfailing(telemetry))
                 observers.append(observer)
@@ -115,20 +104,49 @@ def command(
                     if telemetry is not None:
                         await watching.enter_async_context(telemetry.watching(bridge))
                     running = build_parts(bridge, agents, kinds)
-                    reporting = both(observer, bridge.group_reports)
-                    ended = await run_parts(running, stop, reporting, on_failure)
-            # Each told its reason when it happened; where others went on, that may be long ago.
-            if len(ended.failed) < len(running):
-                _remind(observer, config.bridge, ended.failed)
+                    observers_of_parts = both(observer, bridge.group_reports)
+                    ended = await run_parts(running, stop, observers_of_parts, on_failure)
+            _remind(observer, config.bridge, ended.failed, len(running))
             return 1 if ended.failed else 0
 
-        code = run_async(work, ends_itself=True, cut_off=cut_off, ready=ends.append)
+        code = run_async(
+            work,
+            ends_itself=True,
+            cut_off=partial(_report_cut_off, observers, config.bridge),
+            ready=ends.append,
+        )
         leave(1 if failed else code)
 
 
-def _remind(observer: Observer, bridge: str, failed: Collection[str]) -> None:
-    """Say which parts had given up: the exit code comes from them."""
-    if failed:
+def _level(log_level: str, *, verbose: bool) -> int:
+    return logging.DEBUG if verbose else logging.getLevelNamesMapping()[log_level.upper()]
+
+
+def _log_into_lines(stack: ExitStack, *, as_json: bool, level: int) -> Observer:
+    """An observer that writes log lines; until the stack ends they take in Python's logging, and in
+    JSON what is printed.
+    """
+    from bridge.cli.log_output.notice_lines import line_logger, notice_logger
+    from bridge.cli.log_output.printed_lines import printing_into
+    from bridge.cli.log_output.python_logging import logging_into
+
+    lines = line_logger(as_json=as_json, level=level)
+    stack.enter_context(logging_into(lines, level))
+    if as_json:
+        stack.enter_context(printing_into(lines))
+    return unfailing(notice_logger(as_json=as_json, level=level))
+
+
+def _report_cut_off(observers: Iterable[Observer], bridge: str, why: str) -> None:
+    for observer in observers:
+        observer(PartState("bridge", bridge, "failed", why))
+
+
+def _remind(observer: Observer, bridge: str, failed: Collection[str], parts: int) -> None:
+    """Say which parts had given up: the exit code comes from them. Each gave its reason when it
+    happened; where others continued, that may be long ago.
+    """
+    if failed and len(failed) < parts:
         why = f"gave up before: {', '.join(failed)}"
         observer(PartState("bridge", bridge, "stopped", why))
 

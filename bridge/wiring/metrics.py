@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterable, Iterator
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qs
@@ -49,87 +50,41 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        self._changes = Counter(
-            "bridge_changes", "Changes written to the log", ["entity"], registry=registry
-        )
-        self._dead = Counter(
-            "bridge_dead_letters", "Dead letters", ["kind", "source"], registry=registry
-        )
-        self._up = Gauge(
-            "bridge_source_streaming", "1 while the source streams", ["system"], registry=registry
-        )
-        self._part = Gauge(
-            "bridge_part_running", "1 while the part runs", ["kind", "name"], registry=registry
-        )
-        self._missing = Counter(
-            "bridge_group_missing_records",
-            "Records that were removed before a group read them, at most",
-            ["group", "topic"],
-            registry=registry,
-        )
-        self._paused = Gauge(
-            "bridge_entity_paused", "1 while the entity is paused", ["entity"], registry=registry
-        )
-        self._troubled = Gauge(
-            "bridge_entity_unavailable",
-            "1 while the entity can't be captured for now",
-            ["entity"],
-            registry=registry,
-        )
-        self._handled = Histogram(
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        entity, system, handler = ["entity"], ["system"], ["agent", "handler"]
+        self._changes = counter("bridge_changes", "Changes written to the log", entity)
+        self._dead_letters = counter("bridge_dead_letters", "Dead letters", ["kind", "source"])
+        self._streaming = gauge("bridge_source_streaming", "1 while the source streams", system)
+        self._part_running = gauge("bridge_part_running", "1 while the part runs", ["kind", "name"])
+        text = "Records that were removed before a group read them, at most"
+        self._missing_records = counter("bridge_group_missing_records", text, ["group", "topic"])
+        self._paused = gauge("bridge_entity_paused", "1 while the entity is paused", entity)
+        text = "1 while the entity can't be captured for now"
+        self._unavailable = gauge("bridge_entity_unavailable", text, entity)
+        self._handler_duration = Histogram(
             "bridge_handler_duration_seconds",
             "Duration of each attempt of a handler",
-            ["agent", "handler", "outcome"],
+            [*handler, "outcome"],
             buckets=HANDLER_BUCKETS_S,
             registry=registry,
         )
-        self._blocks = Counter(
-            "bridge_handler_blocking_seconds",
-            "Seconds for which handlers blocked their agent's event loop",
-            ["agent", "handler"],
-            registry=registry,
-        )
-        self._waiting = Gauge(
-            "bridge_handler_waiting_events",
-            "Events whose handlers wait for something that is away",
-            ["agent", "handler"],
-            registry=registry,
-        )
-        self._reads = Counter("bridge_reads", "Reads asked for", ["entity"], registry=registry)
-        self._queries = Counter(
-            "bridge_queries", "Queries that reads became", ["entity"], registry=registry
-        )
-        self._held = Counter(
-            "bridge_throttled_seconds",
-            "Seconds for which reads were throttled because a system asked for it",
-            ["system"],
-            registry=registry,
-        )
-        self._moved = Counter(
-            "bridge_command_transitions",
-            "Commands that reached a state",
-            ["state"],
-            registry=registry,
-        )
-        self._held_commands = Gauge(
-            "bridge_commands_held_back",
-            "Declared commands held back until a person grants a right or creates a table",
-            ["system"],
-            registry=registry,
-        )
-        self._held_names: dict[str, set[str]] = {}
-        self._withheld = Counter(
-            "bridge_deletes_withheld",
-            "Deletes that a reconcile withheld, because the system has the rows or can't be asked",
-            ["entity"],
-            registry=registry,
-        )
-        self._confirmed = Counter(
-            "bridge_commands_confirmed",
-            "Effects whose change came back through capture",
-            ["entity"],
-            registry=registry,
-        )
+        text = "Seconds for which handlers blocked their agent's event loop"
+        self._handler_blocking = counter("bridge_handler_blocking_seconds", text, handler)
+        text = "Events whose handlers wait for something that is away"
+        self._handler_waiting = gauge("bridge_handler_waiting_events", text, handler)
+        self._reads = counter("bridge_reads", "Reads requested of the gateway", entity)
+        self._queries = counter("bridge_queries", "Queries that these reads became", entity)
+        text = "Seconds for which reads were throttled because a system asked for it"
+        self._throttled = counter("bridge_throttled_seconds", text, system)
+        text = "Commands that reached a state"
+        self._command_transitions = counter("bridge_command_transitions", text, ["state"])
+        text = "Declared commands held back until a person grants a right or creates a table"
+        self._commands_held_back = gauge("bridge_commands_held_back", text, system)
+        self._held_back_names: dict[str, set[str]] = {}
+        text = "Deletes that a reconcile withheld: the system has the rows, or can't be asked"
+        self._deletes_withheld = counter("bridge_deletes_withheld", text, entity)
+        text = "Effects whose change came back through capture"
+        self._commands_confirmed = counter("bridge_commands_confirmed", text, entity)
 
     def declare(self, scope: RunScope) -> None:
         """Make every series that what this process runs may ever have."""
@@ -137,37 +92,39 @@ class Metrics:
         for metric in (
             self._changes,
             self._paused,
-            self._troubled,
-            self._withheld,
-            self._confirmed,
+            self._unavailable,
+            self._deletes_withheld,
+            self._commands_confirmed,
         ):
             _declare(metric, ((entity,) for entity in captured))
-        _declare(self._up, ((name,) for name in scope.captured))
+        _declare(self._streaming, ((name,) for name in scope.captured))
         self.declare_parts([("bridge", scope.bridge), *scope.parts])
         self.declare_parts(("reads", name) for name in scope.read)
-        _declare(self._held, ((name,) for name in scope.read))
+        _declare(self._throttled, ((name,) for name in scope.read))
         read = scope.entities_of(scope.read)
         for metric in (self._reads, self._queries):
             _declare(metric, ((entity,) for entity in read))
         letters = [(kind, entity) for kind in ROW_LETTERS for entity in captured]
         letters += [("event", agent.name) for agent in scope.agents]
         letters += [("command", name) for name in scope.executed]
-        _declare(self._dead, letters)
+        _declare(self._dead_letters, letters)
         groups = scope.groups.items()
-        _declare(self._missing, ((group, topic) for group, topics in groups for topic in topics))
+        _declare(
+            self._missing_records, ((group, topic) for group, topics in groups for topic in topics)
+        )
         for agent in scope.agents:
             for handler in agent.handlers:
                 outcomes = ((agent.name, handler.name, outcome) for outcome in HANDLER_OUTCOMES)
-                _declare(self._handled, outcomes)
-                _declare(self._blocks, [(agent.name, handler.name)])
-                _declare(self._waiting, [(agent.name, handler.name)])
+                _declare(self._handler_duration, outcomes)
+                _declare(self._handler_blocking, [(agent.name, handler.name)])
+                _declare(self._handler_waiting, [(agent.name, handler.name)])
         if scope.executed:
-            _declare(self._moved, ((state.value,) for state in State))
-            _declare(self._held_commands, ((name,) for name in scope.executed))
+            _declare(self._command_transitions, ((state.value,) for state in State))
+            _declare(self._commands_held_back, ((name,) for name in scope.executed))
 
     def declare_parts(self, parts: Iterable[tuple[str, str]]) -> None:
         """Make the series of these parts, by kind and name."""
-        _declare(self._part, parts)
+        _declare(self._part_running, parts)
 
     def __call__(self, notice: Notice) -> None:
         """Count a notice."""
@@ -177,44 +134,46 @@ class Metrics:
                     self._changes.labels(entity).inc(count)
             case SourceState():
                 streams = notice.state == "streaming"
-                self._up.labels(notice.system).set(streams)
+                self._streaming.labels(notice.system).set(streams)
                 # As of every other part: what waits for its system doesn't run. One more try is no news.
                 if streams or notice.state == "retrying":
-                    self._part.labels("capture", notice.system).set(streams)
+                    self._part_running.labels("capture", notice.system).set(streams)
             case PartState():
-                self._part.labels(notice.kind, notice.name).set(notice.state in RUNNING_STATES)
+                self._part_running.labels(notice.kind, notice.name).set(
+                    notice.state in RUNNING_STATES
+                )
             case GroupMoved():
-                self._missing.labels(notice.group, notice.topic).inc(notice.missing)
+                self._missing_records.labels(notice.group, notice.topic).inc(notice.missing)
             case EntityPaused():
                 self._paused.labels(notice.entity).set(1)
             case EntityState():
-                self._troubled.labels(notice.entity).set(notice.state == "unavailable")
+                self._unavailable.labels(notice.entity).set(notice.state == "unavailable")
                 if notice.state == "captured":
                     self._paused.labels(notice.entity).set(0)
             case CommandsHeld():
-                names = self._held_names.setdefault(notice.system, set())
+                names = self._held_back_names.setdefault(notice.system, set())
                 (names.add if notice.state == "held" else names.discard)(notice.command)
-                self._held_commands.labels(notice.system).set(len(names))
+                self._commands_held_back.labels(notice.system).set(len(names))
             case DeletesWithheld():
-                self._withheld.labels(notice.entity).inc(notice.present + notice.unasked)
+                self._deletes_withheld.labels(notice.entity).inc(notice.present + notice.unasked)
             case DeadLetterWritten():
-                self._dead.labels(notice.kind, notice.source).inc()
+                self._dead_letters.labels(notice.kind, notice.source).inc()
             case Handled():
                 labels = (notice.agent, notice.handler, notice.outcome)
-                self._handled.labels(*labels).observe(notice.seconds)
+                self._handler_duration.labels(*labels).observe(notice.seconds)
             case HandlerBlocks():
-                self._blocks.labels(notice.agent, notice.handler).inc(notice.seconds)
+                self._handler_blocking.labels(notice.agent, notice.handler).inc(notice.seconds)
             case HandlerWaits():
-                self._waiting.labels(notice.agent, notice.handler).set(notice.events)
+                self._handler_waiting.labels(notice.agent, notice.handler).set(notice.events)
             case RowsRead():
                 self._reads.labels(notice.entity).inc(notice.reads)
                 self._queries.labels(notice.entity).inc(notice.queries)
             case Throttled():
-                self._held.labels(notice.system).inc(notice.seconds)
+                self._throttled.labels(notice.system).inc(notice.seconds)
             case CommandMoved():
-                self._moved.labels(notice.state).inc()
+                self._command_transitions.labels(notice.state).inc()
             case Confirmed():
-                self._confirmed.labels(notice.entity).inc()
+                self._commands_confirmed.labels(notice.entity).inc()
             case _:
                 pass
 

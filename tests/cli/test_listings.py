@@ -4,7 +4,7 @@ import importlib
 
 import pytest
 
-from bridge.cli.status import COMPILED, compiled
+from bridge.cli.status.compiled_modules import COMPILED, compiled
 from tests.cli.bridge_folder import BridgeFolder
 
 
@@ -202,12 +202,12 @@ def test_a_row_that_cannot_be_normalised_is_named_and_spoils_no_other(
     assert [row["order_no"] for row in answer.rows] == ["4711"]
     assert answer.code == 1
     assert "erp.sales_order 4713 can't be normalised: column 'gbstk'" in answer.err
-    assert "is not there" not in answer.err
+    assert "doesn't exist" not in answer.err
     several = lived_once.call("get", "sales_order")
     assert several.code == 1
     assert "erp.sales_order, one of the rows can't be normalised: column 'gbstk'" in several.err
     nothing = lived_once.call("get", "sales_order", "--where", "status=done")
-    assert (nothing.code, nothing.err) == (3, "no row of erp.sales_order fits\n")
+    assert (nothing.code, nothing.err) == (3, "no row of erp.sales_order matches\n")
 
 
 def test_get_reads_rows_by_key_and_by_condition(lived_once: BridgeFolder) -> None:

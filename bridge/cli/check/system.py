@@ -15,7 +15,7 @@ from bridge.cli.check.result import CheckResult, Severity, result_of_problem
 from bridge.cli.check.snapshots import snapshot_findings
 from bridge.cli.output.capability_phrases import capability_phrases
 from bridge.config import SystemConfig
-from bridge.connector import Connector, Shape, System
+from bridge.connector import Connector, Finding, Shape, System
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
 from bridge.model.names import change_topic
 from bridge.model.specs import EntitySpec
@@ -42,26 +42,18 @@ async def system_findings(
     except (RetryLater, ConfigurationError) as error:
         yield CheckResult("error", "system", str(error), location)
         return
-    yield CheckResult(
-        "ok", "system", "; ".join(capability_phrases(connector.capabilities())), location
-    )
-    change_detection, why = await describe_change_detection(connector, system, config.spec.entities)
-    for name, phrase in change_detection.items():
-        yield CheckResult("ok", "system", f"{name} is captured by {phrase}", location)
-    if why:
-        yield CheckResult(
-            "warning", "system", f"how each entity is captured isn't known: {why}", location
-        )
+    async for result in _capability_results(config, connector, system):
+        yield result
     for item in findings:
         severity: Severity = "error" if item.fatal else "warning"
         yield CheckResult(severity, "system", item.what, location, fix=item.fix, setup=item.create)
     keys: dict[str, tuple[str, ...]] = {}
     wrong = any(item.fatal for item in findings)
-    told_already = " ".join(item.what for item in findings)
+    reported = " ".join(item.what for item in findings)
     for entity in config.spec.entities:
         if (reason := lacking.get(entity.table)) is not None:
             wrong = True
-            if reason not in told_already:
+            if reason not in reported:
                 yield result_of_problem(
                     config.document.problem(("entities", entity.name, "from"), reason)
                 )
@@ -79,9 +71,7 @@ async def system_findings(
                 wrong = True
                 yield result
     # Whatever else is wrong with a table would only be said twice.
-    fatal = " ".join(item.what for item in findings if item.fatal)
-    tables = {entity.table for entity in config.spec.entities}
-    left_out = lacking.keys() | {table for table in tables if repr(table) in fatal}
+    left_out = lacking.keys() | _tables_with_errors(config, findings)
     async for result in snapshot_findings(config, connector, system, left_out):
         wrong = True
         yield result
@@ -95,6 +85,27 @@ async def system_findings(
         yield CheckResult(
             "ok", "system", f"reachable; entities that fit their tables: {count}", location
         )
+
+
+def _tables_with_errors(config: SystemConfig, findings: Sequence[Finding]) -> set[str]:
+    fatal = " ".join(item.what for item in findings if item.fatal)
+    tables = {entity.table for entity in config.spec.entities}
+    return {table for table in tables if repr(table) in fatal}
+
+
+async def _capability_results(
+    config: SystemConfig, connector: Connector, system: System
+) -> AsyncGenerator[CheckResult, None]:
+    """What the connector can do, and how it captures each entity."""
+    location = f"system {system.name}"
+    phrases = capability_phrases(connector.capabilities())
+    yield CheckResult("ok", "system", "; ".join(phrases), location)
+    change_detection, why = await describe_change_detection(connector, system, config.spec.entities)
+    for name, phrase in change_detection.items():
+        yield CheckResult("ok", "system", f"{name} is captured by {phrase}", location)
+    if why:
+        unknown = f"how each entity is captured isn't known: {why}"
+        yield CheckResult("warning", "system", unknown, location)
 
 
 def _topic_fit(

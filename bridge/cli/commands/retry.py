@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +74,7 @@ def retry(
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
-        from bridge.commands.manual.retry import RetryRequest, send_retries
+        from bridge.commands.manual.retry import RetryRequest
 
         stories = await read_histories(bridge, None)
         wanted = [
@@ -98,25 +98,36 @@ def retry(
             if not yes:
                 confirm(f"Send {len(retries)} of {len(wanted)} commands again?")
             with progress("sending again", len(retries)) as advance:
-                try:
-                    await send_retries(
-                        bridge.log,
-                        bridge.codec,
-                        bridge.name,
-                        retries,
-                        request=request,
-                        report_written=advance,
-                    )
-                except Fenced:
-                    raise click.ClickException(
-                        "somebody else sends commands again at this moment; look at what they "
-                        "did, then try again: what was sent is not sent twice"
-                    ) from None
+                await _send(bridge, retries, request, advance)
             for row in rows:
                 row["sent"] = row["new"] is not None and row["why"] is None
         return print_listing(rows, COLUMNS, as_json=as_json, nothing="no command fits")
 
     run_with_bridge(ctx, act)
+
+
+async def _send(
+    bridge: Bridge,
+    retries: Sequence[RetriedCommand],
+    request: RetryRequest,
+    report_written: Callable[[int], None],
+) -> None:
+    from bridge.commands.manual.retry import send_retries
+
+    try:
+        await send_retries(
+            bridge.log,
+            bridge.codec,
+            bridge.name,
+            retries,
+            request=request,
+            report_written=report_written,
+        )
+    except Fenced:
+        raise click.ClickException(
+            "somebody else is sending commands again right now; look at what they did, then "
+            "retry: what was sent is not sent twice"
+        ) from None
 
 
 def _plan(

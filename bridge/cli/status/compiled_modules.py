@@ -1,0 +1,34 @@
+"""Which modules run in their compiled form."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from importlib.machinery import ExtensionFileLoader, PathFinder
+from importlib.util import find_spec
+from pathlib import Path
+
+#: Modules of which a compiled form may be there, by what they do; and what they can't do without.
+COMPILED = {
+    "plans": ("bridge.plan.execute", ()),
+    "pgoutput frames": ("connectors.postgres.protocol.frames", ("psycopg",)),
+    "Kafka batches": ("bridge.log.kafka.pack", ("aiokafka",)),
+}
+FORMS = {True: "compiled", False: "interpreted", None: "not installed"}
+
+
+def implementations() -> dict[str, str]:
+    """The form in which each of them runs, by what it does."""
+    return {what: FORMS[compiled(*module)] for what, module in COMPILED.items()}
+
+
+def compiled(module: str, needs: Iterable[str] = ()) -> bool | None:
+    """Whether a module has its compiled form, which is then the one that runs; None where it, or
+    what it needs, isn't installed. Nothing is imported for it but the package at its root.
+    """
+    root, *inner, _ = module.split(".")
+    folders = [str(Path(folder, *inner)) for folder in importlib.import_module(root).__path__]
+    module_spec = PathFinder.find_spec(module, folders)
+    if module_spec is None or not all(map(find_spec, needs)):
+        return None
+    return isinstance(module_spec.loader, ExtensionFileLoader)
