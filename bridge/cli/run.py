@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -95,18 +95,15 @@ def command(
                     stack.enter_context(telemetry.served(metrics))
                     observer = both(observer, unfailing(telemetry))
                 observers.append(observer)
-                async with (
-                    open_when_available(config, stop, observer) as bridge,
-                    AsyncExitStack() as watching,
-                ):
+                async with open_when_available(config, stop, observer) as bridge:
                     if bridge is None:
                         return 0
-                    if telemetry is not None:
-                        await watching.enter_async_context(telemetry.watching(bridge))
-                    running = build_parts(bridge, agents, kinds)
-                    observers_of_parts = both(observer, bridge.group_reports)
-                    ended = await run_parts(running, stop, observers_of_parts, on_failure)
-            _remind(observer, config.bridge, ended.failed, len(running))
+                    parts = build_parts(bridge, agents, kinds)
+                    watching = telemetry.watching(bridge) if telemetry else nullcontext()
+                    async with watching:
+                        reporting = both(observer, bridge.group_reports)
+                        ended = await run_parts(parts, stop, reporting, on_failure)
+            _remind(observer, config.bridge, ended.failed, len(parts))
             return 1 if ended.failed else 0
 
         code = run_async(
