@@ -21,21 +21,21 @@ from bridge.model.redaction import redact
 DONE, FAILED, BAD_USAGE, NOTHING_FOUND = 0, 1, 2, 3
 
 COMMANDS = {
-    "check": "Report every problem of the configuration and of the systems that it names.",
+    "check": "Check the configuration, the systems that it names, and the log.",
     "run": "Run the bridge: capture, agents and commands, until Ctrl-C.",
-    "demo": "Tell the whole story on a made-up ERP in under a minute.",
-    "status": "Show what runs, how far it is and how far behind.",
+    "demo": "Show everything on a made-up ERP, in under a minute.",
+    "status": "Show what runs, its progress and its lag.",
     "tail": "Follow the events of entities, or any topic.",
     "get": "Read rows of an entity through the gateway.",
-    "snapshot": "Read a table again into the log while changes go on.",
-    "replay": "Give events of the past to an agent, a topic or a file once more.",
-    "commands": "List commands and what became of them, or send one.",
-    "dead": "List what could not be handled, and why.",
-    "log": "Topics, groups and copies of the event log.",
-    "schema": "Draft a systems file; schemas of the configuration and of entities; plans.",
+    "snapshot": "Read a table into the log again, while capture continues.",
+    "replay": "Send past events to an agent, a topic or a file again.",
+    "commands": "List commands and their outcomes, send one, retry failed ones.",
+    "dead": "List dead letters with their reasons; hand parked events back.",
+    "log": "Show topics and consumer groups; copy or back up the event log.",
+    "schema": "Draft a system file; print schemas of the configuration, entities and topics, and plans.",
     "connector": "Begin a connector to a system of yours; list those that are installed.",
-    "setup": "Make what capture and commands need in the legacy systems.",
-    "completion": "Print the completion script of your shell.",
+    "setup": "Create what capture and commands need in a legacy system.",
+    "completion": "Print the completion script for your shell.",
 }
 
 
@@ -133,11 +133,11 @@ def _pipe_closed() -> NoReturn:
     show_default=True,
     envvar="BRIDGE_CONFIG",
     show_envvar=True,
-    help="The bridge's file.",
+    help="The bridge's configuration file.",
 )
 @click.pass_context
 def group(ctx: click.Context, config: str) -> None:
-    """Legacy systems as typed, ordered events; commands back to them, once."""
+    """Capture changes of legacy systems as typed, ordered events, and execute commands on them once."""
     ctx.obj = config
     if os.environ.get("NO_COLOR"):
         ctx.color = False

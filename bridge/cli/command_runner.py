@@ -50,7 +50,7 @@ __all__ = [
 #: what is cancelled has to take its leave, too, on a busy machine.
 GRACE_S = 3.0
 
-as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 
 
 class NothingFound(click.ClickException):

@@ -31,10 +31,12 @@ COLUMNS = ("letter", "age", "kind", "source", "handler", "entity", "key", "reaso
 
 
 @click.group(invoke_without_command=True, epilog="Example: bridgectl dead --source erp.sales_order")
-@click.option("--kind", type=click.Choice(KINDS), help="What it was.")
-@click.option("--source", default="", help="Only of this entity (erp.sales_order) or agent.")
-@click.option("--since", type=TIME, help="Only from then on: '1h ago', 2026-01-31T10:00.")
-@click.option("--all", "everything", is_flag=True, help="Those that were handed back, too.")
+@click.option("--kind", type=click.Choice(KINDS), help="Only dead letters of this kind.")
+@click.option(
+    "--source", default="", help="Only of this entity (erp.sales_order), agent or system."
+)
+@click.option("--since", type=TIME, help="Only from this time on: '1h ago', 2026-01-31T10:00.")
+@click.option("--all", "everything", is_flag=True, help="Include events that were handed back.")
 @limit_option
 @after_option("LETTER")
 @as_json
@@ -51,7 +53,7 @@ def command(
     as_json: bool,
 ) -> None:
     """List dead letters: rows that could not be normalised, records that were too large, events
-    whose handler kept failing, commands that could not be read. The newest stand last.
+    whose handler kept failing, commands that could not be read. Newest last.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -94,8 +96,8 @@ def command(
 @as_json
 @click.pass_context
 def show(ctx: click.Context, *, letter: str, as_json: bool) -> None:
-    """Show everything that is known of one dead letter: by its number in `bridgectl dead`, or by the
-    id of its event, as the log lines of `bridgectl run` have it.
+    """Show everything about one dead letter, given its number in `bridgectl dead`, or the id of its event
+    from a log line of `bridgectl run`.
     """
     wanted = parse_letter(letter)
 
@@ -116,13 +118,13 @@ def show(ctx: click.Context, *, letter: str, as_json: bool) -> None:
 
 @command.command(epilog="Example: bridgectl dead retry 0-17 0-18")
 @click.argument("letters", metavar="LETTER...", nargs=-1, required=True)
-@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--yes", is_flag=True, help="Hand them back without asking.")
 @as_json
 @click.pass_context
 def retry(ctx: click.Context, *, letters: tuple[str, ...], yes: bool, as_json: bool) -> None:
-    """Hand parked events back to their agents, in the order given, all or none.
+    """Hand parked events back to their agents, in the given order, all or none.
 
-    What was handed back already isn't once more: when its handler fails again, it gets a new number.
+    An event is handed back only once; if its handler fails again, it gets a new number.
     """
     wanted = [parse_letter(letter) for letter in letters]
 

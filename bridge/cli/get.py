@@ -28,20 +28,20 @@ if TYPE_CHECKING:
     "texts",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="Rows with that value; repeatable.",
+    help="Only rows with this value; repeatable.",
 )
 @click.option(
     "--limit",
     type=COUNT,
     default=50,
     show_default=True,
-    help="At most so many, without keys.",
+    help="At most this many rows, when no keys are given.",
 )
-@click.option("--related", metavar="RELATION", help="The rows that this relation leads to.")
+@click.option("--related", metavar="RELATION", help="Show the related rows instead.")
 @click.option(
     "--meta",
     is_flag=True,
-    help="With --json: source, time, version, and what each command's --expect has to be.",
+    help="With --json: source, time, version, and the value for each command's --expect.",
 )
 @as_json
 @click.pass_context
@@ -56,11 +56,10 @@ def command(
     meta: bool,
     as_json: bool,
 ) -> None:
-    """Read rows of ENTITY by KEY, or all of a condition. Keys of several fields are JSON or
-    f=v,f=v.
+    """Read rows of ENTITY by KEY, or all that match --where. Composite keys are JSON or f=v,f=v.
 
-    Exit code 3 when a key isn't there or no row fulfils the condition, 1 when a row can't be
-    normalised; the others are shown.
+    Exit code 3 when a key doesn't exist or no row matches, 1 when a row can't be normalised; the
+    others are shown.
     """
     if keys and texts:
         raise click.UsageError("give keys or --where, not both")

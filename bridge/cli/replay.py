@@ -58,40 +58,44 @@ def destination(text: str, agents: Collection[str]) -> Destination:
     epilog="Example: bridgectl replay erp.sales_order --since '1d ago' --to credit-watch --dry-run"
 )
 @click.argument("name", metavar="ENTITY|TOPIC")
-@click.option("--since", type=TIME, help="From then on: '1d ago', 2026-01-31T10:00.")
-@click.option("--until", type=TIME, help="Up to then.")
-@click.option("--offset", type=OFFSET, help="From this offset of each partition on; 0: all.")
 @click.option(
-    "--key", "keys", multiple=True, help="Only this key: text, JSON or f=v,f=v; repeatable."
+    "--since", type=TIME, help="Only events from this time on: '1d ago', 2026-01-31T10:00."
+)
+@click.option("--until", type=TIME, help="Only events before this time.")
+@click.option(
+    "--offset", type=OFFSET, help="Start at this offset of each partition; 0: everything."
+)
+@click.option(
+    "--key", "keys", multiple=True, help="Only this key: plain text, JSON or f=v,f=v; repeatable."
 )
 @click.option(
     "--op",
     "ops",
     multiple=True,
     type=click.Choice(["create", "update", "delete", "read"]),
-    help="Only these; repeatable.",
+    help="Only this operation; repeatable.",
 )
 @click.option(
     "--where",
     "texts",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="Only rows with that value, by the field's type; repeatable.",
+    help="Only rows with this value, compared by the field's type; repeatable.",
 )
-@click.option("--to", required=True, metavar="AGENT|FILE|topic:NAME", help="Where they go.")
+@click.option("--to", required=True, metavar="AGENT|FILE|topic:NAME", help="Destination.")
 @click.option(
     "--rate",
     type=PER_SECOND,
     default=0.0,
-    help="At most so many a second, evenly. Default: as fast as can be.",
+    help="At most this many events per second, evenly spaced. Default: unlimited.",
 )
 @click.option(
     "--name",
     "replay_name",
     metavar="NAME",
-    help="Names this replay: one of the same name goes on where it stopped.",
+    help="Name of this replay; running it again under its name resumes where it stopped.",
 )
-@click.option("--dry-run", is_flag=True, help="Count what would be replayed.")
+@click.option("--dry-run", is_flag=True, help="Only count what would be replayed.")
 @as_json
 @click.pass_context
 def command(
@@ -110,11 +114,11 @@ def command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Give events of an entity or topic once more. They are marked as replayed, and commands that
-    they cause again are answered by their first receipt: no effect is repeated.
+    """Send events of an entity or topic again. They are marked as replayed, and commands that they
+    cause again are answered by their first receipt: no effect is repeated.
 
-    An agent handles them wherever it runs. A file gets one JSON object a line; one that is there
-    is gone on with, if it is of the same selection. Exit code 3 when nothing fits.
+    An agent handles them wherever it runs. A file gets one JSON object per line; an existing file is
+    continued if it is of the same selection. Exit code 3 when nothing matches.
     """
     if since is None and offset is None and not keys:
         raise click.UsageError("give --since, --offset or --key; everything is --offset 0")

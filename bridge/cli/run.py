@@ -31,26 +31,26 @@ LEVELS = ("debug", "info", "warning", "error")
     "only",
     type=click.Choice(KINDS),
     multiple=True,
-    help="Run only these parts; several processes may share the work.",
+    help="Run only this part (repeatable); several processes may share the work.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Log lines as JSON objects.")
-@click.option("-v", "--verbose", is_flag=True, help="As --log-level debug.")
+@click.option("-v", "--verbose", is_flag=True, help="Same as --log-level debug.")
 @click.option(
     "--log-level",
     type=click.Choice(LEVELS),
     default="info",
     show_default=True,
-    help="Log lines from this level on; debug also has each batch, event, read and try.",
+    help="Lowest level of log lines; debug includes each batch, event, read and attempt.",
 )
 @click.option(
     "--metrics",
     metavar="HOST:PORT",
-    help="Serve Prometheus metrics there, and the probes /healthz and /readyz.",
+    help="Serve Prometheus metrics and the probes /healthz and /readyz on this address.",
 )
 @click.option(
     "--exit-on-failure",
     is_flag=True,
-    help="End all as soon as a part has failed for good (exit code 1): a supervisor starts it again.",
+    help="End the process as soon as a part has failed for good (exit code 1), so that a supervisor restarts it.",
 )
 @click.pass_context
 def command(
@@ -65,7 +65,7 @@ def command(
 ) -> None:
     """Run the bridge: capture, agents and commands, until Ctrl-C or SIGTERM.
 
-    A part that fails for good leaves the others running, unless --exit-on-failure is given.
+    When a part fails for good the others keep running, unless --exit-on-failure is given.
     """
     with _refusals(as_json=as_json):
         config = load_configuration(ctx, whole=True)

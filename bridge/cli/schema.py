@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.group(epilog="Example: bridgectl schema plan erp.sales_order")
 def command() -> None:
-    """Draft a systems file; schemas of the configuration, of entities and topics; plans."""
+    """Draft a system file; print schemas of the configuration, entities and topics, and plans."""
 
 
 def _print_schema(schema: Any, *, compact: bool) -> None:
@@ -34,7 +34,7 @@ def _print_schema(schema: Any, *, compact: bool) -> None:
 
 
 @command.command(epilog="Example: bridgectl schema config --system > systems/schema.json")
-@click.option("--system", is_flag=True, help="Of a system's file instead of bridge.yaml.")
+@click.option("--system", is_flag=True, help="Schema of a system file instead of bridge.yaml.")
 @as_json
 def config(*, system: bool, as_json: bool) -> None:
     """Print the JSON Schema of the configuration files, for editors.
@@ -59,19 +59,19 @@ def config(*, system: bool, as_json: bool) -> None:
     "logins",
     multiple=True,
     metavar="KEY=VALUE",
-    help="A line of login:, again for each; KEY may be a.b, secrets are ${env:NAME}.",
+    help="A key of login: (repeatable); nested keys as a.b, secrets as ${env:NAME}.",
 )
 @click.option(
     "--tls",
     metavar="KEY=VALUE",
     multiple=True,
-    help="A line of tls:, again for each: ca=FILE, certificate=FILE, key=FILE.",
+    help="A key of tls: (repeatable): ca=FILE, certificate=FILE, key=FILE.",
 )
 @click.option("--entities", metavar="A,B", help="Only these tables or entity sets.")
 @click.option(
-    "-o", "--output", type=click.Path(dir_okay=False), help="The file to write; else stdout."
+    "-o", "--output", type=click.Path(dir_okay=False), help="File to write. Default: stdout."
 )
-@click.option("--force", is_flag=True, help="Write over a file that is there.")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 def import_(  # noqa: PLR0917
     connector: str,
     url: str,
@@ -82,7 +82,7 @@ def import_(  # noqa: PLR0917
     output: str | None,
     force: bool,
 ) -> None:
-    """Write a systems file from what the legacy system at URL tells about itself.
+    """Draft a system file from the catalogue of the legacy system at URL.
 
     Nothing else needs to be there. Secrets stand in URL and login by reference, in single quotes,
     and must be set; relative paths start at the file's folder. It can be used as it is: look
@@ -95,7 +95,7 @@ def import_(  # noqa: PLR0917
 
     path = Path(output) if output else None
     if path is not None and path.exists() and not force:
-        raise click.UsageError(f"{path} is there already; --force writes over it")
+        raise click.UsageError(f"{path} already exists; --force overwrites it")
     draft_request = DraftRequest(
         name=name or (path.stem if path else "erp"),
         connector=connector,
@@ -124,18 +124,18 @@ def import_(  # noqa: PLR0917
 
 @command.command(epilog="Example: bridgectl schema show erp.sales_order")
 @click.argument("entity", metavar="ENTITY")
-@click.option("--key", is_flag=True, help="The schema of the key instead of the value.")
+@click.option("--key", is_flag=True, help="Schema of the key instead of the value.")
 @click.option(
     "--catalogue",
     is_flag=True,
-    help="Made of the declaration and the table as they are now, instead of the registry's.",
+    help="Build it from the declaration and the table as they are now, instead of asking the registry.",
 )
 @as_json
 @click.pass_context
 def show(ctx: click.Context, *, entity: str, key: bool, catalogue: bool, as_json: bool) -> None:
     """Print the Avro schema of an entity's events: the registry's newest version.
 
-    Where the registry has none yet, the one that the table and its declaration would make.
+    Where the registry has none yet, it is built from the table and its declaration.
     """
     from bridge.cli.entities import from_catalogue, qualify_entity, registered_subject
     from bridge.model.avro import change_schema, key_schema
@@ -165,7 +165,7 @@ def show(ctx: click.Context, *, entity: str, key: bool, catalogue: bool, as_json
 @as_json
 @click.pass_context
 def plan(ctx: click.Context, *, entity: str, as_json: bool) -> None:
-    """Print how rows of the table become records: one line a field, `*` for key fields.
+    """Print how rows of the table become records: one line per field, `*` for key fields.
 
     Left the field; then the columns with the form of their bytes, the transforms, the type.
     """
@@ -204,7 +204,7 @@ def plan(ctx: click.Context, *, entity: str, as_json: bool) -> None:
 @click.argument("topic", required=False)
 @as_json
 def topics(*, topic: str | None, as_json: bool) -> None:
-    """List the topics that every bridge has, or print the Avro schemas of one of them."""
+    """List the topics that every bridge has, or print the Avro schemas of one."""
     from bridge.model.system_records import SYSTEM_TOPICS, TOPIC_KINDS, schema_texts
 
     by_topic = {SYSTEM_TOPICS[kind].topic: kind for kind in TOPIC_KINDS}

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @click.command(epilog="Example: bridgectl setup erp --show")
 @click.argument("system")
-@click.option("--show", is_flag=True, help="Print the statements and run nothing.")
-@click.option("--yes", is_flag=True, help="Don't ask before running them.")
+@click.option("--show", is_flag=True, help="Only print the statements.")
+@click.option("--yes", is_flag=True, help="Run them without asking.")
 @as_json
 @click.pass_context
 def command(ctx: click.Context, *, system: str, show: bool, yes: bool, as_json: bool) -> None:
-    """Make in SYSTEM what is still missing: publication, slot, journal, ledger.
+    """Create in SYSTEM what is still missing: publication, slot, journal, ledger.
 
     The statements are shown first. Running it again is harmless. A table that can't be set up
     doesn't keep the others from it: it is named at the end, with exit code 1. Of PostgreSQL, --show

@@ -34,7 +34,7 @@ STARTING = 5.0
     "texts",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="Only rows with that value; repeatable.",
+    help="Only rows with this value; repeatable.",
 )
 @click.option(
     "--reconcile", is_flag=True, help="Also write deletes for keys that are gone from the table."
@@ -44,28 +44,33 @@ STARTING = 5.0
     "max_deletes",
     default="",
     metavar="N|N%",
-    help="How many deletes a comparison may write, in rows or as a share of the entity, "
-    "in place of what its file says (a third).",
+    help="How many deletes a reconcile may write, in rows or as a share of the entity; "
+    "overrides max_deletes of its file (default: a third).",
 )
 @click.option(
     "--resume",
     "action",
     flag_value="resume",
-    help="Instead: go on with a paused entity, which reconciles it.",
+    help="Instead: resume a paused entity, which reconciles it.",
 )
 @click.option(
     "--cancel",
     "action",
     flag_value="cancel",
-    help="Instead: give up its snapshots that are waiting or under way.",
+    help="Instead: cancel its waiting and running snapshots.",
 )
 @click.option(
     "--accept-loss",
     "action",
     flag_value="accept_loss",
-    help="Instead: for a system that stopped because changes are lost: begin anew and reconcile everything.",
+    help="Instead: for a system that stopped because changes are lost: start again in a new epoch and reconcile every entity.",
 )
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until it is done.")
+@click.option(
+    "--wait/--no-wait",
+    default=True,
+    show_default=True,
+    help="Wait until it is done, or return at once.",
+)
 @as_json
 @click.pass_context
 def command(
@@ -81,7 +86,7 @@ def command(
 ) -> None:
     """Ask the running capture for a snapshot of one entity, or of every entity of a system.
 
-    It is read in chunks between changes, without locks. Ending this command doesn't end it.
+    It is read in chunks between changes, without locks. Interrupting this command doesn't stop it.
     """
     if texts and (reconcile or action):
         raise click.UsageError(

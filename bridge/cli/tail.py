@@ -76,16 +76,22 @@ def _same(value: Any, wanted_value: Any) -> bool:
     "--from",
     "start",
     type=LOG_POSITION,
-    metavar="PLACE",
+    metavar="POSITION",
     help="beginning, end, a time ('10m ago', 2026-01-31T10:00) or an offset. "
-    "Default: end, or beginning with --no-follow.",
+    "Default: end; with --no-follow: beginning.",
 )
-@click.option("--follow/--no-follow", default=True, help="Go on as records come, or end.")
-@click.option("--limit", type=COUNT, help="End after that many records.")
-@click.option("--key", default="", metavar="KEY", help="Only this key: text, JSON, or f=v,f=v.")
-@click.option("--op", "ops", multiple=True, type=click.Choice(OPS), help="Only these; repeatable.")
 @click.option(
-    "--raw", is_flag=True, help="Don't decode: bytes, headers and tombstones as they are."
+    "--follow/--no-follow", default=True, help="Keep waiting for new records, or stop at the end."
+)
+@click.option("--limit", type=COUNT, help="Stop after this many records.")
+@click.option(
+    "--key", default="", metavar="KEY", help="Only this key: plain text, JSON, or f=v,f=v."
+)
+@click.option(
+    "--op", "ops", multiple=True, type=click.Choice(OPS), help="Only this operation; repeatable."
+)
+@click.option(
+    "--raw", is_flag=True, help="Don't decode: show bytes, headers and tombstones as stored."
 )
 @as_json
 @click.pass_context

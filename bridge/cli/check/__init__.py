@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Example: bridgectl -c bridge.yaml check --offline")
-@click.option("--offline", is_flag=True, help="The files only: ask no system and no log.")
+@click.option(
+    "--offline", is_flag=True, help="Check the files only; connect to no system and no log."
+)
 @as_json
 @click.pass_context
 def command(ctx: click.Context, *, offline: bool, as_json: bool) -> None:
-    """Report every problem at once, with its place and what mends it.
+    """Report every problem at once, with its location and how to fix it.
 
-    Exit code 2 when a file is wrong, 1 when a system or the log is, 0 when all is well (warnings
-    included).
+    Exit code 2 when a file is wrong, 1 when a system or the log is, 0 otherwise (also with warnings).
     """
     from bridge.cli.check.result import exit_code, result_of_problem, show
     from bridge.config import ConfigProblems

@@ -33,11 +33,15 @@ COLUMNS = ("requested", "name", "row", "state", "by", "why", "id")
     "states",
     multiple=True,
     type=click.Choice(["waiting", *(state.value for state in State)]),
-    help="Repeatable.",
+    help="Only this state; repeatable.",
 )
 @click.option("--name", default="", help="Only this command: erp.block_order.")
-@click.option("--id", "command_id", default="", help="Only this one.")
-@click.option("--since", type=TIME, help="Only from then on: '1h ago', 2026-01-31T10:00.")
+@click.option("--id", "command_id", default="", help="Only the command with this id.")
+@click.option(
+    "--since",
+    type=TIME,
+    help="Only commands requested from this time on: '1h ago', 2026-01-31T10:00.",
+)
 @limit_option
 @after_option("ID")
 @as_json
@@ -53,10 +57,10 @@ def command(
     after: str,
     as_json: bool,
 ) -> None:
-    """List commands and what became of them. The newest stand last.
+    """List commands and their outcomes, newest last.
 
-    Those of the state `unknown` wait for a person: nobody else can tell whether they have taken
-    effect. Look into the system, then use `bridgectl commands settle`.
+    Commands in state `unknown` wait for a person: the bridge can't tell whether they took effect.
+    Look into the system, then run `bridgectl commands settle`.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -83,7 +87,7 @@ def command(
 @as_json
 @click.pass_context
 def show(ctx: click.Context, *, command_id: str, as_json: bool) -> None:
-    """Show one command: its request, its steps, its receipt and the change that confirmed it."""
+    """Show one command: request, audit trail, receipt, and the change that confirmed it."""
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         from bridge.cli.commands.confirming_change import find_confirming_change

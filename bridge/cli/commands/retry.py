@@ -34,18 +34,28 @@ COLUMNS = ("command", "row", "state", "code", "old", "new", "why")
     "states",
     multiple=True,
     type=click.Choice(RETRYABLE),
-    help="How it ended. Repeatable.",
+    help="Only commands that ended in this state; repeatable.",
 )
-@click.option("--code", "codes", multiple=True, help="The receipt's code. Repeatable.")
-@click.option("--id", "ids", multiple=True, metavar="ID", help="Only this one. Repeatable.")
+@click.option(
+    "--code", "codes", multiple=True, help="Only commands whose receipt has this code; repeatable."
+)
+@click.option(
+    "--id", "ids", multiple=True, metavar="ID", help="Only the command with this id; repeatable."
+)
 @click.option("--system", default="", help="Only commands of this system.")
 @click.option("--name", default="", help="Only this command: erp.block_order.")
-@click.option("--since", type=TIME, help="Requested from then on: '1h ago', 2026-01-31T10:00.")
-@click.option("--deadline", type=TIME, help="Of the new commands. Default: that of the old one.")
-@click.option("--reason", default="", help="For whoever reads the audit.")
-@click.option("--by", metavar="PERSON", help="Who asks. Default: the login name.")
-@click.option("--dry-run", is_flag=True, help="Show which; send nothing.")
-@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option(
+    "--since",
+    type=TIME,
+    help="Only commands requested from this time on: '1h ago', 2026-01-31T10:00.",
+)
+@click.option(
+    "--deadline", type=TIME, help="Deadline of the new commands. Default: that of the old one."
+)
+@click.option("--reason", default="", help="Why; recorded in the audit trail.")
+@click.option("--by", metavar="PERSON", help="Who sends them. Default: the login name.")
+@click.option("--dry-run", is_flag=True, help="Show which commands; send nothing.")
+@click.option("--yes", is_flag=True, help="Send them without asking.")
 @as_json
 @click.pass_context
 def retry(
@@ -64,10 +74,10 @@ def retry(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Send commands again that ended without effect, once what stood in their way is gone.
+    """Retry commands that ended without effect, once the cause is fixed.
 
-    Each becomes a new command with the same content, whose id follows from the old one: asked for
-    twice it is still one. Old receipts stay. What is unknown is left to `commands settle`.
+    Each is sent as a new command with the same content. Its id is derived from the old one, so that
+    retrying twice sends it once. Old receipts stay. For unknown outcomes use `commands settle`.
     """
     if not (states or codes or ids):
         raise click.UsageError("say which: --state, --code or --id")

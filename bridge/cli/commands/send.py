@@ -39,27 +39,27 @@ _AS_JSON = frozenset({"boolean", "integer", "float", "double", "array"})
     epilog="Example: bridgectl commands send erp.block_order --key 4711 --arg reason='on request'"
 )
 @click.argument("name", metavar="SYSTEM.COMMAND")
-@click.option("--key", required=True, help="The row's key: text, or JSON or f=v,f=v.")
-@click.option("--arg", "args", multiple=True, metavar="NAME=VALUE", help="Repeatable.")
+@click.option("--key", required=True, help="Key of the row: plain text, JSON or f=v,f=v.")
+@click.option("--arg", "args", multiple=True, metavar="NAME=VALUE", help="An argument; repeatable.")
 @click.option(
     "--expect",
     metavar="VERSION",
-    help="Only while the row has this version; `bridgectl get ENTITY KEY --meta --json` tells it.",
+    help="Execute only while the row has this version, as shown by `bridgectl get ENTITY KEY --meta --json`.",
 )
-@click.option("--reason", help="For whoever reads the audit.")
-@click.option("--deadline", type=TIME, help="Don't start it after that instant.")
+@click.option("--reason", help="Why; recorded in the audit trail.")
+@click.option("--deadline", type=TIME, help="Don't start it after this time.")
 @click.option(
     "--idempotency-key",
     metavar="TEXT",
-    help="The same key is the same command, however often it is sent. Default: a new one.",
+    help="Sending the same key again is the same command. Default: a new key.",
 )
-@click.option("--by", metavar="PERSON", help="Who asks. Default: the login name.")
+@click.option("--by", metavar="PERSON", help="Who sends it. Default: the login name.")
 @click.option("--dry-run", is_flag=True, help="Check it and show the record; send nothing.")
 @click.option(
     "--wait",
     type=SECONDS,
     metavar="SECONDS",
-    help="Wait that long for its receipt.",
+    help="Wait this long for its receipt.",
 )
 @as_json
 @click.pass_context
@@ -78,8 +78,8 @@ def send(
     wait: float | None,
     as_json: bool,
 ) -> None:
-    """Send a command as a person. It goes the way of every command: checked, approved where its
-    tier wants it, carried out once, answered by a receipt.
+    """Send a command as a person. Like every command it is checked, approved where its tier requires
+    it, executed once and answered by a receipt.
 
     Its agent is `person-NAME`. With --wait the exit code is 0 when it succeeded, 1 otherwise.
     """

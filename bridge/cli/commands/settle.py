@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     "outcome",
     required=True,
     type=click.Choice(["succeeded", "failed"]),
-    help="succeeded: it has taken effect; failed: it has not, and won't any more.",
+    help="succeeded: it took effect; failed: it did not, and won't any more.",
 )
-@click.option("--reason", required=True, help="What you looked at and saw; stands in the audit.")
+@click.option(
+    "--reason", required=True, help="What you looked at and saw; recorded in the audit trail."
+)
 @click.option("--by", metavar="PERSON", help="Who looked. Default: the login name.")
 @as_json
 @click.pass_context
@@ -47,9 +49,9 @@ def settle(
     by: str | None,
     as_json: bool,
 ) -> None:
-    """Say what became of a command whose outcome is unknown, after a look into its system.
+    """Record the outcome of a command that is unknown, after a look into its system.
 
-    Nothing is carried out. The command gets its receipt (code `settled`), and the audit says who
+    Nothing is executed. The command gets its receipt (code `settled`), and the audit trail says who
     said so and why; sent again, it is answered by that.
     """
 

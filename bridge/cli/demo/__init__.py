@@ -42,24 +42,28 @@ BACK_AGAIN = "killed (SIGKILL) between legacy commit and receipt; a new one has 
     "--postgres",
     metavar="URL",
     envvar="BRIDGE_DEMO_POSTGRES",
-    help="Put the ERP there, in a database of its own, instead of into SQLite.",
+    help="Create the ERP in a database of its own on this server, instead of into SQLite.",
 )
 @click.option("--kafka", metavar="HOST:PORT", help="Use this Kafka as the log.")
 @click.option("--registry", metavar="URL", help="With --kafka: a Confluent-compatible registry.")
 @click.option(
-    "--seconds", type=SECONDS, default=20.0, show_default=True, help="How long the users work."
+    "--seconds",
+    type=SECONDS,
+    default=20.0,
+    show_default=True,
+    help="Seconds for which the users work.",
 )
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("bridge-demo"),
     show_default=True,
-    help="Where its files go; what an earlier demo left there is replaced.",
+    help="Folder for its files; what an earlier demo left there is replaced.",
 )
 def command(
     *, postgres: str | None, kafka: str | None, registry: str | None, seconds: float, folder: Path
 ) -> None:
-    """Tell the whole story on a made-up ERP.
+    """Show everything on a made-up ERP.
 
     People work in a legacy ERP; their changes become events; an agent blocks orders over the
     credit limit; the process that executes its commands is killed at the worst moment.

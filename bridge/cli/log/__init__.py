@@ -14,12 +14,12 @@ from bridge.cli.log.topics import topics
 
 @click.group(epilog="Example: bridgectl log topics")
 def command() -> None:
-    """Topics, groups and copies of the event log."""
+    """Show topics and consumer groups; copy or back up the event log."""
 
 
 @click.group(epilog="Example: bridgectl log offsets reset my-group --to '1h ago' --dry-run")
 def offsets() -> None:
-    """Where groups go on reading."""
+    """Change where consumer groups continue reading."""
 
 
 offsets.add_command(delete)

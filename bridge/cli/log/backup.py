@@ -19,7 +19,7 @@ from bridge.model.errors import ConfigurationError
 @as_json
 @click.pass_context
 def backup(ctx: click.Context, *, file: Path, as_json: bool) -> None:
-    """Copy the embedded log into FILE, as it is at one moment; the bridge may be running.
+    """Back up the embedded log into FILE, as of one point in time; the bridge may be running.
 
     FILE must not be there yet. How it is put back: docs/restore.md. Kafka has backups of its own.
     """

@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     "--to",
     required=True,
     metavar="URL|FILE",
-    help="A log's URL as in bridge.yaml, or another bridge.yaml, whose log it is.",
+    help="Target log: a URL as in bridge.yaml, or another bridge.yaml.",
 )
 @as_json
 @click.pass_context
 def copy(ctx: click.Context, *, to: str, as_json: bool) -> None:
-    """Copy records, offsets of groups, checkpoints and schemas into another log.
+    """Copy records, group offsets, checkpoints and schemas into another log.
 
-    Stop the bridge first, then copy, then change the line `log:`. Running it again goes on where
-    it was interrupted, and carries what came since. Exit code 1 when something was written to the
-    source meanwhile: stop the bridge and copy once more.
+    Stop the bridge, copy, then change the line `log:`. Running it again resumes an interrupted copy
+    and adds what came since. Exit code 1 when something was written to the source meanwhile: stop
+    the bridge and copy again.
     """
     config = load_configuration(ctx)
     target = goal(config, to)

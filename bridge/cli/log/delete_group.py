@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 @click.command("delete", epilog="Example: bridgectl log offsets delete acme.agent.old-watch")
 @click.argument("group")
-@click.option("--dry-run", is_flag=True, help="Show what would be deleted and change nothing.")
-@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be deleted.")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 @as_json
 @click.pass_context
 def delete(ctx: click.Context, *, group: str, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Delete GROUP with its offsets: that of an agent that was retired, or of a replay. It must have
     no live member.
 
-    Nothing else is deleted. Whoever joins under that name again begins at the beginning.
+    Nothing else is deleted. A member that joins under this name again starts at the beginning.
     """
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:

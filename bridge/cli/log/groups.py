@@ -22,12 +22,11 @@ if TYPE_CHECKING:
 
 @click.command(epilog="Example: bridgectl log groups --partitions")
 @click.argument("group", required=False)
-@click.option("--partitions", is_flag=True, help="A row for each partition.")
+@click.option("--partitions", is_flag=True, help="One row per partition.")
 @as_json
 @click.pass_context
 def groups(ctx: click.Context, *, group: str | None, partitions: bool, as_json: bool) -> None:
-    """List consumer groups: members, and how much lies before the end: records, or offsets where
-    it is much.
+    """List consumer groups: state, members and lag, in records (in offsets where it is large).
 
     The state is active (it has members), stopped, retired (its agent or system is not in the
     configuration any more), unfinished or finished (a replay), foreign (none of this bridge's), or
@@ -132,12 +131,12 @@ def summed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     "start",
     type=LOG_POSITION,
     required=True,
-    metavar="PLACE",
+    metavar="POSITION",
     help=("beginning, end, a time ('1h ago', 2026-01-31T10:00) or an offset."),
 )
-@click.option("--topic", "names", multiple=True, help="Only these entities or topics; repeatable.")
-@click.option("--dry-run", is_flag=True, help="Show what would change and change nothing.")
-@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--topic", "names", multiple=True, help="Only this entity or topic; repeatable.")
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 @as_json
 @click.pass_context
 def reset(
@@ -150,8 +149,8 @@ def reset(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Set where GROUP goes on reading. It must have no live member. The group of a declared agent may
-    be one that has never run: then it begins there.
+    """Set where GROUP continues reading. It must have no live member. It may be the group of a declared
+    agent that has never run: then it starts there.
 
     An agent that reads events again may send commands again; the ledger of the legacy system
     answers those with their first receipt, as long as their ids are the same.
@@ -215,15 +214,15 @@ def _declared_topics(bridge: Bridge, group: str) -> frozenset[str] | None:
 
 @click.command(epilog="Example: bridgectl log offsets skip acme.executor.erp --dry-run")
 @click.argument("group")
-@click.option("--dry-run", is_flag=True, help="Show what would be given up and change nothing.")
-@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be given up.")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 @as_json
 @click.pass_context
 def skip(ctx: click.Context, *, group: str, dry_run: bool, yes: bool, as_json: bool) -> None:
-    """Give up records that were removed before GROUP read them: it goes on with the first that is
-    there. It must have no live member.
+    """Give up records that were removed before GROUP read them: it continues with the first one that
+    exists. It must have no live member.
 
-    An executor refuses to go on until then, because commands among them were never executed.
+    An executor doesn't continue before that, because commands among them were never executed.
     """
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:

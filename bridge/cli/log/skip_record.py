@@ -34,13 +34,13 @@ READ_TIMEOUT_S = 30.0
     epilog="Example: bridgectl log offsets skip-record acme.executor.erp --topic commands --partition 0",
 )
 @click.argument("group")
-@click.option("--topic", "name", required=True, help="The entity or topic that the group reads.")
-@click.option("--partition", required=True, type=PARTITION, help="Its partition.")
+@click.option("--topic", "name", required=True, help="Entity or topic that the group reads.")
+@click.option("--partition", required=True, type=PARTITION, help="Partition of it.")
 @click.option(
-    "--count", type=click.IntRange(1, 1000), default=1, show_default=True, help="So many records."
+    "--count", type=click.IntRange(1, 1000), default=1, show_default=True, help="How many records."
 )
-@click.option("--dry-run", is_flag=True, help="Show what would be skipped and change nothing.")
-@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be skipped.")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 @as_json
 @click.pass_context
 def skip_record(
@@ -54,7 +54,7 @@ def skip_record(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Skip the next records that GROUP would read of one partition. It must have no live member.
+    """Skip the next records that GROUP would read from one partition. It must have no live member.
 
     Each is shown first and kept as a dead letter: an event can be handed back by `bridgectl dead
     retry`; a command is not carried out and gets no receipt.

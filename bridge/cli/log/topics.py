@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Example: bridgectl log topics --all --json")
-@click.option("--all", "everything", is_flag=True, help="Other bridges' topics too.")
+@click.option("--all", "everything", is_flag=True, help="Include topics of other bridges.")
 @as_json
 @click.pass_context
 def topics(ctx: click.Context, *, everything: bool, as_json: bool) -> None:
-    """List topics: partitions, offsets that are there, how long records are kept.
+    """List topics: partitions, offsets, retention.
 
-    `offsets` is how many offsets lie between the first and the end; compaction and transactions
-    leave gaps in them, so that fewer records may be there.
+    `offsets` is the distance from the first offset to the end. Compaction and transactions leave
+    gaps, so there may be fewer records.
     """
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:

@@ -19,7 +19,7 @@ limit_option = click.option(
     type=COUNT_OR_ALL,
     default=DEFAULT_LIMIT,
     show_default=True,
-    help="At most so many, the newest; 0: all.",
+    help="Show only the newest ones, at most this many; 0: all.",
 )
 
 
@@ -29,7 +29,7 @@ def after_option(metavar: str) -> Callable[[Callable[..., Any]], Callable[..., A
         "--after",
         default="",
         metavar=metavar,
-        help="Those that follow this one, the oldest of them first.",
+        help="Show those that follow this one, oldest first.",
     )
 
 

@@ -39,14 +39,14 @@ def parse_start(text: str, now_ms: int) -> LogStart:
         return LogStart("time", instant_ms(text, now_ms))
     except ValueError:
         raise ValueError(
-            f"{text!r} is no place: write beginning, end, an offset, {FORMS}"
+            f"{text!r} is no position: write beginning, end, an offset, {FORMS}"
         ) from None
 
 
 class LogPositionParam(click.ParamType):  # type: ignore[type-arg]  # generic only in newer clicks
     """An option that is a Start."""
 
-    name = "place"
+    name = "position"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
