@@ -59,8 +59,8 @@ class CaptureLimits:
 
     `changes` and `size` (bytes of values) bound a transaction, `read` one read of the source,
     `rows` a chunk. `keep_alive`: how often an idle source's position is written. `wait`: how long
-    one read waits. `successor`: how long an instance that was fenced looks for the name of the one
-    that took over. `topics`: how often capture looks whether its topics are still there.
+    one read waits. `successor`: how long an instance that was fenced waits for the name of the one
+    that took over. `topics`: how often capture checks that its topics still exist.
     """
 
     changes: int = 10_000

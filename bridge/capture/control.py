@@ -1,7 +1,7 @@
 """Requests to a running capture, from any process: a small topic, read along with the source.
 
 Topic `_{bridge}.control`, one partition; key = the system's name, value = the JSON object that
-`dump` writes. How far it was read stands in the checkpoint record, so that each request takes
+`dump` writes. How far it was read is in the checkpoint record, so that each request takes
 effect once. What became of a request is in the source's status record and, when it ended, in the
 checkpoint record's `results`, under the request's id.
 """
@@ -38,9 +38,9 @@ class ControlRequest:
     """What is asked of a source's capture.
 
     snapshot: of `entity`, or of the rows that `where` names (source columns and values), or with
-    deletes for what is no longer in the table (`reconcile`). resume: a paused entity goes on, and
+    deletes for what is no longer in the table (`reconcile`). resume: a paused entity continues, and
     is reconciled. cancel: the snapshots of `entity`. accept_loss: a source that stopped because
-    its history is lost begins anew at its next start, in a new epoch, and everything is
+    its history is lost starts again at its next start, in a new epoch, and everything is
     reconciled. `entity` is the bare name; empty: every entity of the system. `max_deletes`: how many
     deletes the comparison may write, as `bridge.model.delete_limit` reads it; empty: what the entity
     declares.
@@ -111,8 +111,8 @@ async def since(
 
 
 async def first_unread(log: Log, bridge: str, offset: int) -> int:
-    """Where requests go on that were read up to `offset`. Where the topic was deleted since, and made
-    again, they begin anew: nobody would hear them before as many had come as there were.
+    """The first offset to read after `offset`. Where the topic was deleted since, and created again, that is
+    its beginning: requests would be ignored until as many had come as there were before.
     """
     topic_partition = partition(bridge)
     begin = (await log.beginning_offsets([topic_partition]))[topic_partition]
@@ -126,7 +126,7 @@ def left_out_text(offset: int, error: ValueError) -> str:
 
 
 def partition(bridge: str) -> TopicPartition:
-    """Where the requests stand."""
+    """The partition of the requests."""
     return TopicPartition(internal_topic(bridge, CONTROL), 0)
 
 
@@ -210,7 +210,7 @@ def apply(
 
 
 def nothing_lost(system: str) -> str:
-    """What is said to whoever accepts the loss of a system whose capture goes on."""
+    """The reason reported when a loss is accepted of a system whose capture is running."""
     return (
         f"capture of {system!r} is running and has lost nothing, so there is no loss to accept: "
         f"nothing was done. To compare all of its tables with the log: bridgectl snapshot {system} "
@@ -229,6 +229,6 @@ def _refusal(
     if request.action == "snapshot" and name in progress.paused and not request.reconcile:
         return (
             f"{request.system}.{name} is paused ({progress.paused[name].reason}): once that is "
-            "mended, resume it, which reconciles it"
+            "fixed, resume it, which reconciles it"
         )
     return ""

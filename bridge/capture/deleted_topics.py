@@ -57,6 +57,6 @@ def check_positions(topics: Collection[str], existing: Collection[str]) -> None:
     if missing:
         raise ConfigurationError(
             f"topics {', '.join(missing)} were deleted while capture ran: bring the log back from a "
-            "backup, or start the bridge again: it makes them anew, empty, and says which systems it "
-            "can't go on with"
+            "backup, or start the bridge again: it creates them again, empty, and says which systems it "
+            "can't continue"
         )

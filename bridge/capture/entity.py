@@ -1,4 +1,4 @@
-"""One captured entity: its type and schemas as they stand, and an encoder for each shape."""
+"""One captured entity: its type and schemas as of now, and an encoder for each shape."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bridge.plan.steps import Plan, Wire
 
 COMPATIBILITY = "BACKWARD_TRANSITIVE"
 _AWAY = -2
-#: Executors of older shapes are kept while the stream may still tell rows of them.
+#: Executors of older shapes are kept while the stream may still have rows of them.
 KEPT_SHAPES = 4
 
 
@@ -45,7 +45,7 @@ class EventTarget:
 class CapturedEntity:
     """An entity of the source. `adapt` comes before rows of a shape; `open` before that.
 
-    `foreign`: why nothing can be captured, where something else stands under its subjects.
+    `foreign`: why nothing can be captured, where something else is registered under its subjects.
     """
 
     def __init__(self, spec: EntitySpec, target: EventTarget, registry: Registry) -> None:
@@ -61,8 +61,8 @@ class CapturedEntity:
         self._encoders: dict[Shape, RowEncoder] = {}
 
     async def open(self) -> None:
-        """Learn from the registry what the entity looked like so far, or that something else stands
-        under its subjects.
+        """Learn from the registry what the entity looked like so far, or that something else is
+        registered under its subjects.
         """
         self.foreign = ""
         value = await self._registry.latest(f"{self.topic}-value")
@@ -99,7 +99,7 @@ class CapturedEntity:
                 raise
             raise Incompatible(str(error)) from error
         if self.type is None:
-            self._encoder(plan)  # what can't be made leaves no schema behind
+            self._encoder(plan)  # what can't be made leaves no schema
         if self.type is None or _schemas(entity) != _schemas(self.type):
             await self._register(entity)
         self.type = entity
@@ -181,14 +181,14 @@ def stored_type(
 
 
 def _schemas(entity: Entity) -> tuple[Schema, Schema]:
-    """The order of its key's fields stands in the first one only."""
+    """Only the first one has the order of the key's fields."""
     return key_schema(entity), change_schema(entity)
 
 
 def touched(
     encoder: RowEncoder, changes: Sequence[Change], entries: Sequence[Entry]
 ) -> list[KeyChange]:
-    """Which keys these changes touched, and whether the stream told all of their rows.
+    """Which keys these changes touched, and whether the stream had all of their rows.
 
     `entries` are what the encoder made of `changes`.
     """
@@ -211,14 +211,14 @@ def is_partial(encoder: RowEncoder, change: Change) -> bool:
 
 
 def _key(encoder: RowEncoder, change: Change) -> bytes:
-    """The key of the new row; it may have been told with the old one only."""
+    """The key of the new row; the stream may have sent it with the old row only."""
     entries: list[Entry] = []
     encoder.changes([change], 0, 0, entries)
     return entries[-1][0] or b"" if entries else b""
 
 
 def keys_of(encoder: RowEncoder, failures: Sequence[FailedRow]) -> list[bytes]:
-    """Which keys the changes were about that became no event, as far as their keys can be told."""
+    """Which keys the changes were about that became no event, as far as their keys are known."""
     entries: list[Entry] = []
     for _, _, old, _, new, _, transaction, _ in [failure.change for failure in failures]:
         for row in (old, new):
@@ -229,7 +229,7 @@ def keys_of(encoder: RowEncoder, failures: Sequence[FailedRow]) -> list[bytes]:
 
 
 def row_keys(encoder: RowEncoder, rows: Sequence[Any]) -> list[bytes]:
-    """The key of each raw row, aligned; empty where it can't be told, so that no event has it."""
+    """The key of each raw row, aligned; empty where it is unknown, so that no event has it."""
     keys: list[bytes] = []
     for row in rows:
         try:
@@ -240,7 +240,7 @@ def row_keys(encoder: RowEncoder, rows: Sequence[Any]) -> list[bytes]:
 
 
 def failure_reason(failure: FailedRow) -> str:
-    """Why a change is set aside, with the sizes of what was too large."""
+    """Why a change is dead-lettered, with the sizes of what was too large."""
     if not failure.oversized:
         return str(failure.error)
     parts = ", ".join(

@@ -21,7 +21,7 @@ class RecordGroup:
     """Records of one log transaction, and what holds once it is committed.
 
     `entries` by topic, in order. `ack`: the source may forget everything up to here (None: no
-    news). `newest` commit time of the newest change, in microseconds. `notices` are told after
+    news). `newest` commit time of the newest change, in microseconds. `notices` are reported after
     the commit.
     """
 

@@ -221,13 +221,13 @@ class Capture:
         self._deps.observer(SourceState(self._source, state, reason))
 
     def _recovery_text(self, lost: str) -> str:
-        """What a source says of lost history, with the way out that all have. Most name it."""
+        """What a source says of lost history, with the recovery option that all have. Most name it."""
         accept = f"`bridgectl snapshot {self._source} --accept-loss`"
         if accept in lost:
             return f"{lost}. Then start `bridgectl run` again"
         return (
             f"{lost}. To give up what lies between, ask for it with {accept} and start again: "
-            "everything is read anew, and deletes that were missed are written"
+            "everything is read again, and deletes that were missed are written"
         )
 
     async def _leave(self) -> None:
@@ -254,7 +254,7 @@ class Capture:
             )
         except BridgeError as error:
             # The log itself is away: then its status can't be read there either, and the age of
-            # the last report tells. The observer has been told already.
+            # the last report shows it. The observer has it already.
             self._stats.reason = f"{self._stats.reason} (not reported: {error})"
 
 

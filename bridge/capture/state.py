@@ -81,13 +81,13 @@ class CaptureState:
         )
 
     def pause(self, entity: CapturedEntity, reason: str, group: RecordGroup) -> None:
-        """Pause one entity by itself; the reason goes on to say how it is resumed."""
+        """Pause one entity by itself; the reason also says how it is resumed."""
         group.notices.append(self.paused(entity, reason))
 
     def paused(self, entity: CapturedEntity, reason: str) -> EntityPaused:
-        """The same outside of a group: returns what the observer is to be told."""
+        """The same outside of a group: returns the notice for the observer."""
         reason = (
-            f"{reason}. Once that is mended: bridgectl snapshot {entity.spec.qualified} --resume"
+            f"{reason}. Once that is fixed: bridgectl snapshot {entity.spec.qualified} --resume"
         )
         why = EntityPause(reason, self.progress.position, self.deps.clock())
         self.become(pause(self.progress, entity.spec.name, why))
@@ -132,7 +132,7 @@ class CaptureState:
 
 
 def _raw_text(encoder: RowEncoder, failure: FailedRow) -> str | None:
-    """The row's content as JSON text; None where it can't be told, which must not cost the letter."""
+    """The row's content as JSON text; None where it can't be shown, which must not cost the letter."""
     try:
         return encoder.raw_text(failure.change)
     except Exception:  # noqa: BLE001 - a row so odd that nobody can show it is still a letter

@@ -1,7 +1,7 @@
 """Turns the batches of a source into groups of records, in the source's order.
 
-Where a watermark stands, a chunk's rows are put in between. What isn't committed when the
-connection or the log breaks is forgotten here and told again by the source.
+At a watermark a chunk's rows are put in between. What isn't committed when the
+connection or the log breaks is forgotten here and read again from the source.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the tables of a system are, where not all of them can be told."""
+"""What the tables of a system are, where not all of them can be described."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def _same_moment(value: date | time, wanted: date | time) -> bool:
             return True
         return value.replace(microsecond=0) == wanted.replace(microsecond=0)
     if not (isinstance(value, datetime) and isinstance(wanted, datetime)):
-        # A date and a moment: which zone's day it is can't be known here.
+        # A date and a timestamp: which zone's day it is can't be known here.
         return abs(_day(value) - _day(wanted)) <= timedelta(days=1)
     if (value.tzinfo is None) != (wanted.tzinfo is None):
         return abs(_day(value) - _day(wanted)) <= timedelta(days=1)
@@ -234,7 +234,7 @@ def _comparable(left: Any, right: Any) -> bool:
 
 
 class AnswerSizes:
-    """Which answers may have been cut short by a limit on rows that nobody told of.
+    """Which answers may have been cut short by a limit on rows that nobody reported.
 
     An answer of n rows shows that the limit is at least n, so that a smaller one was not cut by it.
     """

@@ -19,7 +19,7 @@ class Capabilities:
     deletes: `streamed` by the source as they happen; `reconciled`: found by comparing keys whenever the
     source says so (`Stale`), so at an interval; `per_table`: the one or the other for each table.
     snapshot: watermark snapshots are possible. truncate: TRUNCATE is reported.
-    visibility: reads tell which transactions they contain.
+    visibility: reads report which transactions they contain.
     markers: a command's id comes back with the change that it caused.
     read / write: a Reader / a Writer is there.
     ledger: the Writer is a LedgerWriter; without it a crash may leave a command's outcome open.

@@ -20,7 +20,7 @@ LONGEST_WAIT_S: Final = 300.0
 LONGEST_ATTEMPT_S: Final = 30.0
 """Seconds for which one try of a refused login keeps the other parts from theirs."""
 READ_AGAIN_S: Final = 1.0
-"""Seconds between two looks at the secrets while a refused login waits."""
+"""Seconds between two readings of the secrets while a refused login waits."""
 
 
 class Credentials(NamedTuple):

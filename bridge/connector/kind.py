@@ -105,7 +105,7 @@ class DescribesChangeDetection(Protocol):
 
 
 ReadCheckpoint = Callable[[], Awaitable[Checkpoint | None]]
-"""Reads the log's checkpoint of a system as it is at the moment of the call; None: it has none."""
+"""Reads the log's checkpoint of a system as it is at the time of the call; None: it has none."""
 
 
 @runtime_checkable

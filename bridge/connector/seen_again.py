@@ -1,6 +1,6 @@
-"""A contradiction between two answers, told apart from rows that others changed in between.
+"""A contradiction between two answers, distinguished from rows that others changed in between.
 
-Of an honest service two answers may contradict each other, because each shows another moment. A service
+Of an honest service two answers may contradict each other, because each shows another point in time. A service
 that doesn't heed a question gives the same answers again and again, and a busy one does not: for the same
 contradiction of the same rows each of them would have to come and go in step with the questions.
 """

@@ -70,7 +70,7 @@ class System:
     @property
     def shared_login(self) -> CurrentLogin:
         """Of all parts of this system in this process: connectors log in with its credentials, which
-        may be newer than `url` and `login`, and tell it how that went.
+        may be newer than `url` and `login`, and report to it how that went.
         """
         assert self.logins is not None  # noqa: S101 - made above
         return self.logins

@@ -62,7 +62,7 @@ class PostgresConnector:
         return await draft(system, self.describe)
 
     async def check(self, system: System) -> list[Finding]:
-        """Everything that is missing or dangerous, with the statement that mends it."""
+        """Everything that is missing or dangerous, with the statement that fixes it."""
         _need_psycopg(system)
         from connectors.postgres.setup.check import check
 
@@ -129,7 +129,7 @@ class PostgresConnector:
         return await PostgresSnapshot.open(system)
 
     async def reader(self, system: System) -> Reader:
-        """Set-based lookups whose answers tell which transactions they contain."""
+        """Set-based lookups whose answers report which transactions they contain."""
         _need_psycopg(system)
         from connectors.postgres.dialect import dialect_for
         from connectors.sql.read.reader import SqlReader

@@ -1,4 +1,4 @@
-"""The SQL that makes and mends what capture needs. Pure; shown to people and run by `setup`."""
+"""The SQL that creates and fixes what capture needs. Pure; shown to people and run by `setup`."""
 
 from __future__ import annotations
 

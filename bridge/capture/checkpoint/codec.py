@@ -1,4 +1,4 @@
-"""The checkpoint record: how the state of a source stands in the log. Pure.
+"""The checkpoint record: how the state of a source is stored in the log. Pure.
 
 Topic `_{bridge}.positions`, one partition, compacted, key = the source's name in UTF-8, value =
 the JSON object that `dump` writes.

@@ -19,7 +19,7 @@ class Epoch:
         self._reader: Consumer | None = None
 
     async def now(self) -> int | None:
-        """As the log tells at the time of the call; None for a source that was never captured.
+        """As the log has it at the time of the call; None for a source that was never captured.
         Raises RetryLater while the log is away.
         """
         try:
@@ -33,7 +33,7 @@ class Epoch:
         return self._epoch
 
     async def _begun(self) -> Consumer | None:
-        """A reader behind the newest record; None where nothing was ever captured."""
+        """A reader positioned after the newest record; None where nothing was ever captured."""
         if self._partition.topic not in await self._log.topics():
             return None
         end = (await self._log.end_offsets([self._partition]))[self._partition]

@@ -1,4 +1,4 @@
-"""What capture knows about one source, as it stands in the log: the checkpoint record.
+"""What capture knows about one source, as the log has it: the checkpoint record.
 
 It is written in the same log transaction as the events that it covers, so whoever has read a record
 with a position has all events up to it committed. `bridge.capture.checkpoint.codec` writes and reads it.
@@ -19,7 +19,7 @@ FIRST, TRUNCATED, STALE, AFTERWARDS = "first-", "truncate-", "stale-", "afterwar
 ACCEPTED = "accepted-"
 """The same of those that follow from a loss that a person accepted: nobody waits for them."""
 RESUMED = "its entity was paused"
-"""The `reason` of a comparison that a person asked for to go on with a paused entity."""
+"""The `reason` of a comparison that a person requested to resume a paused entity."""
 
 LEFT_OUT = ""
 """In place of the position of an entity's first snapshot: it is no longer declared, so that changes of it
@@ -40,8 +40,8 @@ class EntityPause:
 
 @dataclass(frozen=True, slots=True)
 class RereadKeys:
-    """Keys behind a cursor whose rows have to be read once more, because the stream told only
-    part of them while their chunk was read.
+    """Keys after a cursor whose rows have to be read once more, because the stream had only a part
+    of them while their chunk was read.
     """
 
     after: tuple[Any, ...] | None
@@ -52,15 +52,15 @@ class RereadKeys:
 class SnapshotJob:
     """A snapshot that was asked for or is under way.
 
-    `after` resumes behind the last chunk that is in the log (None: from the beginning); `whole`
+    `after` resumes after the last chunk that is in the log (None: from the beginning); `whole`
     says that the end of the table was reached, so that only `again` is left. `total` is an
     estimate. `where` is in source columns and values. A `reconcile` for `deletes_only` compares keys
-    and writes no rows; it begins anew after a restart, as one does whose `since` is empty. `reason`:
+    and writes no rows; it starts again after a restart, as one does whose `since` is empty. `reason`:
     why capture asked for it.
 
-    `since`, of a reconcile: the position behind which every record of its topic was told by the
-    stream or by this job, so that its key was met. `spared`: framed keys that were met and are in no
-    record, because their rows were set aside. `max_deletes`: what the person who asked for it said of
+    `since`, of a reconcile: the position after which every record of its topic came from the
+    stream or from this job, so that its key was met. `spared`: framed keys that were met and are in no
+    record, because their rows were dead-lettered. `max_deletes`: what the person who asked for it said of
     that limit (`bridge.model.delete_limit`); empty: nothing. `moved_at`: when its last chunk was
     written, or it was first tried, in microseconds; 0: neither yet.
     """
@@ -106,7 +106,7 @@ class CheckpointRecord:
     `checkpoint` None: nothing was captured yet. `counter` numbers changes of sources without an
     order of their own. `owner` names the running instance. `control` is the next offset of the
     control topic. `jobs` are snapshots in the order in which they are taken, the first one under
-    way. `taken` tells for each entity at which position its first snapshot was complete, or `LEFT_OUT`.
+    way. `taken`: at which position the first snapshot of each entity was complete, or `LEFT_OUT`.
     """
 
     epoch: int = 0
@@ -178,7 +178,7 @@ def enqueue(progress: CheckpointRecord, job: SnapshotJob) -> CheckpointRecord:
         for other in progress.jobs:
             if other.entity == job.entity:
                 if other.id.startswith(TRUNCATED) and not job.max_deletes:
-                    # Nobody has to agree to what the source itself has told.
+                    # Nobody has to agree to what the source itself has reported.
                     job = replace(job, max_deletes="100%")
                 progress = abandon(progress, other, f"replaced by {job.id}")
     return replace(progress, jobs=(*progress.jobs, job))
@@ -190,13 +190,13 @@ def advance(progress: CheckpointRecord, job: SnapshotJob) -> CheckpointRecord:
 
 
 def prefer(progress: CheckpointRecord, job: SnapshotJob) -> CheckpointRecord:
-    """`job` goes on before all others, which keep their order."""
+    """`job` continues before all others, which keep their order."""
     others = tuple(other for other in progress.jobs if other.id != job.id)
     return replace(progress, jobs=(job, *others))
 
 
 def nobody_asks_again(job: SnapshotJob) -> bool:
-    """Whether nobody looks at what becomes of it but capture, so that nobody would ask again."""
+    """Whether only capture waits for its result, so that nobody would request it again."""
     return job.id.startswith((FIRST, TRUNCATED, STALE, AFTERWARDS, ACCEPTED))
 
 

@@ -2,7 +2,7 @@
 
 A broker also fences the owner of a transaction that took longer than the broker waits (a machine
 that slept), and whoever takes over may die before it has begun. Nobody captures then until the one
-that was fenced goes on.
+that was fenced continues.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import asyncio
 from bridge.capture.checkpoint import store
 from bridge.capture.contract import CaptureDependencies
 
-LOOK = 0.25
-"""Seconds between two looks."""
+POLL_INTERVAL_S = 0.25
 
 
 async def successor(deps: CaptureDependencies, instance: str) -> str:
@@ -28,4 +27,4 @@ async def successor(deps: CaptureDependencies, instance: str) -> str:
         left = until - deps.monotonic()
         if left <= 0:
             return ""
-        await asyncio.sleep(min(LOOK, left))
+        await asyncio.sleep(min(POLL_INTERVAL_S, left))

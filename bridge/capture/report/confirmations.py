@@ -16,7 +16,7 @@ _causation = itemgetter(7)
 def confirmations(changes: Sequence[Change], entries: Iterable[Entry]) -> list[Confirmed]:
     """What these changes confirm; `entries` are the records made of them.
 
-    Nearly all batches were caused by nobody, which costs one look at each change.
+    Nearly all batches were caused by nobody, which costs one test of each change.
     """
     if not any(map(_causation, changes)):
         return []

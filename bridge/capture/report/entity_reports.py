@@ -1,4 +1,4 @@
-"""What the observer is told of a source's entities, once when it changes."""
+"""Reports of a source's entities to the observer, once for each change of their state."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class EntityReports:
     unprepared: Mapping[str, str] = field(default_factory=dict)
 
     def report_paused(self, progress: CheckpointRecord) -> None:
-        """Those that are paused since an earlier run: whoever watches this one was told of none."""
+        """Report those that are paused since an earlier run: this run's observer has had no report yet."""
         for name, pause in progress.paused.items():
             if name not in self.stats.paused:
                 self.deps.observer(EntityPaused(self._qualified(name), pause.reason))

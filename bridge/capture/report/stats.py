@@ -14,10 +14,10 @@ from bridge.capture.report.status_record import SECOND, SourceStatus
 class CaptureStats:
     """What the runner notes as it goes; `status` makes the report of it.
 
-    `silent`: seconds for which the source has owed a sign of life, as of its last read; what was
+    `silent`: seconds for which the source has owed an answer, as of its last read; what was
     written since is no progress of it. `waiting`: what keeps snapshots from going on, by their ids.
     `refused`: snapshots that were refused again and again, by their ids. `paused`: entities that were
-    told to be so.
+    reported as paused.
     """
 
     system: str
@@ -58,7 +58,7 @@ class CaptureStats:
     def committed(self, at: int, changes: int, dead: int, newest: int | None) -> float | None:
         """A log transaction is through; `newest` the commit time of its newest change.
 
-        Returns how far behind the source that was, in seconds.
+        Returns the lag behind the source, in seconds.
         """
         self._progress(at)
         self.changes += changes
@@ -135,7 +135,7 @@ class CaptureStats:
         owed: dict[str, dict[str, Any]] = {}
         for number, job in enumerate(progress.jobs):
             reason = self.waiting.get(job.id, "")
-            # Those behind the first wait for their turn, unless they had it and were refused.
+            # Those after the first wait for it, unless they had it and were refused.
             if number == 0 or reason:
                 owed[job.entity] = {
                     "since": job.moved_at or at,

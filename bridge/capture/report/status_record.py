@@ -34,12 +34,12 @@ TOO_OLD: Final = CAPTURE_SILENT_AFTER_S
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """One source at a moment. Times in microseconds since 1970 UTC, `behind` in seconds.
+    """One source at one time. Times in microseconds since 1970 UTC, `behind` in seconds.
 
     `progressed_at`: when the source was last read without a failure and everything read was in
     the log. `behind`: age of the newest change's commit when it came into the log (0 when idle,
-    None when the source doesn't tell). `lag_bytes`: what the source still holds for us. `troubles`:
-    entities that can't be captured for now, and why; they go on by themselves once they can be.
+    None when the source doesn't say). `lag_bytes`: what the source still holds for us. `troubles`:
+    entities that can't be captured for now, and why; they continue by themselves once they can be.
     `owed`: entities of which something is to be done (a snapshot, or whatever a pause or a trouble
     keeps from being done), with `since` when nothing of it was, `reason`, and `lasting` where waiting
     changes nothing. `remarks`: entities whose capture is slower or dearer than it could be, and why.
@@ -72,7 +72,7 @@ class SourceStatus:
 
     def lag(self, now: int) -> float | None:
         """How old, in seconds, the newest change may be that isn't in the log; None where the source
-        doesn't tell. What it was at the last progress says nothing once that is long ago.
+        doesn't say. What it was at the last progress says nothing once that is long ago.
         """
         age = self.age(now)
         if self.behind is None or age <= TOO_OLD:

@@ -33,10 +33,10 @@ class AutomaticReconciles:
                 self._compare(SnapshotJob(f"{TRUNCATED}{name}-{commit:x}", name, reconcile=True))
 
     def on_stale(self, stale: Stale, group: RecordGroup) -> None:
-        """The source can't tell what happened to these tables: the log is compared with them.
+        """The source has missed what happened to these tables: the log is compared with them.
 
-        What it told before stays in the log; a comparison under way has perhaps met rows whose
-        changes are missed, so that it begins anew, unless only deletes are.
+        What it emitted before stays in the log; a reconcile under way may have met rows whose changes
+        were missed, so that it starts again, unless only deletes were.
         """
         for table in stale.tables:
             for entity in self._state.by_table.get(table, ()):
@@ -60,8 +60,8 @@ class AutomaticReconciles:
                 )
 
     def after_snapshot(self, entity: str) -> None:
-        """Rows that were read and went before the source looked at them are news to it at no time:
-        their keys are compared once it has looked at what was there when they were read.
+        """Rows that were read and deleted before the source polled them are never emitted by it: their
+        keys are compared once it has polled what was there when they were read.
         """
         if self._every_change or self._compares(entity):
             return
@@ -71,7 +71,7 @@ class AutomaticReconciles:
             entity,
             reconcile=True,
             deletes_only=True,
-            reason="rows may have come and gone between two looks while they were read",
+            reason="rows may have come and gone between two polls while they were read",
         )
         self._state.become(enqueue(self._state.progress, job))
 

@@ -1,7 +1,7 @@
 """Reads of a source's tables, beside the stream: it never waits for them.
 
 One call at a time, as the port has it, in a task of its own, on a connection that is opened when
-it is first needed. A call that failed for now is not the stream's failure: its connection is given
+it is first needed. A call that failed and may be repeated is no failure of the stream: its connection is given
 up, and the next call may begin after a while that grows.
 """
 

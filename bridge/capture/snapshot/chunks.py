@@ -162,7 +162,7 @@ class ChunkReader:
                 return ""
             if purpose.window is not None:
                 raise
-            # The number is for people alone: whether the rows can be read, their chunks will tell.
+            # The number is for people alone: whether the rows can be read, their chunks will show.
             self._estimate = (job, 0)
             return ""
         if purpose.window is None:

@@ -2,7 +2,7 @@
 number is held against what is plausible.
 
 A service that ignores an order or a condition, a login that sees less than before, or a page that
-was cut short looks like deleted rows to whoever compares.
+was cut short is taken for deleted rows by a comparison.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ MAX_UNASKED = 100
 
 
 class ImplausibleDeletes(Exception):
-    """More deletes than `max_deletes` allows. The message says how many, and the way out."""
+    """More deletes than `max_deletes` allows. The message says how many, and what to do."""
 
 
 class DeleteConfirmation:
     """Of one comparison, once all of its table was read. Used by one task: `step` again and again
-    until it is true. `present` and `unasked` tell of the keys that stay in the log.
+    until it is true. `present` and `unasked` count the keys that stay in the log.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class DeleteConfirmation:
         self.shape: Shape | None = None
         self.absent = self.present = 0
         self.unasked: list[str] = []
-        #: The watermark behind which the deletes are written, once it is under way.
+        #: The watermark after which the deletes are written, once it is under way.
         self.watermark = ""
         #: Asking was given up: it begins again.
         self.refused = False

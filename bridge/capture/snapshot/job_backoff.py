@@ -1,4 +1,4 @@
-"""Jobs that can't go on for now: for which poll of the source each waits, or until when, and why.
+"""Jobs that can't continue for now: for which poll of the source each waits, or until when, and why.
 
 Pure: the time is handed in, in seconds. What is remembered ends with the connection.
 """
@@ -68,7 +68,7 @@ class JobBackoff:
         self._refused.pop(job.id, None)
 
     def first(self, jobs: Sequence[SnapshotJob], now: float) -> SnapshotJob | None:
-        """The first of them that can go on now; the others are overtaken."""
+        """The first of them that can continue now; the others are overtaken."""
         first = next((job for job in jobs if not self._waits(job, now)), None)
         ids = {job.id for job in jobs}
         self._due = {job: poll for job, poll in self._due.items() if job in ids}

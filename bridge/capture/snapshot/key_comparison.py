@@ -88,7 +88,7 @@ class KeyComparison:
             self._confirmation.refused = True
 
     def ends_at(self, watermark: str) -> bool:
-        """Whether the confirmed deletes stand at this watermark."""
+        """Whether the confirmed deletes belong at this watermark."""
         return self._confirmation is not None and self._confirmation.watermark == watermark
 
     async def confirm(
@@ -153,7 +153,7 @@ class KeyComparison:
             reasons.append(
                 f"reading the table of {name} did not show {present} rows that are there when they "
                 "are asked for by key: nothing was deleted for them, and the log may have them as "
-                "they were before; look at the system's order and paging, then compare again"
+                "they were before; check the system's order and paging, then compare again"
             )
         if unasked:
             reasons.append(

@@ -13,7 +13,7 @@ from bridge.model.errors import RetryLater
 T = TypeVar("T")
 _LIVE, _TOUCHED, _ABSENT = 0, 1, 2
 _CACHE_KB = 8_000
-#: So many writes wait at most; then whoever tells more waits for the oldest.
+#: So many writes wait at most; then the caller waits for the oldest.
 _WAITING = 8
 
 
@@ -27,12 +27,12 @@ class KeyCounts(NamedTuple):
 class KeySet:
     """Which keys are in the log and were not met otherwise since.
 
-    `scanned` tells what the log says, in its order; `touched` is what the stream or the
-    table showed, and wins over the log whenever it is told; `absent` are keys of the log alone for
+    `scanned` adds what the log says, in its order; `touched` is what the stream or the
+    table showed, and wins over the log whenever it is added; `absent` are keys of the log alone for
     which the system was asked in vain. The file has no name and vanishes with the process.
 
     A thread of its own works on the file, in the order of the calls: keys of a large table come
-    in any order, so that telling some thousand of them takes a while. Raises RetryLater, at some
+    in any order, so that adding some thousand of them takes a while. Raises RetryLater, at some
     later call, when there is no room for the file. Used by one task.
     """
 

@@ -1,6 +1,6 @@
 """Deletes for keys that are in the log and no longer in the table.
 
-The log's keys are read once, while the snapshot of the table and the stream go on; what either of
+The log's keys are read once, while the snapshot of the table and the stream continue; what either of
 them shows is struck off; what is left at the end is gone from the table. After a restart they are
 read again, and what was struck off before is known by its position: since the reconcile began only
 the stream and the reconcile itself have written to the topic.
@@ -25,7 +25,7 @@ MOST_SPARED = 1_000
 
 
 async def scan(log: Log, topic: str, partitions: int, keys: KeySet, since: str) -> int:
-    """Tell `keys` everything that the topic holds now, and that what stands behind the position
+    """Add to `keys` everything that the topic holds now, and that what comes after the position
     `since` was met; returns the number of records read.
     """
     topic_partitions = [TopicPartition(topic, number) for number in range(partitions)]
@@ -43,7 +43,7 @@ async def scan(log: Log, topic: str, partitions: int, keys: KeySet, since: str) 
                 for record in records
                 if record.key is not None and position_of(record) > since
             )
-            # Not cancelled with whoever waits: the file goes on with what it was told.
+            # Not cancelled with whoever waits: the file keeps what it was given.
             await asyncio.shield(asyncio.wrap_future(written))
             read += len(records)
     return read
@@ -62,7 +62,7 @@ def position_of(record: Record) -> str:
 class LogKeys:
     """One reconcile: the scan of the log and the keys that it leaves. Used by one task.
 
-    Made before the scan begins, so that nothing that the stream tells meanwhile is missed. `job` is
+    Made before the scan begins, so that nothing that the stream has meanwhile is missed. `job` is
     what it begins with: a job that came some way already has `since`.
     """
 
@@ -75,7 +75,7 @@ class LogKeys:
         self._scan: asyncio.Task[int] | None = None
 
     def start(self, log: Log, topic: str, partitions: int, flushed: Awaitable[None]) -> None:
-        """Scan once everything that was told before is in the log."""
+        """Scan once everything that was emitted before is in the log."""
         since = self._since
 
         async def act() -> int:
@@ -85,12 +85,12 @@ class LogKeys:
         self._scan = asyncio.create_task(act(), name=f"reconcile {topic}")
 
     def spare(self, keys: Sequence[bytes]) -> None:
-        """These were met, and no record will tell."""
+        """These were met, and no record will show it."""
         self.keys.touched(keys)
         if self._since:
             self._spared = self._spared.union(keys)
         if len(self._spared) > MOST_SPARED:
-            # Too many to remember: it begins anew after a restart.
+            # Too many to remember: it starts again after a restart.
             self._since, self._spared = "", frozenset()
 
     def stamped(self, job: SnapshotJob) -> SnapshotJob:

@@ -1,6 +1,6 @@
 """Which transactions were streamed and not yet shown by a read: log order is not visibility order.
 
-Pure: told what was streamed and what reads have seen.
+Pure: it is given what was streamed and what reads have seen.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Final
 
 from bridge.connector import Visibility
 
-#: Above this many transactions of one table a read of one row tells which of them can be forgotten.
+#: Above this many transactions of one table a read of one row shows which of them can be forgotten.
 PROBE_ABOVE_TRANSACTIONS: Final = 50_000
 #: Above this many the older half is forgotten, seen or not: memory is bounded.
 MAX_TRANSACTIONS: Final = 200_000
@@ -19,7 +19,7 @@ MAX_TRANSACTIONS: Final = 200_000
 class StreamedTransactions:
     """Transactions that were streamed and not yet seen by a read of the table.
 
-    Numbered in stream order, so that those before a low watermark are told from later ones.
+    Numbered in stream order, so that those before a low watermark are known from later ones.
     """
 
     def __init__(self) -> None:
@@ -60,14 +60,14 @@ class StreamedTransactions:
         return first
 
     def keep_last(self, count: int) -> None:
-        """Forget all but the last `count`, where nothing tells what reads show."""
+        """Forget all but the last `count`, where nothing says what reads show."""
         self._open = dict(list(self._open.items())[-count:])
 
 
 class PriorTransactions:
     """Transactions that an earlier connection may have streamed and that no read has shown yet.
 
-    Whoever streamed them told nobody, so every one that the first read doesn't show is held to be
+    Nobody recorded which they are, so every one that the first read doesn't show is held to be
     one of them until it is shown or is streamed by this connection. The first transaction that
     this connection streams may be the rest of one of which the beginning was streamed before.
     """
@@ -118,7 +118,7 @@ class VisibilityTracker:
 
     @property
     def needs_probe(self) -> bool:
-        """So many are remembered that a read should tell which of them can be forgotten."""
+        """So many are remembered that a read should show which of them can be forgotten."""
         return any(len(each) > PROBE_ABOVE_TRANSACTIONS for each in self._by_table.values())
 
     def add(self, table: str, transactions: Iterable[int]) -> None:

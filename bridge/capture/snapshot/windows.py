@@ -1,13 +1,13 @@
-"""Watermark windows: which rows of a chunk may follow the changes that the stream told meanwhile.
+"""Watermark windows: which rows of a chunk may follow the changes that were streamed meanwhile.
 
 The algorithm is DBLog's (Andreakis, Papapanagiotou: "DBLog: A Watermark Based Change-Data-Capture
 Framework", 2020, section 3.2): write a low watermark, read a chunk, write a high watermark; where
 the high one comes back in the stream, emit the chunk's rows less those whose key changed between
-the two. Three things are added: a row of which the stream told only a part is read again; a chunk
+the two. Three things are added: a row of which the stream had only a part is read again; a chunk
 that doesn't show a transaction streamed before its low watermark is read again (log order is not
 visibility order); chunks overlap, one's high watermark being the next one's low.
 
-Pure: told what happened, it says what to read and what to emit.
+Pure: from what happened it decides what to read and what to emit.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class KeyChange(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class ChunkWindow:
-    """One read of a chunk and what the stream told between its watermarks.
+    """One read of a chunk and what was streamed between its watermarks.
 
-    `keys` None: every row behind `after`, else the only rows wanted. `before` is the number of
+    `keys` None: every row after `after`, else the only rows wanted. `before` is the number of
     the last transaction that was streamed before the low watermark (see `StreamedTransactions`).
     """
 
@@ -93,7 +93,7 @@ class ChunkWindow:
 
 
 class Emission(NamedTuple):
-    """What to write where a high watermark stands: these rows of the chunk, and the job after it."""
+    """What to write at a high watermark: these rows of the chunk, and the job after it."""
 
     chunk: Chunk
     rows: list[int]
@@ -101,7 +101,7 @@ class Emission(NamedTuple):
 
 
 class ChunkRequest(NamedTuple):
-    """What to read next: behind which cursor, for which keys (None: all)."""
+    """What to read next: after which cursor, for which keys (None: all)."""
 
     after: Cursor
     keys: frozenset[bytes] | None
@@ -159,7 +159,7 @@ class ChunkWindows:
         window.high = high
 
     def restart(self) -> None:
-        """Begin again behind what is in the log, as after a TRUNCATE."""
+        """Start again after what is in the log, as after a TRUNCATE."""
         self._open.clear()
         self._rereads = deque(self.job.rereads)
         self._after, self._whole = self.job.after, self.job.whole
@@ -201,10 +201,10 @@ class ChunkWindows:
         if window.keys is None:
             self.job = replace(self.job, after=last, whole=last is None)
         elif last is not None:
-            # Rows that came in between pushed these behind the page's end.
-            behind = window.keys.difference(keys, window.complete)
-            if behind:
-                self._rereads.append(RereadKeys(last, behind))
+            # Rows that came in between pushed these past the page's end.
+            pushed_out = window.keys.difference(keys, window.complete)
+            if pushed_out:
+                self._rereads.append(RereadKeys(last, pushed_out))
         if reread:
             self._rereads.append(RereadKeys(window.after, reread))
         self.job = replace(

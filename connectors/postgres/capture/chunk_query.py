@@ -1,5 +1,5 @@
 """Statements that read a table's rows. Pure; values go in as quoted literals, because COPY takes
-no parameters, and mostly without a cast, so that they take the type of the column they stand beside.
+no parameters, and mostly without a cast, so that they take the type of the column beside them.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def behind_text(
     """Rows that sort after `after`, as PostgreSQL sorts: nulls last. Without `nullable` columns a
     comparison of rows, which an index on the key serves.
 
-    `casts`: the types of columns whose operators don't tell what a literal beside them is.
+    `casts`: the types of columns whose operators don't say what a literal beside them is.
     """
     if after is None:
         return ""

@@ -1,4 +1,4 @@
-"""What the bridge has made durable, told to the server in standby status updates."""
+"""What the bridge has made durable, reported to the server in standby status updates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _EPOCH_2000 = 946_684_800.0
 
 
 class StandbyFeedback:
-    """The confirmed position of one slot. `clock` tells seconds since 1970."""
+    """The confirmed position of one slot. `clock`: seconds since 1970."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock

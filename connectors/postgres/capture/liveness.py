@@ -1,4 +1,4 @@
-"""How long a server has owed a sign of life. Pure: the clock is handed in.
+"""For how long a server has owed an answer. Pure: the clock is handed in.
 
 Counted is not the time in which nothing came, because nobody may have read, or this whole process
 may have been stopped; counted is the time since the server was first asked and has not answered.

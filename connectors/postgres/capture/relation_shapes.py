@@ -1,6 +1,6 @@
 """Which shape the rows of a relation have: the stream's own description and the catalogue's.
 
-The Relation message tells the columns as they were when the change was made, which may be long
+The Relation message has the columns as they were when the change was made, which may be long
 before what the catalogue says now; the catalogue adds names of types and the primary key.
 """
 
@@ -36,7 +36,7 @@ class RelationShapes:
         self._system = system
         self._catalog = catalog
         self.tables: list[CatalogTable] = []
-        #: Tables whose deletes don't tell which row they were, and what mends that.
+        #: Tables whose deletes don't identify their row, and what fixes that.
         self.troubles: dict[str, str] = {}
         #: Oids of the relations that were last learned under names that aren't configured.
         self.unconfigured: set[int] = set()
@@ -71,7 +71,7 @@ class RelationShapes:
         )
 
     def knows(self, tables: Sequence[CatalogTable]) -> bool:
-        """Whether changes of these tables are told under their configured names."""
+        """Whether changes of these tables are streamed under their configured names."""
         return configured_names(tables).items() <= self._configured.items()
 
     async def learn(self, frames: Sequence[memoryview]) -> bool:
@@ -128,7 +128,7 @@ class RelationShapes:
             return
         quoted = f"{quote(relation.namespace)}.{quote(relation.name)}"
         self.troubles[shape.table] = (
-            f"{untold_key(shape.table, missing)}; deletes are set aside as dead letters: run "
+            f"{untold_key(shape.table, missing)}; deletes become dead letters: run "
             f"{ddl.identity_full(quoted)}, then compare what they were about: bridgectl "
             "snapshot ENTITY --reconcile"
         )
@@ -178,7 +178,7 @@ def configured_names(tables: Sequence[CatalogTable]) -> dict[tuple[str, str], st
 
 
 def key_names(relation: RelationMessage, now: dict[str, CatalogColumn]) -> frozenset[str]:
-    """The primary key's columns: as the stream tells with the default replica identity, else as
+    """The primary key's columns: as the stream has it with the default replica identity, else as
     the catalogue has them now, else (the table is gone) the replica identity's.
     """
     identity = frozenset(column.name for column in relation.columns if column.key)

@@ -2,7 +2,7 @@
 
 A slot skips in silence what it has confirmed, so every case in which that could hide a change is
 an alarm. Positions that a bridge confirms are one below the end of a WAL record and so never a
-multiple of eight, while PostgreSQL makes slots at record ends, which always are: that tells a
+multiple of eight, while PostgreSQL makes slots at record ends, which always are: that distinguishes a
 fresh slot from one that another log has already consumed
 (docs/decisions/2026-11-22-postgres-slot-marks.md).
 """
@@ -65,7 +65,7 @@ class ServerIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """The oids of a table and of its entry in the publication (0: it wasn't told for a while)."""
+    """The oids of a table and of its entry in the publication (0: it wasn't published for a while)."""
 
     table: int
     entry: int
@@ -154,7 +154,7 @@ def decide(
 ) -> Begin:
     """What to do to begin: create the slot, wait for another instance to let go, or start.
 
-    Raises HistoryLost with both positions and the ways out, ConfigurationError for a slot that
+    Raises HistoryLost with both positions and the recovery options, ConfigurationError for a slot that
     belongs to something else.
     """
     where = f"system {system!r}: replication slot {name!r}"
@@ -177,7 +177,7 @@ def decide(
         raise HistoryLost(
             f"{where} does not exist, but the log has a checkpoint at {lsn_text(resume.lsn)} (the "
             f"server's WAL ends at {lsn_text(server.wal_end)}): changes since then can no longer "
-            f"be told. {out}"
+            f"be read. {out}"
         )
     _ours(slot, server, where)
     if slot.wal_status == "lost" or slot.confirmed is None:
@@ -215,7 +215,7 @@ def _ours(slot: ReplicationSlot, server: ServerIdentity, where: str) -> None:
         )
     if slot.two_phase:
         raise ConfigurationError(
-            f"{where} was made with two_phase, which tells transactions before they commit: drop "
+            f"{where} was made with two_phase, which sends transactions before they commit: drop "
             f"it with SELECT pg_drop_replication_slot({slot.name!r}); or choose another name"
         )
 
@@ -224,8 +224,8 @@ def recovery_options(system: str, slot: str, *, exists: bool = True) -> str:
     """What an operator can do; the same words wherever history is lost."""
     drop = f"drop the slot (SELECT pg_drop_replication_slot('{slot}')), then " if exists else ""
     return (
-        "Ways out: if another log holds what this slot has already told, carry it over with "
+        "Recovery options: if another log holds what this slot has already sent, carry it over with "
         f"`bridgectl log copy`; otherwise {drop}run `bridgectl snapshot {system} --accept-loss`, "
-        "which begins anew and takes every entity as `bridgectl snapshot --reconcile` does, with "
+        "which starts again and takes every entity as `bridgectl snapshot --reconcile` does, with "
         "the deletes that were missed"
     )

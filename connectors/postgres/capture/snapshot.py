@@ -79,7 +79,7 @@ class PostgresSnapshot:
         """The planner's estimate, which costs no reading."""
         await self._ready()
         catalog_table = await self._find(table)
-        # What can't be told to the planner as UTF-8 counts as any value.
+        # What can't be sent to the planner as UTF-8 counts as any value.
         estimated = {column: value for column, value in (where or {}).items() if is_utf8(value)}
         conditions = [condition_text(estimated), self._filter(catalog_table) or ""]
         filters = " AND ".join(f"({condition})" for condition in conditions if condition)
@@ -202,7 +202,7 @@ class PostgresSnapshot:
 
     async def _last(self, view: _View, key: tuple[str, ...], row: bytes) -> list[Any]:
         """Each key column's name and text, by PostgreSQL's own conversion from its binary form. Bytes
-        of a text that are no UTF-8 stand in it as `surrogateescape` has them.
+        of a text that are no UTF-8 are in it as `surrogateescape` has them.
         """
         values = values_of(row)
         names = [attribute.name for attribute in view.table.attributes]
@@ -263,9 +263,9 @@ class PostgresSnapshot:
     def _cursor(
         self, table: CatalogTable, after: list[Any] | None
     ) -> tuple[tuple[str, ...], list[str | None] | None]:
-        """By which columns a chunk is ordered, and the values behind which it begins.
+        """By which columns a chunk is ordered, and the values after which it begins.
 
-        A job goes on in the order in which it began, which an earlier release took from the table
+        A job continues in the order in which it began, which an earlier release took from the table
         instead of its index; where that is no order of the key any more, it begins again.
         """
         key = table.primary_key or self._keys.get(table.configured, ())

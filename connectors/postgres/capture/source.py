@@ -45,7 +45,7 @@ _XLOG, _RELATION = 0x77, 0x52
 class PostgresSource:
     """`bridge.connector.Source` over one replication slot.
 
-    `clock` tells seconds since 1970, for status updates only.
+    `clock`: seconds since 1970, for status updates only.
     """
 
     def __init__(self, system: System, clock: Callable[[], float]) -> None:
@@ -81,7 +81,7 @@ class PostgresSource:
         self._bindings = TableBindings(self._system, self._control.connection)
         self._bindings.resume(resume.tables if resume is not None else {})
         begin = await self._start(resume)
-        await self._bindings.look()
+        await self._bindings.look_up()
         if self._bindings.waits:
             await self._control.heartbeat()  # as in `_look`
         begin = replace(begin, tables=dict(self._bindings.current))
@@ -281,7 +281,7 @@ class PostgresSource:
 
     def _silent(self, seconds: float) -> RetryLater:
         return RetryLater(
-            f"{self._system_text}: the server has told nothing for {seconds:.0f} s, although it was asked "
+            f"{self._system_text}: the server has sent nothing for {seconds:.0f} s, although it was asked "
             "to: it hangs, or the network swallows what it says; reconnecting"
         )
 
@@ -292,14 +292,14 @@ class PostgresSource:
         """A heartbeat, and whether the tables are still the same."""
         control, bindings = self._open_control(), self._open_bindings()
         await control.heartbeat()
-        tables = await bindings.look()
+        tables = await bindings.look_up()
         if not self._open_shapes().knows(tables):
             raise RetryLater(
                 f"{self._system_text}: a configured name leads to a table that wasn't there before; "
                 "reconnecting"
             )
         if bindings.waits:
-            # So that the stream passes the moment at which they were looked at.
+            # So that the stream passes the LSN at which they were looked up.
             await control.heartbeat()
 
     async def _every(self, seconds: float, act: Callable[[], Any]) -> None:

@@ -1,8 +1,8 @@
 """Which table each configured name leads to, and by which entry the publication holds it.
 
-The stream tells changes by name, so a table that was dropped and made again, swapped by a rename, or
-out of the publication for a while looks as if nothing had been. The oids of the table and of its
-entry tell: they are part of the checkpoint, looked up again at each start and each heartbeat, and a
+The stream identifies tables by name, so a table that was dropped and made again, swapped by a rename, or
+out of the publication for a while seems unchanged. The oids of the table and of its
+entry show it: they are part of the checkpoint, looked up again at each start and each heartbeat, and a
 table that has others by then is compared with the log.
 """
 
@@ -47,7 +47,7 @@ _OF_SCHEMA: LiteralString = """
 
 @dataclass(frozen=True, slots=True)
 class _Replaced:
-    """A table to compare once the stream has passed `lsn`: what it told until then is older."""
+    """A table to compare once the stream has passed `lsn`: what was streamed until then is older."""
 
     binding: Binding
     reason: str
@@ -55,7 +55,7 @@ class _Replaced:
 
 
 class TableBindings:
-    """The bindings of all configured tables. `look` may run while the stream is read."""
+    """The bindings of all configured tables. `look_up` may run while the stream is read."""
 
     def __init__(self, system: System, connection: Connection) -> None:
         self._system = system
@@ -66,12 +66,12 @@ class TableBindings:
         self._current: dict[str, Binding] = {}
         self._text: str | None = None
         self._replaced: dict[str, _Replaced] = {}
-        #: Tables that aren't told for now, and what mends that.
+        #: Tables that aren't streamed for now, and what fixes that.
         self.troubles: dict[str, str] = {}
 
     @property
     def current(self) -> Mapping[str, Binding]:
-        """For the checkpoint: what everything that the stream told so far was about."""
+        """For the checkpoint: what everything streamed so far was about."""
         return self._current
 
     @property
@@ -86,13 +86,13 @@ class TableBindings:
         self._text = None
 
     def resume(self, recorded: Mapping[str, Binding]) -> None:
-        """Begin with the bindings of a checkpoint; of other tables the first look is taken."""
+        """Begin with the bindings of a checkpoint; of other tables the first look-up is taken."""
         self._current = {name: recorded[name] for name in self._names if name in recorded}
         self._text = None
 
     @property
     def waits(self) -> bool:
-        """Whether something is to be told once the stream has moved on."""
+        """Whether tables are to be reconciled once the stream has advanced."""
         return bool(self._replaced)
 
     @property
@@ -100,14 +100,14 @@ class TableBindings:
         """Why tables are to be compared."""
         return [replaced.reason for replaced in self._replaced.values()]
 
-    async def look(self) -> list[CatalogTable]:
+    async def look_up(self) -> list[CatalogTable]:
         """Look the names up again; returns the tables. Raises as `retry_or_fix` names errors."""
         try:
-            return await self._look()
+            return await self._read_bindings()
         except psycopg.Error as error:
             raise translate_error(error, self._system, "cannot read the catalogue") from None
 
-    async def _look(self) -> list[CatalogTable]:
+    async def _read_bindings(self) -> list[CatalogTable]:
         tables, missing = await chosen_tables(Catalog(self._connection), self._names)
         entries = await self._entries([table.oid for table in tables])
         troubles: dict[str, str] = {}
@@ -117,7 +117,7 @@ class TableBindings:
             before = self._current.get(name)
             if not entry:
                 troubles[name] = self._unpublished(table)
-                # Whatever tells it next, what happened until then is missing.
+                # Whatever publishes it next, what happened until then is missing.
                 self._bind(name, Binding(before.table if before else table.oid, 0))
                 continue
             if trouble := identity_trouble(table, self._keys[name] or table.primary_key):
@@ -129,7 +129,7 @@ class TableBindings:
         for name in self._names:
             if all(table.configured != name for table in tables):
                 [why] = [text for text in missing if repr(name) in text][:1] or [f"table {name!r}"]
-                troubles[name] = f"{why}; none of its changes are told"
+                troubles[name] = f"{why}; none of its changes are streamed"
                 if name not in self._current:
                     self._bind(name, Binding(0, 0))
         self.troubles = troubles
@@ -144,13 +144,13 @@ class TableBindings:
         if identity_trouble(table, ()):
             return (
                 f"table {name!r} is not in publication {self._publication!r} and has no replica "
-                f"identity: none of its changes are told; run: "
+                f"identity: none of its changes are streamed; run: "
                 f"{ddl.identity_full(table.quoted)}, then `bridgectl setup "
                 f"{self._system.name}`"
             )
         return (
             f"table {name!r} is not in publication {self._publication!r}, or that leaves "
-            f"operations out: none of its changes are told; run `bridgectl setup "
+            f"operations out: none of its changes are streamed; run `bridgectl setup "
             f"{self._system.name}`, or: {ddl.add_table(self._publication, table.quoted)}; "
             "then it is compared with the log by itself"
         )
@@ -182,12 +182,12 @@ class TableBindings:
                 "swapped by a rename"
             )
         return (
-            f"changes of table {name!r} were not told for a while, or not all of them: it, its name "
+            f"changes of table {name!r} were not streamed for a while, or not all of them: it, its name "
             f"or publication {self._publication!r} was changed meanwhile"
         )
 
     def renamed(self, oids: Collection[int]) -> None:
-        """The stream told changes of these tables under names that aren't configured: what is
+        """The stream had changes of these tables under names that aren't configured: what is
         missing under the configured ones is found once they are theirs again.
         """
         for name, binding in list(self._current.items()):
@@ -195,7 +195,7 @@ class TableBindings:
                 self._bind(name, Binding(binding.table, 0))
 
     def passed(self, lsn: int) -> list[Stale]:
-        """The tables to compare now that the stream has told everything before `lsn`."""
+        """The tables to compare now that the stream has passed everything before `lsn`."""
         stale = []
         for name, replaced in list(self._replaced.items()):
             if lsn >= replaced.lsn:

@@ -33,7 +33,7 @@ _PUBLISHED_14: LiteralString = """
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What a publication tells of one table; `columns` None: all but generated ones."""
+    """What a publication has of one table; `columns` None: all but generated ones."""
 
     columns: frozenset[str] | None = None
     filter: str | None = None

@@ -1,4 +1,4 @@
-"""What keeps changes of a table from being told, as far as the table itself says; and what fixes it.
+"""What keeps changes of a table from being streamed, as far as the table itself says; and what fixes it.
 
 `check` knows more (partitions, deferred indexes): this is asked at every heartbeat, of what is read then.
 """
@@ -30,15 +30,15 @@ def not_logged(table: CatalogTable) -> tuple[str, str]:
 
 
 def untold_key(name: str, columns: Sequence[str]) -> str:
-    """What to say of a table whose replica identity lacks columns of the key."""
+    """What to say of a table whose replica identity is missing columns of the key."""
     return (
         f"table {name!r}: the key column {', '.join(map(repr, columns))} is not part of its replica "
-        "identity, so a delete wouldn't tell which row it was"
+        "identity, so a delete wouldn't identify its row"
     )
 
 
 def identity_trouble(table: CatalogTable, key: Sequence[str]) -> str:
-    """Why updates and deletes of a published table can't be told, and what fixes it; empty where
+    """Why updates and deletes of a published table can't be streamed, and what fixes it; empty where
     they can. Of a partitioned table the partitions have the identity.
     """
     if table.kind != "r" or table.replica_identity == "f":
@@ -64,13 +64,13 @@ def identity_trouble(table: CatalogTable, key: Sequence[str]) -> str:
     if not missing:
         return ""
     return (
-        f"{untold_key(table.configured, missing)}; deletes are set aside as dead letters: run "
+        f"{untold_key(table.configured, missing)}; deletes become dead letters: run "
         f"{fix}, then compare what they were about: bridgectl snapshot ENTITY --reconcile"
     )
 
 
 def rights(table: CatalogTable, role: str) -> list[str]:
-    """The statements that give a role the rights to read a table that it lacks."""
+    """The statements that give a role the rights to read a table that are missing."""
     needed: list[str] = []
     if not table.schema_granted:
         needed.append(ddl.grant_usage(table.schema, role))

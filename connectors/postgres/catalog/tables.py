@@ -243,7 +243,7 @@ class Catalog:
         return [row[0] for row in await cursor.fetchall()]
 
     def shape(self, table: CatalogTable, columns: Sequence[CatalogColumn], wire: Wire) -> Shape:
-        """The shape of learned columns; `table.replica_identity` tells whether old rows are whole."""
+        """The shape of learned columns; `table.replica_identity` says whether old rows are whole."""
         return Shape(
             table.configured,
             tuple(column_of(attribute, self._types, table.primary_key) for attribute in columns),

@@ -1,6 +1,6 @@
 """COPY BINARY data to raw rows. Pure.
 
-PostgreSQL sends one row a message, the header in front of the first row and the trailer as the
+PostgreSQL sends one row a message, the header before the first row and the trailer as the
 last message. The protocol doesn't promise it, and walking each row in Python would cost more
 than reading it, so it is checked: each message begins as a row, and the outer ones are whole.
 Source: https://www.postgresql.org/docs/15/sql-copy.html, "Binary Format".

@@ -79,7 +79,7 @@ class Frames:
     An unchanged Relation that the server sends again keeps its Shape.
 
     Not safe for use by two threads at once. A frame that can't be decoded raises RetryLater:
-    the stream is broken, a new connection from the checkpoint mends it.
+    the stream is broken, a new connection from the checkpoint fixes it.
     """
 
     def __init__(self, shape_of: Callable[[RelationMessage], Shape | None]) -> None:
@@ -106,7 +106,7 @@ class Frames:
 
     def resume(self, lsn: int, steps: int) -> None:
         """The stream starts at `lsn`; with `steps`, leave out so many steps of the transaction
-        whose commit record stands there. Both as `position` told them. Call before `feed`.
+        whose commit record stands there. Both as `position` returned them. Call before `feed`.
         """
         self.lsn = lsn
         self.committed = lsn
@@ -118,7 +118,7 @@ class Frames:
         how many steps (changes and truncates) of the transaction that commits there are done.
         """
         if self.skip:
-            # What was told before comes again and isn't through: nothing new has been told.
+            # What was decoded before comes again and isn't through: there is nothing new yet.
             return self.resume_at, self.skip
         return self.lsn, self.steps if self.inside else 0
 
@@ -136,7 +136,7 @@ class Frames:
         except (IndexError, KeyError, ValueError) as error:
             raise RetryLater(
                 "the replication stream sent a frame that can't be decoded "
-                f"({type(error).__name__}: {error}); reconnecting from the checkpoint mends a "
+                f"({type(error).__name__}: {error}); reconnecting from the checkpoint fixes a "
                 "damaged stream"
             ) from error
 
@@ -190,13 +190,13 @@ class Frames:
             self._logical(data, size, batch)
         elif kind == 0x54:  # T: Truncate
             self._truncate(data, size, batch)
-        elif kind != 0x4F and kind != 0x59:  # noqa: PLR1714 - O(rigin), Y (type) tell nothing needed
+        elif kind != 0x4F and kind != 0x59:  # noqa: PLR1714 - O(rigin), Y (type) have nothing needed
             raise KeyError(f"message of type {kind:#x}")
 
     def _begin(self, lsn: int, committed_at: int, xid: int) -> None:
         if self.skip and lsn != self.resume_at:
             raise HistoryLost(
-                f"the checkpoint stands inside the transaction that commits at {text_of(self.resume_at)}, "
+                f"the checkpoint is inside the transaction that commits at {text_of(self.resume_at)}, "
                 f"but the slot now begins with the one that commits at {text_of(lsn)}: run "
                 "`bridgectl snapshot` with --reconcile for this system's entities, which closes the gap"
             )
@@ -215,7 +215,7 @@ class Frames:
         self.committed = max(self.committed, lsn)
 
     def _step(self) -> bool:
-        """Count a step of the open transaction; whether it is to be told."""
+        """Count a step of the open transaction; whether it is new."""
         if not self.inside:
             raise KeyError("a change outside of a transaction")
         self.steps += 1

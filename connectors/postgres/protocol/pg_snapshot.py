@@ -1,6 +1,6 @@
 """`pg_current_snapshot()` as the answer to which transactions a read has seen. Pure.
 
-Source: https://www.postgresql.org/docs/15/functions-info.html (pg_snapshot). The stream tells 32-bit
+Source: https://www.postgresql.org/docs/15/functions-info.html (pg_snapshot). The stream has 32-bit
 transaction ids and the snapshot 64-bit ones, so they are compared modulo 2**32: two transactions
 that are more than 2**31 apart are never both of interest.
 """
@@ -32,7 +32,7 @@ class PgSnapshot:
         return xid < self.xmax and xid not in self.running
 
     def unseen(self) -> Iterable[int]:
-        """The 32-bit ids of those that were still running: a commit is told before it is shown."""
+        """The 32-bit ids of those that were still running: a commit is streamed before reads show it."""
         return [xid % _MODULUS for xid in self.running]
 
 

@@ -35,7 +35,7 @@ def setup_sql(system: System) -> list[str]:
 
 
 def needed(facts: ServerFacts, system: System) -> list[str]:
-    """The statements that are still to be run, the slot after the publication that it will tell.
+    """The statements that are still to be run, the slot after the publication that it reads.
 
     A table that is missing, or must not be published, is left out. Raises ConfigurationError with
     the reasons where such tables are all that keeps the set-up from being complete.

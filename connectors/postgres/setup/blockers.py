@@ -87,6 +87,6 @@ def waiting_text(statement: str, blockers: Sequence[Blocker]) -> str:
 
 
 async def blockers_of(connection: BoundedConnection, pid: int) -> tuple[Blocker, ...]:
-    """Whom the session `pid` waits for at the moment."""
+    """Whom the session `pid` waits for now."""
     cursor = await connection.execute(BLOCKERS, [pid])
     return tuple(Blocker(*row) for row in await cursor.fetchall())

@@ -1,4 +1,4 @@
-"""What is missing or dangerous, with the statement that mends it.
+"""What is missing or dangerous, with the statement that fixes it.
 
 `judge` decides on facts, so that every case is tested without a server.
 """
@@ -40,7 +40,7 @@ async def check(system: System) -> list[Finding]:
     finally:
         await connection.close()
     if not any(finding.fatal for finding in findings):
-        # What stands between (a pooler, pg_hba.conf) may refuse replication alone.
+        # What is between (a pooler, pg_hba.conf) may refuse replication alone.
         try:
             await (await CopyConnection.open(system, "check", replication=True)).close()
         except (ConfigurationError, RetryLater) as error:
@@ -77,7 +77,7 @@ async def _resuming(
         return [Finding(str(error))]
     bindings = TableBindings(system, side.connection)
     bindings.resume({} if resume is None else resume.tables)
-    await bindings.look()
+    await bindings.look_up()
     return [
         Finding(f"{reason}; it is compared with the log once capture runs", fatal=False)
         for reason in bindings.reasons
@@ -101,7 +101,7 @@ def _server(facts: ServerFacts) -> Iterator[Finding]:
     settings = facts.settings
     if facts.version < _OLDEST:
         yield Finding(
-            f"the server is PostgreSQL {facts.version // 10000}; 14 is the oldest that tells "
+            f"the server is PostgreSQL {facts.version // 10000}; 14 is the oldest that sends "
             "logical messages and binary values: upgrade it"
         )
     if facts.standby:
@@ -177,7 +177,7 @@ def _publication(facts: ServerFacts, system: System) -> Iterator[Finding]:
         )
     if not publication.via_root and any(table.kind == "p" for table in facts.tables):
         yield Finding(
-            f"publication {name!r} tells changes under the partitions' names, not their root's",
+            f"publication {name!r} sends changes under the partitions' names, not their root's",
             ddl.publish_via_root(name),
             create=True,
         )

@@ -1,4 +1,4 @@
-"""Tables: whether each update and delete of theirs can be told, and whether they can be read.
+"""Tables: whether each update and delete of theirs can be streamed, and whether they can be read.
 
 PostgreSQL refuses an UPDATE or DELETE in a published table without a usable replica identity, or
 whose column list or row filter doesn't cover it: the legacy system's own statement fails. So
@@ -66,7 +66,7 @@ def _readable(table: CatalogTable, facts: ServerFacts) -> Iterator[Finding]:
 def _partitioned(table: CatalogTable) -> Finding:
     """https://www.postgresql.org/docs/15/sql-createpublication.html, publish_via_partition_root."""
     return Finding(
-        f"table {table.configured!r} is partitioned: PostgreSQL doesn't tell when one of its "
+        f"table {table.configured!r} is partitioned: PostgreSQL doesn't report when one of its "
         "partitions is truncated, dropped, attached or detached; after that run `bridgectl "
         "snapshot ENTITY --reconcile`",
         fatal=False,
@@ -107,7 +107,7 @@ def _places(table: CatalogTable, facts: ServerFacts) -> list[tuple[int, str, str
 
 
 def weak_identity(table: CatalogTable, facts: ServerFacts) -> Finding | None:
-    """Why updates and deletes of this table, or of a partition of it, can't be told."""
+    """Why updates and deletes of this table, or of a partition of it, can't be streamed."""
     every = frozenset(attribute.name for attribute in table.attributes)
     for oid, setting, quoted in _places(table, facts):
         if identity_columns(oid, setting, every, facts) is None:
@@ -142,7 +142,7 @@ def _fix_statement(
 
 
 def _key(table: CatalogTable, use: TableUse, facts: ServerFacts) -> Iterator[Finding]:
-    """The declared key must be unique, and be told with deletes and changed keys."""
+    """The declared key must be unique, and be sent with deletes and changed keys."""
     indexes = facts.indexes.get(table.oid, ())
     primary = next((index.columns for index in indexes if index.primary), frozenset())
     key = frozenset(use.key) or primary
@@ -225,7 +225,7 @@ def _coverage(
     if published_table is None:
         leaves = facts.leaves.get(table.oid, ())
         if any((leaf.schema, leaf.name) in facts.published for leaf in leaves):
-            return  # told under the partitions' names, which is a finding of the publication's
+            return  # streamed under the partitions' names, which is a finding of the publication's
         yield Finding(
             f"table {table.configured!r} is not in publication {publication!r}",
             ddl.add_table(publication, table.quoted),

@@ -1,7 +1,7 @@
 """A psycopg connection that waits for a server that hangs only so long.
 
 TCP's own time-outs end a connection whose other side is gone. A server that is stopped, or hangs
-on a lock, keeps answering for TCP: only the one who waits can tell.
+on a lock, keeps answering for TCP: only the one who waits can notice.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class BoundedConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
         return waiting.result()
 
     def cut(self) -> None:
-        """Whoever waits for the server gets an error at once. Nothing is told to the server."""
+        """Whoever waits for the server gets an error at once. Nothing is sent to the server."""
         if self.closed:
             return
         with socket.socket(fileno=os.dup(self.pgconn.socket)) as same:
@@ -61,6 +61,6 @@ def no_answer(limit: float | None) -> psycopg.OperationalError:
 
 
 def _collect(waiting: asyncio.Future[Any]) -> None:
-    """What nobody looked at would be complained of."""
+    """An exception that nobody retrieved would be logged."""
     if not waiting.cancelled():
         waiting.exception()

@@ -87,8 +87,8 @@ class ControlConnection:
         return slot_of(rows[0]) if rows else None
 
     async def covers(self, publication: str, tables: Sequence[CatalogTable]) -> None:
-        """Raises ConfigurationError unless the publication is there and tells every operation: the
-        stream would end, or say nothing. A table that it doesn't hold is in trouble by itself.
+        """Raises ConfigurationError unless the publication is there and sends every operation: the
+        stream would end, or say nothing. A table that it doesn't hold is unavailable by itself.
         """
         rows = await self._run(
             "SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate FROM pg_publication"
@@ -108,13 +108,13 @@ class ControlConnection:
         raise ConfigurationError(
             f"system {self._system.name!r}: publication {publication!r} {wrong}: run "
             f"`bridgectl setup {self._system.name}`{fix}; then start `bridgectl run` again. What it "
-            "did not tell meanwhile `bridgectl snapshot ENTITY --reconcile` finds"
+            "did not send meanwhile `bridgectl snapshot ENTITY --reconcile` finds"
         )
 
     async def slot_before_publication(self, slot: str, publication: str) -> HistoryLost | None:
         """After the server said of a stream that something doesn't exist. The server decodes a change
         with the catalogue as it was then, so that a publication which was dropped and made again does
-        not help a slot that stands before it was: it would be refused for ever. None: it isn't there.
+        not help a slot that is older: it would be refused for ever. None: it isn't there.
         """
         rows = await self._run(
             "SELECT 1 FROM pg_publication WHERE pubname = %s",
@@ -126,14 +126,14 @@ class ControlConnection:
         system = self._system.name
         return HistoryLost(
             f"system {system!r}: replication slot {slot!r} stands where publication {publication!r} "
-            "did not exist: the one that is there was made later, and the server can't tell the "
+            "did not exist: the one that is there was made later, and the server can't decode the "
             f"changes that lie between. {recovery_options(system, slot)}"
         )
 
     async def create_slot(self, name: str) -> None:
         """Make the slot, which waits for the transactions that are running now to end.
 
-        Raises RetryLater when one of them goes on for long: trying again waits for it anew.
+        Raises RetryLater when one of them takes long: trying again waits for it again.
         """
         limit = self.connection.limit or 0
         try:
@@ -168,7 +168,7 @@ class ControlConnection:
                 )
 
     async def watermark(self, name: str) -> None:
-        """Write a watermark that the stream tells in commit order, and flush it."""
+        """Write a watermark that the stream has in commit order, and flush it."""
         await self._run(
             "SELECT pg_logical_emit_message(false, %s, %s), pg_current_xact_id()",
             [WATERMARK, name],

@@ -78,7 +78,7 @@ async def _logged_in(
 
 
 def conninfo(system: System, role: str, *, replication: bool = False) -> str:
-    """What libpq is told: the system's URL, and what it leaves open. Raises psycopg.Error."""
+    """What libpq is given: the system's URL, and what it leaves open. Raises psycopg.Error."""
     url = libpq_url(system.url)
     extra: dict[str, Any] = {
         "connect_timeout": options_of(system).connect_timeout,
@@ -107,7 +107,7 @@ class CopyConnection:
         """Connect; arguments and errors as in `connect`."""
         link = cls(await connect(system, role, replication=replication, patient=patient), system)
         try:
-            # What has no binary form is told as text, which these settle.
+            # What has no binary form is sent as text, whose form these fix.
             for setting in _SETTINGS:
                 await link.rows(setting)
             if replication and link.no_encoding:
@@ -140,7 +140,7 @@ class CopyConnection:
     async def start_copy(self, statement: str) -> None:
         """Begin a COPY TO STDOUT or START_REPLICATION. Raises psycopg.Error when refused.
 
-        A byte that is no UTF-8 stands in the statement as `surrogateescape` has it.
+        A byte that is no UTF-8 is in the statement as `surrogateescape` has it.
         """
         pgconn = self._pgconn
         pgconn.send_query(statement.encode(errors="surrogateescape"))
@@ -161,7 +161,7 @@ class CopyConnection:
     def take(self, frames: list[memoryview], count: int, size: int) -> bool:
         """Append what has arrived, up to `count` messages or about `size` bytes, without waiting.
 
-        Returns whether the stream goes on; False when the server ended it in order. Raises
+        Returns whether the stream continues; False when the server ended it in order. Raises
         psycopg.Error with the server's reason.
         """
         if self._ended:

@@ -15,7 +15,7 @@ import re
 import psycopg
 from psycopg import pq
 
-#: The severity that isn't translated, then the code: both stand before the server's own words.
+#: The severity that isn't translated, then the code: both come before the server's own words.
 _CODE = re.compile(
     rb'^[^\t]*\tB\t\d+\tErrorResponse\t S "[^"\n]*" V "[A-Z]+" C "(\w{5})"', re.MULTILINE
 )
@@ -24,7 +24,7 @@ _READING, _WRITING = pq.PollingStatus.READING, pq.PollingStatus.WRITING
 
 async def refusal(info: str, timeout: float) -> tuple[str, ...]:
     """Log in once more, and give the SQLSTATE of each server that refuses it, in the order in which
-    they were asked; none where no server says why, or where this can't be told (it needs Linux and
+    they were asked; none where no server says why, or where this can't be found out (it needs Linux and
     libpq 18 or later). `timeout` in seconds.
     """
     if not hasattr(os, "memfd_create"):
@@ -35,7 +35,7 @@ async def refusal(info: str, timeout: float) -> tuple[str, ...]:
             await _attempt(info, note)
         return codes(os.pread(note, os.fstat(note).st_size, 0))
     except (TimeoutError, psycopg.Error, OSError):
-        # The first attempt has told what is wrong; this one only had more to say about it.
+        # The first attempt has shown what is wrong; this one only had more to say about it.
         return ()
     finally:
         os.close(note)

@@ -26,7 +26,7 @@ def transport_risks(
     try:
         settings = conninfo_to_dict(libpq_url(system.url))
     except psycopg.Error:
-        return  # It is told as no address when it is connected to.
+        return  # It is reported as no address when it is connected to.
     mode = str(settings.get("sslmode") or environ.get("PGSSLMODE") or DEFAULT_SSLMODE)
     root = settings.get("sslrootcert") or environ.get("PGSSLROOTCERT")
     # With a root certificate `require` verifies as `verify-ca` does.

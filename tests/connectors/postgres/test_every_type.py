@@ -69,7 +69,7 @@ def values_of(tested: TypeValues) -> list[Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class TestedColumn:
+class ColumnUnderTest:
     """One column of the tested table, and how its value is made of two of its type."""
 
     name: str
@@ -79,30 +79,30 @@ class TestedColumn:
     nested: bool = False
 
 
-def columns_of(types: Mapping[str, TypeValues]) -> list[TestedColumn]:
+def columns_of(types: Mapping[str, TypeValues]) -> list[ColumnUnderTest]:
     """A type by itself, in arrays, a domain, a range and a multirange."""
     columns = []
     for at, (name, tested) in enumerate(types.items()):
         v, w = f"v.c{at}", f"w.c{at}"
         columns += [
-            TestedColumn(f"c{at}", tested.sql, v),
-            TestedColumn(f"a{at}", f"{tested.sql}[]", f"ARRAY[{v}, NULL, {w}]"),
-            TestedColumn(
+            ColumnUnderTest(f"c{at}", tested.sql, v),
+            ColumnUnderTest(f"a{at}", f"{tested.sql}[]", f"ARRAY[{v}, NULL, {w}]"),
+            ColumnUnderTest(
                 f"n{at}", f"{tested.sql}[]", f"ARRAY[ARRAY[{v}, {w}], ARRAY[{v}, NULL]]", True
             ),
-            TestedColumn(f"d{at}", f"d_{at}", v),
+            ColumnUnderTest(f"d{at}", f"d_{at}", v),
         ]
         if tested.ordered and name not in {"numeric(9,3)", "enum"}:
             low_high = f"least({v}, {w}), greatest({v}, {w})"
             multi = f"m_{at}(r_{at}({low_high}, '[]'), r_{at}(NULL, {v}))"
             columns += [
-                TestedColumn(f"r{at}", f"r_{at}", f"r_{at}({low_high}, '[]')"),
-                TestedColumn(f"m{at}", f"m_{at}", multi),
+                ColumnUnderTest(f"r{at}", f"r_{at}", f"r_{at}({low_high}, '[]')"),
+                ColumnUnderTest(f"m{at}", f"m_{at}", multi),
             ]
     return columns
 
 
-def create(types: Mapping[str, TypeValues], columns: Sequence[TestedColumn]) -> list[str]:
+def create(types: Mapping[str, TypeValues], columns: Sequence[ColumnUnderTest]) -> list[str]:
     """Statements for the table `t` and the values that it is filled from, `s`."""
     statements = [*CREATE_TYPES]
     ranges = {column.sql for column in columns}
@@ -130,7 +130,7 @@ def fill(erp: PostgresErp, types: Mapping[str, TypeValues]) -> None:
         erp.db.execute(f"INSERT INTO s SELECT {number}, {expressions}", row)
 
 
-def copy(columns: Sequence[TestedColumn]) -> str:
+def copy(columns: Sequence[ColumnUnderTest]) -> str:
     expressions = ", ".join(column.make for column in columns)
     return f"INSERT INTO t SELECT v.id, {expressions} FROM s v JOIN s w ON w.id = (v.id + 1) % {ROWS} ORDER BY 1"
 
