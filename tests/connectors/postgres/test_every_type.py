@@ -50,7 +50,7 @@ STRING = FieldType("string")
 
 def values_of(tested: TypeValues) -> list[Any]:
     """The same values in each run."""
-    values: list[Any] = []
+    drawn: list[Any] = []
 
     @settings(
         max_examples=4,
@@ -61,11 +61,11 @@ def values_of(tested: TypeValues) -> list[Any]:
     )
     @given(st.lists(tested.values, min_size=ROWS // 3, max_size=ROWS // 3))
     def take(values: list[Any]) -> None:
-        values.extend(values)
+        drawn.extend(values)
 
     take()
     # The first example is of the simplest values.
-    return values[-ROWS:]
+    return drawn[-ROWS:]
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def test_what_a_bridge_confirms_is_told_from_a_fresh_slot_and_skips_the_same() -
 
 
 @pytest.mark.parametrize(
-    ("found", "resume", "words"),
+    ("slot", "resume", "words"),
     [
         (None, SlotCheckpoint(0x1000, 0, "77"), ["does not exist", "0/1000"]),
         (slot(confirmed=0x2000), SlotCheckpoint(0x1000, 0, "77"), ["0/2000", "0/1000"]),
