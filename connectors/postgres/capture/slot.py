@@ -142,6 +142,16 @@ def confirmed_mark(lsn: int) -> int:
     return lsn - 1 if lsn % _ALIGNED == 0 else lsn
 
 
+def start_replication(slot: str, publication: str, lsn: int, *, binary: bool) -> str:
+    """The statement that starts the stream at `lsn`, with logical messages."""
+    quoted = publication.replace('"', '""').replace("'", "''")
+    return (
+        f'START_REPLICATION SLOT "{slot}" LOGICAL {lsn_text(lsn)} '
+        f"(proto_version '1', publication_names '\"{quoted}\"', "
+        f"messages 'true', binary '{'true' if binary else 'false'}')"
+    )
+
+
 Begin = Literal["create", "wait", "start"]
 
 

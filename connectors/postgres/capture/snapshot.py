@@ -15,6 +15,7 @@ from psycopg.pq import ExecStatus, TransactionStatus
 from bridge.connector import Chunk, Condition, Shape, System
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
 from bridge.plan.steps import Wire
+from connectors.postgres.capture.chunk_order import chunk_order
 from connectors.postgres.capture.chunk_query import (
     behind_text,
     chunk_text,
@@ -104,7 +105,9 @@ class PostgresSnapshot:
         catalog_table = await self._find(table)
         try:
             view = await self._begin(catalog_table)
-            key, values = self._cursor(view.table, after)
+            key, values = chunk_order(
+                view.table, self._keys.get(view.table.configured, ()), after, self._system_text
+            )
             columns = view.table.attributes
             nullable = {column.name for column in columns if not column.not_null}
             casts = {
@@ -259,44 +262,6 @@ class PostgresSnapshot:
                 raise ConfigurationError(f"{self._system_text}: {missing[0]}")
             self._tables[name] = tables[0]
         return self._tables[name]
-
-    def _cursor(
-        self, table: CatalogTable, after: list[Any] | None
-    ) -> tuple[tuple[str, ...], list[str | None] | None]:
-        """By which columns a chunk is ordered, and the values after which it begins.
-
-        A job continues in the order in which it began, which an earlier release took from the table
-        instead of its index; where that is no order of the key any more, it begins again.
-        """
-        key = table.primary_key or self._keys.get(table.configured, ())
-        if not key:
-            raise ConfigurationError(
-                f"{self._system_text}: table {table.configured!r} has no primary key that the stream "
-                "sends, so it can't be read in chunks; declare `key` with columns that are unique "
-                "and never null"
-            )
-        unsent = set(key).difference(column.name for column in table.attributes)
-        if unsent:
-            raise ConfigurationError(
-                f"{self._system_text}: table {table.configured!r}: the key column "
-                f"{', '.join(map(repr, sorted(unsent)))} is not published, so that no event would "
-                "have a key; publish it, or declare another `key`"
-            )
-        if not after:
-            return key, None
-        if isinstance(after[0], str) or after[0] is None:
-            # As an earlier release wrote it: no names.
-            in_table = [
-                column.name for column in table.attributes if column.name in table.primary_key
-            ]
-            began = tuple(in_table) or key
-            values = after
-        else:
-            began = tuple(name for name, _ in after)
-            values = [value for _, value in after]
-        if set(began) != set(key) or len(values) != len(began):
-            return key, None
-        return began, values
 
     def _filter(self, table: CatalogTable) -> str | None:
         published_table = self._published.get((table.schema, table.name))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TypeVar
 
 import psycopg
 
@@ -17,8 +17,9 @@ from bridge.connector import Batch, Checkpoint, Shape, System
 from bridge.model.errors import BridgeError, RetryLater
 from connectors.postgres.capture.feedback import StandbyFeedback
 from connectors.postgres.capture.liveness import ServerLiveness
+from connectors.postgres.capture.periodic_tasks import PeriodicTasks
 from connectors.postgres.capture.relation_shapes import RelationShapes
-from connectors.postgres.capture.slot import SlotCheckpoint, decide, load, lsn_text
+from connectors.postgres.capture.slot import SlotCheckpoint, decide, load, start_replication
 from connectors.postgres.capture.table_bindings import TableBindings
 from connectors.postgres.options import options_of, slot_name
 from connectors.postgres.protocol.frames import Frames, RelationMessage
@@ -28,18 +29,20 @@ from connectors.postgres.transport.copy_connection import CopyConnection
 #: A batch holds about so many bytes of frames, whatever `limit` says: memory is bounded by it.
 BATCH_BYTES = 8 << 20
 #: Frames taken from libpq at a time, and decoded together.
-_TAKE = 2000
-#: Seconds between status updates that say that we live, and ask whether the server does; less
-#: where its wal_sender_timeout (60 s by default) is short.
-_ALIVE = 10.0
-#: Seconds that an answer is waited for where wal_sender_timeout is off. Else as long as that: the
-#: server expects as much of us.
-_PATIENCE = 60.0
-_POLL = 0.25
+_FRAMES_PER_TAKE = 2000
+#: Seconds between status updates that ask the server for an answer; less where its
+#: wal_sender_timeout (60 s by default) is short.
+_STATUS_INTERVAL_S = 10.0
+#: How long an answer may take where wal_sender_timeout is off. Else as long as that: the server
+#: expects as much of us.
+_ANSWER_TIMEOUT_S = 60.0
+_SLOT_POLL_S = 0.25
 _IN_USE = "55006"
 _UNDEFINED_OBJECT = "42704"
 
 _XLOG, _RELATION = 0x77, 0x52
+
+T = TypeVar("T")
 
 
 class PostgresSource:
@@ -62,8 +65,7 @@ class PostgresSource:
         self._binary = True
         self._feedback = StandbyFeedback(clock)
         self._liveness = ServerLiveness()
-        self._tasks: list[asyncio.Task[None]] = []
-        self._broken: BridgeError | None = None
+        self._background = PeriodicTasks()
 
     async def open(self, after: Checkpoint | None) -> Checkpoint:
         """Begin after `after`, or (None) at the slot's consistent point; see `Source.open`."""
@@ -83,12 +85,11 @@ class PostgresSource:
         begin = await self._start(resume)
         await self._bindings.look_up()
         if self._bindings.waits:
-            await self._control.heartbeat()  # as in `_look`
+            await self._control.heartbeat()  # as in `_beat`
         begin = replace(begin, tables=dict(self._bindings.current))
-        self._tasks = [
-            asyncio.create_task(self._stay_alive(), name="postgres status updates"),
-            asyncio.create_task(self._beat(), name="postgres heartbeats"),
-        ]
+        interval_s = min(_STATUS_INTERVAL_S, self._sender_timeout / 4 or _STATUS_INTERVAL_S)
+        self._background.start("postgres status updates", interval_s, self._request_reply)
+        self._background.start("postgres heartbeats", self._options.heartbeat, self._beat)
         return begin.dump()
 
     async def read(self, limit: int, timeout: float) -> Batch:
@@ -98,8 +99,8 @@ class PostgresSource:
         deadline = loop.time() + timeout
         room = BATCH_BYTES
         while True:
-            self._raise_broken()
-            taken = await self._take(batch, min(limit - len(batch.changes), _TAKE), room)
+            self._background.raise_failure()
+            taken = await self._take(batch, min(limit - len(batch.changes), _FRAMES_PER_TAKE), room)
             room -= taken
             has_events = batch.changes or batch.watermarks or batch.truncates
             if len(batch.changes) >= limit or room <= 0 or (has_events and not taken):
@@ -108,31 +109,36 @@ class PostgresSource:
                 continue
             now = loop.time()
             batch.silent = self._liveness.silent_for(now)
-            timeout_s = (self._sender_timeout or _PATIENCE) - batch.silent
+            timeout_s = (self._sender_timeout or _ANSWER_TIMEOUT_S) - batch.silent
             if timeout_s <= 0:
                 raise self._silent(batch.silent)
             if deadline <= now:
                 break
-            await self._open_stream_connection().readable(min(deadline - now, timeout_s))
+            await self._require(self._stream_connection).readable(min(deadline - now, timeout_s))
         lsn, _ = self._frames.position()
-        batch.stale = self._open_bindings().passed(lsn)
-        batch.checkpoint = self._resume().dump(self._open_bindings().text)
+        batch.stale = self._require(self._bindings).passed(lsn)
+        batch.checkpoint = self._resume().dump(self._require(self._bindings).text)
         # The next transaction's commit record may begin at `lsn` itself.
         batch.commit = lsn - 1
-        batch.troubles = {**self._open_shapes().troubles, **self._open_bindings().troubles}
-        batch.lag_bytes = max(0, max(self._frames.received, self._open_control().wal_end) - lsn)
+        batch.troubles = {
+            **self._require(self._shapes).troubles,
+            **self._require(self._bindings).troubles,
+        }
+        batch.lag_bytes = max(
+            0, max(self._frames.received, self._require(self._control).wal_end) - lsn
+        )
         return batch
 
     async def ack(self, upto: Checkpoint) -> None:
         """Confirm what is durable in the log, never beyond what was received."""
-        self._raise_broken()
+        self._background.raise_failure()
         if self._feedback.reach(load(upto).lsn, self._frames.received):
             await self._send_feedback()
 
     async def write_watermark(self, name: str) -> None:
         """Write a watermark; it needs no table and no grant."""
-        self._raise_broken()
-        await self._open_control().watermark(name)
+        self._background.raise_failure()
+        await self._require(self._control).watermark(name)
 
     async def close(self) -> None:
         """Stop; never raises for a lost connection, and waits for no server."""
@@ -140,17 +146,14 @@ class PostgresSource:
         self._stream_connection = self._control = None
         if control is not None:
             await control.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        await self._background.close()
         if connection is not None:
             await connection.close()
 
     # -- beginning ---------------------------------------------------------------------
 
     async def _start(self, resume: SlotCheckpoint | None) -> SlotCheckpoint:
-        control = self._open_control()
+        control = self._require(self._control)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._options.slot_wait
         while True:
@@ -174,18 +177,22 @@ class PostgresSource:
                     f"{self._options.slot_wait:g} s: another bridge reads it; stop that one, or see "
                     "SELECT * FROM pg_stat_replication"
                 )
-            await asyncio.sleep(min(_POLL, max(0.0, deadline - loop.time())))
+            await asyncio.sleep(min(_SLOT_POLL_S, max(0.0, deadline - loop.time())))
 
     async def _stream(self, begin: SlotCheckpoint) -> bool:
         """Start replication; False when the slot is in use."""
         connection = await CopyConnection.open(self._system, "source", replication=True)
         try:
-            await connection.start_copy(self._statement(begin.lsn))
+            await connection.start_copy(
+                start_replication(
+                    self._slot, self._options.publication, begin.lsn, binary=self._binary
+                )
+            )
         except psycopg.Error as error:
             await connection.close()
             if error.sqlstate == _IN_USE and "active for PID" in str(error):
                 return False
-            raise self._open_control().refused(error, self._slot, begin) from None
+            raise self._require(self._control).refused(error, self._slot, begin) from None
         except BaseException:
             await connection.close()
             raise
@@ -197,19 +204,11 @@ class PostgresSource:
         self._frames.received = received
         return True
 
-    def _statement(self, lsn: int) -> str:
-        publication = self._options.publication.replace('"', '""').replace("'", "''")
-        return (
-            f'START_REPLICATION SLOT "{self._slot}" LOGICAL {lsn_text(lsn)} '
-            f"(proto_version '1', publication_names '\"{publication}\"', "
-            f"messages 'true', binary '{'true' if self._binary else 'false'}')"
-        )
-
     # -- reading -----------------------------------------------------------------------
 
     async def _take(self, batch: Batch, count: int, room: int) -> int:
         """Take and decode what has arrived; returns the bytes taken."""
-        connection = self._open_stream_connection()
+        connection = self._require(self._stream_connection)
         frames: list[memoryview] = []
         try:
             alive = connection.take(frames, count, room)
@@ -231,7 +230,7 @@ class PostgresSource:
     async def _broke_off(self, connection: CopyConnection, error: psycopg.Error) -> BridgeError:
         """What the end of the stream means."""
         if error.sqlstate == _UNDEFINED_OBJECT:
-            lost = await self._open_control().slot_before_publication(
+            lost = await self._require(self._control).slot_before_publication(
                 self._slot, self._options.publication
             )
             if lost is not None:
@@ -239,12 +238,12 @@ class PostgresSource:
         return connection.lost(error, "the replication stream broke off")
 
     async def _decode(self, frames: list[memoryview], batch: Batch) -> None:
-        shapes = self._open_shapes()
+        shapes = self._require(self._shapes)
         relations = [f for f in frames if f[0] == _XLOG and f[25] == _RELATION]
         text = False
         if relations:
             text = await shapes.learn(relations)
-            self._open_bindings().renamed(shapes.unconfigured)
+            self._require(self._bindings).renamed(shapes.unconfigured)
         if text and self._binary:
             # A type that can only be decoded from its text came up: begin here again, in text.
             self._binary = False
@@ -260,11 +259,11 @@ class PostgresSource:
         await self._start(begin)
 
     def _shape_of(self, relation: RelationMessage) -> Shape | None:
-        return self._open_shapes().of(relation)
+        return self._require(self._shapes).of(relation)
 
     def _resume(self) -> SlotCheckpoint:
         lsn, steps = self._frames.position()
-        return SlotCheckpoint(lsn, steps, self._identifier, self._open_bindings().current)
+        return SlotCheckpoint(lsn, steps, self._identifier, self._require(self._bindings).current)
 
     # -- keeping alive -----------------------------------------------------------------
 
@@ -275,10 +274,6 @@ class PostgresSource:
         self._liveness.note_request(asyncio.get_running_loop().time())
         await self._feedback.report(self._stream_connection, ask=True)
 
-    async def _stay_alive(self) -> None:
-        timeout_s = self._sender_timeout
-        await self._every(min(_ALIVE, timeout_s / 4) if timeout_s else _ALIVE, self._request_reply)
-
     def _silent(self, seconds: float) -> RetryLater:
         return RetryLater(
             f"{self._system_text}: the server has sent nothing for {seconds:.0f} s, although it was asked "
@@ -286,14 +281,11 @@ class PostgresSource:
         )
 
     async def _beat(self) -> None:
-        await self._every(self._options.heartbeat, self._beat_and_check)
-
-    async def _beat_and_check(self) -> None:
         """A heartbeat, and whether the tables are still the same."""
-        control, bindings = self._open_control(), self._open_bindings()
+        control, bindings = self._require(self._control), self._require(self._bindings)
         await control.heartbeat()
         tables = await bindings.look_up()
-        if not self._open_shapes().knows(tables):
+        if not self._require(self._shapes).knows(tables):
             raise RetryLater(
                 f"{self._system_text}: a configured name leads to a table that wasn't there before; "
                 "reconnecting"
@@ -302,45 +294,17 @@ class PostgresSource:
             # So that the stream passes the LSN at which they were looked up.
             await control.heartbeat()
 
-    async def _every(self, seconds: float, act: Callable[[], Any]) -> None:
-        while True:
-            await asyncio.sleep(seconds)
-            try:
-                await act()
-            except BridgeError as error:
-                # `read` raises it: a task has nobody to raise to.
-                self._broken = error
-                return
-
     # -- state -------------------------------------------------------------------------
-
-    def _raise_broken(self) -> None:
-        if self._broken is not None:
-            raise self._broken
 
     @property
     def _system_text(self) -> str:
         return f"system {self._system.name!r} ({self._system.shown_url})"
 
-    def _open_stream_connection(self) -> CopyConnection:
-        if self._stream_connection is None:
+    def _require(self, part: T | None) -> T:
+        """A part of an open source."""
+        if part is None:
             raise RetryLater(f"{self._system_text}: the source is not open")
-        return self._stream_connection
-
-    def _open_control(self) -> ControlConnection:
-        if self._control is None:
-            raise RetryLater(f"{self._system_text}: the source is not open")
-        return self._control
-
-    def _open_bindings(self) -> TableBindings:
-        if self._bindings is None:
-            raise RetryLater(f"{self._system_text}: the source is not open")
-        return self._bindings
-
-    def _open_shapes(self) -> RelationShapes:
-        if self._shapes is None:
-            raise RetryLater(f"{self._system_text}: the source is not open")
-        return self._shapes
+        return part
 
 
 __all__ = ["BATCH_BYTES", "PostgresSource"]
