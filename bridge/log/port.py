@@ -1,13 +1,21 @@
-"""What every log promises. `bridge.kit.log` is the suite that holds an implementation to it.
+"""What every event log promises. `bridge.kit.log` is the suite that every implementation passes.
 
-Times are milliseconds since 1970 (UTC), as Kafka's. Offsets of one partition rise; they may
+Timestamps are milliseconds since 1970 (UTC), as in Kafka. The offsets of a partition rise and may
 have gaps. A record's partition is murmur2 of its key (Kafka's default), the same in every log.
-Every coroutine may be cancelled; what was cancelled has happened wholly or not at all.
 
-Errors, by what to do: `RetryLater` (the log is away or the disk is full; nothing was written
-unless the error is `OutcomeUnknown`), `Fenced` (end), `ConfigurationError` (fix it),
-`OutcomeUnknown` (a commit whose answer was lost: open a new Producer under the same
-transactional id, which settles it, then read what is there).
+Cancellation: every coroutine may be cancelled; what it was about to write is then written wholly or
+not at all.
+
+Concurrency: a Log, a Producer and a Registry may be used by any number of tasks of one event loop;
+a Consumer by one task at a time.
+
+Errors, by what the caller should do:
+  RetryLater          the log is away, busy or its disk is full: nothing was written, try again later
+  OutcomeUnknown      the answer to a commit was lost: open a new Producer under the same transactional
+                      id, which ends that transaction one way or the other, then read what was written
+  Fenced              another process has taken over: stop and drop what is in progress
+  ConfigurationError  fix the configuration, the topic or the rights
+  Rejected            the request itself is wrong, and would be next time
 """
 
 from __future__ import annotations
@@ -24,10 +32,13 @@ Cleanup = Literal["delete", "compact"]
 
 
 class Entry(NamedTuple):
-    """A record to append. A plain tuple of the same five slots serves as well (the hot path).
+    """A record to append. A plain tuple of the same five slots is accepted too (the hot path).
 
-    `timestamp` None: now. `partition` None: by murmur2 of `key` (a record without key goes to
-    partition 0). `value` None: a tombstone.
+    key: None: the record has no key
+    value: None: a tombstone, which deletes the key on compaction
+    headers: in this order; names may repeat
+    timestamp: None: now, by the log's clock
+    partition: None: murmur2 of the key; partition 0 for a record without a key
     """
 
     key: bytes | None
@@ -38,7 +49,12 @@ class Entry(NamedTuple):
 
 
 class Record(NamedTuple):
-    """A record as read."""
+    """A record as it was read.
+
+    topic, partition, offset: where it is; an offset never changes
+    timestamp: as appended
+    key, value, headers: as appended, byte for byte
+    """
 
     topic: str
     partition: int
@@ -58,10 +74,14 @@ class TopicPartition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """A topic as it should be. `retention_ms`/`history_ms` None: unlimited / compact at once.
+    """What a topic should look like; `bridge.log.topic_specs` has those of a bridge.
 
-    `history_ms` is `min.compaction.lag.ms` and `delete.retention.ms` of a compacted topic.
-    `partitions` None: the log's configured number.
+    name: the whole name, with the bridge's prefix
+    cleanup: `delete` removes records by age, `compact` all but the last one of each key
+    partitions: None: the log's configured number
+    history_ms: of a compacted topic: younger records are all kept (`min.compaction.lag.ms` and
+        `delete.retention.ms`); None: compacted at once
+    retention_ms: of the others: older records are removed; None: never
     """
 
     name: str
@@ -73,7 +93,12 @@ class TopicSpec:
 
 @dataclass(frozen=True, slots=True)
 class TopicInfo:
-    """A topic as it is."""
+    """A topic as it is.
+
+    spec: its real cleanup and times; `spec.partitions` is set
+    partitions: how many it has
+    records: how many it holds; None where that isn't known without reading it
+    """
 
     spec: TopicSpec
     partitions: int
@@ -84,8 +109,9 @@ class TopicInfo:
 class GroupInfo:
     """A consumer group.
 
-    `members` ids of the live ones; `committed` the next offset to read, by partition; `topics` what
-    the live members read.
+    members: the ids of its live members
+    committed: the next offset to read, by partition; partitions without a commit are left out
+    topics: what the live members subscribe to
     """
 
     name: str
@@ -95,16 +121,18 @@ class GroupInfo:
 
 
 class RecordTooLarge(Rejected):
-    """An entry is over the log's record limit; nothing of its batch was appended."""
+    """An entry exceeds the log's record limit; nothing of its batch was appended."""
 
     def __init__(self, message: str) -> None:
         super().__init__("record_too_large", message)
 
 
 class Gap(NamedTuple):
-    """Records that a group will not see: it stood at `position`, and reads on at `begin`.
+    """Records of one partition that a group can't read any more.
 
-    `begin` at or before `position`: the topic was made again, or its end was lost.
+    position: the offset that the group would have read next
+    begin: the first offset that still exists, where it resumes; at or before `position` when the
+        topic was created again or its end was lost
     """
 
     position: int
@@ -112,12 +140,16 @@ class Gap(NamedTuple):
 
     @property
     def missing(self) -> int:
-        """How many offsets there were in between, markers of transactions among them."""
+        """How many offsets lie in between, transaction markers included."""
         return max(0, self.begin - self.position)
 
 
 class RecordsRemoved(BridgeError):
-    """Records in front of a group were removed before it read them, by retention or by hand."""
+    """Records were removed, by retention or by hand, before a group had read them.
+
+    group: the group
+    gaps: what is missing, by partition
+    """
 
     def __init__(self, group: str, gaps: Mapping[TopicPartition, Gap]) -> None:
         self.group = group
@@ -131,7 +163,7 @@ class RecordsRemoved(BridgeError):
 
 
 def gap_text(partition: TopicPartition, gap: Gap) -> str:
-    """What is missing of a partition, in words."""
+    """A sentence about what is missing of a partition."""
     where = f"{partition.topic}, partition {partition.partition}"
     if gap.missing:
         return (
@@ -145,98 +177,127 @@ def gap_text(partition: TopicPartition, gap: Gap) -> str:
 
 
 class Transaction(Protocol):
-    """Records for any topics and consumer offsets that become visible together or not at all."""
+    """Records of any topics and consumer offsets that become visible together or not at all.
+
+    Used inside of its `async with` block, by one task at a time.
+    """
 
     async def append(self, topic: str, entries: Sequence[Entry]) -> None:
-        """Add records, in order. They are visible to `read_committed` once committed."""
+        """Add records, in order per partition; readers see them once the block has ended.
+
+        Raises RecordTooLarge, ConfigurationError for a topic that doesn't exist, Rejected for a
+        partition that doesn't, RetryLater. The transaction is then aborted at the end of the block.
+        """
 
     async def ready(self, entries: Mapping[str, Sequence[Entry]]) -> None:
-        """Return when such records, by topic, could travel at once; nothing is appended.
+        """Return as soon as such records, by topic, could be sent at once; appends nothing.
 
-        For whoever still gathers: on Kafka a transaction waits for the end of the last one before
-        it takes its first record, and what comes meanwhile can still go along. Calling it is never
-        needed; what goes wrong is raised by `append` or at the end.
+        Optional. For callers that can still gather more: on Kafka a transaction waits for the end of
+        the previous one before it takes its first record. Raises nothing: what goes wrong is raised
+        by `append` or at the end of the block.
         """
 
     def commit_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
-        """Commit, with this transaction, the next offsets that `group` should read."""
+        """Commit the next offsets that `group` should read with this transaction. No I/O."""
 
 
 class Producer(Protocol):
-    """The one live owner of a transactional id. Opening a second one fences the first."""
+    """The one live owner of a transactional id; opening another one fences this one."""
 
     @property
-    def transactional_id(self) -> str: ...
+    def transactional_id(self) -> str:
+        """The id under which it was opened."""
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """Commits at the end of the block, aborts when the block raises.
+        """A transaction: commits at the end of the block, aborts when the block raises.
 
-        One at a time a producer; the block should be short, since readers wait for it.
-        Raises Fenced on exit when another producer has taken over: then nothing is visible.
+        One at a time per producer. Keep the block short: readers of its partitions wait for its end.
+        Raises on exit: Fenced when another producer has taken over (nothing is visible), RetryLater
+        (nothing is visible), OutcomeUnknown (it may be).
         """
 
     async def close(self) -> None:
-        """Let go. An open transaction is aborted. Never raises Fenced."""
+        """Release the id. An open transaction is aborted. Never raises Fenced; idempotent."""
 
 
 class Rebalance(Protocol):
-    """Told by a Consumer, in its own `read`, before records of new partitions arrive."""
+    """Called by a Consumer, within its own `read`, before records of new partitions are delivered.
+
+    `revoked` comes before `assigned` where both happen. What they raise is raised by `read`, and the
+    next `read` calls them again.
+    """
 
     async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
-        """These are gone or about to go: finish or drop what is under way for them."""
+        """These partitions are lost or about to be: finish or drop what is in progress for them.
+
+        The group waits for the return, but not longer than its rebalance timeout.
+        """
 
     async def assigned(
         self, partitions: frozenset[TopicPartition]
     ) -> Mapping[TopicPartition, int] | None:
-        """These came (only the new ones). May return offsets to seek to; None: the committed.
+        """These partitions (the new ones only) are this member's now.
 
-        Committed offsets are read after this returns, so a producer that is opened here fences
-        the old owner first.
+        Returns offsets to start from; None, or a partition left out: the committed offset, else the
+        earliest record. Committed offsets are read after the return, so that a producer that is
+        opened here fences the previous owner first.
         """
 
 
 class Consumer(Protocol):
-    """A member of a group, or (group None) a reader of partitions named by the caller.
+    """A member of a group (`Log.join`), or a reader of given partitions (`Log.reader`).
 
-    One caller at a time. Sees committed records only. A partition's records come in order.
-    Without a committed offset it begins at the earliest record.
+    Used by one task at a time. Delivers committed records only, each partition in its order. A group
+    without a committed offset starts at the earliest record.
     """
 
     async def read(self, limit: int, timeout: float) -> list[Record]:
         """Up to `limit` records as soon as there is one; [] after `timeout` seconds.
 
-        Waiting costs next to nothing and wakes up when something was committed. A group's member
-        raises RecordsRemoved once for records that were removed in front of it, before it delivers
-        any that come after them; the next call goes on with those that are there.
+        Waiting costs next to nothing and ends when a record is committed. A call that is cancelled
+        loses no record. A member calls its Rebalance in here. Raises RecordsRemoved, once, when
+        records that a member has not read were removed, before it delivers later ones; the next call
+        continues with what exists. A reader without a group skips them. Raises RetryLater.
         """
 
-    def assignment(self) -> frozenset[TopicPartition]: ...
+    def assignment(self) -> frozenset[TopicPartition]:
+        """The partitions that `read` delivers; those of a member change during `read` only."""
 
     def position(self, partition: TopicPartition) -> int:
-        """The offset that would be read next."""
+        """The offset that would be read next. Raises KeyError for a partition that isn't assigned.
 
-    def seek(self, partition: TopicPartition, offset: int) -> None: ...
-
-    def pause(self, partitions: Iterable[TopicPartition]) -> None:
-        """Deliver nothing of these until `resume`, or until they are assigned anew; membership is
-        kept.
+        Moves past transaction markers and aborted records, which `read` never delivers.
         """
 
-    def resume(self, partitions: Iterable[TopicPartition]) -> None: ...
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Continue at `offset`. Raises KeyError for a partition that isn't assigned."""
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        """Deliver nothing of these until `resume`, or until they are assigned again.
+
+        Membership and positions are kept. Partitions that aren't assigned are ignored.
+        """
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
+        """Deliver these again. Partitions that aren't assigned are ignored."""
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Commit next offsets for the group, outside of any transaction. Group members only.
+        """Commit the group's next offsets, outside of any transaction. Group members only.
 
-        Raises Fenced when the partitions went to another member, RetryLater while the group
-        shares them anew; nothing is committed then.
+        Raises Fenced when partitions have gone to another member, RetryLater while the group is
+        rebalancing (nothing is committed in either case), Unsupported for a reader without a group.
         """
 
     async def close(self) -> None:
-        """Leave the group at once, so that others take over without waiting."""
+        """Leave the group at once, so that others take over without waiting. Idempotent."""
 
 
 class Log(Protocol):
-    """The event log."""
+    """The event log. `open` comes first; afterwards every method raises RetryLater while it is away.
+
+    Methods that name a topic or a partition that doesn't exist raise ConfigurationError (a topic)
+    or Rejected or ConfigurationError (a partition number).
+    """
 
     @property
     def name(self) -> str:
@@ -244,26 +305,32 @@ class Log(Protocol):
 
     @property
     def max_record_bytes(self) -> int:
-        """The largest key + value + headers that `append` takes (default 900 kB and some)."""
+        """The most bytes of key, value and headers together that a record may have (1,000,000)."""
 
     async def open(self) -> None:
-        """Connect. Raises RetryLater when it is away, ConfigurationError when it is wrong."""
+        """Connect. Raises RetryLater when the log is away, ConfigurationError when it can't work."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close every consumer, producer and connection that is still open. Idempotent."""
 
     async def create_topics(self, specs: Iterable[TopicSpec]) -> None:
-        """Create those that are missing. An existing one with another number of partitions
-        than asked for explicitly raises ConfigurationError; other differences are left alone.
+        """Create those that are missing; may be called by many processes at once.
+
+        Raises ConfigurationError for a topic that exists with another number of partitions than its
+        spec says; other differences are left alone (`topic_specs.spec_differences` finds them).
         """
 
     async def topics(self) -> Mapping[str, TopicInfo]:
-        """Every topic of the log with its specification, internal ones included."""
+        """Every topic of the log by its name, internal ones included, Kafka's own left out."""
 
     async def append(self, topic: str, entries: Sequence[Entry]) -> None:
-        """Append outside of a transaction: all or none, durable when it returns, in order."""
+        """Append outside of any transaction: all or none, in order, durable on return.
+
+        Raises RecordTooLarge, RetryLater (nothing was appended), OutcomeUnknown (all or nothing was).
+        """
 
     async def producer(self, transactional_id: str) -> Producer:
-        """Take over `transactional_id`: fence its owner, end its open transaction, own it."""
+        """Take over `transactional_id`: its previous owner is fenced and its open transaction ended."""
 
     async def join(
         self,
@@ -273,44 +340,65 @@ class Log(Protocol):
         *,
         session_timeout: float = 10.0,
     ) -> Consumer:
-        """Become a member of `group`. Partitions arrive during `read`."""
+        """Become a member of `group`; partitions are assigned during `read`.
+
+        rebalance: called when partitions come and go
+        session_timeout: seconds after which a member that doesn't respond loses its partitions; the
+            sign of life is sent in the background, however long the caller works between reads
+        """
 
     async def reader(self, offsets: Mapping[TopicPartition, int]) -> Consumer:
-        """Read these partitions from these offsets, without a group."""
+        """Read these partitions from these offsets, without a group. Several may exist at once."""
 
     async def beginning_offsets(
         self, partitions: Iterable[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
-        """The first offset that may still be there."""
+        """The first offset that still exists, by partition."""
 
     async def end_offsets(
         self, partitions: Iterable[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
-        """One past the last offset that a `read_committed` reader can reach now."""
+        """One past the last offset that a reader can reach now, by partition.
+
+        Everything that was committed before the call is included. Records of open transactions, and
+        all that follow them in their partitions, are not.
+        """
 
     async def offsets_at(
         self, partitions: Iterable[TopicPartition], timestamp: int
     ) -> Mapping[TopicPartition, int]:
-        """The first offset with a timestamp >= `timestamp`; the end where there is none."""
+        """The first offset whose timestamp is >= `timestamp`; the end where there is none."""
 
-    async def groups(self) -> Mapping[str, GroupInfo]: ...
+    async def groups(self) -> Mapping[str, GroupInfo]:
+        """Every consumer group that has members or commits, by name."""
 
     async def committed(
         self, group: str, partitions: Iterable[TopicPartition]
-    ) -> Mapping[TopicPartition, int | None]: ...
+    ) -> Mapping[TopicPartition, int | None]:
+        """The next offset that `group` reads, by partition; None where it has committed none.
+
+        Waits for transactions that are about to commit offsets of the group.
+        """
 
     async def reset_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
-        """Set a group's offsets by hand. Raises Rejected while the group has live members."""
+        """Set a group's next offsets by hand. Raises Rejected while the group has live members."""
 
     async def delete_group(self, group: str) -> None:
-        """Forget a group and its offsets; one that isn't there is none. A member that joins later
-        begins as that of a new group. Raises Rejected while the group has live members.
+        """Delete a group and its offsets; nothing happens where it doesn't exist.
+
+        A member that joins later starts as that of a new group. Raises Rejected while the group has
+        live members.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class LogFinding:
-    """Something that running will fail of; not `fatal`: it works, but. `hint` names the setting."""
+    """Something that a log lacks for running a bridge.
+
+    text: what is wrong
+    hint: which setting or right to change
+    fatal: running fails because of it; else it works, with the drawback that `text` names
+    """
 
     text: str
     hint: str = ""
@@ -319,21 +407,28 @@ class LogFinding:
 
 @runtime_checkable
 class SupportsLogCheck(Protocol):
-    """A log that can say beforehand what running will need and lack. Writes nothing that a reader
-    would see.
-    """
+    """A log that can say beforehand what a running bridge will be missing. Writes no record."""
 
     async def check_servers(self, topics: Sequence[str]) -> list[LogFinding]:
-        """Before `open`, which may wait long for what is found here."""
+        """Whether its servers can be reached, before `open`, which may wait long for them.
+
+        topics: those whose rights `check_needs` reports
+        """
 
     async def check_needs(self, specs: Sequence[TopicSpec], bridge: str) -> list[LogFinding]:
-        """Once open: rights, limits, and whether topics that are missing could be created."""
+        """Once open: rights, limits, and whether missing topics could be created.
+
+        specs: every topic of the bridge
+        bridge: the prefix of its groups and transactional ids
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Authorizer:
-    """`present`: whether the log's servers decide who may do what. `writers`: who may write the
-    topic that was asked for, as far as access lists say; None: this user may not ask.
+    """Who decides who may write a topic.
+
+    present: whether the log's servers check access at all
+    writers: who may write the topic, by its access lists; None: this user may not read them
     """
 
     present: bool
@@ -342,15 +437,21 @@ class Authorizer:
 
 @runtime_checkable
 class SupportsAccessLists(Protocol):
-    """A log whose servers may decide who writes what."""
+    """A log whose servers may have access lists."""
 
     async def authorizer(self, topic: str) -> Authorizer:
-        """Whether they do, and who may write the topic. Raises RetryLater, ConfigurationError."""
+        """Whether they check access, and who may write the topic. Raises RetryLater,
+        ConfigurationError.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class RegisteredSchema:
-    """A schema of a registry: its id and its exact text."""
+    """A schema of a registry.
+
+    id: never means another schema
+    text: Avro JSON, exactly as registered
+    """
 
     id: int
     text: str
@@ -359,25 +460,34 @@ class RegisteredSchema:
 class Registry(Protocol):
     """Schemas by id and by subject: Confluent-compatible over HTTP, or the embedded one.
 
-    Answers are cached for good: ids never change meaning. Raises RetryLater when it is away,
-    Rejected (`incompatible_schema`) with the registry's reason when it refuses a new version.
+    Texts and ids are cached for good, because an id never changes its meaning. Every method raises
+    RetryLater while the registry is away, ConfigurationError for a login or address that is wrong.
     """
 
-    async def open(self) -> None: ...
+    async def open(self) -> None:
+        """Connect. Comes first."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close the connections. Idempotent."""
 
     async def register(self, subject: str, text: str) -> int:
-        """The id of `text` under `subject`; registers it when it is new there."""
+        """The id of `text` under `subject`; registers it when it is new there.
+
+        Many processes that register the same text at once get the same id. Raises Rejected
+        (`incompatible_schema`) with the reason when it may not follow the earlier versions.
+        """
 
     async def schema(self, schema_id: int) -> str:
-        """The text of a schema. Raises KeyError when the id isn't known."""
+        """The text of a schema. Raises KeyError when the registry has no such id."""
 
     async def latest(self, subject: str) -> RegisteredSchema | None:
-        """The newest version under `subject`."""
+        """The newest version under `subject`; None when there is none."""
 
     async def versions(self, subject: str) -> list[RegisteredSchema]:
         """Every version under `subject`, oldest first; empty when there is none."""
 
     async def set_compatibility(self, subject: str, level: str) -> None:
-        """`BACKWARD_TRANSITIVE` and the like, for one subject."""
+        """Set the compatibility level of one subject, such as `BACKWARD_TRANSITIVE`.
+
+        Raises Rejected for a level that the registry doesn't support.
+        """
