@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 from bridge.connector import Connector, System
-from bridge.log.port import Entry, Log, Registry
+from bridge.log.port import Entry, Log
+from bridge.log.registry_port import Registry
 from bridge.model.specs import EntitySpec
 from bridge.model.system_records import DeadLetter
 from bridge.observe import Observer, ignore

@@ -10,7 +10,8 @@ from typing import Any
 
 from bridge.capture.snapshot.windows import KeyChange
 from bridge.connector import DELETE, Change, Shape
-from bridge.log.port import Entry, RegisteredSchema, Registry
+from bridge.log.port import Entry
+from bridge.log.registry_port import RegisteredSchema, Registry
 from bridge.model.avro import Schema, change_schema, entity_of, key_schema, row_schema, schema_text
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RowError
 from bridge.model.names import change_topic

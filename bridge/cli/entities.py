@@ -11,7 +11,7 @@ import click
 
 from bridge.config import Config
 from bridge.connector import Shape
-from bridge.log.port import RegisteredSchema
+from bridge.log.registry_port import RegisteredSchema
 from bridge.model.avro import entity_of
 from bridge.model.errors import ConfigurationError
 from bridge.model.names import change_topic, split_entity

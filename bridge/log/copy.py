@@ -27,17 +27,9 @@ from bridge.log.copying.topics import (
     ordered,
     places_of,
 )
-from bridge.log.port import (
-    Entry,
-    GroupInfo,
-    Log,
-    Producer,
-    Record,
-    Registry,
-    TopicInfo,
-    TopicPartition,
-)
+from bridge.log.port import Entry, GroupInfo, Log, Producer, Record, TopicInfo, TopicPartition
 from bridge.log.read_to_end import read_until
+from bridge.log.registry_port import Registry
 from bridge.model.names import DEAD, system_topic
 from bridge.plan.execute import partition as partition_of
 

@@ -6,8 +6,8 @@ have gaps. A record's partition is murmur2 of its key (Kafka's default), the sam
 Cancellation: every coroutine may be cancelled; what it was about to write is then written wholly or
 not at all.
 
-Concurrency: a Log, a Producer and a Registry may be used by any number of tasks of one event loop;
-a Consumer by one task at a time.
+Concurrency: a Log may be used by any number of tasks of one event loop, a Producer and a Consumer
+by one task at a time.
 
 Errors, by what the caller should do:
   RetryLater          the log is away, busy or its disk is full: nothing was written, try again later
@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol
 
 from bridge.model.errors import BridgeError, Rejected
 
@@ -217,7 +217,7 @@ class Producer(Protocol):
         """
 
     async def close(self) -> None:
-        """Release the id. An open transaction is aborted. Never raises Fenced; idempotent."""
+        """Release the id. An open transaction is aborted. Never raises Fenced."""
 
 
 class Rebalance(Protocol):
@@ -230,7 +230,7 @@ class Rebalance(Protocol):
     async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
         """These partitions are lost or about to be: finish or drop what is in progress for them.
 
-        The group waits for the return, but not longer than its rebalance timeout.
+        The group waits for the return (on Kafka for 30 s at most).
         """
 
     async def assigned(
@@ -275,11 +275,11 @@ class Consumer(Protocol):
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
         """Deliver nothing of these until `resume`, or until they are assigned again.
 
-        Membership and positions are kept. Partitions that aren't assigned are ignored.
+        Membership and positions are kept.
         """
 
     def resume(self, partitions: Iterable[TopicPartition]) -> None:
-        """Deliver these again. Partitions that aren't assigned are ignored."""
+        """Deliver these again."""
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Commit the group's next offsets, outside of any transaction. Group members only.
@@ -289,7 +289,7 @@ class Consumer(Protocol):
         """
 
     async def close(self) -> None:
-        """Leave the group at once, so that others take over without waiting. Idempotent."""
+        """Leave the group at once, so that others take over without waiting."""
 
 
 class Log(Protocol):
@@ -388,106 +388,4 @@ class Log(Protocol):
 
         A member that joins later starts as that of a new group. Raises Rejected while the group has
         live members.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class LogFinding:
-    """Something that a log lacks for running a bridge.
-
-    text: what is wrong
-    hint: which setting or right to change
-    fatal: running fails because of it; else it works, with the drawback that `text` names
-    """
-
-    text: str
-    hint: str = ""
-    fatal: bool = True
-
-
-@runtime_checkable
-class SupportsLogCheck(Protocol):
-    """A log that can say beforehand what a running bridge will be missing. Writes no record."""
-
-    async def check_servers(self, topics: Sequence[str]) -> list[LogFinding]:
-        """Whether its servers can be reached, before `open`, which may wait long for them.
-
-        topics: those whose rights `check_needs` reports
-        """
-
-    async def check_needs(self, specs: Sequence[TopicSpec], bridge: str) -> list[LogFinding]:
-        """Once open: rights, limits, and whether missing topics could be created.
-
-        specs: every topic of the bridge
-        bridge: the prefix of its groups and transactional ids
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class Authorizer:
-    """Who decides who may write a topic.
-
-    present: whether the log's servers check access at all
-    writers: who may write the topic, by its access lists; None: this user may not read them
-    """
-
-    present: bool
-    writers: tuple[str, ...] | None = None
-
-
-@runtime_checkable
-class SupportsAccessLists(Protocol):
-    """A log whose servers may have access lists."""
-
-    async def authorizer(self, topic: str) -> Authorizer:
-        """Whether they check access, and who may write the topic. Raises RetryLater,
-        ConfigurationError.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class RegisteredSchema:
-    """A schema of a registry.
-
-    id: never means another schema
-    text: Avro JSON, exactly as registered
-    """
-
-    id: int
-    text: str
-
-
-class Registry(Protocol):
-    """Schemas by id and by subject: Confluent-compatible over HTTP, or the embedded one.
-
-    Texts and ids are cached for good, because an id never changes its meaning. Every method raises
-    RetryLater while the registry is away, ConfigurationError for a login or address that is wrong.
-    """
-
-    async def open(self) -> None:
-        """Connect. Comes first."""
-
-    async def close(self) -> None:
-        """Close the connections. Idempotent."""
-
-    async def register(self, subject: str, text: str) -> int:
-        """The id of `text` under `subject`; registers it when it is new there.
-
-        Many processes that register the same text at once get the same id. Raises Rejected
-        (`incompatible_schema`) with the reason when it may not follow the earlier versions.
-        """
-
-    async def schema(self, schema_id: int) -> str:
-        """The text of a schema. Raises KeyError when the registry has no such id."""
-
-    async def latest(self, subject: str) -> RegisteredSchema | None:
-        """The newest version under `subject`; None when there is none."""
-
-    async def versions(self, subject: str) -> list[RegisteredSchema]:
-        """Every version under `subject`, oldest first; empty when there is none."""
-
-    async def set_compatibility(self, subject: str, level: str) -> None:
-        """Set the compatibility level of one subject, such as `BACKWARD_TRANSITIVE`.
-
-        Raises Rejected for a level that the registry doesn't support.
         """

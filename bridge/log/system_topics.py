@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from bridge.log.port import Entry, Registry, TopicSpec
+from bridge.log.port import Entry, TopicSpec
+from bridge.log.registry_port import Registry
 from bridge.log.topic_specs import system_topic_spec
 from bridge.model import framing, headers, system_records
 from bridge.model.avro_limits import parse_bounded

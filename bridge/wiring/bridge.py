@@ -20,7 +20,8 @@ from bridge.commands.strategy.retry_after import RetryAfterWriter
 from bridge.config import Config, SystemConfig
 from bridge.connector import Connector, System, Writer, unsupported
 from bridge.gateway import Gateway, Gateways
-from bridge.log.port import Log, Registry
+from bridge.log.port import Log
+from bridge.log.registry_port import Registry
 from bridge.log.system_topics import SystemTopicCodec
 from bridge.log.topic_specs import public_topic_specs
 from bridge.model.errors import ConfigurationError, Unsupported

@@ -10,7 +10,7 @@ from bridge.capture.entity import stored_type
 from bridge.capture.table_shapes import describe_tables
 from bridge.config import SystemConfig
 from bridge.connector import Connector, Shape, System
-from bridge.log.port import Registry
+from bridge.log.registry_port import Registry
 from bridge.model.error_text import describe_error
 from bridge.model.errors import UNAVAILABLE, BridgeError, ConfigurationError, Rejected
 from bridge.model.names import change_topic

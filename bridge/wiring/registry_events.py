@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from bridge.log.port import Record, Registry
+from bridge.log.port import Record
+from bridge.log.registry_port import Registry
 from bridge.model import framing, headers
 from bridge.model.avro import entity_of
 from bridge.model.error_text import describe_error

@@ -13,8 +13,9 @@ from typing import Any
 from bridge.agent.contract import CommandTarget
 from bridge.connector import Change, Column, Shape, SourceTransaction, System, TableUse
 from bridge.log.embedded import EmbeddedLog
-from bridge.log.port import Log, Record, RegisteredSchema, TopicPartition, TopicSpec
+from bridge.log.port import Log, Record, TopicPartition, TopicSpec
 from bridge.log.read_to_end import read_to_end
+from bridge.log.registry_port import RegisteredSchema
 from bridge.log.system_topics import SystemTopicCodec
 from bridge.model.avro import change_schema, key_schema, schema_text
 from bridge.model.errors import Rejected

@@ -19,8 +19,9 @@ from bridge.capture.contract import CaptureDependencies, CaptureLimits
 from bridge.capture.runner import Capture
 from bridge.connector import System
 from bridge.log.embedded import EmbeddedLog
-from bridge.log.port import Log, Record, Registry, TopicPartition
+from bridge.log.port import Log, Record, TopicPartition
 from bridge.log.registry.embedded import EmbeddedRegistry
+from bridge.log.registry_port import Registry
 from bridge.log.system_topics import SystemTopicCodec
 from bridge.model import framing
 from bridge.model.specs import EntitySpec

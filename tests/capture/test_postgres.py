@@ -25,7 +25,7 @@ from tests.waiting import PATIENCE
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bridge.log.port import Registry
+    from bridge.log.registry_port import Registry
     from tests.conftest import PrivatePostgres
     from tests.services.postgres import Postgres
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.capture import control
-from bridge.log.port import RegisteredSchema
+from bridge.log.registry_port import RegisteredSchema
 from bridge.model.avro import change_schema, schema_text
 from bridge.model.errors import ConfigurationError
 from bridge.model.specs import EntitySpec, FieldSpec

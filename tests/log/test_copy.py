@@ -16,18 +16,11 @@ import pytest
 from bridge.log.copy import Copied, Copying, copy_log
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.kafka import from_url
-from bridge.log.port import (
-    Entry,
-    Log,
-    Record,
-    Registry,
-    TopicPartition,
-    TopicSpec,
-    Transaction,
-)
+from bridge.log.port import Entry, Log, Record, TopicPartition, TopicSpec, Transaction
 from bridge.log.read_to_end import read_to_end
 from bridge.log.registry.embedded import EmbeddedRegistry
 from bridge.log.registry.http import HttpRegistry
+from bridge.log.registry_port import Registry
 from bridge.log.system_topics import SystemTopicCodec
 from bridge.model import framing
 from bridge.model.avro import change_schema, key_schema, schema_text

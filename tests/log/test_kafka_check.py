@@ -22,19 +22,13 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from bridge.agent.group import agent_group
 from bridge.cli.check.access import access_findings, access_rules
 from bridge.cli.check.result import CheckResult
+from bridge.log.check_port import LogFinding, SupportsLogCheck
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.kafka import KafkaLog, KafkaSettings, Security
 from bridge.log.kafka.check import rights_findings, settings_findings
 from bridge.log.kafka.metadata import READ, WRITE, TopicRights, missing_operations
 from bridge.log.kafka.settings import MAX_BATCH
-from bridge.log.port import (
-    Entry,
-    Log,
-    LogFinding,
-    SupportsLogCheck,
-    TopicPartition,
-    TopicSpec,
-)
+from bridge.log.port import Entry, Log, TopicPartition, TopicSpec
 from bridge.log.registry.embedded import EmbeddedRegistry
 from bridge.log.registry.remembered import RememberedRegistry
 from bridge.model.errors import ConfigurationError

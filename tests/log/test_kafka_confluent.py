@@ -16,8 +16,9 @@ from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 from bridge.log.kafka import KafkaLog, from_url
-from bridge.log.port import Entry, Registry, TopicSpec
+from bridge.log.port import Entry, TopicSpec
 from bridge.log.registry.http import HttpRegistry
+from bridge.log.registry_port import Registry
 from bridge.log.system_topics import SystemTopicCodec
 from bridge.model import framing, headers, system_records
 from bridge.model.avro import change_schema, key_schema, schema_text

@@ -11,9 +11,10 @@ import pytest
 
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.kafka import from_url
-from bridge.log.port import Entry, Log, Registry
+from bridge.log.port import Entry, Log
 from bridge.log.registry.embedded import EmbeddedRegistry
 from bridge.log.registry.http import HttpRegistry
+from bridge.log.registry_port import Registry
 from bridge.model.errors import ConfigurationError, Rejected
 
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.log.embedded import EmbeddedLog
-from bridge.log.port import Log, Registry, TopicPartition
+from bridge.log.port import Log, TopicPartition
 from bridge.log.registry.http import HttpRegistry
 from bridge.log.registry.remembered import FRESH_S, OtherRegistry, RememberedRegistry
+from bridge.log.registry_port import Registry
 from bridge.model.errors import ConfigurationError, Rejected
 from bridge.observe import Notice, PartState
 from bridge.wiring.run_parts import BridgePart, _verify, run_parts

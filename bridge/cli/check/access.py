@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from bridge.cli.check.result import CheckResult
-from bridge.log.port import Log, SupportsAccessLists
+from bridge.log.check_port import SupportsAccessLists
+from bridge.log.port import Log
 from bridge.model.errors import BridgeError
 from bridge.model.names import (
     AUDIT,

@@ -11,7 +11,9 @@ from bridge.capture.entity import stored_type
 from bridge.cli.check.access import access_findings
 from bridge.cli.check.result import CheckResult, Severity
 from bridge.config import Config
-from bridge.log.port import Log, LogFinding, Registry, SupportsLogCheck, TopicInfo, TopicSpec
+from bridge.log.check_port import LogFinding, SupportsLogCheck
+from bridge.log.port import Log, TopicInfo, TopicSpec
+from bridge.log.registry_port import Registry
 from bridge.log.topic_specs import (
     internal_topic_specs,
     public_topic_specs,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from bridge.log.port import RegisteredSchema, Registry
+from bridge.log.registry_port import RegisteredSchema, Registry
 from bridge.model import framing
 from bridge.model.errors import ConfigurationError
 

@@ -11,6 +11,7 @@ from aiokafka import errors as kafka
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from bridge.log.check_port import Authorizer
 from bridge.log.kafka.authorizer import authorizer_of
 from bridge.log.kafka.deleted_groups import delete_group
 from bridge.log.kafka.errors import translate, translated_errors
@@ -19,7 +20,7 @@ from bridge.log.kafka.settings import KafkaSettings
 from bridge.log.kafka.stable_offsets import stable_offsets
 from bridge.log.kafka.subscription import subscription
 from bridge.log.kafka.topic_config import NEWER, entries_of, spec_of
-from bridge.log.port import Authorizer, GroupInfo, TopicInfo, TopicPartition, TopicSpec
+from bridge.log.port import GroupInfo, TopicInfo, TopicPartition, TopicSpec
 from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.retry import RetryPolicy, retry
 from bridge.single_flight import SingleFlight

@@ -12,8 +12,8 @@ from aiokafka import errors as kafka
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import DescribeAclsRequest
 
+from bridge.log.check_port import Authorizer
 from bridge.log.kafka import internals
-from bridge.log.port import Authorizer
 
 # Codes of the protocol: resource type, pattern filter, operations, permission types.
 TOPIC_RESOURCE: Final = 2

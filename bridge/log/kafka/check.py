@@ -10,10 +10,10 @@ from typing import Any, Final
 from aiokafka import codec
 from aiokafka.errors import KafkaError
 
+from bridge.log.check_port import LogFinding
 from bridge.log.kafka.errors import reason
 from bridge.log.kafka.metadata import ClusterView, TopicRights, view
 from bridge.log.kafka.settings import MAX_BATCH, KafkaSettings, client_arguments
-from bridge.log.port import LogFinding
 from bridge.model.errors import ConfigurationError
 
 #: Seconds that a server may take to accept, log in and answer.

@@ -12,6 +12,7 @@ import aiokafka
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from bridge.log.check_port import Authorizer, LogFinding
 from bridge.log.kafka import internals
 from bridge.log.kafka.admin import PATIENCE, KafkaAdmin
 from bridge.log.kafka.batches import RecordBatch, batches
@@ -35,16 +36,7 @@ from bridge.log.kafka.settings import (
     KafkaSettings,
     client_arguments,
 )
-from bridge.log.port import (
-    Authorizer,
-    Entry,
-    GroupInfo,
-    LogFinding,
-    Rebalance,
-    TopicInfo,
-    TopicPartition,
-    TopicSpec,
-)
+from bridge.log.port import Entry, GroupInfo, Rebalance, TopicInfo, TopicPartition, TopicSpec
 from bridge.model.errors import ConfigurationError, OutcomeUnknown, Rejected, RetryLater
 
 #: Milliseconds that the broker keeps a transaction open whose owner says nothing.

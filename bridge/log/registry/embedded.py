@@ -15,15 +15,9 @@ import json
 import logging
 from typing import Any
 
-from bridge.log.port import (
-    Consumer,
-    Entry,
-    Log,
-    Record,
-    RegisteredSchema,
-    TopicPartition,
-)
+from bridge.log.port import Consumer, Entry, Log, Record, TopicPartition
 from bridge.log.read_to_end import read_until
+from bridge.log.registry_port import RegisteredSchema
 from bridge.log.topic_specs import check_loses_nothing, internal_topic_spec
 from bridge.model import schema_compatibility
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
@@ -39,7 +33,7 @@ _LEVELS = frozenset({"BACKWARD_TRANSITIVE", "BACKWARD"})
 
 
 class EmbeddedRegistry:
-    """`bridge.log.port.Registry` over one topic of a log. Safe for any number of tasks."""
+    """`bridge.log.registry_port.Registry` over one topic of a log. Safe for any number of tasks."""
 
     def __init__(self, log: Log, bridge: str) -> None:
         self._log = log

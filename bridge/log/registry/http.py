@@ -14,7 +14,6 @@ from urllib.parse import quote
 import httpx
 
 from bridge.connector.current_login import Credentials, CurrentLogin
-from bridge.log.port import RegisteredSchema
 from bridge.log.registry.response import (
     NoAnswer,
     RegistryAnswer,
@@ -24,6 +23,7 @@ from bridge.log.registry.response import (
     schema_text_of,
     version_numbers_of,
 )
+from bridge.log.registry_port import RegisteredSchema
 from bridge.model import schema_compatibility
 from bridge.model.errors import BridgeError, ConfigurationError, LoginRefused, Rejected, RetryLater
 from bridge.model.redaction import register_login, register_secret
@@ -43,7 +43,7 @@ _MAX_ABSENT_IDS: Final = 10_000
 
 
 class HttpRegistry:
-    """`bridge.log.port.Registry` over HTTP. Safe for any number of tasks.
+    """`bridge.log.registry_port.Registry` over HTTP. Safe for any number of tasks.
 
     `read_password` looks the password up again, when it was refused. `tls`: its files (None: the usual authorities, no certificate of our own). `timeout`: seconds for
     one answer; `patience`: seconds in which it asks again while the registry is busy or away, or

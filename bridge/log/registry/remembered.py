@@ -15,15 +15,9 @@ from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import Final, Protocol
 
-from bridge.log.port import (
-    Entry,
-    Log,
-    Record,
-    RegisteredSchema,
-    Registry,
-    TopicPartition,
-)
+from bridge.log.port import Entry, Log, Record, TopicPartition
 from bridge.log.read_to_end import read_to_end
+from bridge.log.registry_port import RegisteredSchema, Registry
 from bridge.log.topic_specs import check_loses_nothing, internal_topic_spec
 from bridge.model import schema_compatibility
 from bridge.model.errors import ConfigurationError, RetryLater
@@ -59,7 +53,7 @@ class OtherRegistry(RetryLater):
 
 
 class RememberedRegistry:
-    """`bridge.log.port.Registry` around another one. Safe for any number of tasks."""
+    """`bridge.log.registry_port.Registry` around another one. Safe for any number of tasks."""
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import httpx
 
-from bridge.log.port import RegisteredSchema
+from bridge.log.registry_port import RegisteredSchema
 from bridge.model.redaction import redact_cut
 
 MAX_ANSWER_BYTES: Final = 16 * 2**20
