@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from bridge.capture.checkpoint.record import (
-    RESUMED,
+    RESUMED_REASON,
     CheckpointRecord,
     SnapshotJob,
     abandon,
@@ -201,10 +201,10 @@ def apply(
                 progress = abandon(progress, other, f"cancelled by {request.id}")
         elif request.action == "resume":
             if name in progress.paused:
-                progress = enqueue(resume(progress, name), replace(job, reason=RESUMED))
+                progress = enqueue(resume(progress, name), replace(job, reason=RESUMED_REASON))
         elif request.action == "snapshot":
             if name in progress.paused and request.reconcile:
-                progress, job = resume(progress, name), replace(job, reason=RESUMED)
+                progress, job = resume(progress, name), replace(job, reason=RESUMED_REASON)
             progress = enqueue(progress, job)
     return progress
 

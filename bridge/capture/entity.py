@@ -24,9 +24,9 @@ from bridge.plan.make_plan import entity_type, make_plan
 from bridge.plan.steps import Plan, Wire
 
 COMPATIBILITY = "BACKWARD_TRANSITIVE"
-_AWAY = -2
+_UNAVAILABLE_FORM = -2
 #: Executors of older shapes are kept while the stream may still have rows of them.
-KEPT_SHAPES = 4
+MAX_KEPT_ENCODERS = 4
 
 
 class Incompatible(BridgeError):
@@ -105,7 +105,7 @@ class CapturedEntity:
             await self._register(entity)
         self.type = entity
         encoder = self._encoder(plan)
-        while len(self._encoders) >= KEPT_SHAPES:
+        while len(self._encoders) >= MAX_KEPT_ENCODERS:
             del self._encoders[next(iter(self._encoders))]
         self._encoders[shape] = encoder
         return encoder
@@ -205,9 +205,9 @@ def is_partial(encoder: RowEncoder, change: Change) -> bool:
     plan, (_, _, old, old_full, new, *_) = encoder.plan, change
     if new is None or (plan.wire is not Wire.PYTHON and b"u" not in bytes(new)):
         return False
-    away = {index for index, form, _ in cells_of(plan, new) if form == _AWAY}
+    away = {index for index, form, _ in cells_of(plan, new) if form == _UNAVAILABLE_FORM}
     if old_full and old is not None:
-        away &= {index for index, form, _ in cells_of(plan, old) if form == _AWAY}
+        away &= {index for index, form, _ in cells_of(plan, old) if form == _UNAVAILABLE_FORM}
     return any(index in away for step in plan.steps for index in step.columns)
 
 

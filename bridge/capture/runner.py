@@ -17,7 +17,7 @@ from tenacity.wait import wait_base
 
 from bridge.capture import control
 from bridge.capture.checkpoint import store
-from bridge.capture.checkpoint.record import ACCEPTED, CheckpointRecord, SnapshotJob, enqueue
+from bridge.capture.checkpoint.record import ACCEPTED_PREFIX, CheckpointRecord, SnapshotJob, enqueue
 from bridge.capture.checkpoint.successor import successor
 from bridge.capture.contract import CaptureDependencies
 from bridge.capture.deleted_topics import pause_lost
@@ -36,7 +36,7 @@ from bridge.model.errors import (
 from bridge.observe import SourceState, WorkReported
 
 #: A topic's name is `_{bridge}.`... ; a transactional id names its only owner.
-OWNER = "{bridge}.capture.{system}"
+TRANSACTIONAL_ID = "{bridge}.capture.{system}"
 #: Seconds that an orderly end waits for its last report to be written.
 LAST_REPORT_TIMEOUT_S = 1.0
 
@@ -168,7 +168,7 @@ class Capture:
                         f"one ({self._instance}) was cut off from {deps.log.name}"
                     )
             crash_point("producer.before")
-            owner = OWNER.format(bridge=deps.bridge, system=self._source)
+            owner = TRANSACTIONAL_ID.format(bridge=deps.bridge, system=self._source)
             self._producer = await deps.log.producer(owner)
             self._was_owner = True
             crash_point("producer.after")
@@ -199,7 +199,7 @@ class Capture:
                 )
                 for name in self._preparation.entities:
                     job = SnapshotJob(
-                        f"{ACCEPTED}{request.id}-{name}",
+                        f"{ACCEPTED_PREFIX}{request.id}-{name}",
                         name,
                         reconcile=True,
                         max_deletes=request.max_deletes,

@@ -10,9 +10,9 @@ from typing import Any
 from bridge.capture.checkpoint import store
 from bridge.capture.checkpoint.codec import dump
 from bridge.capture.checkpoint.record import (
-    FIRST,
+    FIRST_PREFIX,
     LEFT_OUT,
-    WAS_LEFT_OUT,
+    WAS_LEFT_OUT_REASON,
     CheckpointRecord,
     SnapshotJob,
     enqueue,
@@ -128,9 +128,9 @@ class CaptureSession:
             taken = state.progress.taken.get(name)
             if taken or name in state.progress.paused or name in requested:
                 continue
-            job = SnapshotJob(f"{FIRST}{name}", name)
+            job = SnapshotJob(f"{FIRST_PREFIX}{name}", name)
             if taken == LEFT_OUT:
-                job = replace(job, reconcile=True, reason=WAS_LEFT_OUT)
+                job = replace(job, reconcile=True, reason=WAS_LEFT_OUT_REASON)
             state.become(enqueue(state.progress, job))
 
     # -- reading -----------------------------------------------------------------------------

@@ -13,8 +13,7 @@ from bridge.capture.outbox import RecordGroup
 from bridge.connector import Shape
 from bridge.model.errors import ConfigurationError
 from bridge.model.system_records import DeadLetter
-from bridge.observe import DeadLetterWritten as SetAside
-from bridge.observe import EntityPaused
+from bridge.observe import DeadLetterWritten, EntityPaused
 from bridge.plan.execute import RowEncoder
 from bridge.plan.failed_row import FailedRow
 
@@ -121,7 +120,7 @@ class CaptureState:
             group.size += len(entry.value or b"")
             group.dead += 1
             group.notices.append(
-                SetAside(
+                DeadLetterWritten(
                     failure.kind,
                     source,
                     reason,

@@ -141,7 +141,7 @@ async def _refuse_without_loss(bridge: Bridge, system: str) -> None:
     status = (await status_record.statuses(bridge.log, bridge.name)).get(system)
     if status is None or status.state != "streaming":
         return
-    age = abs(time.time_ns() // 1000 - status.at) / status_record.SECOND
+    age = abs(time.time_ns() // 1000 - status.at) / status_record.MICROSECONDS_PER_SECOND
     if age <= status_record.TOO_OLD:
         raise click.ClickException(f"{nothing_lost(system)} (as of {age:.0f} s ago)")
 

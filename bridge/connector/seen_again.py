@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import TypeVar
 
 Evidence = TypeVar("Evidence", bound=Hashable)
-IN_A_ROW = 4
+EQUAL_LOOKS_IN_A_ROW = 4
 """Looks in a row that show the same."""
-MOST_LOOKS = 12
+MAX_LOOKS = 12
 
 
 class RowsChange(Exception):
@@ -21,7 +21,7 @@ class RowsChange(Exception):
 
 
 async def contradiction(
-    look: Callable[[], Awaitable[Evidence | None]], most: int = MOST_LOOKS
+    look: Callable[[], Awaitable[Evidence | None]], most: int = MAX_LOOKS
 ) -> Evidence | None:
     """The rows that contradict each other, where each of several looks shows the same; None: one look
     shows that nothing is wrong. Raises RowsChange where neither is seen.
@@ -32,13 +32,13 @@ async def contradiction(
         if evidence is None:
             return None
         last, times = evidence, times + 1 if evidence == last else 1
-        if times == IN_A_ROW:
+        if times == EQUAL_LOOKS_IN_A_ROW:
             return evidence
     raise RowsChange
 
 
 async def seen_again(
-    look: Callable[[], Awaitable[Evidence | None]], most: int = MOST_LOOKS
+    look: Callable[[], Awaitable[Evidence | None]], most: int = MAX_LOOKS
 ) -> Evidence | None:
     """As `contradiction`; None also where nothing is known."""
     try:

@@ -215,21 +215,21 @@ def test_what_is_written_while_the_source_is_silent_is_no_progress_of_it(seconds
     stats = CaptureStats("erp", "one", 0)
     stats.silent = seconds
     stats.committed(100_000_000, 0, 0, None)
-    assert stats.progressed_at == 100_000_000 - seconds * status_record.SECOND
+    assert stats.progressed_at == 100_000_000 - seconds * status_record.MICROSECONDS_PER_SECOND
     stats.idle(110_000_000)
-    assert stats.progressed_at == 110_000_000 - seconds * status_record.SECOND
+    assert stats.progressed_at == 110_000_000 - seconds * status_record.MICROSECONDS_PER_SECOND
 
 
 def test_a_clock_that_was_set_back_keeps_no_report_from_being_made_or_told() -> None:
     """Else nothing would be reported, and everything called healthy, for as long as the leap."""
     stats = CaptureStats("erp", "one", 0)
-    hour = 3600 * status_record.SECOND
+    hour = 3600 * status_record.MICROSECONDS_PER_SECOND
     stats.idle(2 * hour)
     assert stats.due(2 * hour, 1.0)
     last = stats.last(2 * hour)
-    assert last.healthy(2 * hour + status_record.SECOND)
+    assert last.healthy(2 * hour + status_record.MICROSECONDS_PER_SECOND)
     assert not last.healthy(hour)
     assert stats.due(hour, 1.0)
     assert not stats.due(hour, 1.0)
     stats.idle(hour)
-    assert stats.last(hour).healthy(hour + status_record.SECOND)
+    assert stats.last(hour).healthy(hour + status_record.MICROSECONDS_PER_SECOND)

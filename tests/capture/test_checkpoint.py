@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bridge.capture import control
 from bridge.capture.checkpoint.codec import dump, load
 from bridge.capture.checkpoint.record import (
-    TRUNCATED,
+    TRUNCATED_PREFIX,
     CheckpointRecord,
     EntityPause,
     RereadKeys,
@@ -78,7 +78,7 @@ def test_a_request_is_one_that_an_earlier_version_knows_unless_it_says_more() ->
 def test_a_comparison_in_the_place_of_a_truncates_needs_no_person_either(
     own: str, inherited: str
 ) -> None:
-    cut = SnapshotJob(f"{TRUNCATED}t-1", "t", reconcile=True)
+    cut = SnapshotJob(f"{TRUNCATED_PREFIX}t-1", "t", reconcile=True)
     later = SnapshotJob("later", "t", reconcile=True, max_deletes=own)
     progress = enqueue(enqueue(CheckpointRecord(), cut), later)
     assert progress.jobs == (replace(later, max_deletes=inherited),)

@@ -130,7 +130,7 @@ def test_what_is_spared_is_remembered_only_while_it_is_little() -> None:
     running = LogKeys(job)
     running.spare([b"b"])
     assert running.stamped(job) == replace(job, spared=frozenset([b"a", b"b"]))
-    running.spare([b"%d" % number for number in range(log_keys.MOST_SPARED)])
+    running.spare([b"%d" % number for number in range(log_keys.MAX_SPARED_KEYS)])
     running.spare([b"c"])
     assert running.stamped(job) == replace(job, since="", spared=frozenset())
     assert list(running.keys.left(10)) == []

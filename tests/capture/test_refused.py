@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bridge.capture import control
-from bridge.capture.checkpoint.record import AFTERWARDS, SnapshotJob
+from bridge.capture.checkpoint.record import AFTERWARDS_PREFIX, SnapshotJob
 from bridge.capture.contract import CaptureLimits
 from bridge.capture.report import status_record
 from bridge.capture.runner import Capture
@@ -300,7 +300,7 @@ def test_the_first_job_that_can_go_on_is_the_next_one() -> None:
     limits = CaptureLimits(backoff=1, longest_backoff=3)
     backoff = JobBackoff(limits)
     late, refused, other = (
-        SnapshotJob(f"{AFTERWARDS}t-1", "t"),
+        SnapshotJob(f"{AFTERWARDS_PREFIX}t-1", "t"),
         SnapshotJob("first-u", "u"),
         SnapshotJob("abc", "v"),
     )

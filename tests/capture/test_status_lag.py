@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.capture.report.status_record import SECOND, TOO_OLD, SourceStatus
+from bridge.capture.report.status_record import MICROSECONDS_PER_SECOND, TOO_OLD, SourceStatus
 
-AT = 1_000 * SECOND
+AT = 1_000 * MICROSECONDS_PER_SECOND
 
 
 @pytest.mark.parametrize(
@@ -25,4 +25,4 @@ def test_the_last_figure_counts_no_more_once_it_is_old(
 ) -> None:
     """A capture that had stopped a week ago was 0.0 s behind."""
     status = SourceStatus("erp", "stopped", AT, AT, behind=behind)
-    assert status.lag(AT + int(seconds * SECOND)) == lag
+    assert status.lag(AT + int(seconds * MICROSECONDS_PER_SECOND)) == lag

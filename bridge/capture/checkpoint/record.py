@@ -12,19 +12,24 @@ from typing import Any
 
 from bridge.model.position import ZERO
 
-KEPT_RESULTS = 20
+MAX_KEPT_RESULTS = 20
 
-FIRST, TRUNCATED, STALE, AFTERWARDS = "first-", "truncate-", "stale-", "afterwards-"
+FIRST_PREFIX, TRUNCATED_PREFIX, STALE_PREFIX, AFTERWARDS_PREFIX = (
+    "first-",
+    "truncate-",
+    "stale-",
+    "afterwards-",
+)
 """What the ids of jobs begin with for which capture asked by itself; a person's are hexadecimal."""
-ACCEPTED = "accepted-"
+ACCEPTED_PREFIX = "accepted-"
 """The same of those that follow from a loss that a person accepted: nobody waits for them."""
-RESUMED = "its entity was paused"
+RESUMED_REASON = "its entity was paused"
 """The `reason` of a comparison that a person requested to resume a paused entity."""
 
 LEFT_OUT = ""
 """In place of the position of an entity's first snapshot: it is no longer declared, so that changes of it
 are left out."""
-WAS_LEFT_OUT = "its entity was not declared for a while"
+WAS_LEFT_OUT_REASON = "its entity was not declared for a while"
 """The `reason` of the comparison that such an entity gets when it is declared again."""
 
 
@@ -177,7 +182,7 @@ def enqueue(progress: CheckpointRecord, job: SnapshotJob) -> CheckpointRecord:
     if job.reconcile and not job.deletes_only:
         for other in progress.jobs:
             if other.entity == job.entity:
-                if other.id.startswith(TRUNCATED) and not job.max_deletes:
+                if other.id.startswith(TRUNCATED_PREFIX) and not job.max_deletes:
                     # Nobody has to agree to what the source itself has reported.
                     job = replace(job, max_deletes="100%")
                 progress = abandon(progress, other, f"replaced by {job.id}")
@@ -197,7 +202,9 @@ def prefer(progress: CheckpointRecord, job: SnapshotJob) -> CheckpointRecord:
 
 def nobody_asks_again(job: SnapshotJob) -> bool:
     """Whether only capture waits for its result, so that nobody would request it again."""
-    return job.id.startswith((FIRST, TRUNCATED, STALE, AFTERWARDS, ACCEPTED))
+    return job.id.startswith(
+        (FIRST_PREFIX, TRUNCATED_PREFIX, STALE_PREFIX, AFTERWARDS_PREFIX, ACCEPTED_PREFIX)
+    )
 
 
 def finish(progress: CheckpointRecord, deleted: int, failed: str = "") -> CheckpointRecord:
@@ -225,18 +232,18 @@ def _ended(
     result = SnapshotResult(
         job.id, job.entity, rows, deleted, progress.position, progress.at, failed=failed
     )
-    return replace(progress, results=(*progress.results, result)[-KEPT_RESULTS:])
+    return replace(progress, results=(*progress.results, result)[-MAX_KEPT_RESULTS:])
 
 
 __all__ = [
-    "ACCEPTED",
-    "AFTERWARDS",
-    "FIRST",
+    "ACCEPTED_PREFIX",
+    "AFTERWARDS_PREFIX",
+    "FIRST_PREFIX",
     "LEFT_OUT",
-    "RESUMED",
-    "STALE",
-    "TRUNCATED",
-    "WAS_LEFT_OUT",
+    "RESUMED_REASON",
+    "STALE_PREFIX",
+    "TRUNCATED_PREFIX",
+    "WAS_LEFT_OUT_REASON",
     "CheckpointRecord",
     "EntityPause",
     "RereadKeys",

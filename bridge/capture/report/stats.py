@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bridge.capture.checkpoint.record import CheckpointRecord
-from bridge.capture.report.status_record import SECOND, SourceStatus
+from bridge.capture.report.status_record import MICROSECONDS_PER_SECOND, SourceStatus
 
 
 @dataclass(slots=True)
@@ -50,7 +50,7 @@ class CaptureStats:
 
     def due(self, at: int, every: float) -> bool:
         """Whether it is time for another report; then `at` counts as its time."""
-        if 0 <= at - self.reported_at < every * SECOND:
+        if 0 <= at - self.reported_at < every * MICROSECONDS_PER_SECOND:
             return False
         self.reported_at = at
         return True
@@ -64,7 +64,7 @@ class CaptureStats:
         self.changes += changes
         self.dead += dead
         if newest is not None:
-            self.behind = max(0.0, (at - newest) / SECOND)
+            self.behind = max(0.0, (at - newest) / MICROSECONDS_PER_SECOND)
         return self.behind if newest is not None else None
 
     def idle(self, at: int) -> None:
@@ -86,7 +86,7 @@ class CaptureStats:
     def _progress(self, at: int) -> None:
         # What is still to come is from before the clock was set back.
         previous = self.progressed_at if self.progressed_at <= at else 0
-        self.progressed_at = max(previous, at - int(self.silent * SECOND))
+        self.progressed_at = max(previous, at - int(self.silent * MICROSECONDS_PER_SECOND))
 
     def last(self, at: int) -> SourceStatus:
         """The report as of `at`, with what was committed last."""

@@ -28,7 +28,7 @@ from bridge.model.work_progress import (
 )
 
 _log = logging.getLogger(__name__)
-SECOND: Final = 1_000_000
+MICROSECONDS_PER_SECOND: Final = 1_000_000
 TOO_OLD: Final = CAPTURE_SILENT_AFTER_S
 
 
@@ -68,7 +68,7 @@ class SourceStatus:
         """Seconds since this source last made progress (or had none to make). Where a clock was
         set back since, how far off it is: a time to come says nothing of how the source fares.
         """
-        return abs(now - self.progressed_at) / SECOND
+        return abs(now - self.progressed_at) / MICROSECONDS_PER_SECOND
 
     def lag(self, now: int) -> float | None:
         """How old, in seconds, the newest change may be that isn't in the log; None where the source

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from bridge.capture.checkpoint.record import AFTERWARDS, STALE, TRUNCATED, SnapshotJob, enqueue
+from bridge.capture.checkpoint.record import (
+    AFTERWARDS_PREFIX,
+    STALE_PREFIX,
+    TRUNCATED_PREFIX,
+    SnapshotJob,
+    enqueue,
+)
 from bridge.capture.outbox import RecordGroup
 from bridge.capture.snapshot.chunks import ChunkReader
 from bridge.capture.state import CaptureState
@@ -30,7 +36,9 @@ class AutomaticReconciles:
                     self._state.pause(entity, f"table {table!r} was truncated", group)
                     continue
                 commit = truncate.transaction.commit or self._state.deps.clock()
-                self._compare(SnapshotJob(f"{TRUNCATED}{name}-{commit:x}", name, reconcile=True))
+                self._compare(
+                    SnapshotJob(f"{TRUNCATED_PREFIX}{name}-{commit:x}", name, reconcile=True)
+                )
 
     def on_stale(self, stale: Stale, group: RecordGroup) -> None:
         """The source has missed what happened to these tables: the log is compared with them.
@@ -51,7 +59,7 @@ class AutomaticReconciles:
                 number = self._state.deps.clock()
                 self._compare(
                     SnapshotJob(
-                        f"{STALE}{name}-{number:x}",
+                        f"{STALE_PREFIX}{name}-{number:x}",
                         name,
                         reconcile=True,
                         deletes_only=stale.deletes_only,
@@ -67,7 +75,7 @@ class AutomaticReconciles:
             return
         number = self._state.deps.clock()
         job = SnapshotJob(
-            f"{AFTERWARDS}{entity}-{number:x}",
+            f"{AFTERWARDS_PREFIX}{entity}-{number:x}",
             entity,
             reconcile=True,
             deletes_only=True,

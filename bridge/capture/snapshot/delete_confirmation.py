@@ -20,8 +20,8 @@ from bridge.connector import Reader, Shape
 from bridge.model.delete_limit import DeleteLimit
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 
-MAX_KEYS_PER_QUESTION = 5_000
-MAX_UNASKED = 100
+MAX_KEYS_PER_QUERY = 5_000
+MAX_UNASKED_KEYS = 100
 """More keys of one comparison that can't be asked for end it: the reason is no single key's."""
 
 
@@ -90,7 +90,7 @@ class DeleteConfirmation:
         self.absent += len(answer.absent)
         self.present += answer.present
         self.unasked += answer.unasked
-        if len(self.unasked) > MAX_UNASKED:
+        if len(self.unasked) > MAX_UNASKED_KEYS:
             raise Rejected("bad_key", f"rows can't be asked for: {self.unasked[-1]}")
         counts, limit = self._counts, self._limit
         if counts is not None and limit is not None and limit.exceeded(self.absent, counts.keys):
@@ -108,7 +108,7 @@ class DeleteConfirmation:
     async def _ask_next(self, reader: Reader) -> tuple[list[bytes], PresenceAnswer]:
         if self._counts is None:
             self._counts = await asyncio.wrap_future(self._keys.counts())
-        number = max(1, min(reader.max_keys, MAX_KEYS_PER_QUESTION))
+        number = max(1, min(reader.max_keys, MAX_KEYS_PER_QUERY))
         keys = await asyncio.wrap_future(self._keys.unmet_after(self._after, number))
         if not keys:
             return keys, PresenceAnswer()

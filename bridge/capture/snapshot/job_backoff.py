@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bridge.capture.checkpoint.record import AFTERWARDS, SnapshotJob
+from bridge.capture.checkpoint.record import AFTERWARDS_PREFIX, SnapshotJob
 from bridge.capture.contract import CaptureLimits
 
 POLLS_AFTER_SNAPSHOT = 2
@@ -79,6 +79,6 @@ class JobBackoff:
         refused = self._refused.get(job.id)
         if refused is not None and now < refused.until:
             return True
-        if not job.id.startswith(AFTERWARDS):
+        if not job.id.startswith(AFTERWARDS_PREFIX):
             return False
         return self._polls < self._due.setdefault(job.id, self._polls + POLLS_AFTER_SNAPSHOT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from bridge.capture.checkpoint.record import TRUNCATED, SnapshotJob
+from bridge.capture.checkpoint.record import TRUNCATED_PREFIX, SnapshotJob
 from bridge.capture.entity import CapturedEntity
 from bridge.capture.outbox import Outbox, RecordGroup
 from bridge.capture.snapshot.delete_confirmation import DeleteConfirmation
@@ -101,7 +101,7 @@ class KeyComparison:
             limit = self._entity.spec.max_deletes
             if job.max_deletes:
                 limit = parse_delete_limit(job.max_deletes)
-            by_truncate = job.id.startswith(TRUNCATED)
+            by_truncate = job.id.startswith(TRUNCATED_PREFIX)
             self._confirmation = DeleteConfirmation(
                 self._state.deps, self._entity, self._log_keys.keys, None if by_truncate else limit
             )

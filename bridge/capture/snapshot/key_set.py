@@ -14,7 +14,7 @@ T = TypeVar("T")
 _LIVE, _TOUCHED, _ABSENT = 0, 1, 2
 _CACHE_KB = 8_000
 #: So many writes wait at most; then the caller waits for the oldest.
-_WAITING = 8
+_MAX_WAITING_WRITES = 8
 
 
 class KeyCounts(NamedTuple):
@@ -134,7 +134,9 @@ class KeySet:
         return self._submit(act)
 
     def _write(self, act: Callable[[], None]) -> Future[None]:
-        while self._waiting and (self._waiting[0].done() or len(self._waiting) >= _WAITING):
+        while self._waiting and (
+            self._waiting[0].done() or len(self._waiting) >= _MAX_WAITING_WRITES
+        ):
             self._waiting.popleft().result()
         written = self._submit(act)
         self._waiting.append(written)

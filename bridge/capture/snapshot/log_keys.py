@@ -19,9 +19,9 @@ from bridge.log.port import Log, Record, TopicPartition
 from bridge.log.read_to_end import read_to_end
 from bridge.model import headers
 
-BATCH = 5_000
+RECORDS_PER_READ = 5_000
 #: More keys than these are not kept in the checkpoint record.
-MOST_SPARED = 1_000
+MAX_SPARED_KEYS = 1_000
 
 
 async def scan(log: Log, topic: str, partitions: int, keys: KeySet, since: str) -> int:
@@ -31,7 +31,7 @@ async def scan(log: Log, topic: str, partitions: int, keys: KeySet, since: str) 
     topic_partitions = [TopicPartition(topic, number) for number in range(partitions)]
     begin = await log.beginning_offsets(topic_partitions)
     read = 0
-    async with aclosing(read_to_end(log, begin, limit=BATCH)) as batches:
+    async with aclosing(read_to_end(log, begin, limit=RECORDS_PER_READ)) as batches:
         async for records in batches:
             written = keys.scanned(
                 (record.key, record.value is not None)
@@ -89,7 +89,7 @@ class LogKeys:
         self.keys.touched(keys)
         if self._since:
             self._spared = self._spared.union(keys)
-        if len(self._spared) > MOST_SPARED:
+        if len(self._spared) > MAX_SPARED_KEYS:
             # Too many to remember: it starts again after a restart.
             self._since, self._spared = "", frozenset()
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from bridge.capture.checkpoint.record import (
-    RESUMED,
+    RESUMED_REASON,
     SnapshotJob,
     abandon,
     advance,
@@ -124,7 +124,7 @@ class SnapshotRunner:
         """
         if self._comparison is not None:
             self._comparison.refuse()
-        if job.reason == RESUMED:
+        if job.reason == RESUMED_REASON:
             entity = self._state.entities[job.entity]
             self._state.deps.observer(self._state.paused(entity, reason))
             return

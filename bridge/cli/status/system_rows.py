@@ -83,9 +83,9 @@ def stall_row(stall: Stall, now: int) -> dict[str, Any]:
 
 def _silent(status: SourceStatus, now: int) -> bool:
     """Reports come each second; a source that lost its connection still reports."""
-    from bridge.capture.report.status_record import SECOND, TOO_OLD
+    from bridge.capture.report.status_record import MICROSECONDS_PER_SECOND, TOO_OLD
 
-    return now - status.at > TOO_OLD * SECOND
+    return now - status.at > TOO_OLD * MICROSECONDS_PER_SECOND
 
 
 async def _change_detection(bridge: Bridge, name: str) -> dict[str, Any]:

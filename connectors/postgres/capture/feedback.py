@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import psycopg
 
-from connectors.postgres.capture.slot import confirmed_mark
+from connectors.postgres.capture.slot import confirmed_lsn
 from connectors.postgres.transport.copy_connection import CopyConnection
 
 _EPOCH_2000 = 946_684_800.0
@@ -32,9 +32,9 @@ class StandbyFeedback:
         PostgreSQL 15 accepts a position beyond its own end, and then skips what comes: so never
         beyond what was received.
         """
-        mark = confirmed_mark(min(lsn, max(received, self._confirmed)))
-        news = mark > self._confirmed
-        self._confirmed = max(mark, self._confirmed)
+        confirmed = confirmed_lsn(min(lsn, max(received, self._confirmed)))
+        news = confirmed > self._confirmed
+        self._confirmed = max(confirmed, self._confirmed)
         return news
 
     async def report(self, link: CopyConnection | None, *, ask: bool = False) -> None:

@@ -15,7 +15,7 @@ from bridge.connector import Batch, Column, Shape, System
 from bridge.model.errors import ConfigurationError
 from bridge.plan.steps import Wire
 from connectors.postgres import ddl
-from connectors.postgres.catalog.table_defects import untold_key
+from connectors.postgres.catalog.table_defects import unidentified_key_text
 from connectors.postgres.catalog.tables import (
     Catalog,
     CatalogColumn,
@@ -128,7 +128,7 @@ class RelationShapes:
             return
         quoted = f"{quote(relation.namespace)}.{quote(relation.name)}"
         self.troubles[shape.table] = (
-            f"{untold_key(shape.table, missing)}; deletes become dead letters: run "
+            f"{unidentified_key_text(shape.table, missing)}; deletes become dead letters: run "
             f"{ddl.identity_full(quoted)}, then compare what they were about: bridgectl "
             "snapshot ENTITY --reconcile"
         )

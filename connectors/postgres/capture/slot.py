@@ -18,7 +18,7 @@ from bridge.connector import Checkpoint
 from bridge.model.errors import ConfigurationError, HistoryLost
 
 PLUGIN = "pgoutput"
-_ALIGNED = 8
+_WAL_ALIGNMENT_BYTES = 8
 #: So many tables' oids fit into a checkpoint; of more, none are remembered over a restart.
 _MAX_BINDINGS = 400
 #: Of `pg_replication_slots s`, as `slot_of` takes them.
@@ -135,11 +135,11 @@ def lsn_number(text: str) -> int:
     return (int(high, 16) << 32) | int(low, 16)
 
 
-def confirmed_mark(lsn: int) -> int:
+def confirmed_lsn(lsn: int) -> int:
     """What to confirm when everything before `lsn` is durable: the byte before it, which skips
     the same transactions and is never aligned.
     """
-    return lsn - 1 if lsn % _ALIGNED == 0 else lsn
+    return lsn - 1 if lsn % _WAL_ALIGNMENT_BYTES == 0 else lsn
 
 
 def start_replication(slot: str, publication: str, lsn: int, *, binary: bool) -> str:
@@ -197,7 +197,7 @@ def decide(
             f"{lsn_text(slot.confirmed or 0)}, the log's checkpoint: {begin}): the server removed "
             f"it, see max_slot_wal_keep_size. {out}"
         )
-    if resume is None and slot.confirmed % _ALIGNED:
+    if resume is None and slot.confirmed % _WAL_ALIGNMENT_BYTES:
         raise HistoryLost(
             f"{where} has already been consumed up to {lsn_text(slot.confirmed)}, but this log has "
             "no checkpoint (position none): what another log has read would be missing here "

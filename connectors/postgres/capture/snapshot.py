@@ -27,7 +27,7 @@ from connectors.postgres.capture.chunk_query import (
 )
 from connectors.postgres.capture.relation_shapes import chosen_tables
 from connectors.postgres.catalog.publication import Published, published, sent
-from connectors.postgres.catalog.table_defects import rights
+from connectors.postgres.catalog.table_defects import missing_grants
 from connectors.postgres.catalog.tables import Catalog, CatalogColumn, CatalogTable, literal
 from connectors.postgres.catalog.types import TEXT_WIRES
 from connectors.postgres.errors import translate_error
@@ -39,10 +39,10 @@ from connectors.sql.postgres.session_settings import SET_NO_ENCODING
 
 #: A chunk ends early when its rows hold so many bytes: memory is bounded by it.
 CHUNK_BYTES = 16 << 20
-_TAKE = 5000
+_FRAMES_PER_TAKE = 5000
 #: The oid of text[], to which arrays without a binary form are cast.
 _TEXT_ARRAY = 1009
-_DENIED = "42501"
+_INSUFFICIENT_PRIVILEGE = "42501"
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
@@ -180,7 +180,7 @@ class PostgresSnapshot:
         size, first, cut = 0, True, False
         while True:
             frames: list[memoryview] = []
-            goes_on = link.take(frames, _TAKE, CHUNK_BYTES)
+            goes_on = link.take(frames, _FRAMES_PER_TAKE, CHUNK_BYTES)
             if frames and not cut:
                 try:
                     fresh = rows_of(frames, columns, first=first)
@@ -293,7 +293,11 @@ class PostgresSnapshot:
         """`table`: as the catalogue has it, which also says which rights are missing."""
         failed = translate_error(error, self._system, f"cannot read table {name!r}")
         role = self._link.connection.info.user
-        missing = rights(table, role) if table is not None and error.sqlstate == _DENIED else []
+        missing = (
+            missing_grants(table, role)
+            if table is not None and error.sqlstate == _INSUFFICIENT_PRIVILEGE
+            else []
+        )
         if not missing:
             return failed
         return ConfigurationError(f"{failed}; run: {'; '.join(missing)}")

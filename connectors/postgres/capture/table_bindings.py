@@ -18,7 +18,7 @@ from bridge.connector import Stale, System
 from connectors.postgres import ddl
 from connectors.postgres.capture.relation_shapes import chosen_tables
 from connectors.postgres.capture.slot import Binding, lsn_number, tables_text
-from connectors.postgres.catalog.table_defects import identity_trouble, loggable, not_logged
+from connectors.postgres.catalog.table_defects import identity_defect, is_logged, unlogged_text
 from connectors.postgres.catalog.tables import Catalog, CatalogTable, Connection
 from connectors.postgres.errors import translate_error
 from connectors.postgres.options import options_of
@@ -101,7 +101,7 @@ class TableBindings:
         return [replaced.reason for replaced in self._replaced.values()]
 
     async def look_up(self) -> list[CatalogTable]:
-        """Look the names up again; returns the tables. Raises as `retry_or_fix` names errors."""
+        """Look the names up again; returns the tables. Raises as `translate_error` does."""
         try:
             return await self._read_bindings()
         except psycopg.Error as error:
@@ -120,7 +120,7 @@ class TableBindings:
                 # Whatever publishes it next, what happened until then is missing.
                 self._bind(name, Binding(before.table if before else table.oid, 0))
                 continue
-            if trouble := identity_trouble(table, self._keys[name] or table.primary_key):
+            if trouble := identity_defect(table, self._keys[name] or table.primary_key):
                 troubles[name] = trouble
             if before is None:
                 self._bind(name, Binding(table.oid, entry))
@@ -138,10 +138,10 @@ class TableBindings:
 
     def _unpublished(self, table: CatalogTable) -> str:
         name = table.configured
-        if not loggable(table):
-            what, fix = not_logged(table)
+        if not is_logged(table):
+            what, fix = unlogged_text(table)
             return f"{what}; run: {fix}" if fix else what
-        if identity_trouble(table, ()):
+        if identity_defect(table, ()):
             return (
                 f"table {name!r} is not in publication {self._publication!r} and has no replica "
                 f"identity: none of its changes are streamed; run: "

@@ -18,8 +18,8 @@ from connectors.postgres.options import options_of
 from connectors.postgres.transport.copy_connection import connect
 
 #: From this version on publications have column lists and row filters.
-_LISTS = 150000
-_GENERATED = 180000
+_COLUMN_LISTS_VERSION = 150000
+_GENERATED_COLUMNS_VERSION = 180000
 
 _PUBLISHED: LiteralString = """
     SELECT schemaname, tablename, to_json(attnames::text[]), rowfilter
@@ -47,7 +47,7 @@ class Published:
 
 def published_sql(version: int) -> LiteralString:
     """The statement that says what a publication (its parameter) holds."""
-    return _PUBLISHED if version >= _LISTS else _PUBLISHED_14
+    return _PUBLISHED if version >= _COLUMN_LISTS_VERSION else _PUBLISHED_14
 
 
 def published_of(rows: Iterable[Sequence[Any]]) -> dict[tuple[str, str], Published]:
@@ -75,7 +75,9 @@ def sent(
 ) -> CatalogTable:
     """The table with only the columns that the stream has (all, where it isn't published)."""
     attributes = published_tables.get((table.schema, table.name), Published()).of(table)
-    if version < _GENERATED:  # lists name generated columns too, which are never sent
+    if (
+        version < _GENERATED_COLUMNS_VERSION
+    ):  # lists name generated columns too, which are never sent
         attributes = tuple(column for column in attributes if not column.generated)
     return table.only(attributes)
 

@@ -13,12 +13,12 @@ from connectors.postgres.catalog.tables import CatalogTable
 KINDS = {"v": "a view", "m": "a materialised view", "f": "a foreign table"}
 
 
-def loggable(table: CatalogTable) -> bool:
+def is_logged(table: CatalogTable) -> bool:
     """Whether its changes are in the WAL."""
     return table.kind not in KINDS and table.persistence == "p"
 
 
-def not_logged(table: CatalogTable) -> tuple[str, str]:
+def unlogged_text(table: CatalogTable) -> tuple[str, str]:
     """What to say of a table that isn't loggable, and the statement that fixes it, if there is one."""
     what = KINDS.get(table.kind, "unlogged or temporary")
     fix = f"ALTER TABLE {table.quoted} SET LOGGED" if table.persistence == "u" else ""
@@ -29,7 +29,7 @@ def not_logged(table: CatalogTable) -> tuple[str, str]:
     return problem, fix
 
 
-def untold_key(name: str, columns: Sequence[str]) -> str:
+def unidentified_key_text(name: str, columns: Sequence[str]) -> str:
     """What to say of a table whose replica identity is missing columns of the key."""
     return (
         f"table {name!r}: the key column {', '.join(map(repr, columns))} is not part of its replica "
@@ -37,7 +37,7 @@ def untold_key(name: str, columns: Sequence[str]) -> str:
     )
 
 
-def identity_trouble(table: CatalogTable, key: Sequence[str]) -> str:
+def identity_defect(table: CatalogTable, key: Sequence[str]) -> str:
     """Why updates and deletes of a published table can't be streamed, and what fixes it; empty where
     they can. Of a partitioned table the partitions have the identity.
     """
@@ -64,12 +64,12 @@ def identity_trouble(table: CatalogTable, key: Sequence[str]) -> str:
     if not missing:
         return ""
     return (
-        f"{untold_key(table.configured, missing)}; deletes become dead letters: run "
+        f"{unidentified_key_text(table.configured, missing)}; deletes become dead letters: run "
         f"{fix}, then compare what they were about: bridgectl snapshot ENTITY --reconcile"
     )
 
 
-def rights(table: CatalogTable, role: str) -> list[str]:
+def missing_grants(table: CatalogTable, role: str) -> list[str]:
     """The statements that give a role the rights to read a table that are missing."""
     needed: list[str] = []
     if not table.schema_granted:

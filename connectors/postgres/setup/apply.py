@@ -7,7 +7,7 @@ import psycopg
 from bridge.connector import System
 from bridge.model.errors import ConfigurationError
 from connectors.postgres import ddl as sql
-from connectors.postgres.catalog.table_defects import loggable
+from connectors.postgres.catalog.table_defects import is_logged
 from connectors.postgres.catalog.tables import quote, split_name
 from connectors.postgres.errors import translate_error
 from connectors.postgres.options import options_of, slot_name
@@ -17,7 +17,7 @@ from connectors.postgres.setup.replica_identity import weak_identity
 from connectors.postgres.setup.server_inspection import ServerFacts, inspect_server
 from connectors.postgres.transport.copy_connection import connect
 
-SERVER_ENDS_IT_S = 10.0
+SERVER_TIMEOUT_GRACE_S = 10.0
 """How long a server may take to end a statement whose time is over."""
 
 
@@ -42,7 +42,7 @@ def needed(facts: ServerFacts, system: System) -> list[str]:
     """
     problems = list(facts.absent)
     for table in facts.tables:
-        if not loggable(table):
+        if not is_logged(table):
             problems.append(f"changes of table {table.configured!r} are not in the WAL")
             continue
         weak = weak_identity(table, facts)
@@ -68,7 +68,7 @@ async def setup(system: System) -> list[str]:
         await connection.execute("SET synchronous_commit = local")
         # The server itself ends what waits too long: a slot must not be made after all, later on.
         await connection.execute(f"SET statement_timeout = {round(limit_s * 1000)}")
-        connection.limit = limit_s + SERVER_ENDS_IT_S
+        connection.limit = limit_s + SERVER_TIMEOUT_GRACE_S
         pid = connection.info.backend_pid
         for statement in todo:
             try:

@@ -15,7 +15,7 @@ from bridge.model.errors import ConfigurationError, HistoryLost, RetryLater
 from connectors.postgres import ddl
 from connectors.postgres.capture.slot import PLUGIN, decide, load, lsn_text, recovery_options
 from connectors.postgres.capture.table_bindings import TableBindings
-from connectors.postgres.catalog.table_defects import loggable
+from connectors.postgres.catalog.table_defects import is_logged
 from connectors.postgres.options import options_of, slot_name
 from connectors.postgres.setup.replica_identity import table_findings, weak_identity
 from connectors.postgres.setup.server_inspection import ServerFacts, inspect_server
@@ -24,7 +24,7 @@ from connectors.postgres.transport.copy_connection import CopyConnection, connec
 from connectors.sql.postgres.address import application_name
 from connectors.sql.write import ledger
 
-_OLDEST = 140000
+_OLDEST_VERSION = 140000
 #: SQLAlchemy publishes no type for it.
 _dialect: Callable[[], Dialect] = postgresql.dialect
 
@@ -99,7 +99,7 @@ def judge(facts: ServerFacts, system: System) -> list[Finding]:
 
 def _server(facts: ServerFacts) -> Iterator[Finding]:
     settings = facts.settings
-    if facts.version < _OLDEST:
+    if facts.version < _OLDEST_VERSION:
         yield Finding(
             f"the server is PostgreSQL {facts.version // 10000}; 14 is the oldest that sends "
             "logical messages and binary values: upgrade it"
@@ -150,7 +150,7 @@ def _publication(facts: ServerFacts, system: System) -> Iterator[Finding]:
     tables = [
         table.quoted
         for table in facts.tables
-        if loggable(table) and not weak_identity(table, facts)
+        if is_logged(table) and not weak_identity(table, facts)
     ]
     publication = facts.publication
     if publication is None:

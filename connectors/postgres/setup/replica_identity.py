@@ -12,7 +12,11 @@ from collections.abc import Iterator
 
 from bridge.connector import Finding, System, TableUse
 from connectors.postgres import ddl
-from connectors.postgres.catalog.table_defects import loggable, not_logged, untold_key
+from connectors.postgres.catalog.table_defects import (
+    is_logged,
+    unidentified_key_text,
+    unlogged_text,
+)
 from connectors.postgres.catalog.tables import CatalogTable, quote
 from connectors.postgres.options import options_of
 from connectors.postgres.setup.server_inspection import Index, ServerFacts
@@ -26,8 +30,8 @@ def table_findings(facts: ServerFacts, system: System) -> Iterator[Finding]:
     uses = {use.table: use for use in system.tables}
     for table in facts.tables:
         yield from _readable(table, facts)
-        if not loggable(table):
-            yield Finding(*not_logged(table))
+        if not is_logged(table):
+            yield Finding(*unlogged_text(table))
             continue
         if table.kind == "p":
             yield _partitioned(table)
@@ -181,7 +185,7 @@ def _key(table: CatalogTable, use: TableUse, facts: ServerFacts) -> Iterator[Fin
         if not key <= identity:
             whole = ddl.identity_full(quoted)
             yield Finding(
-                untold_key(table.configured, sorted(key - identity)),
+                unidentified_key_text(table.configured, sorted(key - identity)),
                 ddl.identity_default(quoted) if key <= primary else whole,
             )
             break

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 
 #: Seconds that a statement whose caller was cancelled is waited for: the server is asked to end it.
-_GRACE = 2.0
+_CANCEL_TIMEOUT_S = 2.0
 
 
 class BoundedConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
@@ -32,7 +32,7 @@ class BoundedConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
         except asyncio.CancelledError:
             # psycopg asks the server to end the statement, and waits for ten seconds.
             waiting.cancel()
-            await asyncio.wait({waiting}, timeout=_GRACE)
+            await asyncio.wait({waiting}, timeout=_CANCEL_TIMEOUT_S)
             if not waiting.done():
                 self.cut()
             waiting.add_done_callback(_collect)

@@ -29,7 +29,7 @@ from connectors.postgres.capture.slot import (
     recovery_options,
     slot_of,
 )
-from connectors.postgres.catalog.table_defects import identity_trouble, loggable
+from connectors.postgres.catalog.table_defects import identity_defect, is_logged
 from connectors.postgres.catalog.tables import Catalog, CatalogTable
 from connectors.postgres.errors import translate_error
 from connectors.postgres.protocol.frames import HEARTBEAT, WATERMARK
@@ -37,10 +37,10 @@ from connectors.postgres.transport.bounded_connection import BoundedConnection
 from connectors.postgres.transport.copy_connection import connect
 
 _NOT_USABLE = ("55000", "58P01")  # invalidated slot; WAL segment removed
-_EXISTS = "42710"
+_DUPLICATE_OBJECT = "42710"
 _CANCELED = "57014"
 #: Seconds that making a slot waits for running transactions before it says so.
-_SLOT_WAIT = 60
+_SLOT_CREATION_TIMEOUT_S = 60
 
 
 class ControlConnection:
@@ -98,7 +98,7 @@ class ControlConnection:
         )
         if not rows:
             wrong = "does not exist"
-            fit = [t.quoted for t in tables if loggable(t) and not identity_trouble(t, ())]
+            fit = [t.quoted for t in tables if is_logged(t) and not identity_defect(t, ())]
             fix = f", or: {ddl.create_publication(publication, fit)}" if fit else ""
         elif not rows[0][0]:
             wrong = "leaves out some of inserts, updates, deletes and truncates"
@@ -139,10 +139,10 @@ class ControlConnection:
         try:
             await self._run(
                 "SELECT set_config('statement_timeout', %s, false)",
-                [f"{_SLOT_WAIT}s"],
+                [f"{_SLOT_CREATION_TIMEOUT_S}s"],
                 doing="cannot set up the session",
             )
-            self.connection.limit = limit + _SLOT_WAIT
+            self.connection.limit = limit + _SLOT_CREATION_TIMEOUT_S
             await self._run(
                 "SELECT pg_create_logical_replication_slot(%s, %s)",
                 [name, PLUGIN],
@@ -154,10 +154,10 @@ class ControlConnection:
                 raise RetryLater(
                     f"system {self._system.name!r}: replication slot {name!r} can be made when the "
                     "transactions that run now have ended; one has not for "
-                    f"{_SLOT_WAIT} s: see SELECT pid, xact_start, query FROM pg_stat_activity ORDER "
+                    f"{_SLOT_CREATION_TIMEOUT_S} s: see SELECT pid, xact_start, query FROM pg_stat_activity ORDER "
                     "BY xact_start"
                 ) from None
-            if state != _EXISTS:
+            if state != _DUPLICATE_OBJECT:
                 raise
         finally:
             self.connection.limit = limit

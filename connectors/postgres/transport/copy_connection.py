@@ -20,7 +20,7 @@ from bridge.model.errors import ConfigurationError, LoginRefused, RetryLater
 from connectors.postgres.errors import says_why, server_words, translate_error
 from connectors.postgres.options import options_of
 from connectors.postgres.transport.bounded_connection import BoundedConnection, no_answer
-from connectors.postgres.transport.login_errors import refusal
+from connectors.postgres.transport.login_errors import refused_login_codes
 from connectors.sql.postgres.address import NOT_AN_ADDRESS, application_name, libpq_url
 from connectors.sql.postgres.session_settings import NO_ENCODING, SET_FOR_SESSION
 
@@ -71,7 +71,9 @@ async def _logged_in(
         # A host that can't be looked up, in Python's own words.
         raise ConfigurationError(f"system {system.name!r}: {NOT_AN_ADDRESS}") from None
     except psycopg.Error as error:
-        refused = () if says_why(error) else await refusal(info, options.connect_timeout)
+        refused = (
+            () if says_why(error) else await refused_login_codes(info, options.connect_timeout)
+        )
         raise translate_error(error, system, "cannot connect", refused) from None
     session.limit = None if patient else options.answer_timeout
     return session

@@ -22,7 +22,7 @@ _CODE = re.compile(
 _READING, _WRITING = pq.PollingStatus.READING, pq.PollingStatus.WRITING
 
 
-async def refusal(info: str, timeout: float) -> tuple[str, ...]:
+async def refused_login_codes(info: str, timeout: float) -> tuple[str, ...]:
     """Log in once more, and give the SQLSTATE of each server that refuses it, in the order in which
     they were asked; none where no server says why, or where this can't be found out (it needs Linux and
     libpq 18 or later). `timeout` in seconds.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.capture.checkpoint.record import STALE
+from bridge.capture.checkpoint.record import STALE_PREFIX
 from bridge.connector import Batch, Source
 from bridge.model.errors import ConfigurationError, HistoryLost
 from connectors.journal import connector
@@ -457,7 +457,7 @@ async def test_capture_compares_a_rebuilt_table_by_itself_once_it_is_set_up(
         await rig.equal("t")
         await until(
             lambda: any(
-                result.id.startswith(STALE) and not result.failed
+                result.id.startswith(STALE_PREFIX) and not result.failed
                 for result in capture.stats.progress.results
             )
         )

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from connectors.postgres.capture.feedback import StandbyFeedback
-from connectors.postgres.capture.slot import confirmed_mark
+from connectors.postgres.capture.slot import confirmed_lsn
 
 
 def test_what_is_durable_is_news_only_when_it_is_further() -> None:
@@ -21,5 +21,5 @@ def test_what_was_not_received_is_never_confirmed() -> None:
 
 def test_what_the_server_knows_is_no_news() -> None:
     durable = StandbyFeedback(lambda: 0.0)
-    durable.already_confirmed(confirmed_mark(0x100))
+    durable.already_confirmed(confirmed_lsn(0x100))
     assert not durable.reach(0x100, received=0x100)

@@ -13,7 +13,7 @@ from bridge.model.errors import ConfigurationError, RetryLater
 from connectors.postgres import errors
 from connectors.postgres.options import PostgresOptions
 from connectors.postgres.transport.copy_connection import connect
-from connectors.postgres.transport.login_errors import codes, refusal
+from connectors.postgres.transport.login_errors import codes, refused_login_codes
 from tests.connectors.postgres.postgres_erp import PostgresErp
 from tests.secret_scan import secret
 
@@ -45,11 +45,11 @@ async def test_the_code_of_a_refusal_is_found_by_asking_once_more(
     erp: PostgresErp, joe: str, more: dict[str, str], wanted: tuple[str, ...]
 ) -> None:
     info = make_conninfo(erp.url, **{"user": joe, **more})
-    assert await refusal(info, 10) == wanted
+    assert await refused_login_codes(info, 10) == wanted
 
 
 async def test_nobody_refuses_where_nobody_is() -> None:
-    assert await refusal(NOWHERE, 10) == ()
+    assert await refused_login_codes(NOWHERE, 10) == ()
 
 
 async def test_a_refusal_in_a_language_that_is_not_known_stops_and_tells_no_secret(

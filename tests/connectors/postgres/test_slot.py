@@ -12,7 +12,7 @@ from connectors.postgres.capture.slot import (
     ReplicationSlot,
     ServerIdentity,
     SlotCheckpoint,
-    confirmed_mark,
+    confirmed_lsn,
     decide,
     load,
     lsn_number,
@@ -54,8 +54,8 @@ def test_a_fresh_slot_starts_and_a_missing_one_is_made_when_the_log_has_nothing(
 
 def test_what_a_bridge_confirms_is_told_from_a_fresh_slot_and_skips_the_same() -> None:
     for end in (0x1000, 0x1008, 0x10F8):
-        assert confirmed_mark(end) == end - 1
-        assert confirmed_mark(confirmed_mark(end)) == end - 1
+        assert confirmed_lsn(end) == end - 1
+        assert confirmed_lsn(confirmed_lsn(end)) == end - 1
 
 
 @pytest.mark.parametrize(

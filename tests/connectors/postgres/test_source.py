@@ -462,7 +462,9 @@ async def test_a_slot_that_waits_for_a_long_transaction_says_so(
     erp.run("CREATE TABLE t (id int PRIMARY KEY)")
     erp.publish("t")
     with psycopg.connect(erp.url) as other, monkeypatch.context() as patched:
-        patched.setattr("connectors.postgres.transport.control_connection._SLOT_WAIT", 1)
+        patched.setattr(
+            "connectors.postgres.transport.control_connection._SLOT_CREATION_TIMEOUT_S", 1
+        )
         other.execute("INSERT INTO t VALUES (1)")
         with pytest.raises(RetryLater, match="transactions that run now"):
             async with open_source(erp.system("t")):

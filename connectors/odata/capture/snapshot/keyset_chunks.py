@@ -8,7 +8,7 @@ from typing import Any
 
 from bridge.connector import Chunk
 from bridge.connector.answer_check import AnswerMismatch
-from bridge.connector.seen_again import IN_A_ROW, seen_again
+from bridge.connector.seen_again import EQUAL_LOOKS_IN_A_ROW, seen_again
 from bridge.model.errors import HistoryLost, Rejected, RetryLater
 from connectors.odata.capture.snapshot.incomplete_walk import IncompleteWalk
 from connectors.odata.capture.snapshot.row_counts import RowCounts
@@ -141,7 +141,9 @@ class KeysetChunks:
         counted, read = self._walks.pop(walk)
         if read + rows >= counted or counted != await self._counts.count(table, walk[1]):
             return
-        incomplete = await seen_again(partial(self._fewer_by_key, table, walk[1], limit), IN_A_ROW)
+        incomplete = await seen_again(
+            partial(self._fewer_by_key, table, walk[1], limit), EQUAL_LOOKS_IN_A_ROW
+        )
         if incomplete is not None:
             raise AnswerMismatch(
                 f"the service counts {incomplete.counted} rows and gives {incomplete.rows} in the order of the "

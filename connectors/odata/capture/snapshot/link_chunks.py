@@ -10,7 +10,7 @@ from typing import Any
 
 from bridge.connector import Chunk
 from bridge.connector.answer_check import AnswerMismatch
-from bridge.connector.seen_again import IN_A_ROW, seen_again
+from bridge.connector.seen_again import EQUAL_LOOKS_IN_A_ROW, seen_again
 from bridge.model.errors import HistoryLost, Rejected, RetryLater
 from connectors.odata.capture.snapshot.incomplete_walk import IncompleteWalk
 from connectors.odata.capture.snapshot.row_counts import RowCounts
@@ -103,7 +103,7 @@ class LinkChunks:
         if fault := await self._cut_fault(table, filtered, limit):
             raise self._refusal(table, fault)
         incomplete = await seen_again(
-            partial(self._fewer_by_links, table, filtered, limit), IN_A_ROW
+            partial(self._fewer_by_links, table, filtered, limit), EQUAL_LOOKS_IN_A_ROW
         )
         if incomplete is not None:
             raise self._refusal(table, incomplete.fault)
