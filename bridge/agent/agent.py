@@ -16,13 +16,20 @@ if TYPE_CHECKING:
 class Agent(AgentDeclaration):
     """A program that handles events and may return commands.
 
-    `version` goes into each command. `start` says where it begins with topics that it has never read:
-    "beginning", "now", or an instant (a datetime with a zone, or its text). `on_failure` says what becomes of an event whose handler
-    keeps failing after `attempts` tries, which are `first_wait_s` seconds apart at first and at most
-    `longest_wait_s` (two minutes in all by default): `park` sets it aside and goes on, `park_key` also sets
-    aside what comes later for its key, `stop` ends the agent in front of it. Changes that this
-    agent's own commands caused are left out unless `own_echo`. `concurrency` handlers run side
-    by side, of different keys; `unfinished` events at most are under way a partition.
+    `name`: unique in the bridge; part of its consumer group and of the ids of its commands.
+    `version`: goes into each command.
+    `start`: where it begins in topics that it has never read: "beginning", "now", or an instant (a
+    datetime with a time zone, or its ISO 8601 text).
+    `on_failure`: what becomes of an event whose handler keeps failing: `park` dead-letters it and
+    continues, `park_key` also dead-letters later events of its key, `stop` ends the agent before it.
+    `own_echo`: whether handlers also get changes that this agent's own commands caused.
+    `attempts`: how often a failing handler is called for one event.
+    `first_wait_s`, `longest_wait_s`: seconds between attempts; the wait doubles from the first to the
+    longest, two minutes in all by default.
+    `concurrency`: how many handlers run side by side, for different keys.
+    `unfinished`: how many events of a partition may be in flight.
+
+    Raises ConfigurationError for a value that is out of range.
     """
 
     def test(

@@ -247,7 +247,7 @@ class Bench(AbstractContextManager["Bench"]):
 
 
 def _is_in_a_loop() -> bool:
-    # Apart: what a handler raises would be told as raised "during handling of" this one.
+    # Apart: what a handler raises would be reported as raised "during handling of" this one.
     try:
         asyncio.get_running_loop()
     except RuntimeError:

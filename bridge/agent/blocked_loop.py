@@ -18,7 +18,7 @@ from bridge.agent.mailbox import Mailbox
 from bridge.observe import HandlerBlocks, Observer
 
 POLL_S = 0.2
-"""Seconds between two looks at a loop that has something to do."""
+"""Seconds between two polls of a loop that has something to do."""
 LATE_AFTER_S = 0.1
 """Seconds without an answer that count: a loop that is only busy answers sooner."""
 WINDOW_S = 10.0

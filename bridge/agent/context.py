@@ -1,4 +1,4 @@
-"""What a handler gets beside its event: reads, a log, the time."""
+"""What a handler is called with besides its event: reads, a log, the time."""
 
 from __future__ import annotations
 
@@ -37,7 +37,13 @@ class HandlerLog(logging.LoggerAdapter[logging.Logger]):
 
 
 class Context:
-    """Lives for one attempt of one handler at one event."""
+    """The second argument of a handler; lives for one attempt at one event.
+
+    `event`: the event that is handled.
+
+    Reads raise RetryLater while a system is unavailable, which a handler lets through: it is called
+    again later. Reads that wait at the same time share queries.
+    """
 
     __slots__ = ("_clock", "_handler", "_log", "_logger", "_reads", "event")
 
@@ -58,8 +64,8 @@ class Context:
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
-        """A logger that knows agent, handler and event: its entity, key and id, and where it stands
-        in the log.
+        """A logger that knows agent, handler and event: its entity, key and id, and its topic,
+        partition and offset.
         """
         if self._log is None:
             event = self.event
@@ -82,14 +88,14 @@ class Context:
         return self._clock()
 
     async def get(self, entity: str, key: Any) -> Any:
-        """The row with that key. Raises NotFound."""
+        """The row with that key (a mapping, or the bare value of a key of one field). Raises NotFound."""
         row = await self._reads.get(entity, key)
         if row is None:
             raise NotFound(entity, key)
         return row
 
     async def get_many(self, entity: str, keys: Sequence[Any]) -> list[Any | None]:
-        """The rows with those keys, aligned, None for each that isn't there."""
+        """The rows with those keys, aligned, None for each that doesn't exist."""
         return await self._reads.get_many(entity, keys)
 
     async def related(self, row: Any, relation: str) -> Any:

@@ -12,7 +12,7 @@ class ParkedKeyRegistry(Protocol):
     """The keys whose events are parked, of an agent with `on_failure: park_key`."""
 
     def add(self, entity: str, key: bytes | None, partition: TopicPartition) -> None:
-        """An event of this key, which stands in `partition`, is being parked."""
+        """Park the key: one of its events, from `partition`, is being dead-lettered."""
 
     async def holds(self, entity: str, key: bytes | None) -> bool:
         """Whether the key is parked."""

@@ -77,7 +77,9 @@ class FakeReads:
             key = {names[0]: key}
         missing = [name for name in names if name not in key]
         if missing:
-            raise Rejected("bad_key", f"the key of {qualified} lacks {', '.join(missing)}")
+            raise Rejected(
+                "bad_key", f"the key of {qualified} has no value for {', '.join(missing)}"
+            )
         return canonical_json([key[name] for name in names])
 
     async def get(self, entity: str, key: Any) -> Any | None:

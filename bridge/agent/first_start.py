@@ -35,7 +35,7 @@ def parse_start(start: object) -> AgentStart:
     if not isinstance(start, datetime):
         raise ValueError(f'a {type(start).__name__} is neither "beginning", "now" nor an instant')  # noqa: TRY004
     if start.utcoffset() is None:
-        raise ValueError(f"{start.isoformat()} has no time zone: write +00:00 behind it")
+        raise ValueError(f"{start.isoformat()} has no time zone: append +00:00")
     return start
 
 

@@ -1,6 +1,6 @@
 """How many handlers of an agent run side by side, where some of them wait to be tried again.
 
-One that waits gives its place to another event, and gets the next one that is free when it goes on.
+One that waits gives its slot to another event, and takes the next free one when it resumes.
 Lives in the bridge's loop.
 """
 

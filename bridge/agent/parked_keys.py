@@ -55,7 +55,7 @@ class ParkedKeys:
             await self._reader.close()
 
     def add(self, entity: str, key: bytes | None, partition: TopicPartition) -> None:
-        """An event of this key, which stands in `partition`, is being parked."""
+        """As ParkedKeyRegistry."""
         self._unwritten[entity, key] = partition
 
     def forget(self, places: frozenset[TopicPartition]) -> None:
@@ -85,7 +85,7 @@ class ParkedKeys:
         return self._read_changes != self._changes
 
     async def _catch_up(self) -> None:
-        """Read what stands in the log now, to its end. Raises RetryLater where that stays away."""
+        """Read to the current end of the log. Raises RetryLater when no record comes for too long."""
         assert self._reader is not None, "open comes first"  # noqa: S101
         self._polled_at = self._clock()
         ends = await self._log.end_offsets(self._reader.assignment())

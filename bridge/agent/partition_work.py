@@ -1,4 +1,4 @@
-"""One partition of an agent: its window, what waits to be written."""
+"""One partition of an agent: its events in flight, and what waits to be written."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ OFFSETS_EVERY_S = 0.5
 
 @dataclass(slots=True, eq=False)
 class PartitionWork:
-    """What is under way for one assignment of one partition; `dropped` when that ends: what is
-    under way counts no more. Handlers' threads look at it.
+    """What is in flight for one assignment of one partition; `dropped` when that ends: what is
+    in flight counts no more. Handlers' threads read it.
 
     `entries` and `upto` wait for their transaction; `wrote_at` is when the last one was.
     """

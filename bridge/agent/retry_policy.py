@@ -1,6 +1,6 @@
 """How long a handler that failed waits before it is tried again, and what isn't tried again. Pure.
 
-A person who retries by hand looks away for longer each time. Jitter keeps events that failed together
+Waits double, as a person would wait longer each time. Jitter keeps events that failed together
 from coming back together.
 """
 
@@ -40,7 +40,7 @@ class Backoff:
 
 
 UNAVAILABLE_BACKOFF = Backoff(0.1, 30.0)
-"""While something is away nobody counts tries, and everything goes on soon after it is back."""
+"""While something is unavailable tries aren't counted, and handlers resume soon after it is back."""
 
 
 def never_passes(error: BaseException | None) -> bool:

@@ -58,7 +58,7 @@ READ_TIMEOUT_S = 1.0
 FULL_READ_TIMEOUT_S = 0.02
 """Seconds that it waits while a partition is full, since room comes without a word of the log."""
 BEGIN_AGAIN_S = (0.05, 1.0)
-"""Seconds, at least and at most, to the next try where two members begin at the same moment."""
+"""Seconds, at least and at most, to the next try where two members begin at the same time."""
 FINISH_TIMEOUT_S = 2.0
 """Seconds that running handlers have to finish when the agent is to end."""
 CANCEL_TIMEOUT_S = 0.5
@@ -207,7 +207,7 @@ class AgentRunner:
             try:
                 await commit_end_offsets(self._log, self._bridge, self._group, self._entities)
             except (Fenced, OutcomeUnknown):
-                # Another member begins at the same moment. One after the other, they agree.
+                # Another member begins at the same time. One after the other, they agree.
                 await self._sleep(random.uniform(*BEGIN_AGAIN_S))  # noqa: S311 - no secret
             else:
                 return

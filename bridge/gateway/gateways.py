@@ -1,4 +1,4 @@
-"""The gateways of all systems behind one door; entities go by `system.entity`."""
+"""Reads of all systems, by `system.entity`: each goes to the gateway of its system."""
 
 from __future__ import annotations
 

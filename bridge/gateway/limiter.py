@@ -12,7 +12,7 @@ from bridge.model.errors import RetryLater
 from bridge.model.specs import SystemLimits
 
 MAX_THROTTLE_S = 30.0
-"""Seconds that a read waits for a system which asked to be left alone; told at once if it's more."""
+"""Seconds that a read waits for a throttled system; a longer throttle raises RetryLater at once."""
 
 
 def next_start(now: float, earliest: float, rate: float) -> tuple[float, float]:
@@ -50,7 +50,7 @@ class Limiter:
 
     def throttle(self, seconds: float, why: str) -> bool:
         """The system asked to be left alone for so long: nothing more is begun before. Returns
-        whether that is news, and not what another query was told already.
+        whether that is news: no other query was refused with the same time.
         """
         now = self._clock()
         until = now + seconds

@@ -1,5 +1,4 @@
-"""Which of the keys that were asked for a row belongs to, where the database alone knows what it takes
-for equal.
+"""Which requested key a row belongs to, where only the database knows which values it takes for equal.
 
 A column may compare without case, accents or trailing blanks (`NOCASE`, citext, most collations of
 MariaDB and SQL Server), so that a row's own key isn't the one that was asked for. Whatever a database
@@ -26,7 +25,7 @@ def _folded(text: str) -> str:
     if text.isascii() and text.isalnum():
         return text.lower()
     plain = unicodedata.normalize("NFKD", text.casefold())
-    letters = (sign for sign in plain if unicodedata.category(sign)[0] in "LNS")
+    letters = (character for character in plain if unicodedata.category(character)[0] in "LNS")
     return unicodedata.normalize("NFKD", "".join(letters).casefold())
 
 

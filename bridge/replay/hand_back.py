@@ -1,4 +1,4 @@
-"""Parked events handed to their agent once more."""
+"""Hands parked events back to their agents."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from bridge.model.headers import ID, REPLAY
 from bridge.model.names import replay_topic
 from bridge.model.system_records import RELEASED, DeadLetter
 
-#: What isn't handed back, and how it goes on.
+#: What isn't handed back, and what to do instead.
 RECOVERY_OPTIONS: Final = {
-    "row": "a row of {source} comes by itself once it is mended in the legacy system",
-    "record": "a row of {source} that was too large comes by itself once it is smaller",
-    "command": "a command that could not be read has to be sent anew",
+    "row": "a row of {source} is captured again once it is fixed in the legacy system",
+    "record": "a row of {source} that was too large is captured again once it is smaller",
+    "command": "a command that could not be read has to be sent again",
 }
 
 
@@ -65,15 +65,15 @@ async def hand_back(
 
 
 async def _copy(log: Log, letter: DeadLetter) -> Entry:
-    offset_text = f"{letter.topic}:{letter.partition}:{letter.offset}"
-    headers = [(REPLAY, offset_text.encode())]
+    location = f"{letter.topic}:{letter.partition}:{letter.offset}"
+    headers = [(REPLAY, location.encode())]
     if letter.event_id:
         headers.append((ID, letter.event_id.encode()))
-    value = letter.value if letter.value is not None else await _read(log, letter, offset_text)
+    value = letter.value if letter.value is not None else await _read(log, letter, location)
     return Entry(letter.key, value, headers)
 
 
-async def _read(log: Log, letter: DeadLetter, offset_text: str) -> bytes:
+async def _read(log: Log, letter: DeadLetter, location: str) -> bytes:
     """The event's bytes from its topic, for one that was too big for the dead letters."""
     if letter.topic is not None and letter.partition is not None and letter.offset is not None:
         where = TopicPartition(letter.topic, letter.partition)
@@ -84,4 +84,4 @@ async def _read(log: Log, letter: DeadLetter, offset_text: str) -> bytes:
                     return record.value
         finally:
             await reader.close()
-    raise Rejected("gone", f"the event of {offset_text} is no longer in the log")
+    raise Rejected("gone", f"the event of {location} is no longer in the log")

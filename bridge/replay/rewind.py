@@ -1,4 +1,4 @@
-"""Reads what is selected once more and hands it to a sink."""
+"""Reads the selected events again and hands them to a sink."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bridge.ports.event_decoder import EventDecoder
 from bridge.replay.contract import SelectedRecord, Sink
 from bridge.replay.select import Selection, incomplete_reason, row_of
 
-#: With a rate, so often a second events are handed over.
+#: With a rate, so many times per second events are handed over.
 SLICES_PER_SECOND = 10
 
 
@@ -58,10 +58,10 @@ async def replay(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     report: ReportProgress = lambda _: None,
 ) -> ReplayProgress:
-    """Hand every selected event, up to what is in the log now, to `sink`, in order a partition.
+    """Hand every selected event, up to what is in the log now, to `sink`, in order per partition.
 
     `rate`: at most so many events a second (0: as fast as can be). A sink that was given an
-    earlier run's offsets goes on there. Raises ConfigurationError for an unknown topic or a field
+    earlier run's offsets resumes there. Raises ConfigurationError for an unknown topic or a field
     of the condition that no event has, RetryLater when the log stops answering before the end.
     """
     info = (await log.topics()).get(selection.topic)
@@ -100,7 +100,7 @@ async def replay(
             )
         earliest = selection.since
         if earliest is None and all(r.offset == begin[partition] for partition, r in first.items()):
-            # Nothing stood in front of these, so nothing older can be missing.
+            # Nothing was before these, so nothing older can be missing.
             earliest = min((record.timestamp for record in first.values()), default=now())
         await sink.finish()
         missing = incomplete_reason(info.spec, earliest, now())

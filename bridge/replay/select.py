@@ -123,19 +123,19 @@ def _read_as(sample: Any, text: str) -> Any:
     if isinstance(sample, bool):
         return {"true": True, "false": False}.get(text.strip().lower(), text)
     if isinstance(sample, datetime):
-        return _moment(text, local=sample.tzinfo is None)
+        return _timestamp(text, local=sample.tzinfo is None)
     for kind, read in _READ:
         if isinstance(sample, kind):
             return read(text)
     return text
 
 
-def _moment(text: str, *, local: bool) -> datetime:
+def _timestamp(text: str, *, local: bool) -> datetime:
     """As elsewhere on the command line: an instant without a zone is one of this machine's. `local`:
     the field is a local time, which has none.
     """
-    moment = datetime.fromisoformat(text)
-    return moment if local or moment.tzinfo else moment.astimezone()
+    timestamp = datetime.fromisoformat(text)
+    return timestamp if local or timestamp.tzinfo else timestamp.astimezone()
 
 
 _READ: tuple[tuple[type, Callable[[str], Any]], ...] = (
@@ -157,7 +157,7 @@ def _comparable_text(value: Any) -> str:
 def incomplete_reason(spec: TopicSpec, earliest: int | None, now: int) -> str:
     """Why events may be missing from a replay that reaches back to `earliest` ("": none are).
 
-    Times in milliseconds since 1970; `earliest` None: further than can be told.
+    Times in milliseconds since 1970; `earliest` None: unknown, so as far as possible.
     """
     if spec.cleanup != "compact":
         return ""

@@ -112,7 +112,7 @@ def test_a_row_is_not_handed_back_and_it_is_said_how_it_comes(lived_once: Bridge
     (row,) = lived_once.call("dead", "--kind", "row", "--json").rows
     refused = lived_once.call("dead", "retry", row["letter"])
     assert refused.code == 1
-    assert "comes by itself once it is mended" in refused.err
+    assert "is captured again once it is fixed" in refused.err
     assert "Hand" not in refused.err, "nobody is asked about what can't be done"
 
 

@@ -63,7 +63,7 @@ class DeadLetterEntries:
             # Of what the bridge itself refuses, the sentence says all.
             traceback=(handler_trace(cause) or None) if handler is not None and attempts else None,
         )
-        offset_text = f"{record.topic}:{record.partition}:{record.offset}"
+        location = f"{record.topic}:{record.partition}:{record.offset}"
         self._observer(
             DeadLetterWritten(
                 "event",
@@ -73,9 +73,9 @@ class DeadLetterEntries:
                 entity=event.entity if event else record.topic.partition(".")[2],
                 key=key_of_event(event) if event else "",
                 event_id=letter.event_id or "",
-                location=offset_text,
+                location=location,
                 attempts=attempts,
-                show=f"bridgectl dead show {letter.event_id or offset_text}",
+                show=f"bridgectl dead show {letter.event_id or location}",
                 traceback=letter.traceback or "",
             )
         )

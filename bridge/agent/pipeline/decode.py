@@ -12,7 +12,7 @@ from bridge.waiting import PartWaiting
 
 
 class RetryDecoding:
-    """An EventDecoder that tries again as long as the one behind it raises RetryLater."""
+    """An EventDecoder that tries again as long as the one it wraps raises RetryLater."""
 
     def __init__(self, decoder: EventDecoder, waiting: PartWaiting, sleep: Sleep) -> None:
         self._decoder = decoder

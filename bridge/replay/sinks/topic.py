@@ -1,22 +1,15 @@
-"""Where replayed events go: nowhere (a dry run), a file, an agent, another topic."""
+"""A topic of replayed events: of an agent, or of anybody who reads it."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from io import BufferedRandom
-from pathlib import Path
 from typing import Any
 
 from bridge.log.port import Entry, Headers, Log, Producer, Record, TopicPartition, TopicSpec
 from bridge.log.topic_specs import internal_topic_spec
 from bridge.model.canonical import canonical_json
-from bridge.model.error_text import describe_error
 from bridge.model.errors import BridgeError, Rejected
-from bridge.model.event import Event, Unavailable
 from bridge.model.headers import REPLAY
 from bridge.model.names import (
     REPLAYS,
@@ -27,117 +20,14 @@ from bridge.model.names import (
     split_entity,
     system_topic,
 )
-from bridge.private_files import make_private_file
 from bridge.replay.contract import ResumePoint, SelectedRecord
 from bridge.replay.notes import FINISHED, notes_partition, replay_group, replay_notes
 from bridge.replay.select import Selection
 
 
-class DryRun:
-    """A dry run: the events are counted, nothing is done with them."""
-
-    tombstones = False
-
-    async def open(self, selection: Selection) -> ResumePoint:
-        """Always a new run."""
-        return ResumePoint({}, selection)
-
-    async def take(
-        self, picked: Sequence[SelectedRecord], upto: Mapping[TopicPartition, int]
-    ) -> None:
-        """Nothing."""
-
-    async def finish(self) -> None:
-        """Nothing."""
-
-    async def close(self) -> None:
-        """Nothing."""
-
-
-class JsonLinesSink:
-    """A file with one JSON object a line. One that is there is gone on with: its lines say how
-    far it is and of which selection, and half a line at its end is cut off.
-    """
-
-    tombstones = False
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: BufferedRandom | None = None
-        self._fingerprint: Mapping[str, Any] = {}
-
-    async def open(self, selection: Selection) -> ResumePoint:
-        """Where the lines that are there end. Raises Rejected for a file of something else, or of
-        another selection.
-        """
-        return await asyncio.to_thread(self._open, selection)
-
-    def _open(self, selection: Selection) -> ResumePoint:
-        make_private_file(self._path)
-        self._file = self._path.open("r+b")
-        offsets: dict[TopicPartition, int] = {}
-        mark: Mapping[str, Any] | None = None
-        whole = 0
-        for number, line in enumerate(self._file, 1):
-            if not line.endswith(b"\n"):
-                break
-            try:
-                line_json = json.loads(line)
-                partition = TopicPartition(line_json["topic"], line_json["partition"])
-                offsets[partition] = line_json["offset"] + 1
-                noted = dict(line_json["replay"])
-            except (ValueError, KeyError, TypeError):
-                partition, noted = TopicPartition("", 0), {}
-            if partition.topic != selection.topic:
-                raise Rejected(
-                    "not_a_replay",
-                    f"{self._path}, line {number} is not of a replay of {selection.topic} that "
-                    "says what was selected; give another file",
-                )
-            if noted != mark:
-                selection = selection.continuing(noted, f"{self._path}")
-                mark = noted
-            whole += len(line)
-        self._file.truncate(whole)
-        self._file.seek(whole)
-        self._fingerprint = selection.fingerprint()
-        return ResumePoint(offsets, selection)
-
-    async def take(
-        self, picked: Sequence[SelectedRecord], upto: Mapping[TopicPartition, int]
-    ) -> None:
-        """Append a line for each; they are on the disk when it returns.
-
-        Lines tell how far it is themselves, so a resumed run reads again what came after the last
-        event that was picked.
-        """
-        del upto
-        lines = "".join(
-            _line(selected.event, self._fingerprint)
-            for selected in picked
-            if selected.event is not None
-        )
-        if lines:
-            await asyncio.to_thread(self._append, lines.encode())
-
-    def _append(self, lines: bytes) -> None:
-        assert self._file is not None, "open comes first"  # noqa: S101
-        self._file.write(lines)
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    async def finish(self) -> None:
-        """Nothing: the lines say how far it is."""
-
-    async def close(self) -> None:
-        """Close the file."""
-        if self._file is not None:
-            self._file.close()
-
-
 class TopicSink:
     """Copies into a topic, marked with where they are from. `name` names the replay: one of the
-    same name goes on where an earlier one stopped, and its copies are never there twice.
+    same name resumes where an earlier one stopped, and its copies are never written twice.
 
     What was selected is noted under the name in `_{bridge}.replays`, with the first copies, and in
     the end that it is finished. `resumable`: its offsets are kept then, so that one of the same name
@@ -235,6 +125,14 @@ class TopicSink:
             await self._producer.close()
 
 
+def agent_sink(
+    log: Log, bridge: str, name: str, agent: str, *, resumable: bool = True
+) -> TopicSink:
+    """Into one agent: it handles the events wherever it runs, or as soon as it does."""
+    topic = replay_topic(bridge, agent)
+    return TopicSink(log, bridge, name, topic, tombstones=False, resumable=resumable)
+
+
 def refuse_own_topic(bridge: str, topic: str, entities: Collection[str]) -> None:
     """Raise Rejected (`own_topic`) for a topic that the bridge itself reads: copies of events among
     its commands, receipts, changes or checkpoints would be taken for what they are not.
@@ -249,67 +147,11 @@ def refuse_own_topic(bridge: str, topic: str, entities: Collection[str]) -> None
         )
 
 
-def agent_sink(
-    log: Log, bridge: str, name: str, agent: str, *, resumable: bool = True
-) -> TopicSink:
-    """Into one agent: it handles the events wherever it runs, or as soon as it does."""
-    topic = replay_topic(bridge, agent)
-    return TopicSink(log, bridge, name, topic, tombstones=False, resumable=resumable)
-
-
-def offset_text(record: Record) -> str:
-    """Where a record stands, as the header of its copies tells it."""
+def record_location(record: Record) -> str:
+    """A record's topic, partition and offset, as in the header of its copies."""
     return f"{record.topic}:{record.partition}:{record.offset}"
 
 
 def _copy(record: Record) -> Entry:
     kept: Headers = [pair for pair in record.headers if pair[0] != REPLAY]
-    return Entry(record.key, record.value, [*kept, (REPLAY, offset_text(record).encode())])
-
-
-def event_json(event: Event) -> dict[str, Any]:
-    """An event as JSON shows it; rows without the fields that weren't sent."""
-    return {
-        "topic": event.topic,
-        "partition": event.partition,
-        "offset": event.offset,
-        "id": event.id,
-        "entity": event.entity,
-        "op": event.op,
-        "key": dict(event.key),
-        "before": _row_json(event.before),
-        "after": _row_json(event.after),
-        "unavailable": list(event.unavailable),
-        "position": event.position,
-        "transaction": event.transaction,
-        "occurred_at": event.occurred_at,
-        "captured_at": event.captured_at,
-        "caused_by": event.caused_by,
-    }
-
-
-def _line(event: Event, fingerprint: Any) -> str:
-    try:
-        return canonical_json({**event_json(event), "replay": fingerprint}) + "\n"
-    except Exception as error:  # noqa: BLE001 - one row that can't be read: said so in its line
-        line = {
-            "topic": event.topic,
-            "partition": event.partition,
-            "offset": event.offset,
-            "id": event.id,
-            "unreadable": describe_error(error),
-            "replay": fingerprint,
-        }
-        return canonical_json(line) + "\n"
-
-
-def _row_json(row: Any) -> dict[str, Any] | None:
-    if row is None:
-        return None
-    values: dict[str, Any] = {}
-    for name in row.keys():  # noqa: SIM118 - a row is no mapping of its own
-        try:
-            values[name] = row[name]
-        except Unavailable:
-            continue
-    return values
+    return Entry(record.key, record.value, [*kept, (REPLAY, record_location(record).encode())])
