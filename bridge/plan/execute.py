@@ -28,9 +28,7 @@ from bridge.plan.steps import MISSING, Plan, Wire
 try:
     import cython
 except ImportError:  # Cython is needed to compile this file, never to run it.
-
-    class cython:  # type: ignore[no-redef]  # noqa: N801
-        compiled = False
+    from bridge.plan import uncompiled as cython
 
 
 if not cython.compiled:

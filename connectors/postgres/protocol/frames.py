@@ -18,9 +18,7 @@ from bridge.model.errors import HistoryLost, RetryLater
 try:
     import cython
 except ImportError:  # Cython is needed to compile this file, never to run it.
-
-    class cython:  # type: ignore[no-redef]  # noqa: N801
-        compiled = False
+    from bridge.plan import uncompiled as cython
 
 
 COMPILED: bool = bool(cython.compiled)
