@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NamedTuple, TypeVar
 
 from bridge.model.errors import BridgeError, ConfigurationError, LoginRefused, RetryLater
 
+Result = TypeVar("Result")
 FIRST_WAIT_S: Final = 1.0
 LONGEST_WAIT_S: Final = 300.0
 LONGEST_ATTEMPT_S: Final = 30.0
@@ -84,6 +85,30 @@ class CurrentLogin:
                     raise _again(self._refusal)
                 self._tried_until = now + min(self._wait_s, LONGEST_ATTEMPT_S)
             return Attempt(self._credentials, self._number)
+
+    async def log_in(
+        self, use: Callable[[Attempt], Awaitable[Result]], *, proves_login: bool = True
+    ) -> Result:
+        """What `use` returns with the secrets as they are now; it is called again at once where it raises
+        LoginRefused and the secrets have changed since.
+
+        - `proves_login`: that `use` returns means that the other side accepted the login.
+
+        Raises as `attempt`, and for a refused login what `refused` returns.
+        """
+        while True:
+            attempt = self.attempt()
+            try:
+                result = await use(attempt)
+            except LoginRefused as error:
+                if (refusal := self.refused(attempt, error)) is not None:
+                    raise refusal from None
+            else:
+                if proves_login:
+                    self.accepted(attempt)
+                return result
+            finally:
+                self.ended(attempt)
 
     def current(self) -> Attempt:
         """The credentials as they were read last, whether or not they may be tried just now."""

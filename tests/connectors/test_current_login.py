@@ -17,6 +17,7 @@ from bridge.connector.current_login import (
     LONGEST_ATTEMPT_S,
     LONGEST_WAIT_S,
     READ_AGAIN_S,
+    Attempt,
     Credentials,
     CurrentLogin,
 )
@@ -173,3 +174,46 @@ def test_a_system_is_handed_to_another_process_with_its_login() -> None:
     other = pickle.loads(pickle.dumps(system))  # noqa: S301 - made here
     assert other == system
     assert other.shared_login.attempt().credentials == Credentials("x://u:p@h", ("me", "pw"))
+
+
+async def test_a_login_is_tried_again_at_once_with_a_secret_that_was_replaced_meanwhile() -> None:
+    secrets = iter([Credentials("new")])
+    logins = CurrentLogin(Credentials("old"), lambda: next(secrets))
+    tried: list[str] = []
+
+    async def use(attempt: Attempt) -> str:
+        tried.append(attempt.credentials.url)
+        if attempt.credentials.url == "old":
+            raise LoginRefused("the password is wrong")
+        return "a session"
+
+    assert await logins.log_in(use) == "a session"
+    assert tried == ["old", "new"]
+
+
+async def test_a_login_that_stays_refused_raises_and_is_not_tried_again() -> None:
+    logins = CurrentLogin(Credentials("old"), None, lambda: 0.0)
+    tried: list[str] = []
+
+    async def use(attempt: Attempt) -> None:
+        tried.append(attempt.credentials.url)
+        raise LoginRefused("the password is wrong")
+
+    for _ in range(2):
+        with pytest.raises(LoginRefused, match="the password is wrong"):
+            await logins.log_in(use)
+    assert tried == ["old"], "the second time it is too early"
+
+
+async def test_what_is_shown_to_everybody_does_not_prove_a_login() -> None:
+    logins = CurrentLogin(Credentials("old"))
+
+    async def answered(_: Attempt) -> None:
+        return None
+
+    async def refuse(_: Attempt) -> None:
+        raise LoginRefused("the password is wrong")
+
+    await logins.log_in(answered, proves_login=False)
+    with pytest.raises(LoginRefused):
+        await logins.log_in(refuse)

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import httpx
 
-from bridge.connector.current_login import Credentials, CurrentLogin
+from bridge.connector.current_login import Attempt, Credentials, CurrentLogin
 from bridge.log.registry.response import (
     NoAnswer,
     RegistryAnswer,
@@ -218,20 +218,12 @@ class HttpRegistry:
 
     async def _once(self, method: str, path: str, body: Any, *, missing: bool) -> Any:
         """With the password as it is now."""
-        while True:
-            attempt = self._logins.attempt()
-            try:
-                body_of_answer = await self._exchanged(
-                    method, path, body, attempt.credentials.login, missing=missing
-                )
-            except LoginRefused as error:
-                if (wrong := self._logins.refused(attempt, error)) is not None:
-                    raise wrong from None
-            else:
-                self._logins.accepted(attempt)
-                return body_of_answer
-            finally:
-                self._logins.ended(attempt)
+
+        async def exchange(attempt: Attempt) -> Any:
+            password = attempt.credentials.login
+            return await self._exchanged(method, path, body, password, missing=missing)
+
+        return await self._logins.log_in(exchange)
 
     async def _exchanged(
         self, method: str, path: str, body: Any, password: str, *, missing: bool

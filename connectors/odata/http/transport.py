@@ -14,7 +14,7 @@ import httpx
 
 from bridge.connector import System
 from bridge.connector.current_login import Attempt
-from bridge.model.errors import ConfigurationError, LoginRefused, Rejected, RetryLater
+from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.model.web_address import split_web_address
 from connectors.http.bounded_body import MAX_BODY_BYTES
 from connectors.http.client import http_client
@@ -174,24 +174,17 @@ class ODataTransport:
         """
         if self._http.auth is None:
             return await self._exchanged(request, headers)
-        logins = self._system.shared_login
-        while True:
-            attempt = logins.attempt()
+
+        async def exchange(attempt: Attempt) -> ODataResponse:
             self._log_in_with(attempt)
-            try:
-                answer = await self._exchanged(request, headers)
-                if answer.status == UNAUTHORIZED:
-                    self.check(request, answer)
-            except LoginRefused as error:
-                if (wrong := logins.refused(attempt, error)) is not None:
-                    raise wrong from None
-            else:
-                # Many a service shows its metadata to everybody.
-                if request.path not in {"", "$metadata"}:
-                    logins.accepted(attempt)
-                return answer
-            finally:
-                logins.ended(attempt)
+            answer = await self._exchanged(request, headers)
+            if answer.status == UNAUTHORIZED:
+                self.check(request, answer)
+            return answer
+
+        # Many a service shows its metadata to everybody.
+        proves_login = request.path not in {"", "$metadata"}
+        return await self._system.shared_login.log_in(exchange, proves_login=proves_login)
 
     def _log_in_with(self, attempt: Attempt) -> None:
         if attempt.number == self._login_number:

@@ -16,7 +16,8 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from bridge.connector import System
-from bridge.model.errors import ConfigurationError, LoginRefused, RetryLater
+from bridge.connector.current_login import Attempt
+from bridge.model.errors import ConfigurationError, RetryLater
 from connectors.postgres.errors import says_why, server_words, translate_error
 from connectors.postgres.options import options_of
 from connectors.postgres.transport.bounded_connection import BoundedConnection, no_answer
@@ -44,19 +45,12 @@ async def connect(
 
     Raises RetryLater or ConfigurationError, neither of which holds the password.
     """
-    while True:
-        attempt = system.shared_login.attempt()
-        now = replace(system, url=attempt.credentials.url)
-        try:
-            session = await _logged_in(now, role, replication=replication, patient=patient)
-        except LoginRefused as error:
-            if (wrong := system.shared_login.refused(attempt, error)) is not None:
-                raise wrong from None
-        else:
-            system.shared_login.accepted(attempt)
-            return session
-        finally:
-            system.shared_login.ended(attempt)
+
+    async def open_connection(attempt: Attempt) -> BoundedConnection:
+        current = replace(system, url=attempt.credentials.url)
+        return await _logged_in(current, role, replication=replication, patient=patient)
+
+    return await system.shared_login.log_in(open_connection)
 
 
 async def _logged_in(

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from bridge.connector import System
+from bridge.connector.current_login import Attempt
 from bridge.model.errors import BridgeError
 from bridge.single_flight import SingleFlight
 from connectors.tryton.http.address import address_of
@@ -63,29 +64,14 @@ class RpcSession:
 
     async def _log_in(self) -> str:
         """With the secrets as they are now."""
-        logins = self._system.shared_login
-        while True:
-            attempt = logins.attempt()
-            credentials = attempt.credentials
-            current = replace(self._system, url=credentials.url, login=credentials.login)
-            self._transport.address = address_of(current)
-            try:
-                token = await self._begin()
-            except UserRefused as error:
-                if (final_refusal := logins.refused(attempt, error)) is not None:
-                    raise final_refusal from None
-            else:
-                logins.accepted(attempt)
-                return token
-            finally:
-                logins.ended(attempt)
+        return await self._system.shared_login.log_in(self._begin)
 
-    async def _begin(self) -> str:
-        transport, address, where = (
-            self._transport,
-            self._transport.address,
-            f"{self._where}, login",
-        )
+    async def _begin(self, attempt: Attempt) -> str:
+        credentials = attempt.credentials
+        current = replace(self._system, url=credentials.url, login=credentials.login)
+        address = address_of(current)
+        self._transport.address = address
+        transport, where = self._transport, f"{self._where}, login"
         params = [address.user, {"password": address.password}, "en"]
         response = await transport.send("common.db.login", params, "", where)
         if response.status_code == UNAUTHORIZED:
