@@ -56,12 +56,18 @@ class DeadLetters(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CaptureLimits:
-    """Bounds of one log transaction and of one chunk; times in seconds.
+    """Bounds of one log transaction, one read and one chunk; times in seconds.
 
-    `changes` and `size` (bytes of values) bound a transaction, `read` one read of the source,
-    `rows` a chunk. `keep_alive`: how often an idle source's position is written. `wait`: how long
-    one read waits. `successor`: how long an instance that was fenced waits for the name of the one
-    that took over. `topics`: how often capture checks that its topics still exist.
+    changes: of one transaction.
+    read: changes of one read of the source.
+    size: bytes of values in one transaction.
+    rows: of one chunk.
+    keep_alive: how often an idle source's position is written.
+    wait: how long one read waits.
+    status: how often a status record is written at most.
+    backoff, longest_backoff: the first and the longest wait after a failure.
+    successor: how long a fenced instance waits for the name of the one that took over.
+    topics: how often capture checks that its topics still exist.
     """
 
     changes: int = 10_000
@@ -81,9 +87,20 @@ class CaptureLimits:
 class CaptureDependencies:
     """Everything that one source's capture is made of.
 
-    `clock` microseconds since 1970 UTC, `monotonic` seconds. `snapshots` false: entities are not
-    snapshot at their first start. `crash_point` is called at each of `STEPS`; tests end the process
-    there.
+    bridge: its name, the prefix of its topics.
+    connector, system: what is captured.
+    entities: of the system.
+    log, registry: where records and their schemas go.
+    dead: makes dead letters.
+    clock: microseconds since 1970 UTC.
+    monotonic: seconds.
+    observer: is given notices, outside of any transaction.
+    limits: see `CaptureLimits`.
+    history_ms: how long change topics keep every record; None: for ever.
+    max_record_bytes: a larger record becomes a dead letter.
+    mask_key: for masked fields; None: none are masked.
+    snapshots: False: entities are not snapshot at their first start.
+    crash_point: is called with each of `CRASH_POINTS`; tests end the process there.
     """
 
     bridge: str

@@ -35,15 +35,18 @@ Action = Literal["snapshot", "resume", "cancel", "accept_loss"]
 
 @dataclass(frozen=True, slots=True)
 class ControlRequest:
-    """What is asked of a source's capture.
+    """A request to a source's capture.
 
-    snapshot: of `entity`, or of the rows that `where` names (source columns and values), or with
-    deletes for what is no longer in the table (`reconcile`). resume: a paused entity continues, and
-    is reconciled. cancel: the snapshots of `entity`. accept_loss: a source that stopped because
-    its history is lost starts again at its next start, in a new epoch, and everything is
-    reconciled. `entity` is the bare name; empty: every entity of the system. `max_deletes`: how many
-    deletes the comparison may write, as `bridge.model.delete_limit` reads it; empty: what the entity
-    declares.
+    id: unique; the job's, and the result's.
+    system: its name.
+    action: snapshot: of `entity`, or of the rows that `where` names, or with deletes (`reconcile`).
+    resume: a paused entity continues, and is reconciled. cancel: the snapshots of `entity`. accept_loss:
+    a source that stopped because its history is lost starts again at its next start, in a new epoch,
+    and everything is reconciled.
+    entity: bare name; empty: every entity of the system.
+    where: source columns and values.
+    reconcile: deletes follow for what is no longer in the table.
+    max_deletes: how many, as `bridge.model.delete_limit` reads it; empty: what the entity declares.
     """
 
     id: str

@@ -20,9 +20,13 @@ from bridge.observe import Notice
 class RecordGroup:
     """Records of one log transaction, and what holds once it is committed.
 
-    `entries` by topic, in order. `ack`: the source may forget everything up to here (None: no
-    news). `newest` commit time of the newest change, in microseconds. `notices` are reported after
-    the commit.
+    progress: the checkpoint record that is written with them.
+    ack: the source may forget everything up to here; None: nothing new.
+    entries: by topic, in order.
+    changes, size, dead: how many changes, bytes of values and dead letters.
+    newest: commit time of the newest change, in microseconds.
+    entities: changes by qualified name.
+    notices: reported after the commit.
     """
 
     progress: CheckpointRecord

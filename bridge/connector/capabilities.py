@@ -14,7 +14,7 @@ class Capabilities:
     every_change: whether every intermediate change is emitted, in commit order per key. Without it: for
     each key a part of its true states, in their order, that ends with the last one.
     transactions: whether changes carry their transaction and commit time.
-    positions: `source` where changes carry their commit position (`Transaction.commit`), `assigned`
+    positions: `source` where changes carry their commit position (`SourceTransaction.commit`), `assigned`
     where that is 0 and capture assigns one.
     deletes: `streamed` by the source as they happen; `reconciled`: found by comparing keys whenever the
     source says so (`Stale`), so at an interval; `per_table`: the one or the other for each table.

@@ -35,7 +35,13 @@ WAS_LEFT_OUT_REASON = "its entity was not declared for a while"
 
 @dataclass(frozen=True, slots=True)
 class EntityPause:
-    """Why an entity is paused, since which position, and how many of its changes were left out."""
+    """Why an entity is paused. Stored by its field names.
+
+    reason: with what resumes it.
+    position: of the source when it was paused.
+    since: microseconds since 1970 UTC.
+    skipped: how many of its changes were left out.
+    """
 
     reason: str
     position: str
@@ -55,19 +61,23 @@ class RereadKeys:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotJob:
-    """A snapshot that was asked for or is under way.
+    """A snapshot or reconcile that was requested or is under way. Stored by `checkpoint.codec`.
 
-    `after` resumes after the last chunk that is in the log (None: from the beginning); `whole`
-    says that the end of the table was reached, so that only `again` is left. `total` is an
-    estimate. `where` is in source columns and values. A `reconcile` for `deletes_only` compares keys
-    and writes no rows; it starts again after a restart, as one does whose `since` is empty. `reason`:
-    why capture asked for it.
-
-    `since`, of a reconcile: the position after which every record of its topic came from the
-    stream or from this job, so that its key was met. `spared`: framed keys that were met and are in no
-    record, because their rows were dead-lettered. `max_deletes`: what the person who asked for it said of
-    that limit (`bridge.model.delete_limit`); empty: nothing. `moved_at`: when its last chunk was
-    written, or it was first tried, in microseconds; 0: neither yet.
+    id: of the request; begins with one of the prefixes above where capture requested it itself.
+    entity: bare name.
+    where: source columns and values; None: the whole table.
+    reconcile: deletes follow for keys that only the log has.
+    after: cursor after the last chunk that is in the log; None: from the beginning.
+    whole: the end of the table was reached, so that only `rereads` are left.
+    rereads: rows to read once more.
+    rows, total, chunks: how many are in the log, an estimate of all rows, how many chunks.
+    deletes_only: a reconcile that compares keys and writes no rows; starts again after a restart.
+    reason: why capture requested it.
+    since: of a reconcile, the position after which every record of its topic came from the stream or
+    from this job, so that its key was met; empty: it starts again after a restart.
+    spared: framed keys that were met and are in no record, because their rows were dead-lettered.
+    max_deletes: what the person who requested it set (`bridge.model.delete_limit`); empty: nothing.
+    moved_at: when its last chunk was written, or it was first tried, in microseconds; 0: neither yet.
     """
 
     id: str
@@ -90,9 +100,14 @@ class SnapshotJob:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotResult:
-    """A snapshot that ended: how many `read` events and how many deletes it wrote.
+    """A snapshot that ended. Stored by its field names.
 
-    `failed` not empty: why it was given up.
+    id, entity: of its job.
+    rows: `read` events written.
+    deleted: deletes written.
+    position: of the source at its end.
+    at: microseconds since 1970 UTC.
+    failed: why it was given up, or is incomplete; empty: it is complete.
     """
 
     id: str
@@ -108,10 +123,17 @@ class SnapshotResult:
 class CheckpointRecord:
     """The state of one source at a position.
 
-    `checkpoint` None: nothing was captured yet. `counter` numbers changes of sources without an
-    order of their own. `owner` names the running instance. `control` is the next offset of the
-    control topic. `jobs` are snapshots in the order in which they are taken, the first one under
-    way. `taken`: at which position the first snapshot of each entity was complete, or `LEFT_OUT`.
+    epoch: of its history; grows when a loss was accepted.
+    checkpoint: the source's own; None: nothing was captured yet.
+    position: everything up to it is in the log.
+    counter: the last number given to a change of a source without an order.
+    owner: the running instance.
+    control: the next offset of the control topic.
+    at: when it was written, in microseconds.
+    paused: entities by bare name.
+    jobs: snapshots in the order in which they are taken, the first one under way.
+    taken: at which position the first snapshot of each entity was complete, or `LEFT_OUT`.
+    results: of the last snapshots.
     """
 
     epoch: int = 0

@@ -12,12 +12,15 @@ from bridge.capture.report.status_record import MICROSECONDS_PER_SECOND, SourceS
 
 @dataclass(slots=True)
 class CaptureStats:
-    """What the runner notes as it goes; `status` makes the report of it.
+    """Counted and noted by the running capture; `status` makes the report of it. Used by one task.
 
-    `silent`: seconds for which the source has owed an answer, as of its last read; what was
-    written since is no progress of it. `waiting`: what keeps snapshots from going on, by their ids.
-    `refused`: snapshots that were refused again and again, by their ids. `paused`: entities that were
-    reported as paused.
+    system, instance, started_at: of this run.
+    state, reason: as in `SourceStatus`.
+    silent: seconds for which the source has owed an answer, as of its last read; what was written since
+    is no progress of it.
+    waiting: what keeps snapshots from continuing, by their ids.
+    refused: snapshots that were refused again and again, by their ids.
+    paused: entities that were reported as paused.
     """
 
     system: str

@@ -34,15 +34,26 @@ TOO_OLD: Final = CAPTURE_SILENT_AFTER_S
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """One source at one time. Times in microseconds since 1970 UTC, `behind` in seconds.
+    """One source at one time, as its status record has it. Times in microseconds since 1970 UTC.
 
-    `progressed_at`: when the source was last read without a failure and everything read was in
-    the log. `behind`: age of the newest change's commit when it came into the log (0 when idle,
-    None when the source doesn't say). `lag_bytes`: what the source still holds for us. `troubles`:
-    entities that can't be captured for now, and why; they continue by themselves once they can be.
-    `owed`: entities of which something is to be done (a snapshot, or whatever a pause or a trouble
-    keeps from being done), with `since` when nothing of it was, `reason`, and `lasting` where waiting
-    changes nothing. `remarks`: entities whose capture is slower or dearer than it could be, and why.
+    system: its name.
+    state: `starting`, `streaming`, `retrying` or `stopped`.
+    at: when it was reported.
+    progressed_at: when the source was last read without a failure and everything read was in the log.
+    reason: of `retrying` and `stopped`.
+    instance: the one that reported.
+    position, epoch: what is in the log.
+    behind: seconds between the newest change's commit and its record (0 when idle, None when the
+    source doesn't say).
+    lag_bytes: what the source still holds for us.
+    changes, dead: how many records and dead letters this instance has written.
+    paused: entities, with reason, position, since and skipped.
+    troubles: entities that can't be captured for now, and why; they continue by themselves.
+    snapshots: jobs, the first one under way.
+    results: of the last snapshots.
+    owed: entities of which something is to be done (a snapshot, or what a pause keeps from being
+    done), with `since` when nothing of it was, `reason`, and `lasting` where waiting changes nothing.
+    remarks: entities whose capture is slower or costs more than it could, and why.
     """
 
     system: str
