@@ -100,7 +100,7 @@ class SqlWriter:
                     except sa_exc.IntegrityError:
                         transaction.rollback()
                         continue
-                    commit(transaction, self._where)
+                    self._commit(transaction)
                     return owners
             raise RetryLater(f"{self._where}: another executor takes the same partitions")
 
@@ -180,7 +180,7 @@ class SqlWriter:
             position = self._finish(connection, outcomes)
             if fresh:
                 settings.for_commit(connection)
-            commit(transaction, self._where)
+            self._commit(transaction)
         if self._dialect.position_after:
             position = self._reached(connection)
         return [
@@ -254,6 +254,9 @@ class SqlWriter:
                 return self._position(connection)
         except sa_exc.SQLAlchemyError:
             return None
+
+    def _commit(self, transaction: sa.RootTransaction) -> None:
+        commit(transaction, self._where)
 
     async def close(self) -> None:
         """Wait for a running transaction and close the connection."""
