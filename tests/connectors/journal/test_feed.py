@@ -49,7 +49,11 @@ async def begun(legacy: Legacy, after: bytes | None = None, **options: int) -> S
     system = legacy.system("t", **{"purge_after_ms": 0, **options})
     await connector.setup(system)
     source = await connector.source(system)
-    await source.open(after)
+    try:
+        await source.open(after)
+    except BaseException:
+        await source.close()
+        raise
     return source
 
 
