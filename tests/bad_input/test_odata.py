@@ -139,7 +139,7 @@ def test_options_and_logins_that_nobody_knows_are_named_with_their_lines(
 
 @pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize(
-    ("reaction", "said"),
+    ("reaction", "text"),
     [
         (page("Please log in"), "a web page ('Please log in') came instead of OData"),
         (Say(200, b'{"error": {"code": "7", "message": "Locked"}}', JSON), "GET Customers: Locked"),
