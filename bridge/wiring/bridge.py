@@ -69,7 +69,7 @@ class Bridge:
             for command in system.spec.commands
         }
         self.events = RegistryEventDecoder(registry, self.entities)
-        self.pulses: dict[str, CaptureStats] = {}
+        self.capture_stats: dict[str, CaptureStats] = {}
         """How each capture fares that was made last, by its system."""
         self._stack = stack
         self._connectors: dict[str, tuple[Connector, System]] = {}
@@ -124,11 +124,11 @@ class Bridge:
         )
         return tables
 
-    def capture(self, name: str, *, steps: Callable[[str], None] | None = None) -> Capture:
+    def capture(self, name: str, *, crash_point: Callable[[str], None] | None = None) -> Capture:
         """Capture of one system. Raises ConfigurationError when its options are wrong."""
         connector, system = self.system(name)
         config = self.systems[name]
-        wires = CaptureDependencies(
+        deps = CaptureDependencies(
             bridge=self.name,
             connector=connector,
             system=system,
@@ -142,10 +142,10 @@ class Bridge:
             history_ms=self.config.history_ms,
             max_record_bytes=self.config.max_record_bytes,
             mask_key=config.mask_key.reveal().encode() if config.mask_key else b"",
-            crash_point=steps or (lambda _: None),
+            crash_point=crash_point or (lambda _: None),
         )
-        capture = Capture(wires, instance_name())
-        self.pulses[name] = capture.stats
+        capture = Capture(deps, instance_name())
+        self.capture_stats[name] = capture.stats
         return capture
 
     async def gateway(self, name: str) -> Gateway:

@@ -57,7 +57,7 @@ class Telemetry:
         self.metrics(PartState("bridge", bridge.name, "running"))
         if isinstance(bridge.registry, RememberedRegistry):
             self.metrics.declare_parts([("registry", bridge.registry.name)])
-        self._captures.watch(bridge.pulses)
+        self._captures.watch(bridge.capture_stats)
         partition = TopicPartition(system_topic(bridge.name, DEAD), 0)
 
         async def check_log() -> None:

@@ -46,7 +46,7 @@ async def run(folder: Path, steps: Callable[[str], None] | None) -> None:
         # The broker may have been killed just now.
         patient = AsyncRetrying(retry=retry_if_exception_type(RetryLater), wait=wait_fixed(0.2))
         bridge: Bridge = await patient(enter)
-        running = asyncio.ensure_future(bridge.capture("erp", steps=steps).run())
+        running = asyncio.ensure_future(bridge.capture("erp", crash_point=steps).run())
         loop.add_signal_handler(signal.SIGTERM, running.cancel)
         print(READY, flush=True)  # noqa: T201 - whoever started this process waits for it
         await asyncio.gather(running, return_exceptions=False)

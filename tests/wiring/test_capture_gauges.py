@@ -54,13 +54,13 @@ def test_lag_grows_while_capture_stands_still(
     registry: CollectorRegistry, gauges: CaptureGauges, clock: GaugeClock
 ) -> None:
     """It was set by changes, so that the last good value stood there for ever."""
-    pulse = CaptureStats("erp", "instance", clock())
-    gauges.watch({"erp": pulse})
-    pulse.committed(clock(), 5, 0, clock() - MICROSECONDS // 4)
+    stats = CaptureStats("erp", "instance", clock())
+    gauges.watch({"erp": stats})
+    stats.committed(clock(), 5, 0, clock() - MICROSECONDS // 4)
     assert figure(registry, LAG) == pytest.approx(0.25)
     clock.pass_seconds(90)
     assert figure(registry, LAG) == pytest.approx(90.25)
-    pulse.idle(clock())
+    stats.idle(clock())
     assert figure(registry, LAG) == 0
 
 
@@ -68,10 +68,10 @@ def test_a_lag_that_is_not_known_is_not_told_as_0(
     registry: CollectorRegistry, gauges: CaptureGauges, clock: GaugeClock
 ) -> None:
     assert math.isnan(figure(registry, LAG))
-    pulse = CaptureStats("erp", "instance", clock())
-    gauges.watch({"erp": pulse})
-    pulse.idle(clock())
+    stats = CaptureStats("erp", "instance", clock())
+    gauges.watch({"erp": stats})
+    stats.idle(clock())
     assert math.isnan(figure(registry, LAG))
     assert math.isnan(figure(registry, RETAINED))
-    pulse.lag_bytes = 4711
+    stats.lag_bytes = 4711
     assert figure(registry, RETAINED) == 4711
