@@ -66,10 +66,10 @@ class Leftovers:
         self, item: pytest.Item, nextitem: pytest.Item | None
     ) -> Generator[None, object, object]:
         result = yield
-        found = [*self._tasks, *self._left_threads(), *self._left_children(), *self._unclosed()]
+        left = [*self._tasks, *self._left_threads(), *self._left_children(), *self._unclosed()]
         self._tasks.clear()
-        if found:
-            pytest.fail("left behind:\n" + "\n".join(found), pytrace=False)
+        if left:
+            pytest.fail("left behind:\n" + "\n".join(left), pytrace=False)
         return result
 
     def _left_threads(self) -> Iterator[str]:

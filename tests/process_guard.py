@@ -29,7 +29,7 @@ class ProcessGuard:
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event in STARTING and permission.refused:
             self._started.append(f"{event} {arguments[:2]}")
-            raise permission.Refused(permission.HINT)
+            raise permission.NotPermitted(permission.HINT)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:

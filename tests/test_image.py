@@ -22,7 +22,7 @@ from tests.cli.bridge_folder import PROGRAM, create_bridge_folder
 from tests.docker_files import ROOT, environment, instructions, stages
 from tests.locks import locked_versions
 from tests.services.ports import free_ports
-from tests.waiting import PATIENCE, SOON
+from tests.waiting import STOP_TIMEOUT_S, WAIT_TIMEOUT_S
 
 KUBERNETES = ROOT / "docker" / "kubernetes"
 USER = "10001"
@@ -244,8 +244,8 @@ def test_it_ends_in_order_where_only_its_data_folder_can_be_written(tmp_path: Pa
         demo.until("tail", "sales_order", "--no-follow", "--limit", "20", "--json", count=20)
         begun = time.monotonic()
         bridge.send_signal(signal.SIGTERM)
-        output, _ = bridge.communicate(timeout=PATIENCE)
-        assert (bridge.returncode, time.monotonic() - begun < SOON) == (0, True), output
+        output, _ = bridge.communicate(timeout=WAIT_TIMEOUT_S)
+        assert (bridge.returncode, time.monotonic() - begun < STOP_TIMEOUT_S) == (0, True), output
         assert "Traceback" not in output
     finally:
         for process in (users, bridge):
@@ -257,7 +257,7 @@ def test_it_ends_in_order_where_only_its_data_folder_can_be_written(tmp_path: Pa
 
 
 def _until_ready(port: int) -> None:
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + WAIT_TIMEOUT_S
     while True:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:

@@ -25,7 +25,7 @@ from bridge.model.event import Event
 from bridge.model.types import Entity, Field, FieldType
 from bridge.observe import Handled, Notice
 from bridge.waiting import PartWaiting
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_TIMEOUT_S
 
 NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
 THING = Entity("erp", "thing", ("id",), (Field("id", FieldType("integer")),))
@@ -216,7 +216,7 @@ async def test_whatever_a_handler_ends_by_it_has_failed_and_is_tried_again(
     """Raised on, each of these ends the bridge or leaves the event's partition standing still."""
     agent = handler_of(run, attempts=2)
     slept: list[float] = []
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         with pytest.raises(EventGivenUp) as failed:
             await attempts(agent, [], slept)(delivery(agent))
     assert failed.value.attempts == 2
@@ -288,7 +288,7 @@ def in_a_loop_of_its_own(event: Event, ctx: Any) -> Command:
 )
 async def test_an_async_function_reads_whatever_it_is_wrapped_in(run: Callable[..., Any]) -> None:
     agent = handler_of(run)
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         answers = await attempts(agent, [], [])(delivery(agent))
     assert [answer.record.name for answer in answers] == ["erp.touch"]
 

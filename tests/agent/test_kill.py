@@ -11,7 +11,7 @@ import pytest
 
 from bridge.model.command import CommandRecord
 from tests.agent.sqlite_erp import ErpHarness, open_erp
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_TIMEOUT_S
 
 ROOT = Path(__file__).parents[2]
 EVENTS = 400
@@ -59,7 +59,7 @@ async def test_killed_again_and_again_each_event_is_answered_by_exactly_one_comm
             await end(process)
         process = await start(tmp_path)
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(WAIT_TIMEOUT_S):
                 while len(await here.records("command")) < EVENTS:
                     await asyncio.sleep(0.1)
         finally:

@@ -21,7 +21,7 @@ from bridge.model.system_records import DeadLetter
 from tests.agent.sqlite_erp import ErpHarness, open_erp
 from tests.agent.test_runner import running
 from tests.hostile_values import HALF_EMOJI, TextlessError, Unprintable, endless_list
-from tests.waiting import PATIENCE, until
+from tests.waiting import WAIT_TIMEOUT_S, until
 
 POISON: dict[str, dict[str, Any]] = {
     "reason=5": {"reason": 5},
@@ -64,7 +64,7 @@ def poisoned(fields: dict[str, Any], **options: Any) -> Agent:
 
 
 async def letters_of(here: ErpHarness, count: int) -> list[DeadLetter]:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         while len(records := await here.records("dead")) < count:
             await asyncio.sleep(0.02)
     return [each for each in records if isinstance(each, DeadLetter)]
@@ -111,7 +111,7 @@ async def test_stop_ends_the_agent_in_front_of_such_a_command_and_says_why(
     rows = [here.order(3, 1, 5)]
     async with running(here, poisoned({"reason": 5}, on_failure="stop")) as task:
         await here.publish("sales_order", 1, rows)
-        await asyncio.wait([task], timeout=PATIENCE)
+        await asyncio.wait([task], timeout=WAIT_TIMEOUT_S)
         with pytest.raises(AgentStopped, match="reason is text, not int 5"):
             task.result()
 

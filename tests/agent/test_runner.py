@@ -31,7 +31,7 @@ from connectors.journal import connector
 from tests.agent.sqlite_erp import BRIDGE, ErpHarness, FakeCommandTargets, open_erp
 from tests.capture.test_failures import BreakingLog
 from tests.log.removal import make_again_embedded
-from tests.waiting import PATIENCE, ended, until
+from tests.waiting import WAIT_TIMEOUT_S, ended, until
 
 TOPIC = "acme.erp.sales_order"
 BLOCKED_CALL = 10
@@ -390,7 +390,7 @@ async def test_stop_ends_the_agent_in_front_of_the_event_and_keeps_what_came_bef
     await here.publish("sales_order", 2, [letter, {**letter, "ztext": "bad"}, letter])
     async with running(here, agent) as task:
         with pytest.raises(AgentStopped, match="ValueError: can't be"):
-            await asyncio.wait_for(asyncio.shield(task), PATIENCE)
+            await asyncio.wait_for(asyncio.shield(task), WAIT_TIMEOUT_S)
     assert len(await here.records("command")) == 1
     assert await here.records("dead") == []
 
@@ -494,7 +494,7 @@ async def blocked_handlers_do_no_harm(here: ErpHarness, session_timeout: float) 
         async def sleepy(event: Event, ctx: Context) -> Command:
             calls.append(event.after.order_no)
             if len(calls) == BLOCKED_CALL:
-                seen.wait(PATIENCE)
+                seen.wait(WAIT_TIMEOUT_S)
             time.sleep(0.02)
             return Command("erp.note_order", key=event.key, args={"reason": "seen"})
 
@@ -660,7 +660,7 @@ async def test_stop_says_at_which_event_a_task_closed_its_handler(here: ErpHarne
     await here.publish("sales_order", 1, [here.order(1, 1, 1)])
     async with running(here, agent) as task:
         with pytest.raises(AgentStopped, match=f"offset 0 of {TOPIC}"):
-            await asyncio.wait_for(asyncio.shield(task), PATIENCE)
+            await asyncio.wait_for(asyncio.shield(task), WAIT_TIMEOUT_S)
 
 
 async def test_a_handler_that_fails_after_its_partition_is_lost_parks_nothing(
@@ -673,7 +673,7 @@ async def test_a_handler_that_fails_after_its_partition_is_lost_parks_nothing(
     @agent.on("erp.sales_order")
     async def fails(event: Event, ctx: Context) -> None:
         begun.set()
-        go_on.wait(PATIENCE)
+        go_on.wait(WAIT_TIMEOUT_S)
         raise ValueError("can't be")
 
     await here.publish("sales_order", 1, [here.order(1, 1, 1)])
@@ -696,7 +696,7 @@ async def test_an_agent_goes_on_with_a_topic_that_is_made_again_under_its_hands(
     @agent.on("erp.sales_order")
     async def stuck(event: Event, ctx: Context) -> Command:
         begun.set()
-        go_on.wait(PATIENCE)
+        go_on.wait(WAIT_TIMEOUT_S)
         return Command("erp.note_order", key=event.key, args={"reason": event.after.note or ""})
 
     row = here.order(1, 1, 1)
@@ -733,7 +733,7 @@ async def test_an_agent_ends_although_a_handler_blocks_its_loop(here: ErpHarness
     @agent.on("erp.sales_order")
     async def stuck(event: Event, ctx: Context) -> Command:
         begun.set()
-        go_on.wait(PATIENCE)
+        go_on.wait(WAIT_TIMEOUT_S)
         return Command("erp.note_order", key=event.key, args={"reason": "seen"})
 
     await here.publish("sales_order", 1, [here.order(1, 1, 1)])

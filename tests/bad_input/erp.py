@@ -24,10 +24,10 @@ class GuardedErp:
     def sql(self, *statements: str) -> list[Any]:
         """What users of the ERP do, each a transaction; the last one's rows."""
         rows: list[Any] = []
-        with contextlib.closing(sqlite3.connect(self.database, timeout=20)) as erp:
+        with contextlib.closing(sqlite3.connect(self.database, timeout=20)) as demo_erp:
             for statement in statements:
-                with erp:
-                    rows = erp.execute(statement).fetchall()
+                with demo_erp:
+                    rows = demo_erp.execute(statement).fetchall()
         return rows
 
     def raise_exposure(self, customer: int, cents: int) -> None:
@@ -55,7 +55,9 @@ class GuardedErp:
         return [row["exposure"] for op, row in self.bridge.changes("customer") if op == "update"]
 
 
-def erp(folder: Path, log: str = "sqlite:///var/bridge.db", *, set_up: bool = True) -> GuardedErp:
+def demo_erp(
+    folder: Path, log: str = "sqlite:///var/bridge.db", *, set_up: bool = True
+) -> GuardedErp:
     """The demo's files in `folder`, over a small ERP."""
     shutil.copytree(DEMO, folder, ignore=shutil.ignore_patterns("var", "__pycache__"))
     (folder / "var").mkdir()

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from click.testing import CliRunner
 
 from bridge.cli.app import group
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_TIMEOUT_S
 
 PROGRAM = Path(sys.executable).with_name("bridgectl")
 
@@ -42,7 +42,9 @@ class Answer:
         return " ".join(f"{self.out} {self.err}".split())
 
 
-def until(ready: Callable[[], Any], what: Callable[[], str], seconds: float = PATIENCE) -> Any:
+def until(
+    ready: Callable[[], Any], what: Callable[[], str], seconds: float = WAIT_TIMEOUT_S
+) -> Any:
     """The first answer of `ready` that isn't empty or false."""
     end = time.monotonic() + seconds
     while True:
@@ -78,7 +80,7 @@ class GuardedRun:
     def ends(self) -> int:
         """Wait until it ends by itself; its exit code."""
         try:
-            return self.process.wait(timeout=PATIENCE)
+            return self.process.wait(timeout=WAIT_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"goes on:\n{self._output.read_text()}") from None
 
@@ -112,7 +114,7 @@ class GuardedBridge:
             check=False,
             input=stdin,
             env=self.environment,
-            timeout=2 * PATIENCE,
+            timeout=2 * WAIT_TIMEOUT_S,
         )
         self.clean(done.stdout + done.stderr, " ".join(words))
         return Answer(done.returncode, done.stdout, done.stderr)
@@ -161,7 +163,7 @@ class GuardedBridge:
             yield run
             if process.poll() is None:
                 process.terminate()
-                assert process.wait(timeout=PATIENCE) == 0, run_log.read_text()
+                assert process.wait(timeout=WAIT_TIMEOUT_S) == 0, run_log.read_text()
         finally:
             if process.poll() is None:
                 process.kill()
@@ -218,10 +220,10 @@ class GuardedBridge:
             seen[:] = self.changes(entity)
             return len(seen) >= count
 
-        until(enough, lambda: f"{len(seen)} of {count}: {seen}\n{self._last_told()}")
+        until(enough, lambda: f"{len(seen)} of {count}: {seen}\n{self.last_output()}")
         return seen
 
-    def _last_told(self) -> str:
+    def last_output(self) -> str:
         return self.run_logs[-1].read_text() if self.run_logs else ""
 
     def state(self, entity: str, key: str) -> dict[Any, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from tests.bad_input.guarded_bridge import GuardedBridge, until
-from tests.between import Between, Rule, Say, standing
+from tests.http_proxy import CannedResponse, HttpProxy, Rule, standing
 from tests.services.cap import PASSWORD, Cap
 
 SYSTEM = """\
@@ -64,7 +64,7 @@ class GuardedService:
 
     bridge: GuardedBridge
     cap: Cap
-    between: Between
+    between: HttpProxy
     users: httpx.Client
 
     @property
@@ -102,19 +102,19 @@ class GuardedService:
         """Wait until the log says what the ERP has."""
         until(
             lambda: self.bridge.state("customer", "id") == self.customers(),
-            lambda: f"{self.bridge.state('customer', 'id')}\n{self.bridge._last_told()}",
+            lambda: f"{self.bridge.state('customer', 'id')}\n{self.bridge.last_output()}",
         )
 
     def asks_on(self, times: int = 20) -> None:
         """Wait until so much more was asked of the service."""
-        wanted = len(self.between.asked) + times
-        until(lambda: len(self.between.asked) >= wanted, lambda: "nothing more is asked")
+        wanted = len(self.between.requests) + times
+        until(lambda: len(self.between.requests) >= wanted, lambda: "nothing more is asked")
 
     def until_products(self) -> None:
         wanted = self.rows("Products", "ID", "name", "stock")
         until(
             lambda: self.bridge.state("product", "id") == wanted,
-            lambda: f"{self.bridge.state('product', 'id')}\n{self.bridge._last_told()}",
+            lambda: f"{self.bridge.state('product', 'id')}\n{self.bridge.last_output()}",
         )
 
 
@@ -134,32 +134,32 @@ def service(
     (folder / "systems").mkdir(parents=True)
     (folder / "bridge.yaml").write_text("bridge: acme\nlog: sqlite:///bridge.db\n")
     bridge = GuardedBridge(folder, dict(secrets or {"ERP_PASSWORD": PASSWORD}))
-    with standing(Between(cap.address), tls) as between, cap.client() as users:
+    with standing(HttpProxy(cap.address), tls) as between, cap.client() as users:
         service_url = between.url(url or cap.url.replace(PASSWORD, "${env:ERP_PASSWORD}"))
         (folder / "systems" / "erp.yaml").write_text(SYSTEM.format(url=service_url, login=login))
         yield GuardedService(bridge, cap, between, users)
     bridge.stores_no_secret()
 
 
-def at(what: str, reaction: Say | str) -> Rule:
+def at(what: str, reaction: CannedResponse | str) -> Rule:
     """This reaction to requests of an entity set, or of `$metadata`."""
 
-    def rule(request: Any) -> Say | str | None:
+    def rule(request: Any) -> CannedResponse | str | None:
         named = request.path.partition("?")[0].rpartition("/")[2]
         return reaction if named.partition("(")[0] == what else None
 
     return rule
 
 
-def everywhere(reaction: Say | str) -> Rule:
+def everywhere(reaction: CannedResponse | str) -> Rule:
     """This reaction to whatever is asked."""
     return lambda _: reaction
 
 
-def page(title: str, status: int = 200) -> Say:
+def page(title: str, status: int = 200) -> CannedResponse:
     """A web page."""
     body = f"<!DOCTYPE html><html><head><title>{title}</title></head><body/></html>".encode()
-    return Say(status, body, {"Content-Type": "text/html"})
+    return CannedResponse(status, body, {"Content-Type": "text/html"})
 
 
 def document(cap: Cap) -> bytes:
@@ -169,4 +169,4 @@ def document(cap: Cap) -> bytes:
 
 def metadata(body: bytes) -> Rule:
     """Other metadata than the service's own."""
-    return at("$metadata", Say(200, body, {"Content-Type": "application/xml"}))
+    return at("$metadata", CannedResponse(200, body, {"Content-Type": "application/xml"}))

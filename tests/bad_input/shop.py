@@ -24,7 +24,7 @@ entities:
 
 
 @dataclass
-class Shop:
+class PostgresShop:
     """`place` captures the table `article` of `database`, which superusers change by `sql`."""
 
     bridge: GuardedBridge
@@ -65,7 +65,7 @@ class Shop:
         )
 
 
-def shop(
+def postgres_shop(
     folder: Path,
     server: Postgres,
     database: str,
@@ -73,7 +73,7 @@ def shop(
     bridge: str = "acme",
     log: str = "sqlite:///bridge.db",
     secrets: Mapping[str, str] | None = None,
-) -> Shop:
+) -> PostgresShop:
     """A login, a table with one row, and ten lines of configuration; nothing is set up yet."""
     name = make_url(database).database or ""
     user = f"{name}_bridge"
@@ -87,7 +87,7 @@ def shop(
                 psycopg.sql.Literal(guarded.secrets["SHOP_PASSWORD"]),
             )
         )
-    new_shop = Shop(guarded, server, database, user)
+    new_shop = PostgresShop(guarded, server, database, user)
     new_shop.sql(
         "create table article (id int primary key, name text, price numeric(9,2))",
         f"grant select on article to {user}",

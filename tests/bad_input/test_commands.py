@@ -13,7 +13,7 @@ from bridge.log.port import Entry, TopicSpec
 from bridge.model.command import Command, seal
 from bridge.model.system_records import target
 from bridge.wiring import open_bridge
-from tests.bad_input.erp import GuardedErp, erp
+from tests.bad_input.erp import GuardedErp, demo_erp
 from tests.bad_input.guarded_bridge import until
 
 ORDER = (
@@ -60,7 +60,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 @pytest.fixture
 def new_erp(tmp_path: Path) -> GuardedErp:
     """An ERP with one order and a command with arguments of every kind."""
-    new_erp = erp(tmp_path / "erp", set_up=False)
+    new_erp = demo_erp(tmp_path / "erp", set_up=False)
     file = new_erp.bridge.folder / "systems" / "erp.yaml"
     file.write_text(file.read_text().partition("commands:")[0] + COMMANDS)
     assert new_erp.bridge.call("setup", "erp", "--yes").code == 0

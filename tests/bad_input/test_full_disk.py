@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.bad_input.erp import erp
+from tests.bad_input.erp import demo_erp
 from tests.bad_input.guarded_bridge import until
 
 
@@ -51,7 +51,7 @@ def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
 def test_a_full_disk_is_told_and_once_there_is_room_capture_goes_on(
     tmp_path: Path, small_disk: SmallDisk
 ) -> None:
-    small_erp = erp(tmp_path / "erp", f"sqlite:///{small_disk.folder}/bridge.db")
+    small_erp = demo_erp(tmp_path / "erp", f"sqlite:///{small_disk.folder}/bridge.db")
     bridge = small_erp.bridge
     bridge.before = small_disk.enter
     spare = small_disk.outside / "spare"

@@ -13,11 +13,11 @@ import pytest
 
 from tests.bad_input.guarded_bridge import GuardedBridge, GuardedRun, until
 from tests.bad_input.service import service
-from tests.between import HANG, Between, ForwardedRequest, standing
 from tests.connectors.tryton.kit_system import capturer
+from tests.http_proxy import HANG, ForwardedRequest, HttpProxy, standing
 from tests.services.cap import Cap
 from tests.services.tryton import PASSWORD, Tryton
-from tests.waiting import SOON
+from tests.waiting import STOP_TIMEOUT_S
 
 AGENT = """\
 from bridge import Agent
@@ -52,7 +52,7 @@ class HangingErp:
     """`key` of a customer that there is."""
 
     bridge: GuardedBridge
-    between: Between
+    between: HttpProxy
     key: str
 
     @contextmanager
@@ -88,7 +88,7 @@ def erp(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HangingErp]:
     (folder / "systems").mkdir(parents=True)
     (folder / "bridge.yaml").write_text("bridge: acme\nlog: sqlite:///bridge.db\n")
     bridge = GuardedBridge(folder, {"ERP_PASSWORD": PASSWORD})
-    with standing(Between(tryton.address)) as between:
+    with standing(HttpProxy(tryton.address)) as between:
         url = between.url(tryton.url_of(capturer(tryton), "${env:ERP_PASSWORD}"))
         (folder / "systems" / "erp.yaml").write_text(TRYTON.format(url=url))
         yield HangingErp(bridge, between, str(key))
@@ -103,14 +103,14 @@ def hanging(what: Callable[[ForwardedRequest], bool]) -> Callable[[ForwardedRequ
 def test_ctrl_c_ends_the_bridge_within_five_seconds(erp: HangingErp, command: bool) -> None:
     with erp.running() as run:
         erp.between.rule = hanging(lambda _: True)
-        before = len(erp.between.asked)
-        until(lambda: len(erp.between.asked) > before, lambda: "nothing is asked")
+        before = len(erp.between.requests)
+        until(lambda: len(erp.between.requests) > before, lambda: "nothing is asked")
         if command:
-            before = len(erp.between.asked)
+            before = len(erp.between.requests)
             erp.rename("Eve")
-            until(lambda: len(erp.between.asked) > before, lambda: "no command is sent")
+            until(lambda: len(erp.between.requests) > before, lambda: "no command is sent")
         run.process.send_signal(signal.SIGINT)
         began = time.monotonic()
         assert run.ends() == 0
-        assert time.monotonic() - began < SOON
+        assert time.monotonic() - began < STOP_TIMEOUT_S
         erp.between.rule = hanging(lambda _: False)

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.bad_input.erp import erp
+from tests.bad_input.erp import demo_erp
 from tests.bad_input.gate import Gate
 from tests.bad_input.guarded_bridge import GuardedRun, until
-from tests.bad_input.shop import shop
+from tests.bad_input.shop import postgres_shop
 from tests.conftest import PrivateKafka
 from tests.services.kafka import Kafka
 from tests.services.postgres import Postgres
@@ -32,7 +32,7 @@ def test_a_broker_that_is_down_at_the_start_and_later_is_waited_for(
 ) -> None:
     broker = private_kafka(None)
     broker.kill()
-    legacy = erp(tmp_path / "erp", f"kafka://{broker.bootstrap}")
+    legacy = demo_erp(tmp_path / "erp", f"kafka://{broker.bootstrap}")
     bridge = legacy.bridge
     with bridge.running() as run:
         run.says(f"bridge.*no Kafka server answers: {broker.bootstrap}.*retrying")
@@ -61,7 +61,9 @@ def test_a_registry_that_is_down_at_the_start_and_later_is_waited_for(
     with Gate(registry_address.hostname or "", registry_address.port or 80) as gate:
         url = f"http://127.0.0.1:{gate.port}{registry_address.path}"
         log = f"kafka://{kafka.bootstrap}?registry={url}"
-        legacy = shop(tmp_path / "shop", postgres, database, log=log, bridge=f"down{os.getpid()}")
+        legacy = postgres_shop(
+            tmp_path / "shop", postgres, database, log=log, bridge=f"down{os.getpid()}"
+        )
         legacy.set_up()
         bridge = legacy.bridge
         says = (f"registry http://127.0.0.1:{gate.port}", "is away")

@@ -19,9 +19,17 @@ from tests.bad_input.service import (
     page,
     service,
 )
-from tests.between import DROP, Between, ForwardedRequest, Rule, Say, nothing, standing
 from tests.conftest import PrivateCap
 from tests.connectors.odata.test_login import certificates
+from tests.http_proxy import (
+    DROP,
+    CannedResponse,
+    ForwardedRequest,
+    HttpProxy,
+    Rule,
+    nothing,
+    standing,
+)
 from tests.secret_scan import secret
 from tests.services.cap import Cap
 
@@ -142,16 +150,19 @@ def test_options_and_logins_that_nobody_knows_are_named_with_their_lines(
     ("reaction", "text"),
     [
         (page("Please log in"), "a web page ('Please log in') came instead of OData"),
-        (Say(200, b'{"error": {"code": "7", "message": "Locked"}}', JSON), "GET Customers: Locked"),
         (
-            Say(403, b'{"error": {"message": "Not you"}}', JSON),
+            CannedResponse(200, b'{"error": {"code": "7", "message": "Locked"}}', JSON),
+            "GET Customers: Locked",
+        ),
+        (
+            CannedResponse(403, b'{"error": {"message": "Not you"}}', JSON),
             "Not you; the login has no right to",
         ),
-        (Say(200, b'{"value": 7}', JSON), "GET Customers: no list of rows came"),
+        (CannedResponse(200, b'{"value": 7}', JSON), "GET Customers: no list of rows came"),
     ],
 )
 def test_an_entity_set_that_answers_wrongly_leaves_the_rest_captured(
-    erp: GuardedService, reaction: Say, text: str
+    erp: GuardedService, reaction: CannedResponse, text: str
 ) -> None:
     bridge = erp.bridge
     with bridge.running() as run:
@@ -172,8 +183,8 @@ def test_an_entity_set_that_answers_wrongly_leaves_the_rest_captured(
 def test_half_a_page_is_asked_for_again_and_no_row_of_it_is_lost(erp: GuardedService) -> None:
     whole = erp.users.get("Customers").content
     halves = [
-        Say(200, whole[: len(whole) // 2], JSON),
-        Say(200, whole[: len(whole) // 2], JSON, length=len(whole)),
+        CannedResponse(200, whole[: len(whole) // 2], JSON),
+        CannedResponse(200, whole[: len(whole) // 2], JSON, length=len(whole)),
     ]
     with erp.bridge.running() as run:
         run.says("streaming")
@@ -198,7 +209,10 @@ def test_metadata_that_is_none_is_refused_with_what_to_correct(erp: GuardedServi
         (metadata(document(erp.cap)[:2000]), "$metadata is no XML"),
         (metadata(b"<feed/>"), "$metadata begins with <feed>, not with <Edmx>: is the url"),
         (metadata(b'{"value": []}'), "$metadata is JSON without $Version, so no CSDL"),
-        (at("$metadata", Say(404, b"nothing")), "404: nothing; `url` should be the root"),
+        (
+            at("$metadata", CannedResponse(404, b"nothing")),
+            "404: nothing; `url` should be the root",
+        ),
         (at("$metadata", page("Fiori")), "a web page ('Fiori') came instead of OData"),
     ]
     for rule, sentence in cases:
@@ -214,11 +228,11 @@ def test_a_service_that_moved_is_told_and_the_login_goes_nowhere_else(erp: Guard
     bridge = erp.bridge
     strangers: list[ForwardedRequest] = []
 
-    def stranger(request: ForwardedRequest) -> Say:
+    def stranger(request: ForwardedRequest) -> CannedResponse:
         strangers.append(request)
-        return Say(200, b"{}", JSON)
+        return CannedResponse(200, b"{}", JSON)
 
-    other = Between("http://127.0.0.1:1")
+    other = HttpProxy("http://127.0.0.1:1")
     other.rule = stranger
     with standing(other):
         for status, where in (
@@ -226,7 +240,7 @@ def test_a_service_that_moved_is_told_and_the_login_goes_nowhere_else(erp: Guard
             (308, f"{other.address}/odata/v4/erp/$metadata"),
             (302, "/login?next=erp"),
         ):
-            moved = Say(status, b"", {"Location": where})
+            moved = CannedResponse(status, b"", {"Location": where})
             erp.between.rule = everywhere(moved)
             sentences = (f"the service redirects ({status}) to", where.partition("?")[0])
             wrong(erp, *sentences, "correct `url`")
@@ -236,7 +250,7 @@ def test_a_service_that_moved_is_told_and_the_login_goes_nowhere_else(erp: Guard
         # Pages behind the first one are asked for at the service itself, whatever it says.
         link = f"{other.address}/elsewhere/Customers?$skip=1"
         page = {"value": [], "@odata.nextLink": link}
-        erp.between.rule = at("Customers", Say(200, json.dumps(page).encode(), JSON))
+        erp.between.rule = at("Customers", CannedResponse(200, json.dumps(page).encode(), JSON))
         link = f"gave a link to {other.address}/elsewhere/Customers, which is outside of `url`"
         bridge.fails("get", "customer", code=2, says=[link])
     assert strangers == []
@@ -263,7 +277,7 @@ def test_tokens_are_renewed_and_a_token_server_that_fails_is_named(
     cap = private_cap("oauth", token_seconds=4)
     login = "login: {{oauth2: {{token_url: {}/-/token, client_id: client, client_secret: {}}}}}\n"
     secrets = {"CLIENT_SECRET": secret("client")}
-    with standing(Between(cap.address)) as tokens:
+    with standing(HttpProxy(cap.address)) as tokens:
         login_lines = login.format(tokens.address, "'${env:CLIENT_SECRET}'")
         with service(
             tmp_path / "bridge", cap, url=cap.bare, login=login_lines, secrets=secrets
@@ -274,7 +288,7 @@ def test_tokens_are_renewed_and_a_token_server_that_fails_is_named(
                 cap.forget()
                 erp.asks_on(60)
                 # One at first, one because it was forgotten, others because they expired.
-                until(lambda: len(tokens.asked) > 3, lambda: run.text)
+                until(lambda: len(tokens.requests) > 3, lambda: run.text)
                 assert "401" not in run.text
                 tokens.rule = everywhere(DROP)
                 named = f"the token's server {tokens.address}/-/token"
@@ -302,12 +316,12 @@ def test_a_refused_csrf_token_is_fetched_anew_once_and_then_told(
         cap.forget()
         assert erp.bridge.call(*send, "name=Bea", "--wait", "60").code == 0
         assert erp.customers()["C1"]["name"] == "Bea"
-        fetched = sum("x-csrf-token" in request.headers for request in erp.between.asked)
+        fetched = sum("x-csrf-token" in request.headers for request in erp.between.requests)
         assert fetched >= 4
 
-        def refuses(request: ForwardedRequest) -> Say | None:
+        def refuses(request: ForwardedRequest) -> CannedResponse | None:
             required = {"X-CSRF-Token": "Required"}
-            return None if request.method == "GET" else Say(403, b"no", required)
+            return None if request.method == "GET" else CannedResponse(403, b"no", required)
 
         erp.between.rule = refuses
         erp.bridge.call(*send, "name=Cid", "--wait", "3")

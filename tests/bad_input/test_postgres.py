@@ -5,11 +5,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.bad_input.shop import Shop, shop
+from tests.bad_input.shop import PostgresShop, postgres_shop
 from tests.conftest import PrivatePostgres
 
 
-def test_a_wrong_password_is_told_and_once_it_is_right_capture_goes_on(a_shop: Shop) -> None:
+def test_a_wrong_password_is_told_and_once_it_is_right_capture_goes_on(
+    a_shop: PostgresShop,
+) -> None:
     bridge = a_shop.bridge
     a_shop.set_up()
     with bridge.running() as run:
@@ -38,7 +40,7 @@ def test_a_wrong_password_is_told_and_once_it_is_right_capture_goes_on(a_shop: S
 
 
 def test_a_password_that_is_replaced_is_taken_while_the_bridge_runs(
-    a_shop: Shop, tmp_path_factory: pytest.TempPathFactory
+    a_shop: PostgresShop, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """As Kubernetes does it: first the server has the new one, some time later the file."""
     bridge, user = a_shop.bridge, a_shop.user
@@ -64,7 +66,7 @@ def test_a_password_that_is_replaced_is_taken_while_the_bridge_runs(
         a_shop.until_equal()
 
 
-def test_a_missing_table_is_named_and_once_it_is_there_it_is_captured(a_shop: Shop) -> None:
+def test_a_missing_table_is_named_and_once_it_is_there_it_is_captured(a_shop: PostgresShop) -> None:
     bridge = a_shop.bridge
     a_shop.sql("drop table article")
     says = ("system 'shop'", "article", "search path")
@@ -87,7 +89,7 @@ def test_a_missing_table_is_named_and_once_it_is_there_it_is_captured(a_shop: Sh
         a_shop.until_equal()
 
 
-def test_a_missing_grant_is_told_with_the_statement_that_gives_it(a_shop: Shop) -> None:
+def test_a_missing_grant_is_told_with_the_statement_that_gives_it(a_shop: PostgresShop) -> None:
     bridge = a_shop.bridge
     a_shop.set_up()
     with bridge.running() as run:
@@ -111,7 +113,9 @@ def test_a_missing_grant_is_told_with_the_statement_that_gives_it(a_shop: Shop) 
     assert bridge.call("check").code == 0
 
 
-def test_a_slot_in_use_is_told_with_who_uses_it_and_taken_once_it_is_free(a_shop: Shop) -> None:
+def test_a_slot_in_use_is_told_with_who_uses_it_and_taken_once_it_is_free(
+    a_shop: PostgresShop,
+) -> None:
     bridge = a_shop.bridge
     a_shop.set_up()
     with bridge.running() as run:
@@ -133,7 +137,7 @@ def test_a_slot_in_use_is_told_with_who_uses_it_and_taken_once_it_is_free(a_shop
             a_shop.until_equal()
 
 
-def test_a_dropped_slot_stops_capture_until_the_loss_is_accepted(a_shop: Shop) -> None:
+def test_a_dropped_slot_stops_capture_until_the_loss_is_accepted(a_shop: PostgresShop) -> None:
     bridge = a_shop.bridge
     a_shop.set_up()
     with bridge.running() as run:
@@ -166,7 +170,7 @@ def test_a_database_that_is_down_is_waited_for(
     private_postgres: PrivatePostgres, when: str, tmp_path: Path
 ) -> None:
     server = private_postgres({})
-    mine = shop(tmp_path / "mine", server, server.new_database())
+    mine = postgres_shop(tmp_path / "mine", server, server.new_database())
     mine.set_up()
     if when == "at the start":
         with mine.bridge.running() as run:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.bad_input.guarded_bridge import PROGRAM, GuardedBridge
-from tests.bad_input.shop import Shop
+from tests.bad_input.shop import PostgresShop
 from tests.docs.pages import ROOT, DocsPage
 
 PAGE = "docs/restore.md"
@@ -21,7 +21,7 @@ def block(holds: str) -> str:
     return next(each.text for each in page.blocks() if each.language == "sh" and holds in each.text)
 
 
-def carry_out(a_shop: Shop, holds: str) -> subprocess.CompletedProcess[str]:
+def carry_out(a_shop: PostgresShop, holds: str) -> subprocess.CompletedProcess[str]:
     """The block in the bridge's folder, for its own system and slot."""
     bridge = a_shop.bridge
     script = block(holds).replace("bridge_erp", a_shop.user).replace("erp", "shop")
@@ -42,7 +42,7 @@ def carry_out(a_shop: Shop, holds: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def works(a_shop: Shop, holds: str) -> str:
+def works(a_shop: PostgresShop, holds: str) -> str:
     done = carry_out(a_shop, holds)
     assert done.returncode == 0, done
     return done.stdout
@@ -57,7 +57,7 @@ def refuses(bridge: GuardedBridge, *says: str) -> None:
             assert part in run.text
 
 
-def test_a_log_that_is_put_back_stops_until_the_loss_is_accepted(a_shop: Shop) -> None:
+def test_a_log_that_is_put_back_stops_until_the_loss_is_accepted(a_shop: PostgresShop) -> None:
     bridge = a_shop.bridge
     a_shop.set_up()
     with bridge.running() as run:
@@ -81,7 +81,7 @@ def test_a_log_that_is_put_back_stops_until_the_loss_is_accepted(a_shop: Shop) -
     assert bridge.call("check").code == 0
 
 
-def test_a_log_of_a_moment_ago_goes_on_where_the_source_still_has_all(a_shop: Shop) -> None:
+def test_a_log_of_a_moment_ago_goes_on_where_the_source_still_has_all(a_shop: PostgresShop) -> None:
     bridge = a_shop.bridge
     a_shop.set_up()
     with bridge.running() as run:
@@ -97,7 +97,7 @@ def test_a_log_of_a_moment_ago_goes_on_where_the_source_still_has_all(a_shop: Sh
 
 
 def test_a_database_from_a_dump_stops_until_the_loss_is_accepted(
-    a_shop: Shop, tmp_path: Path
+    a_shop: PostgresShop, tmp_path: Path
 ) -> None:
     bridge, programs = a_shop.bridge, a_shop.server.bindir
     a_shop.set_up()
@@ -125,7 +125,7 @@ def test_a_database_from_a_dump_stops_until_the_loss_is_accepted(
 
 
 @pytest.mark.parametrize("words", [("log", "backup", "bridge.yaml"), ("log", "backup", "/proc/x")])
-def test_a_backup_writes_over_nothing(a_shop: Shop, words: tuple[str, ...]) -> None:
+def test_a_backup_writes_over_nothing(a_shop: PostgresShop, words: tuple[str, ...]) -> None:
     bridge = a_shop.bridge
     a_shop.set_up()
     with bridge.running() as run:

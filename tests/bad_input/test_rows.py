@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bad_input.erp import GuardedErp, erp
+from tests.bad_input.erp import GuardedErp, demo_erp
 from tests.bad_input.guarded_bridge import until
 from tests.secret_scan import secret
 
@@ -28,7 +28,7 @@ def order(number: int, status: int) -> str:
 
 @pytest.mark.usefixtures("processes")
 def test_a_row_that_cannot_be_normalised_is_put_aside_and_mended_it_comes(tmp_path: Path) -> None:
-    legacy = erp(tmp_path / "erp", set_up=False)
+    legacy = demo_erp(tmp_path / "erp", set_up=False)
     bridge = legacy.bridge
     bridge.secret("MASK_KEY", secret("m4sk-k3y"))
     # Whoever is named in a masked column stands nowhere in the log.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bad_input.erp import erp
+from tests.bad_input.erp import demo_erp
 from tests.bad_input.guarded_bridge import PROGRAM, GuardedBridge, until
 from tests.secret_scan import secret
 
@@ -86,7 +86,7 @@ def test_secrets_that_are_there_are_in_no_word_of_what_fails_with_them(tmp_path:
 
 @pytest.mark.usefixtures("processes")
 def test_reads_before_setup_name_what_makes_them_possible(tmp_path: Path) -> None:
-    legacy = erp(tmp_path / "erp", set_up=False)
+    legacy = demo_erp(tmp_path / "erp", set_up=False)
     says = ["journal of 'erp'", "`bridgectl setup erp`"]
     legacy.bridge.all_fail(("get", "customer", "1"), ("get", "customer"), code=2, says=says)
     with legacy.bridge.running("--only", "capture") as run:
@@ -102,7 +102,7 @@ def test_reads_before_setup_name_what_makes_them_possible(tmp_path: Path) -> Non
 def test_a_signal_while_modules_are_loaded_ends_with_0(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    legacy = erp(tmp_path / "erp")
+    legacy = demo_erp(tmp_path / "erp")
     for after in (0.0, 0.05, 0.1, 0.2, 0.4, 0.8):
         output = legacy.bridge.folder / "told"
         pid = os.posix_spawn(

@@ -6,12 +6,12 @@ import os
 import subprocess
 
 from tests.bad_input.guarded_bridge import PROGRAM
-from tests.bad_input.shop import Shop
+from tests.bad_input.shop import PostgresShop
 from tests.docs.pages import page
 
 
 def test_a_password_is_rotated_under_a_running_bridge_by_the_commands_of_the_page(
-    a_shop: Shop,
+    a_shop: PostgresShop,
 ) -> None:
     bridge = a_shop.bridge
     secret = bridge.folder.parent / "erp-password"

@@ -25,7 +25,7 @@ from bridge.capture.checkpoint.record import (
 from bridge.capture.outbox import Outbox, RecordGroup
 from bridge.log.port import Entry
 from bridge.model.errors import ConfigurationError, Rejected
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_TIMEOUT_S
 
 NAMES = st.text("abc_", min_size=1, max_size=5)
 CURSORS = st.none() | st.lists(st.text() | st.integers()).map(tuple)
@@ -199,4 +199,4 @@ async def test_flushed_waits_for_what_was_put_before_and_not_for_more() -> None:
     await outbox.put(group(b"b"))
     assert not flushed.done()
     await outbox.done()
-    await asyncio.wait_for(flushed, PATIENCE)
+    await asyncio.wait_for(flushed, WAIT_TIMEOUT_S)

@@ -18,7 +18,7 @@ from bridge.observe import SourceState
 from tests.capture.databases import BRIDGE, CapturedDatabase, PostgresDatabase, SqliteDatabase
 from tests.capture.harness import CaptureHarness, open_harness, until
 from tests.capture.test_failures import lose_history
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_TIMEOUT_S
 
 TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)"
 
@@ -86,7 +86,7 @@ async def test_a_loss_can_be_accepted_behind_what_is_no_request(harness: Capture
     lose_history(harness)
     await junk(harness)
     with pytest.raises(HistoryLost):
-        await asyncio.wait_for(Capture(harness.deps(), "two").run(), PATIENCE)
+        await asyncio.wait_for(Capture(harness.deps(), "two").run(), WAIT_TIMEOUT_S)
     await control.send(harness.log, BRIDGE, control.request("erp", "accept_loss"))
     async with harness.capturing("three") as capture:
         await until(lambda: not capture.stats.progress.jobs)

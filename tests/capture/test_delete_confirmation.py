@@ -28,7 +28,7 @@ from tests.capture.polled_process import PolledStore
 from tests.capture.test_rows import reported
 from tests.capture.test_snapshots import SnapshotInterrupted
 from tests.connectors.polled import fake
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_TIMEOUT_S
 
 if TYPE_CHECKING:
     from tests.services.kafka import Kafka
@@ -260,7 +260,9 @@ async def test_a_limit_that_a_person_gave_holds_over_a_restart(
             raise SnapshotInterrupted
 
     with pytest.raises(SnapshotInterrupted):
-        await asyncio.wait_for(Capture(harness.deps(crash_point=interrupt), "two").run(), PATIENCE)
+        await asyncio.wait_for(
+            Capture(harness.deps(crash_point=interrupt), "two").run(), WAIT_TIMEOUT_S
+        )
     async with harness.capturing("three"):
         await until(lambda: reported(harness, request.id))
     assert await deletes(harness) == dict.fromkeys(range(1, 201), 1)

@@ -28,7 +28,7 @@ from bridge.observe import SourceState
 from connectors.journal.source import WRITE_TIMEOUT_S
 from tests.capture.databases import BRIDGE
 from tests.capture.harness import CaptureHarness, until
-from tests.waiting import PATIENCE, SOON
+from tests.waiting import STOP_TIMEOUT_S, WAIT_TIMEOUT_S
 
 TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)"
 
@@ -162,7 +162,7 @@ async def test_capture_ends_soon_while_the_legacy_program_holds_its_lock(
         await control.send(harness.log, BRIDGE, control.request("erp", "snapshot", "t"))
         await until(lambda: "low.before" in steps)
         began = time.monotonic()
-    assert time.monotonic() - began < SOON
+    assert time.monotonic() - began < STOP_TIMEOUT_S
     assert WRITE_TIMEOUT_S < 3, "so long it waits for the lock, and five seconds are promised"
     harness.run("COMMIT")
     async with harness.capturing("two"):
@@ -177,7 +177,7 @@ async def test_a_second_instance_ends_the_first_in_order(harness: CaptureHarness
     await until(lambda: first.stats.state == "streaming")
     async with harness.capturing("two"):
         with pytest.raises(Fenced):
-            await asyncio.wait_for(running, PATIENCE)
+            await asyncio.wait_for(running, WAIT_TIMEOUT_S)
         harness.run("INSERT INTO t VALUES (1, 'x')")
         await harness.equal("t")
     assert await ops(harness) == [(1, "create")]
@@ -212,7 +212,7 @@ async def test_an_instance_that_was_cut_off_from_the_log_does_not_fence_its_succ
     async with harness.capturing("two"):
         broken.before.append(RetryLater("cut off"))
         with pytest.raises(Fenced):
-            await asyncio.wait_for(running, PATIENCE)
+            await asyncio.wait_for(running, WAIT_TIMEOUT_S)
         harness.run("INSERT INTO t VALUES (1, 'x')")
         await harness.equal("t")
 
@@ -226,7 +226,7 @@ async def test_lost_history_stops_the_source_until_somebody_accepts_the_loss(
         pass
     lose_history(harness)
     with pytest.raises(HistoryLost):
-        await asyncio.wait_for(Capture(harness.deps(), "two").run(), PATIENCE)
+        await asyncio.wait_for(Capture(harness.deps(), "two").run(), WAIT_TIMEOUT_S)
     status = (await status_record.statuses(harness.log, BRIDGE))["erp"]
     assert status.state == "stopped"
     assert status.reason
@@ -259,7 +259,7 @@ async def test_a_missing_table_stops_the_source_with_a_sentence(harness: Capture
     await harness.declare("t")
     harness.run("DROP TABLE t")
     with pytest.raises(ConfigurationError, match="'t'"):
-        await asyncio.wait_for(Capture(harness.deps(), "one").run(), PATIENCE)
+        await asyncio.wait_for(Capture(harness.deps(), "one").run(), WAIT_TIMEOUT_S)
 
 
 async def test_a_record_that_is_no_report_leaves_the_reports_readable(
@@ -285,7 +285,7 @@ async def test_the_status_record_tells_age_and_lag(harness: CaptureHarness) -> N
         await until(lambda: counted(harness))
         status = (await status_record.statuses(harness.log, BRIDGE))["erp"]
     assert status.state == "streaming"
-    assert status.age(status.at) < PATIENCE / 2
+    assert status.age(status.at) < WAIT_TIMEOUT_S / 2
     assert status.healthy(status.at)
     assert not status.healthy(status.at + 60_000_000)
 

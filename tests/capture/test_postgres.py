@@ -20,7 +20,7 @@ from bridge.observe import EntityPaused
 from tests.capture.databases import BRIDGE, PostgresDatabase
 from tests.capture.harness import CaptureHarness, open_harness, until
 from tests.capture.test_rows import reported
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_TIMEOUT_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -410,7 +410,7 @@ async def test_a_dropped_slot_stops_the_source_and_its_loss_can_be_accepted(
         "UPDATE t SET a = 'unseen' WHERE id = 2",
     )
     with pytest.raises(HistoryLost, match=r"bridge_erp.*start `bridgectl run`") as lost:
-        await asyncio.wait_for(Capture(pg.deps(), "two").run(), PATIENCE)
+        await asyncio.wait_for(Capture(pg.deps(), "two").run(), WAIT_TIMEOUT_S)
     assert str(lost.value).count("--accept-loss") == 1
     await control.send(pg.log, BRIDGE, control.request("erp", "accept_loss"))
     async with pg.capturing("three") as capture:

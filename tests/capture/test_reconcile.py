@@ -22,7 +22,7 @@ from tests.capture.databases import BRIDGE
 from tests.capture.harness import CaptureHarness, until
 from tests.capture.test_rows import ENTITY, TABLE, reported
 from tests.capture.test_snapshots import SMALL, SnapshotInterrupted
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_TIMEOUT_S
 
 ROWS = 300
 GONE = {number for number in range(1, ROWS + 1) if number % 3 == 0}
@@ -72,7 +72,7 @@ async def interrupt(harness: CaptureHarness, step: str, time: int) -> str:
 async def run_to(harness: CaptureHarness, step: str, time: int) -> None:
     capture = Capture(harness.deps(crash_point=interrupted_at(harness, step, time)), "two")
     with pytest.raises(SnapshotInterrupted):
-        await asyncio.wait_for(capture.run(), PATIENCE)
+        await asyncio.wait_for(capture.run(), WAIT_TIMEOUT_S)
 
 
 async def ops(harness: CaptureHarness) -> Counter[tuple[int, str]]:

@@ -17,7 +17,7 @@ from typing import Any
 from click.testing import CliRunner
 
 from bridge.cli.app import group
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_TIMEOUT_S
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo"
 PROGRAM = Path(sys.executable).with_name("bridgectl")
@@ -79,7 +79,7 @@ class BridgeFolder:
     def sql(self, *statements: str) -> None:
         """What users of the ERP do, each a transaction."""
         with contextlib.closing(
-            sqlite3.connect(self.folder / "var" / "erp.db", timeout=PATIENCE)
+            sqlite3.connect(self.folder / "var" / "erp.db", timeout=WAIT_TIMEOUT_S)
         ) as erp:
             for statement in statements:
                 with erp:
@@ -99,9 +99,9 @@ class BridgeFolder:
                 yield bridge
             finally:
                 bridge.terminate()
-                bridge.wait(timeout=PATIENCE)
+                bridge.wait(timeout=WAIT_TIMEOUT_S)
 
-    def until(self, *words: str, count: int = 1, seconds: float = PATIENCE) -> CliResult:
+    def until(self, *words: str, count: int = 1, seconds: float = WAIT_TIMEOUT_S) -> CliResult:
         """The answer of a listing once it has `count` rows."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -165,5 +165,5 @@ def live(bridge_folder: BridgeFolder) -> float:
         )
         begun = time.monotonic()
         bridge.terminate()
-        assert bridge.wait(timeout=PATIENCE) == 0
+        assert bridge.wait(timeout=WAIT_TIMEOUT_S) == 0
         return time.monotonic() - begun

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.bridge_folder import BridgeFolder, create_bridge_folder, live
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_TIMEOUT_S
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def lived(lived_once: BridgeFolder, tmp_path: Path) -> BridgeFolder:
 def bridge_runs(processes: None, lived: BridgeFolder) -> Iterator[BridgeFolder]:
     """The copy with `bridgectl run` on it, once it captures."""
     with lived.running():
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + WAIT_TIMEOUT_S
         while "streaming" not in {row.get("state") for row in lived.call("status", "--json").rows}:
             assert time.monotonic() < end, (lived.folder / "run.log").read_text()
             time.sleep(0.1)

@@ -18,7 +18,7 @@ import pytest
 
 from tests.cli.bridge_folder import BridgeFolder, create_bridge_folder, order
 from tests.cli.test_copy import move
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_TIMEOUT_S
 
 if TYPE_CHECKING:
     from tests.services.kafka import Kafka
@@ -65,7 +65,7 @@ def look(bridge_folder: BridgeFolder, expected: set[str]) -> None:
     seen = 0
     for _ in range(CHECKS):
         assert findings(bridge_folder) == expected
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + WAIT_TIMEOUT_S
         while True:
             answer = bridge_folder.call("status", "--json")
             assert answer.code == 0, answer
@@ -112,7 +112,7 @@ def test_a_journal(tmp_path: Path, log: str, request: pytest.FixtureRequest) -> 
     assert bridge_folder.call("setup", "erp", "--yes").code == 0
     expected = findings(bridge_folder)
     erp: Any = sqlite3.connect(
-        bridge_folder.folder / "var" / "erp.db", timeout=PATIENCE, check_same_thread=False
+        bridge_folder.folder / "var" / "erp.db", timeout=WAIT_TIMEOUT_S, check_same_thread=False
     )
 
     def write(number: int) -> None:

@@ -27,7 +27,7 @@ from bridge.model.specs import ArgSpec, CommandSpec
 from bridge.model.types import FieldType
 from bridge.plan.steps import Wire
 from tests.cli.bridge_folder import BridgeFolder
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_TIMEOUT_S
 
 
 def edit(bridge_folder: BridgeFolder, file: str, old: str, new: str) -> None:
@@ -256,7 +256,7 @@ def test_check_runs_each_file_once_and_what_agents_print_is_not_in_its_json(
     count = "with open(__file__ + '.count', 'a') as file:\n    file.write('x')\n"
     with_agent(bridge_folder, text + count + AGENT.format(parameters=", ctx", more=""))
     done = bridge_folder.start("check", "--json", "--offline")
-    out, err = done.communicate(timeout=PATIENCE)
+    out, err = done.communicate(timeout=WAIT_TIMEOUT_S)
     assert done.returncode == 0, err
     assert [json.loads(line)["severity"] for line in out.splitlines()] == ["ok", "ok"]
     assert {"hello", "here", "there"} <= set(err.replace("here", "here\n", 1).split())

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.bad_input.shop import Shop, shop
+from tests.bad_input.shop import PostgresShop, postgres_shop
 from tests.cli.mistakes import ConfigMistake, Data, change, closed_port, finds, mistakes
 from tests.services.postgres import Postgres
 
@@ -31,9 +31,9 @@ async def seen(event, ctx):
 
 
 @pytest.fixture
-def ground(tmp_path: Path, postgres: Postgres, database: str) -> Iterator[Shop]:
+def ground(tmp_path: Path, postgres: Postgres, database: str) -> Iterator[PostgresShop]:
     """A shop that is set up and well: a command, a procedure, an agent."""
-    shop_setup = shop(tmp_path / "bridge", postgres, database)
+    shop_setup = postgres_shop(tmp_path / "bridge", postgres, database)
     shop_setup.set_up()
     shop_setup.sql(
         f"grant update on article to {shop_setup.user}",
@@ -51,7 +51,7 @@ def ground(tmp_path: Path, postgres: Postgres, database: str) -> Iterator[Shop]:
     shop_setup.sql(f"drop owned by {shop_setup.user}", f"drop role {shop_setup.user}")
 
 
-def system_file(shop_setup: Shop) -> Path:
+def system_file(shop_setup: PostgresShop) -> Path:
     return shop_setup.bridge.folder / "systems" / "shop.yaml"
 
 
@@ -72,10 +72,10 @@ def with_commands(data: Data) -> None:
     }
 
 
-def url(old: str, new: str) -> Callable[[Shop], object]:
+def url(old: str, new: str) -> Callable[[PostgresShop], object]:
     """Another part of the address."""
 
-    def seed(shop_setup: Shop) -> None:
+    def seed(shop_setup: PostgresShop) -> None:
         file = system_file(shop_setup)
         text = file.read_text()
         address = old.format(
@@ -88,26 +88,26 @@ def url(old: str, new: str) -> Callable[[Shop], object]:
     return seed
 
 
-def sql(*statements: str) -> Callable[[Shop], object]:
+def sql(*statements: str) -> Callable[[PostgresShop], object]:
     return lambda shop_setup: (
         shop_setup.sql(*(each.format(user=shop_setup.user) for each in statements)) and None
     )
 
 
-def edit(of: Callable[[Data], object]) -> Callable[[Shop], object]:
+def edit(of: Callable[[Data], object]) -> Callable[[PostgresShop], object]:
     return lambda shop_setup: change(system_file(shop_setup), of)
 
 
-def article(**fields: Any) -> Callable[[Shop], object]:
+def article(**fields: Any) -> Callable[[PostgresShop], object]:
     """The entity says more."""
     return edit(lambda data: data["entities"]["article"].update(fields))
 
 
-def secret(value: str) -> Callable[[Shop], object]:
+def secret(value: str) -> Callable[[PostgresShop], object]:
     return lambda shop_setup: shop_setup.bridge.secret("SHOP_PASSWORD", value)
 
 
-def test_the_ground_is_well(ground: Shop) -> None:
+def test_the_ground_is_well(ground: PostgresShop) -> None:
     """So that whatever `check` finds below is the mistake."""
     answer = ground.bridge.inside("check")
     assert answer.code == 0, answer
@@ -377,6 +377,6 @@ def test_the_ground_is_well(ground: Shop) -> None:
         ["agents.py", "log"],
     ),
 )
-def test_a_mistake_with_a_database_is_found(ground: Shop, mistake: ConfigMistake) -> None:
+def test_a_mistake_with_a_database_is_found(ground: PostgresShop, mistake: ConfigMistake) -> None:
     mistake.seed(ground)
     finds(ground.bridge, mistake)

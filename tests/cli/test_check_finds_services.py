@@ -16,11 +16,11 @@ import pytest
 from bridge.log.kafka import KafkaLog
 from bridge.log.kafka.settings import KafkaSettings
 from bridge.log.port import TopicSpec
-from tests.bad_input.erp import erp
+from tests.bad_input.erp import demo_erp
 from tests.bad_input.guarded_bridge import GuardedBridge
 from tests.bad_input.service import GuardedService, service
-from tests.between import Between, Rule, Say, alone, standing
 from tests.cli.mistakes import ConfigMistake, Data, change, closed_port, finds, mistakes
+from tests.http_proxy import CannedResponse, HttpProxy, Rule, alone, standing
 from tests.services.cap import Cap
 from tests.services.kafka import Kafka
 from tests.services.tryton import Tryton
@@ -32,10 +32,10 @@ from tests.services.tryton_company import PASSWORD as TRYTON_PASSWORD
 class Logged:
     """A bridge of its own name on the shared broker, and a registry that answers by `rule`."""
 
-    def __init__(self, folder: Path, kafka: Kafka, registry: Between) -> None:
+    def __init__(self, folder: Path, kafka: Kafka, registry: HttpProxy) -> None:
         self.name = f"finds{secrets.token_hex(4)}"
         self.kafka, self.registry = kafka, registry
-        service_setup = erp(folder)
+        service_setup = demo_erp(folder)
         self.bridge = service_setup.bridge
         self.bridge.secrets["REGISTRY_PASSWORD"] = "r3gistry-p@ss"
         self.log(registry=None)
@@ -67,7 +67,7 @@ class Logged:
 
 @pytest.fixture
 def logged(tmp_path: Path, kafka: Kafka) -> Iterator[Logged]:
-    with standing(alone(lambda _: Say(404))) as registry:
+    with standing(alone(lambda _: CannedResponse(404))) as registry:
         yield Logged(tmp_path / "bridge", kafka, registry)
 
 
@@ -117,13 +117,13 @@ def test_the_ground_on_kafka_is_well(logged: Logged) -> None:
     ),
     ConfigMistake(
         "registry refuses the login",
-        lambda service_setup: service_setup.answers(lambda _: Say(401)),
+        lambda service_setup: service_setup.answers(lambda _: CannedResponse(401)),
         1,
         ["401", "check registry.username and registry.password"],
     ),
     ConfigMistake(
         "no registry at that path",
-        lambda service_setup: service_setup.answers(lambda _: Say(404, b"no such page")),
+        lambda service_setup: service_setup.answers(lambda _: CannedResponse(404, b"no such page")),
         1,
         ["404", "/apis/ccompat/v7"],
     ),
@@ -368,7 +368,7 @@ def test_a_mistake_with_tryton_is_found(on_tryton: ServiceSetup, mistake: Config
 
 
 def test_a_journal_that_is_not_set_up_is_found(tmp_path: Path) -> None:
-    service_setup = erp(tmp_path / "bridge", set_up=False)
+    service_setup = demo_erp(tmp_path / "bridge", set_up=False)
     finds(
         service_setup.bridge, ConfigMistake("no set-up", lambda _: None, 1, ["erp", "CREATE TABLE"])
     )
@@ -404,6 +404,6 @@ def test_a_journal_that_is_not_set_up_is_found(tmp_path: Path) -> None:
     ),
 )
 def test_a_mistake_with_a_journal_is_found(tmp_path: Path, mistake: ConfigMistake) -> None:
-    service_setup = erp(tmp_path / "bridge")
+    service_setup = demo_erp(tmp_path / "bridge")
     mistake.seed(service_setup)
     finds(service_setup.bridge, mistake)

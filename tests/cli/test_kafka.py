@@ -10,7 +10,7 @@ from tests.cli.test_copy import move
 from tests.services.kafka import Kafka
 from tests.services.ports import free_ports
 from tests.services.registry import RegistryServer
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_TIMEOUT_S
 
 
 def test_a_bridge_that_moved_to_kafka_goes_on_and_everything_can_be_asked_there(
@@ -40,7 +40,7 @@ def test_a_bridge_that_moved_to_kafka_goes_on_and_everything_can_be_asked_there(
         words = ("commands", "send", "block_order", "--key", "4801", "--arg", "reason=moved")
         assert bridge_folder.call(*words, "--wait", "60").code == 0
         # The marks of transactions, which take offsets on Kafka, are nothing that waits.
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + WAIT_TIMEOUT_S
         while lags := {
             row["group"]: row["lag"]
             for row in bridge_folder.call("log", "groups", "--json").rows
@@ -82,7 +82,7 @@ def test_a_bridge_that_moved_to_kafka_goes_on_and_everything_can_be_asked_there(
 
 def lags_of_metrics(address: str) -> set[float]:
     """Of all groups and partitions; empty while nothing is known."""
-    text = httpx.get(f"http://{address}/metrics", trust_env=False, timeout=PATIENCE).text
+    text = httpx.get(f"http://{address}/metrics", trust_env=False, timeout=WAIT_TIMEOUT_S).text
     values = re.findall(r"^bridge_group_lag_records\{.*\} (\S+)$", text, re.MULTILINE)
     return {float(value) for value in values}
 

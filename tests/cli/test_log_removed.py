@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.bridge_folder import create_bridge_folder
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_TIMEOUT_S
 
 
 @pytest.mark.usefixtures("processes")
@@ -25,7 +25,7 @@ def test_the_running_bridge_check_and_status_say_that_the_file_was_removed(tmp_p
             path.unlink()
         status, check = bridge_folder.call("status"), bridge_folder.call("check")
         bridge.send_signal(signal.SIGCONT)
-        assert bridge.wait(timeout=PATIENCE) == 1
+        assert bridge.wait(timeout=WAIT_TIMEOUT_S) == 1
         assert not log.exists(), "looking must not make a new one"
         assert status.code == check.code == 1
         for text in (status.err, check.out):

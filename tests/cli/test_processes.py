@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.cli.bridge_folder import PROGRAM, BridgeFolder, create_bridge_folder, live, order
-from tests.waiting import PATIENCE, SOON
+from tests.waiting import STOP_TIMEOUT_S, WAIT_TIMEOUT_S
 
 
 @pytest.mark.usefixtures("processes")
 def test_a_bridge_that_is_told_to_stop_ends_within_five_seconds(tmp_path: Path) -> None:
-    assert live(create_bridge_folder(tmp_path / "demo")) < SOON
+    assert live(create_bridge_folder(tmp_path / "demo")) < STOP_TIMEOUT_S
 
 
 @pytest.mark.usefixtures("processes")
@@ -34,8 +34,8 @@ def test_following_ends_quietly_with_code_0_at_a_signal(
         assert '"op": "create"' in line
         tail.send_signal(number)
         begun = time.monotonic()
-        assert tail.wait(timeout=PATIENCE) == 0
-        assert time.monotonic() - begun < SOON
+        assert tail.wait(timeout=WAIT_TIMEOUT_S) == 0
+        assert time.monotonic() - begun < STOP_TIMEOUT_S
         assert tail.stderr is not None
         assert tail.stderr.read() == ""
 
@@ -61,7 +61,7 @@ def test_a_reader_that_leaves_ends_following_although_nothing_comes(
 ) -> None:
     command = f"'{PROGRAM}' -c '{lived_once.config}' tail customer --from beginning | head -1"
     done = subprocess.run(
-        ["bash", "-c", command], capture_output=True, text=True, check=True, timeout=PATIENCE
+        ["bash", "-c", command], capture_output=True, text=True, check=True, timeout=WAIT_TIMEOUT_S
     )
     assert len(done.stdout.splitlines()) == 1
     assert done.stderr == ""

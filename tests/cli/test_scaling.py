@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.bridge_folder import BridgeFolder, create_bridge_folder, order
 from tests.docs.pages import page
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_TIMEOUT_S
 
 
 def commands_of_the_page() -> list[list[str]]:
@@ -44,7 +44,7 @@ def test_processes_share_the_work_and_a_second_capture_takes_over(tmp_path: Path
         bridge_folder.until("commands", "--state", "succeeded", "--json")
         assert bridge_folder.call("log", "groups").code == 0
         second = started(bridge_folder, stack, ["run", "--only", "capture"], "second.log")
-        assert capture.wait(timeout=PATIENCE) == 1
+        assert capture.wait(timeout=WAIT_TIMEOUT_S) == 1
         assert "took over from this one" in (bridge_folder.folder / "0.log").read_text()
         bridge_folder.sql(order(4713, 1, 1_000))
         bridge_folder.until("tail", "sales_order", "--key", "4713", "--no-follow", "--json")
@@ -52,4 +52,4 @@ def test_processes_share_the_work_and_a_second_capture_takes_over(tmp_path: Path
         for process in (*processes[1:], second):
             process.terminate()
         for process in (*processes[1:], second):
-            assert process.wait(timeout=PATIENCE) == 0
+            assert process.wait(timeout=WAIT_TIMEOUT_S) == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.bridge_folder import BridgeFolder
-from tests.waiting import PATIENCE, SOON
+from tests.waiting import STOP_TIMEOUT_S, WAIT_TIMEOUT_S
 
 FOR_AN_HOUR = 3600
 HANDLERS = {
@@ -36,7 +36,7 @@ def begin():
 
 
 def wait_for(path: Path) -> None:
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + WAIT_TIMEOUT_S
     while not path.exists():
         assert time.monotonic() < end, path
         time.sleep(0.05)
@@ -54,8 +54,8 @@ def test_a_bridge_ends_within_five_seconds_of_a_signal_with_busy_handlers(
         wait_for(bridge_folder.folder / "agents" / "begun")
         bridge.send_signal(signal.SIGTERM)
         begun = time.monotonic()
-        out, err = bridge.communicate(timeout=PATIENCE)
-    assert time.monotonic() - begun < SOON, err
+        out, err = bridge.communicate(timeout=WAIT_TIMEOUT_S)
+    assert time.monotonic() - begun < STOP_TIMEOUT_S, err
     assert bridge.returncode == 0, err
     assert "Traceback" not in err
     assert out == ""
@@ -102,8 +102,8 @@ def test_a_process_whose_event_loop_is_blocked_is_cut_off(
         for _ in range(signals):
             bridge.send_signal(signal.SIGTERM)
             time.sleep(0.05)
-        _, err = bridge.communicate(timeout=PATIENCE)
-    assert time.monotonic() - begun < SOON, err
+        _, err = bridge.communicate(timeout=WAIT_TIMEOUT_S)
+    assert time.monotonic() - begun < STOP_TIMEOUT_S, err
     assert bridge.returncode == 1
     assert "did not end in time after a signal; it was at" in err
     assert "blocking.py" in err

@@ -75,9 +75,9 @@ def waiting(bridge_folder: BridgeFolder) -> list[dict[str, object]]:
 
     from time import monotonic, sleep
 
-    from tests.waiting import PATIENCE
+    from tests.waiting import WAIT_TIMEOUT_S
 
-    end = monotonic() + PATIENCE
+    end = monotonic() + WAIT_TIMEOUT_S
     while monotonic() < end:
         rows = handlers()
         if {row["part"] for row in rows} >= {"handler", "reads"}:

@@ -19,7 +19,7 @@ from bridge.model.system_records import target
 from bridge.observe import Observer, ignore
 from connectors.journal import connector
 from tests.agent.sqlite_erp import SPEC, ErpHarness
-from tests.waiting import PATIENCE, ended
+from tests.waiting import WAIT_TIMEOUT_S, ended
 
 SESSION = 60.0
 """Seconds: none of these dies, and a slow machine must not make one look dead, or late."""
@@ -98,7 +98,7 @@ def tomorrow() -> datetime:
 
 async def receipts(here: ErpHarness, count: int) -> dict[str, Receipt]:
     """The receipts by command id, once there are `count`; each command has one."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         while len(records := await here.records("receipt")) < count:
             await asyncio.sleep(0.02)
     assert len(records) == count

@@ -21,7 +21,7 @@ from bridge.model.system_records import Target, target
 from bridge.observe import CommandMoved, Notice
 from tests.agent.sqlite_erp import ErpHarness
 from tests.commands.sqlite_executor import REASON, executing, orders, receipts, sealed, send
-from tests.waiting import PATIENCE, until
+from tests.waiting import WAIT_TIMEOUT_S, until
 
 ENDS = {outcome.value for outcome in Outcome}
 
@@ -201,12 +201,12 @@ async def test_the_same_key_with_another_content_is_rejected_and_the_same_conten
     await send(here, first, first, other)
     async with executing(here):
         await until(lambda: orders(here)["1"][0] == 6)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             while len(await here.records("receipt")) < 2:
                 await asyncio.sleep(0.02)
         await send(here, first)
         await send(here, sealed("note_order", args=REASON, key="another"))
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             while len(await here.records("receipt")) < 3:
                 await asyncio.sleep(0.02)
     final_receipts = [r for r in await here.records("receipt") if isinstance(r, Receipt)]

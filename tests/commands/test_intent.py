@@ -27,7 +27,7 @@ from tests.agent.sqlite_erp import SPEC, ErpHarness, open_erp
 from tests.commands.kill_executor import frozen, killed
 from tests.commands.rpc_writer import RpcWriter, away, effects, timed_out
 from tests.commands.sqlite_executor import HEIR, executing, sealed, send, tomorrow
-from tests.waiting import PATIENCE, until
+from tests.waiting import WAIT_TIMEOUT_S, until
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ async def words(here: ErpHarness, command: CommandRecord) -> list[str]:
 
 async def ends(here: ErpHarness, *sent: CommandRecord) -> list[str]:
     """The last word on each, once none is in progress."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         while True:
             last = [(await words(here, command) or ["none"])[-1] for command in sent]
             if not {"none", "in_progress", "not_started"} & set(last):
@@ -419,7 +419,7 @@ async def test_a_log_that_takes_too_long_for_intents_is_waited_for_and_told(
     execution = BatchExecution(named, here.tables, carrier, answered, NoEpochs(), clock=utc)
     topic = here.codec.topic("command")
     async with own_partitions(here.log, here.bridge, "test", [topic]) as owned:
-        records = await owned.read(10, PATIENCE)
+        records = await owned.read(10, WAIT_TIMEOUT_S)
         parts = await CommandDecoder("erp", here.codec, utc).by_partition(records)
         items = [command for part in parts.values() for command in part.commands.values()]
         with pytest.raises(RetryLater, match="announcing commands in the log took longer"):

@@ -25,7 +25,7 @@ from tests.commands.kill_executor import frozen, killed
 from tests.commands.rpc_writer import RpcWriter, effects
 from tests.commands.sqlite_executor import HEIR, executing, orders, sealed, send, tomorrow
 from tests.commands.test_intent import commands, ends
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_TIMEOUT_S
 
 if TYPE_CHECKING:
     from tests.services.kafka import Kafka
@@ -62,7 +62,7 @@ class Broker:
 
     async def until_written(self, topic: str, count: int) -> None:
         """Wait for so many records, committed or not."""
-        async with asyncio.timeout(PATIENCE), self._raw_consumer(topic) as consumer:
+        async with asyncio.timeout(WAIT_TIMEOUT_S), self._raw_consumer(topic) as consumer:
             seen = 0
             while seen < count:
                 records_by_partition = await consumer.getmany(timeout_ms=100)

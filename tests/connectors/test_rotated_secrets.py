@@ -23,7 +23,7 @@ from connectors.odata.http.client import ODataClient
 from connectors.postgres.transport.copy_connection import connect
 from connectors.sql.engine import make_engine
 from connectors.tryton.http.client import TrytonClient
-from tests.between import ForwardedRequest, Say, alone
+from tests.http_proxy import CannedResponse, ForwardedRequest, alone
 from tests.secret_scan import secret
 
 OLD, NEW = secret("old/1"), secret("new/2")
@@ -96,8 +96,8 @@ async def until_asked(ask: Callable[[], Awaitable[object]]) -> None:
     raise AssertionError("the new secret was never taken")
 
 
-def answer_with(status: int, body: object) -> Say:
-    return Say(status, json.dumps(body).encode(), {"Content-Type": "application/json"})
+def answer_with(status: int, body: object) -> CannedResponse:
+    return CannedResponse(status, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
 
 def basic(request: ForwardedRequest) -> str:
@@ -110,7 +110,7 @@ def basic(request: ForwardedRequest) -> str:
 async def test_odata_takes_a_secret_that_is_replaced(rotation: Rotation, way: str) -> None:
     tokens: list[str] = []
 
-    def rule(request: ForwardedRequest) -> Say:
+    def rule(request: ForwardedRequest) -> CannedResponse:
         if request.path == "/token":
             rotation.logins += 1
             form = parse_qs(request.body.decode())
@@ -119,7 +119,7 @@ async def test_odata_takes_a_secret_that_is_replaced(rotation: Rotation, way: st
             tokens.append(f"t{len(tokens)}-{rotation.takes[-5:]}")
             return answer_with(200, {"access_token": tokens[-1], "expires_in": 3600})
         if request.path.endswith("$metadata"):
-            return Say(200, METADATA, {"Content-Type": "application/xml"})
+            return CannedResponse(200, METADATA, {"Content-Type": "application/xml"})
         if way == "oauth2":
             good = request.headers.get("authorization") == f"Bearer {(tokens or ['x'])[-1]}"
             good = good and tokens[-1].endswith(rotation.takes[-5:])
@@ -162,17 +162,19 @@ async def test_odata_takes_a_secret_that_is_replaced(rotation: Rotation, way: st
 async def test_tryton_takes_a_secret_that_is_replaced(rotation: Rotation) -> None:
     sessions: set[str] = set()
 
-    def rule(request: ForwardedRequest) -> Say:
+    def rule(request: ForwardedRequest) -> CannedResponse:
         call = json.loads(request.body)
         if call["method"] == "common.db.login":
             rotation.logins += 1
             if call["params"][1]["password"] != rotation.takes:
-                return Say(401)
+                return CannedResponse(401)
             sessions.add(rotation.takes)
             return answer_with(200, {"id": call["id"], "result": [1, rotation.takes]})
         token = base64.b64decode(request.headers["authorization"].removeprefix("Session ")).decode()
         if token.rpartition(":")[2] != rotation.takes:
-            return Say(401)  # The administrator has ended the sessions of the old password.
+            return CannedResponse(
+                401
+            )  # The administrator has ended the sessions of the old password.
         return answer_with(200, {"id": call["id"], "result": {}})
 
     between = alone(rule)
@@ -214,7 +216,7 @@ async def test_postgres_takes_a_secret_that_is_replaced(rotation: Rotation, data
 
 
 async def test_a_registry_s_secret_that_is_replaced_is_taken(rotation: Rotation) -> None:
-    def rule(request: ForwardedRequest) -> Say:
+    def rule(request: ForwardedRequest) -> CannedResponse:
         rotation.logins += 1
         good = basic(request) == rotation.takes
         return (
@@ -244,7 +246,7 @@ async def test_a_registry_s_secret_that_is_replaced_is_taken(rotation: Rotation)
 
 
 async def test_a_secret_that_never_worked_ends_what_needs_it(rotation: Rotation) -> None:
-    between = alone(lambda _: Say(401))
+    between = alone(lambda _: CannedResponse(401))
     async with between.serving():
         login = {"user": "me", "password": "${file:secret}"}
         client = ODataClient(

@@ -14,7 +14,7 @@ from bridge.model.specs import SystemLimits
 from bridge.model.types import Relation
 from bridge.observe import Notice, RowsRead
 from tests.gateway.memory_reader import MemoryReader, PaddedTable
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_TIMEOUT_S
 
 CUSTOMER = PaddedTable("customer", "KNA1", ["ID", "NAME"], ["id"])
 ORDER = PaddedTable(
@@ -193,7 +193,7 @@ async def test_whatever_a_reader_fails_by_is_told_to_everybody_and_the_next_read
 
     reader.fetch = fail  # type: ignore[method-assign, assignment]
     door = gateway(reader, SystemLimits(connections=1))
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         answers = await asyncio.gather(
             *(door.get("customer", str(n)) for n in (1, 2)), return_exceptions=True
         )
@@ -207,7 +207,7 @@ async def test_a_reader_whose_answer_is_none_fails_its_readers_only() -> None:
         return None
 
     batcher: Batcher[int, int] = Batcher(nothing, Limiter(SystemLimits()), 10)
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         with pytest.raises(AttributeError):
             await batcher.load(1)
 

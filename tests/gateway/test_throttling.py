@@ -22,7 +22,7 @@ from bridge.plan.entity_table import EntityTable
 from bridge.plan.make_plan import entity_type
 from tests.connectors.polled import fake
 from tests.connectors.polled.store import JsonStore, StoreTable
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_TIMEOUT_S
 
 
 class ThrottlingReader(fake.FileReader):
@@ -112,7 +112,7 @@ async def test_a_read_does_not_wait_for_longer_than_anybody_would(erp: System) -
     gateway = door(erp, ThrottlingReader(erp, 3600.0), [])
     for number in (1, 2, 3):
         with pytest.raises(RetryLater, match="the ERP is busy") as error:
-            await asyncio.wait_for(gateway.get("orders", number), PATIENCE)
+            await asyncio.wait_for(gateway.get("orders", number), WAIT_TIMEOUT_S)
     assert error.value.after is not None
     assert 3590 < error.value.after <= 3600
 

@@ -17,7 +17,7 @@ from bridge.log.embedded import EmbeddedLog
 from bridge.log.embedded.open_files import processes_on_removed_file
 from bridge.log.port import Entry, Record, TopicPartition, TopicSpec
 from bridge.model.errors import ConfigurationError, Fenced
-from tests.waiting import PATIENCE, until
+from tests.waiting import WAIT_TIMEOUT_S, until
 
 from .conftest import OpenEmbedded
 
@@ -222,7 +222,7 @@ async def test_an_append_that_was_cancelled_before_its_turn_never_happens(
     await log.append("t", [Entry(b"third", b"")])
 
     reader = await log.reader({TopicPartition("t", 0): 0})
-    assert [record.key for record in await reader.read(10, PATIENCE)] == [b"third"]
+    assert [record.key for record in await reader.read(10, WAIT_TIMEOUT_S)] == [b"third"]
 
 
 async def test_closing_the_log_ends_those_who_wait_and_leaves_their_groups(
@@ -230,16 +230,16 @@ async def test_closing_the_log_ends_those_who_wait_and_leaves_their_groups(
 ) -> None:
     log, other = await open_embedded(), await open_embedded()
     await log.create_topics([TopicSpec("t", partitions=1)])
-    member = await log.join("g", ["t"], session_timeout=2 * PATIENCE)
+    member = await log.join("g", ["t"], session_timeout=2 * WAIT_TIMEOUT_S)
     reader = await log.reader({TopicPartition("t", 0): 0})
     await member.read(1, 0.0)
-    waiting = asyncio.create_task(reader.read(1, PATIENCE))
+    waiting = asyncio.create_task(reader.read(1, WAIT_TIMEOUT_S))
     await asyncio.sleep(0.05)
 
     await log.close()
 
     with pytest.raises(RuntimeError, match="closed"):
-        await asyncio.wait_for(waiting, PATIENCE / 2)
+        await asyncio.wait_for(waiting, WAIT_TIMEOUT_S / 2)
     assert (await other.groups())["g"].members == ()
 
 
@@ -251,7 +251,7 @@ async def test_a_reader_of_another_client_wakes_within_a_few_polls(
     reader = await other.reader({TopicPartition("t", 0): 0})
     took = []
     for _ in range(11):
-        waiting = asyncio.create_task(reader.read(1, PATIENCE))
+        waiting = asyncio.create_task(reader.read(1, WAIT_TIMEOUT_S))
         await asyncio.sleep(0.03)
         began = time.monotonic()
         await log.append("t", [Entry(b"k", b"v")])

@@ -17,7 +17,7 @@ from bridge.log.port import Entry, Record, RecordTooLarge, TopicPartition, Topic
 from bridge.model.errors import ConfigurationError, OutcomeUnknown, Rejected, RetryLater
 from tests.conftest import PrivateKafka
 from tests.services.ports import free_ports
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_TIMEOUT_S
 
 if TYPE_CHECKING:
     from tests.services.kafka import Kafka
@@ -115,7 +115,7 @@ async def test_readers_and_members_go_on_when_the_broker_is_back(
     await asyncio.to_thread(away.start)
 
     await log.append(name, [Entry(b"k", b"after")])
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         for consumer in (reader, member):
             records: list[Record] = []
             while b"after" not in [record.value for record in records]:

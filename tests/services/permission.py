@@ -22,11 +22,11 @@ def granted() -> Iterator[None]:
         refused = before
 
 
-class Refused(Exception):
+class NotPermitted(Exception):
     """A test started what its markers don't say."""
 
 
 def check() -> None:
     """Raise Refused unless the test that runs may start servers."""
     if refused:
-        raise Refused(HINT)
+        raise NotPermitted(HINT)

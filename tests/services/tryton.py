@@ -24,7 +24,7 @@ from tests.services.process import Process
 from tests.services.server import TestService
 from tests.services.tryton_company import CLERK, OUTSIDER, PASSWORD, prepare
 from tests.services.tryton_rpc import TrytonRpc
-from tests.services.tryton_store import DATABASE, Database, File, Store
+from tests.services.tryton_store import DATABASE, Database, File, TrytonStore
 
 SERIES = "8.2"
 PACKAGES = [
@@ -51,7 +51,7 @@ class Tryton(TestService):
     """The ERP. `url` is the administrator's; `stop` keeps the data for the next `start`."""
 
     def __init__(
-        self, installation: Path, folder: Path, store: Store, session_seconds: int
+        self, installation: Path, folder: Path, store: TrytonStore, session_seconds: int
     ) -> None:
         [port] = free_ports(1)
         self.store = store
@@ -144,7 +144,7 @@ def install_dump(into: Path) -> None:
         database.save(into / DUMP)
 
 
-def _create_company(installation: Path, folder: Path, store: Store) -> None:
+def _create_company(installation: Path, folder: Path, store: TrytonStore) -> None:
     """Make a company in an empty database."""
     _create(installation, folder, store)
     server = Tryton(installation, folder, store, 3600)
@@ -155,7 +155,7 @@ def _create_company(installation: Path, folder: Path, store: Store) -> None:
         server.stop()
 
 
-def _create(installation: Path, folder: Path, store: Store) -> None:
+def _create(installation: Path, folder: Path, store: TrytonStore) -> None:
     """Every module's tables."""
     (folder / "password").write_text(PASSWORD)
     (folder / "admin.conf").write_text(f"[database]\n{store.settings}\n")
@@ -172,7 +172,7 @@ def _create(installation: Path, folder: Path, store: Store) -> None:
 
 
 def _server(
-    installation: Path, port: int, folder: Path, store: Store, session_seconds: int
+    installation: Path, port: int, folder: Path, store: TrytonStore, session_seconds: int
 ) -> Process:
     settings = CONFIGURATION.format(
         store=store.settings, port=port, session_seconds=session_seconds

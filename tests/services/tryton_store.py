@@ -19,7 +19,7 @@ from tests.services.postgres import Postgres
 DATABASE = "erp"
 
 
-class Store(Protocol):
+class TrytonStore(Protocol):
     """`settings` are those of `[database]` in the ERP's configuration."""
 
     @property

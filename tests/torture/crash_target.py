@@ -24,7 +24,7 @@ from tests.services.postgres import Postgres
 from tests.torture import log_reader, truth
 from tests.torture.compare import Happened, compare
 from tests.torture.load import TABLE, Loader
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_TIMEOUT_S
 
 PASSWORD = "TORTURE_PASSWORD"
 ENTITY = """\
@@ -124,7 +124,7 @@ class CrashTarget(ABC):
         for loader in loaders:
             loader.end()
 
-    def verdict(self, seconds: float = 2 * PATIENCE) -> int:
+    def verdict(self, seconds: float = 2 * WAIT_TIMEOUT_S) -> int:
         """Wait until the log has everything, then hold it against the oracle; the changes."""
         happened = self.happened()
         deadline = time.monotonic() + seconds
@@ -182,7 +182,10 @@ class SqliteTarget(CrashTarget):
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(
-            self.folder / "erp.db", isolation_level=None, timeout=PATIENCE, check_same_thread=False
+            self.folder / "erp.db",
+            isolation_level=None,
+            timeout=WAIT_TIMEOUT_S,
+            check_same_thread=False,
         )
 
     def _make(self) -> None:

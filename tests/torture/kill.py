@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.torture.child import READY
 from tests.torture.crash_target import CrashTarget
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_TIMEOUT_S
 
 ROOT = Path(__file__).parents[2]
 Harm = Callable[[], None]
@@ -64,12 +64,12 @@ class TorturedCapture:
         """SIGTERM: it ends in order. One that is still starting is waited for: until it handles the
         signal, the signal kills it.
         """
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + WAIT_TIMEOUT_S
         while READY not in self._own_output() and self._process.poll() is None:
             assert time.monotonic() < deadline, f"capture doesn't start:\n{self.output()}"
             time.sleep(0.02)
         self._process.terminate()
-        code = self._process.wait(PATIENCE)
+        code = self._process.wait(WAIT_TIMEOUT_S)
         self._log.close()
         assert code == 0, f"capture ended with {code}:\n{self.output()}"
 
@@ -137,7 +137,7 @@ def at_step(target: CrashTarget, step: str, nth: int, seed: int, *, pause: float
         target.load(seed, pause)
         target.ask_for_snapshot(reconcile=step == "deletes.before")
     child = TorturedCapture(target, step, nth)
-    if not child.died(PATIENCE):
+    if not child.died(WAIT_TIMEOUT_S):
         child.kill()
         raise AssertionError(f"capture never came to step {step!r} for time {nth}")
     if first:
@@ -151,7 +151,7 @@ def at_step(target: CrashTarget, step: str, nth: int, seed: int, *, pause: float
 def begin(target: CrashTarget) -> None:
     """Let capture start for the first time: what happens from now on must be in the log."""
     child = TorturedCapture(target)
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + WAIT_TIMEOUT_S
     while not target.started():
         assert time.monotonic() < deadline, f"capture doesn't start:\n{child.output()}"
         time.sleep(0.05)

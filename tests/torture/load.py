@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from typing import Protocol
 
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_TIMEOUT_S
 
 TABLE = "CREATE TABLE items (id BIGINT NOT NULL PRIMARY KEY, name VARCHAR(40), n BIGINT, big TEXT)"
 
@@ -81,6 +81,6 @@ class Loader(threading.Thread):
 
     def end(self) -> None:
         self._stop_now.set()
-        self.join(PATIENCE)
+        self.join(WAIT_TIMEOUT_S)
         if self._error is not None:
             raise self._error

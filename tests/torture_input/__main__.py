@@ -8,8 +8,8 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.between import standing
 from tests.connectors.odata.mutated_answers import Mutating
+from tests.http_proxy import standing
 from tests.services import provide
 from tests.torture.crash_target import ObservedBroker, ObservedFile, ObservedLog
 from tests.torture_input.torture import torture

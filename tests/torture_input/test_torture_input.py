@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.between import standing
 from tests.connectors.odata.mutated_answers import Mutating
+from tests.http_proxy import standing
 from tests.services.cap import Cap
 from tests.torture.crash_target import ObservedFile
 from tests.torture_input.torture import torture

@@ -17,11 +17,11 @@ from bridge.wiring.metrics_server import (
     HttpResponse,
     serving,
 )
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_TIMEOUT_S
 
 
 @contextmanager
-def port(timeout_s: float = PATIENCE, max_connections: int = 300) -> Iterator[int]:
+def port(timeout_s: float = WAIT_TIMEOUT_S, max_connections: int = 300) -> Iterator[int]:
     routes = {"/metrics": figures, "/healthz": figures, "/readyz": broken}
     with serving(
         routes, "127.0.0.1", 0, timeout_s=timeout_s, max_connections=max_connections
@@ -39,7 +39,7 @@ async def broken(request: HttpRequest) -> HttpResponse:
 
 
 def connected(stack: ExitStack, to: int) -> socket.socket:
-    return stack.enter_context(socket.create_connection(("127.0.0.1", to), timeout=PATIENCE))
+    return stack.enter_context(socket.create_connection(("127.0.0.1", to), timeout=WAIT_TIMEOUT_S))
 
 
 def heard(on: socket.socket, request: bytes = b"") -> bytes:
@@ -52,7 +52,7 @@ def heard(on: socket.socket, request: bytes = b"") -> bytes:
 
 
 def scraped(at: int) -> str:
-    return httpx.get(f"http://127.0.0.1:{at}/metrics", timeout=PATIENCE, trust_env=False).text
+    return httpx.get(f"http://127.0.0.1:{at}/metrics", timeout=WAIT_TIMEOUT_S, trust_env=False).text
 
 
 def test_clients_that_say_nothing_cost_no_thread_and_hold_up_nobody() -> None:
@@ -108,7 +108,9 @@ def test_what_is_no_request_gets_no_answer_and_ends_nothing(request_bytes: bytes
 
 
 def request(at: int, method: str, path: str) -> httpx.Response:
-    return httpx.request(method, f"http://127.0.0.1:{at}{path}", timeout=PATIENCE, trust_env=False)
+    return httpx.request(
+        method, f"http://127.0.0.1:{at}{path}", timeout=WAIT_TIMEOUT_S, trust_env=False
+    )
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics/", "/favicon.ico", "/healthz/x", "/%6detrics"])

@@ -14,7 +14,7 @@ from bridge.model.errors import RetryLater
 from bridge.observe import GroupJoined, Notice, PartState, SourceState
 from bridge.wiring.metrics_server import HttpRequest
 from bridge.wiring.readiness import LOG_CHECK_EVERY_S, EventLoopLiveness, Readiness
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_TIMEOUT_S
 
 SECRET = "pa55word"
 PARTS = (("capture", "erp"), ("agent", "watch"), ("commands", "erp"))
@@ -53,7 +53,7 @@ class CheckedLog:
 
 def readiness(notices: Iterable[Notice], log: CheckedLog | None, **options: Any) -> Readiness:
     """As of after these notices."""
-    options = {"log_timeout_s": PATIENCE, **options}
+    options = {"log_timeout_s": WAIT_TIMEOUT_S, **options}
     noted = Readiness(asyncio.get_running_loop(), PARTS, MEMBERS, **options)
     if log is not None:
         noted.log_is_open(log)
@@ -165,7 +165,9 @@ async def other_loop() -> AsyncIterator[asyncio.AbstractEventLoop]:
 async def test_a_process_lives_while_its_loop_turns(
     other_loop: asyncio.AbstractEventLoop,
 ) -> None:
-    response = await EventLoopLiveness(other_loop, PATIENCE).respond(HttpRequest("GET", "/healthz"))
+    response = await EventLoopLiveness(other_loop, WAIT_TIMEOUT_S).respond(
+        HttpRequest("GET", "/healthz")
+    )
     assert (response.status, response.body) == (200, b"ok\n")
 
 
@@ -178,4 +180,4 @@ async def test_a_process_whose_loop_is_stuck_does_not(
     assert response.status == 503
     free.set()
     # What was asked of it is done before its fixture stops it.
-    assert await EventLoopLiveness(other_loop, PATIENCE).turns()
+    assert await EventLoopLiveness(other_loop, WAIT_TIMEOUT_S).turns()

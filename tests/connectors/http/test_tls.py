@@ -17,9 +17,9 @@ from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.tls import TlsFiles
 from connectors.odata.http.client import ODataClient
 from connectors.tryton.http.client import TrytonClient
-from tests.between import Between, ForwardedRequest, Say, alone
 from tests.connectors.odata.order_system import system as odata_system
 from tests.connectors.tryton.erp import system as tryton_system
+from tests.http_proxy import CannedResponse, ForwardedRequest, HttpProxy, alone
 from tests.log.certificates import Authority
 
 METADATA = b"""<edmx:Edmx xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx" Version="4.0">
@@ -60,19 +60,19 @@ async def open_registry(address: str, tls: TlsFiles | None) -> None:
 CLIENTS = [open_odata, open_tryton, open_registry]
 
 
-def answer(request: ForwardedRequest) -> Say:
+def answer(request: ForwardedRequest) -> CannedResponse:
     """What each of the three takes for its own."""
     if request.path.endswith("/rpc/"):
         call = json.loads(request.body)
         result = [1, "key"] if call["method"] == "common.db.login" else {}
         return json_answer({"id": call["id"], "result": result})
     if "metadata" in request.path:
-        return Say(200, METADATA, {"Content-Type": "application/xml"})
+        return CannedResponse(200, METADATA, {"Content-Type": "application/xml"})
     return json_answer({"compatibility": "NONE"})
 
 
-def json_answer(body: object) -> Say:
-    return Say(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
+def json_answer(body: object) -> CannedResponse:
+    return CannedResponse(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
 
 @dataclass
@@ -87,7 +87,7 @@ class CertificateFiles:
     @asynccontextmanager
     async def serving(
         self, *, address: str = "127.0.0.1", wants_client: bool = False
-    ) -> AsyncIterator[Between]:
+    ) -> AsyncIterator[HttpProxy]:
         """A server whose certificate is for this address."""
         certificate, key = self.authority.issue("server", address).write(self.folder, "server")
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self.ca)
@@ -117,11 +117,11 @@ async def test_a_private_authority_is_trusted_where_it_is_named_and_nowhere_else
 ) -> None:
     async with certificates.serving() as between:
         await opens(between.address, TlsFiles(certificates.ca))
-        request_count = len(between.asked)
+        request_count = len(between.requests)
         assert request_count > 0
         with pytest.raises(ConfigurationError, match=r"not trusted .* `ca` under `tls:`"):
             await opens(between.address, None)
-        assert len(between.asked) == request_count
+        assert len(between.requests) == request_count
 
 
 @clients
@@ -131,7 +131,7 @@ async def test_a_server_with_another_host_s_certificate_is_refused(
     async with certificates.serving(address="127.0.0.9") as between:
         with pytest.raises(ConfigurationError, match=r"not valid for '127\.0\.0\.1'"):
             await opens(between.address, TlsFiles(certificates.ca))
-        assert between.asked == []
+        assert between.requests == []
 
 
 @clients
@@ -140,10 +140,10 @@ async def test_a_client_s_certificate_is_shown_where_the_server_wants_one(
 ) -> None:
     async with certificates.serving(wants_client=True) as between:
         await opens(between.address, TlsFiles(certificates.ca, *certificates.client))
-        request_count = len(between.asked)
+        request_count = len(between.requests)
         with pytest.raises((ConfigurationError, RetryLater)):
             await opens(between.address, TlsFiles(certificates.ca))
-        assert len(between.asked) == request_count
+        assert len(between.requests) == request_count
 
 
 @clients

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime, timedelta
 
-from tests.between import ForwardedRequest, Say
 from tests.connectors.odata.lying_service import LyingService
+from tests.http_proxy import CannedResponse, ForwardedRequest
 
 STEP = timedelta(milliseconds=7)
 
@@ -39,7 +39,7 @@ class BusyService(LyingService):
         """From now on."""
         self.stayed = {row["order_no"] for row in self.sets["Plains"]}
 
-    def answer(self, request: ForwardedRequest) -> Say:
+    def answer(self, request: ForwardedRequest) -> CannedResponse:
         if self.busy and "$metadata" not in request.path:
             for table in self.sets:
                 for _ in range(self._dice.randint(0, self._most)):

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from tests.between import Between, ForwardedRequest, Say, alone
+from tests.http_proxy import CannedResponse, ForwardedRequest, HttpProxy, alone
 
 LIES: Mapping[str, str] = {
     "in": "`in` is ignored: all rows come (Business Central)",
@@ -49,7 +49,7 @@ class LyingService:
         assert set(lies) <= LIES.keys(), lies
         self.lies = set(lies)
         self.sets: dict[str, list[Row]] = {name: [] for name in SETS}
-        self.between: Between = alone(self.answer)
+        self.between: HttpProxy = alone(self.answer)
         #: How `$orderby` sorts texts; filters compare them as they are.
         self.collate: Callable[[Any], Any] = lambda text: text
         self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -63,7 +63,7 @@ class LyingService:
     @property
     def paths(self) -> list[str]:
         """What was asked of the sets, decoded."""
-        paths = [unquote(request.path) for request in self.between.asked]
+        paths = [unquote(request.path) for request in self.between.requests]
         return [path.removeprefix("/erp/") for path in paths if "$metadata" not in path]
 
     def write(self, table: str, *rows: Mapping[str, Any]) -> None:
@@ -85,8 +85,8 @@ class LyingService:
 
     # -- HTTP ------------------------------------------------------------------------------
 
-    def answer(self, request: ForwardedRequest) -> Say:
-        """As `tests.between.Rule`."""
+    def answer(self, request: ForwardedRequest) -> CannedResponse:
+        """As `tests.http_proxy.Rule`."""
         split = urlsplit(request.path)
         path = unquote(split.path).partition("/erp/")[2]
         options = dict(parse_qsl(split.query, keep_blank_values=True))
@@ -102,7 +102,7 @@ class LyingService:
             return self._listed(table, options, request.headers)
         return self._single(table, inside.rstrip(")").strip("'").replace("''", "'"), request)
 
-    def _single(self, table: str, key: str, request: ForwardedRequest) -> Say:
+    def _single(self, table: str, key: str, request: ForwardedRequest) -> CannedResponse:
         row = self._row(table, key)
         if "key" in self.lies and request.method == "GET":
             row = next(iter(self.sets[table]), None)
@@ -110,12 +110,14 @@ class LyingService:
             return _error(404, "not found")
         if request.method == "DELETE":
             self.delete(table, key)
-            return Say(204)
+            return CannedResponse(204)
         if request.method in {"PATCH", "MERGE"}:
             self.write(table, {KEY: key, **_exact(request.body)})
         return _say(200, self._row_json(row))
 
-    def _listed(self, table: str, options: Mapping[str, str], headers: Mapping[str, str]) -> Say:
+    def _listed(
+        self, table: str, options: Mapping[str, str], headers: Mapping[str, str]
+    ) -> CannedResponse:
         rows = list(self.sets[table])
         rows = [row for row in rows if self._test(options.get("$filter", ""))(row)]
         order = options.get("$orderby", "")
@@ -142,7 +144,7 @@ class LyingService:
             counted = None
         return self._page_of(page, link, counted)
 
-    def _page_of(self, rows: Sequence[Row], link: str, count: int | None) -> Say:
+    def _page_of(self, rows: Sequence[Row], link: str, count: int | None) -> CannedResponse:
         if self._version == "v2":
             inside: Row = {"results": [self._json(row) for row in rows]}
             inside |= {"__next": link} if link else {}
@@ -214,13 +216,13 @@ def _exact(body: bytes) -> Row:
     return row if price is None else {**row, "price": Decimal(str(price))}
 
 
-def _say(status: int, body: Any, kind: str = "application/json") -> Say:
+def _say(status: int, body: Any, kind: str = "application/json") -> CannedResponse:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     date = datetime.now(UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
-    return Say(status, content, {"Content-Type": kind, "Date": date})
+    return CannedResponse(status, content, {"Content-Type": kind, "Date": date})
 
 
-def _error(status: int, words: str) -> Say:
+def _error(status: int, words: str) -> CannedResponse:
     return _say(status, {"error": {"code": str(status), "message": words}})
 
 

@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator, MutableMapping, MutableSequence
 from typing import Any
 
-from tests.between import Between, ForwardedRequest, Say
+from tests.http_proxy import CannedResponse, ForwardedRequest, HttpProxy
 
 ODD: tuple[Any, ...] = (
     None,
@@ -105,21 +105,21 @@ _BYTES = (
 )
 
 
-class Mutating(Between):
+class Mutating(HttpProxy):
     """Forwards, and makes each answer but the metadata a little wrong while there is a `seed`."""
 
     def __init__(self, target: str) -> None:
         super().__init__(target)
         self.seed: int | None = None
         self._drawn = random.Random(0)  # noqa: S311 - to be repeated
-        self._kept: dict[str, Say] = {}
+        self._kept: dict[str, CannedResponse] = {}
 
     def begin(self, seed: int | None) -> None:
         """From now on by this seed."""
         self.seed = seed
         self._drawn = random.Random(seed)  # noqa: S311 - to be repeated
 
-    async def _forward(self, request: ForwardedRequest) -> Say:
+    async def _forward(self, request: ForwardedRequest) -> CannedResponse:
         if "$metadata" in request.path:
             if request.path not in self._kept:
                 self._kept[request.path] = await super()._forward(request)
@@ -131,14 +131,14 @@ class Mutating(Between):
         return mutated(answer, self._drawn)
 
 
-def mutated(answer: Say, drawn: random.Random) -> Say:
+def mutated(answer: CannedResponse, drawn: random.Random) -> CannedResponse:
     """The answer with one thing changed, now and then two."""
     for _ in range(drawn.choice((1, 1, 1, 2))):
         answer = drawn.choice((_json, _json, _json, _bytes, _header, _status))(answer, drawn)
     return answer
 
 
-def _json(answer: Say, drawn: random.Random) -> Say:
+def _json(answer: CannedResponse, drawn: random.Random) -> CannedResponse:
     """Something inside of its JSON, wherever that stands: whole, or in the parts of a batch."""
     text = answer.body.decode("latin-1")
     places = [
@@ -156,7 +156,7 @@ def _json(answer: Say, drawn: random.Random) -> Say:
         return _bytes(answer, drawn)
     spoil(*drawn.choice(places_of), drawn)
     written = json.dumps(document)
-    return Say(
+    return CannedResponse(
         answer.status, (text[:start] + written + text[end:]).encode("latin-1"), answer.headers
     )
 
@@ -186,18 +186,20 @@ def spoil(inside: Any, key: Any, drawn: random.Random) -> None:
         inside[key] = drawn.choice(ODD)
 
 
-def _bytes(answer: Say, drawn: random.Random) -> Say:
+def _bytes(answer: CannedResponse, drawn: random.Random) -> CannedResponse:
     body = answer.body
     at = drawn.randrange(len(body) + 1)
     upto = drawn.choice((at, at + 1, at + drawn.randrange(20), len(body)))
-    return Say(answer.status, body[:at] + drawn.choice(_BYTES) + body[upto:], answer.headers)
+    return CannedResponse(
+        answer.status, body[:at] + drawn.choice(_BYTES) + body[upto:], answer.headers
+    )
 
 
-def _header(answer: Say, drawn: random.Random) -> Say:
+def _header(answer: CannedResponse, drawn: random.Random) -> CannedResponse:
     name, value = drawn.choice(HEADERS)
     kept = {header: text for header, text in answer.headers.items() if header.lower() != name}
-    return Say(answer.status, answer.body, {**kept, name: value})
+    return CannedResponse(answer.status, answer.body, {**kept, name: value})
 
 
-def _status(answer: Say, drawn: random.Random) -> Say:
-    return Say(drawn.choice(STATUSES), answer.body, answer.headers)
+def _status(answer: CannedResponse, drawn: random.Random) -> CannedResponse:
+    return CannedResponse(drawn.choice(STATUSES), answer.body, answer.headers)

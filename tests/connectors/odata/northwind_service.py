@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from tests.between import ForwardedRequest, Say
+from tests.http_proxy import CannedResponse, ForwardedRequest
 
 
 @dataclass(frozen=True)
@@ -175,12 +175,12 @@ ROWS: Mapping[str, Sequence[Mapping[str, Any]]] = {
 _MOMENT = {"v4": "Edm.DateTimeOffset", "v2": "Edm.DateTime"}
 
 
-def answer(request: ForwardedRequest, version: str, document: bytes) -> Say:
+def answer(request: ForwardedRequest, version: str, document: bytes) -> CannedResponse:
     """What the service answers, whatever host it stands on; its root is the first path segment."""
     split = urlsplit(request.path)
     name = unquote(split.path.strip("/").partition("/")[2])
     if name == "$metadata":
-        return Say(200, document, {"Content-Type": "application/xml"})
+        return CannedResponse(200, document, {"Content-Type": "application/xml"})
     if name and name not in {entity_type.set for entity_type in TYPES}:
         error = {"error": {"code": "", "message": f"Resource not found for the segment '{name}'."}}
         return _json(404, error)
@@ -189,8 +189,8 @@ def answer(request: ForwardedRequest, version: str, document: bytes) -> Say:
     return _json(200, {"value": rows} if version == "v4" else {"d": {"results": rows}})
 
 
-def _json(status: int, body: Any) -> Say:
-    return Say(status, json.dumps(body).encode(), {"Content-Type": "application/json"})
+def _json(status: int, body: Any) -> CannedResponse:
+    return CannedResponse(status, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
 
 def _type_name(of: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 from uuid import UUID
 
-from tests.between import Between, ForwardedRequest, Say, alone
+from tests.http_proxy import CannedResponse, ForwardedRequest, HttpProxy, alone
 
 Row = dict[str, Any]
 REFUSALS: Mapping[str, str] = {
@@ -76,15 +76,15 @@ class RefusingService:
         self.refusals = set(refusals)
         self.rows = {name: rows_of(name, rows) for name in SETS}
         self.own_pages = own_pages
-        self.between: Between = alone(self.answer)
+        self.between: HttpProxy = alone(self.answer)
         self.refused: list[str] = []
 
     @property
     def url(self) -> str:
         return f"{self.between.address}/erp/"
 
-    def answer(self, request: ForwardedRequest) -> Say:
-        """As `tests.between.Rule`."""
+    def answer(self, request: ForwardedRequest) -> CannedResponse:
+        """As `tests.http_proxy.Rule`."""
         split = urlsplit(request.path)
         path = unquote(split.path).partition("/erp/")[2]
         options = dict(parse_qsl(split.query, keep_blank_values=True))
@@ -136,7 +136,7 @@ class RefusingService:
             return f"the property {CHANGED} cannot be used in the $orderby query option"
         return ""
 
-    def _single(self, name: str, inside: str) -> Say:
+    def _single(self, name: str, inside: str) -> CannedResponse:
         parts = [part.rpartition("=")[2].strip("'") for part in inside.split(",")]
         for row in self.rows[name]:
             if [str(row[key]) for key in KEYS[name]] == parts:
@@ -145,7 +145,7 @@ class RefusingService:
 
     def _listed(
         self, name: str, options: Mapping[str, str], part: str, headers: Mapping[str, str]
-    ) -> Say:
+    ) -> CannedResponse:
         test = _test(options.get("$filter", ""))
         rows = [row for row in self.rows[name] if test(row)]
         if part:
@@ -230,13 +230,13 @@ def _literal(text: str) -> Any:
     return {"null": None, "true": True, "false": False}.get(text, text)
 
 
-def say(status: int, body: Any, content_type: str = "application/json") -> Say:
+def say(status: int, body: Any, content_type: str = "application/json") -> CannedResponse:
     """An answer of the service."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     date = datetime.now(UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
-    return Say(status, content, {"Content-Type": content_type, "Date": date})
+    return CannedResponse(status, content, {"Content-Type": content_type, "Date": date})
 
 
-def error(status: int, words: str) -> Say:
+def error(status: int, words: str) -> CannedResponse:
     """A refusal in the form that V4 has for it."""
     return say(status, {"error": {"code": str(status), "message": words}})

@@ -20,9 +20,9 @@ from connectors.odata.paging.keyset_trial import KeysetTrial
 from connectors.odata.protocol.entity_table import build_table
 from connectors.odata.protocol.request import ODataRequest
 from connectors.odata.protocol.response import ODataResponse, parse_body
-from tests.between import ForwardedRequest
 from tests.connectors.odata.busy_service import BusyService
 from tests.connectors.odata.test_lying_service import system_of
+from tests.http_proxy import ForwardedRequest
 
 SIZES = pytest.mark.parametrize("numbers", [2, 3, 5, 9, 40])
 SEEDS = 12
@@ -43,7 +43,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
             split = urlsplit(exchange._url(request.path))
             small = {name.lower(): text for name, text in headers.items()}
             received = ForwardedRequest(request.method, f"{split.path}?{split.query}", small, b"")
-            service.between.asked.append(received)
+            service.between.requests.append(received)
             say = service.answer(received)
             names = {name.lower(): text for name, text in say.headers.items()}
             return ODataResponse(
@@ -120,7 +120,7 @@ async def test_a_listing_keeps_its_way_under_a_load(
                 poller.emitted(item)
             poller.end_page()
         service.busy = False
-        service.between.asked.clear()
+        service.between.requests.clear()
         await poller.begin()
         assert poller.size == len(service.sets["Plains"])
         first = service.paths[0]
@@ -144,7 +144,7 @@ async def test_times_of_change_are_asked_for_under_any_load(serve: Serve, number
                 poller.emitted(item)
             poller.end_page()
         service.busy = False
-        service.between.asked.clear()
+        service.between.requests.clear()
         await poller.begin()
         assert not any("1900" in path for path in service.paths), "another form for good"
         await client.close()
@@ -164,7 +164,7 @@ async def test_lookups_of_rows_that_come_and_go_prove_nothing(serve: Serve, numb
             reader = ODataReader(system_of(service, "Plains"))
             for _ in range(8):
                 await reader.fetch("Plains", columns, keys)
-            service.between.asked.clear()
+            service.between.requests.clear()
             await reader.fetch("Plains", columns, keys)
             assert "$filter" in service.paths[0], (seed, columns)
             assert len(columns) > 1 or " in " in service.paths[0]

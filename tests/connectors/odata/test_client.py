@@ -21,8 +21,8 @@ from connectors.http import json_values
 from connectors.odata.http.client import ODataClient
 from connectors.odata.http.transport import ODataTransport
 from connectors.odata.protocol.request import ODataRequest
-from tests.between import CUT, HANG, Between, ForwardedRequest, Rule, Say
 from tests.connectors.odata.order_system import system
+from tests.http_proxy import CUT, HANG, CannedResponse, ForwardedRequest, HttpProxy, Rule
 from tests.services.cap import PASSWORD, Cap
 from tests.services.ports import free_ports
 from tests.waiting import until
@@ -33,9 +33,9 @@ LOGIN_PAGE = b"<!DOCTYPE html><html><head><title>Log on\n to ERP</title></head><
 
 
 @asynccontextmanager
-async def between(cap: Cap, **options: float) -> AsyncIterator[tuple[Between, ODataClient]]:
+async def between(cap: Cap, **options: float) -> AsyncIterator[tuple[HttpProxy, ODataClient]]:
     """A client that has the metadata, with everything in between still to be broken."""
-    proxy = Between(cap.address)
+    proxy = HttpProxy(cap.address)
     async with proxy.serving():
         client = ODataClient(system(proxy.url(cap.url), options=options))
 
@@ -53,7 +53,7 @@ async def between(cap: Cap, **options: float) -> AsyncIterator[tuple[Between, OD
             await client.close()
 
 
-def always(answer: Say | str) -> Rule:
+def always(answer: CannedResponse | str) -> Rule:
     return lambda _: answer
 
 
@@ -97,21 +97,33 @@ async def test_a_server_that_is_not_there_is_asked_again_later() -> None:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (Say(200, LOGIN_PAGE, HTML), "a web page ('Log on to ERP') came instead of OData"),
-        (Say(200, b"<html>x", {"Content-Type": "text/plain"}), "a web page came"),
         (
-            Say(302, b"", {"Location": "https://sso.example/login?token=s3cret"}),
+            CannedResponse(200, LOGIN_PAGE, HTML),
+            "a web page ('Log on to ERP') came instead of OData",
+        ),
+        (CannedResponse(200, b"<html>x", {"Content-Type": "text/plain"}), "a web page came"),
+        (
+            CannedResponse(302, b"", {"Location": "https://sso.example/login?token=s3cret"}),
             "redirects (302) to https://sso.example/login; if it has moved, correct `url`",
         ),
-        (Say(308, b"", {"Location": "/elsewhere/erp/"}), "redirects (308) to /elsewhere/erp/"),
-        (Say(403, b"no", {"Content-Type": "text/plain"}), "403: no; the login has no right"),
-        (Say(200, b"<services/>", {"Content-Type": "application/xml"}), "begins with <services>"),
+        (
+            CannedResponse(308, b"", {"Location": "/elsewhere/erp/"}),
+            "redirects (308) to /elsewhere/erp/",
+        ),
+        (
+            CannedResponse(403, b"no", {"Content-Type": "text/plain"}),
+            "403: no; the login has no right",
+        ),
+        (
+            CannedResponse(200, b"<services/>", {"Content-Type": "application/xml"}),
+            "begins with <services>",
+        ),
     ],
 )
 async def test_what_is_no_service_is_told_with_the_way_out(
-    cap: Cap, answer: Say, words: str
+    cap: Cap, answer: CannedResponse, words: str
 ) -> None:
-    proxy = Between(cap.address)
+    proxy = HttpProxy(cap.address)
     async with proxy.serving():
         proxy.rule = always(answer)
         error_text = await error_text_of(proxy.url(cap.url))
@@ -122,7 +134,7 @@ async def test_what_is_no_service_is_told_with_the_way_out(
 async def test_a_200_with_an_error_in_it_is_an_error(cap: Cap) -> None:
     error = {"error": {"code": "X", "message": "The posting period is closed", "details": []}}
     async with between(cap) as (proxy, client):
-        proxy.rule = always(Say(200, json.dumps(error).encode(), JSON))
+        proxy.rule = always(CannedResponse(200, json.dumps(error).encode(), JSON))
         with pytest.raises(Rejected, match="The posting period is closed"):
             await client.get("Orders")
         with pytest.raises(Rejected, match="The posting period is closed"):
@@ -132,17 +144,17 @@ async def test_a_200_with_an_error_in_it_is_an_error(cap: Cap) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        Say(200, b'{"value": [{"ID": 1}, {"ID"', JSON),
-        Say(200, b'{"value": [{"ID": 1}, {"ID"', JSON, length=2000),
-        Say(200, b"", {}, length=10),
-        Say(502, b"Bad gateway", {"Content-Type": "text/plain"}),
-        Say(500, b"", {}),
+        CannedResponse(200, b'{"value": [{"ID": 1}, {"ID"', JSON),
+        CannedResponse(200, b'{"value": [{"ID": 1}, {"ID"', JSON, length=2000),
+        CannedResponse(200, b"", {}, length=10),
+        CannedResponse(502, b"Bad gateway", {"Content-Type": "text/plain"}),
+        CannedResponse(500, b"", {}),
         CUT,
         HANG,
     ],
 )
 async def test_half_an_answer_is_asked_for_again_and_of_a_write_the_outcome_is_unknown(
-    cap: Cap, answer: Say | str
+    cap: Cap, answer: CannedResponse | str
 ) -> None:
     async with between(cap, timeout=3 if answer == HANG else 60) as (proxy, client):
         proxy.rule = always(answer)
@@ -155,12 +167,14 @@ async def test_half_an_answer_is_asked_for_again_and_of_a_write_the_outcome_is_u
 async def test_a_busy_service_says_when_to_come_back(cap: Cap) -> None:
     async with between(cap) as (proxy, client):
         for status in (429, 503):
-            proxy.rule = always(Say(status, b"", {"Retry-After": "12"}))
+            proxy.rule = always(CannedResponse(status, b"", {"Retry-After": "12"}))
             for asking in (client.get("Orders"), client.send("POST", "Orders", body={})):
                 with pytest.raises(RetryLater) as caught:
                     await asking
                 assert caught.value.after == 12
-        proxy.rule = always(Say(503, b"", {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}))
+        proxy.rule = always(
+            CannedResponse(503, b"", {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"})
+        )
         with pytest.raises(RetryLater) as caught:
             await client.get("Orders")
         assert caught.value.after == 0
@@ -168,7 +182,7 @@ async def test_a_busy_service_says_when_to_come_back(cap: Cap) -> None:
 
 async def test_a_link_that_has_expired_is_lost_history_and_any_other_410_is_not(cap: Cap) -> None:
     async with between(cap) as (proxy, client):
-        proxy.rule = always(Say(410))
+        proxy.rule = always(CannedResponse(410))
         with pytest.raises(HistoryLost, match="what has changed since"):
             await client.get("Orders?$deltatoken=1", absolute=True)
         with pytest.raises(Rejected):
@@ -184,9 +198,9 @@ async def test_links_to_another_name_of_the_service_are_followed_and_to_other_pl
         link = f"http://{host}{path}Orders?$skiptoken=2"
         page = {"value": [{"ID": "1"}], "@odata.nextLink": link}
 
-        def elsewhere(request: ForwardedRequest, page: object = page) -> Say | None:
+        def elsewhere(request: ForwardedRequest, page: object = page) -> CannedResponse | None:
             first = request.path.endswith("/Orders")
-            return Say(200, json.dumps(page).encode(), JSON) if first else None
+            return CannedResponse(200, json.dumps(page).encode(), JSON) if first else None
 
         async with between(cap) as (proxy, client):
             proxy.rule = elsewhere
@@ -204,26 +218,26 @@ async def test_links_to_another_name_of_the_service_are_followed_and_to_other_pl
 async def test_pages_that_go_in_a_circle_end(cap: Cap) -> None:
     page = {"value": [{"ID": "1"}], "@odata.nextLink": "Orders?$skiptoken=1"}
     async with between(cap) as (proxy, client):
-        proxy.rule = always(Say(200, json.dumps(page).encode(), JSON))
+        proxy.rule = always(CannedResponse(200, json.dumps(page).encode(), JSON))
         with pytest.raises(RetryLater, match="go in a circle"):
             async for _ in client.pages("Orders"):
                 pass
 
 
 async def test_a_query_in_the_url_goes_with_every_request(cap: Cap) -> None:
-    proxy = Between(cap.address)
+    proxy = HttpProxy(cap.address)
     async with proxy.serving():
         client = ODataClient(system(proxy.url(cap.url) + "?sap-client=100"))
         await client.page("Orders", {"$top": "1"})
         await client.close()
-    assert all("sap-client=100" in request.path for request in proxy.asked)
-    assert proxy.asked[1].path.endswith("/Orders?$top=1&sap-client=100")
+    assert all("sap-client=100" in request.path for request in proxy.requests)
+    assert proxy.requests[1].path.endswith("/Orders?$top=1&sap-client=100")
 
 
 async def test_a_service_that_repeats_the_password_does_not_get_it_into_messages(cap: Cap) -> None:
     error = {"error": {"code": "X", "message": f"user bridge with {PASSWORD} is locked"}}
     async with between(cap) as (proxy, client):
-        proxy.rule = always(Say(400, json.dumps(error).encode(), JSON))
+        proxy.rule = always(CannedResponse(400, json.dumps(error).encode(), JSON))
         with pytest.raises(Rejected) as caught:
             await client.get("Orders")
     assert "user bridge with *** is locked" in str(caught.value)
@@ -240,11 +254,15 @@ async def test_metadata_is_read_as_json_where_there_is_no_xml(cap: Cap) -> None:
         "$EntityContainer": "Own.All",
     }
 
-    def only_json(request: ForwardedRequest) -> Say:
+    def only_json(request: ForwardedRequest) -> CannedResponse:
         wanted = "json" in request.headers["accept"]
-        return Say(200, json.dumps(document).encode(), JSON) if wanted else Say(406, b"no XML here")
+        return (
+            CannedResponse(200, json.dumps(document).encode(), JSON)
+            if wanted
+            else CannedResponse(406, b"no XML here")
+        )
 
-    proxy = Between(cap.address)
+    proxy = HttpProxy(cap.address)
     proxy.rule = only_json
     async with proxy.serving():
         client = ODataClient(system(proxy.url(cap.url)))
@@ -257,7 +275,7 @@ async def test_a_batch_that_is_refused_with_the_password_does_not_get_it_into_me
 ) -> None:
     async with between(cap) as (proxy, client):
         refusal = {"error": {"message": f"what is {PASSWORD}?"}}
-        proxy.rule = always(Say(400, json.dumps(refusal).encode(), JSON))
+        proxy.rule = always(CannedResponse(400, json.dumps(refusal).encode(), JSON))
         with pytest.raises(Unsupported, match=r"takes no \$batch: .*what is \*\*\*") as raised:
             await client.batch([ODataRequest("GET", "Orders"), ODataRequest("GET", "Lines")])
         assert PASSWORD not in str(raised.value)
@@ -267,10 +285,10 @@ async def test_an_answer_without_end_is_given_up_before_it_fills_the_memory(
     cap: Cap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A service that knows no pages answers with the whole set, compressed to almost nothing."""
-    proxy = Between(cap.address)
+    proxy = HttpProxy(cap.address)
     async with proxy.serving():
         large = gzip.compress(b'{"value": []' + b" " * 5 * 2**20 + b"}")
-        proxy.rule = always(Say(200, large, {**JSON, "Content-Encoding": "gzip"}))
+        proxy.rule = always(CannedResponse(200, large, {**JSON, "Content-Encoding": "gzip"}))
         exchange = ODataTransport(system(proxy.url(cap.url)), largest=2**20)
         with pytest.raises(ConfigurationError, match="GET Orders: the answer has more than 1 MB"):
             await exchange.ask(ODataRequest("GET", "Orders"))
@@ -279,11 +297,11 @@ async def test_an_answer_without_end_is_given_up_before_it_fills_the_memory(
         # So are values, each of which takes more than its few bytes: to ask again helps nobody.
         monkeypatch.setattr(json_values, "MAX_VALUES", 100)
         many = json.dumps({"value": list(range(200))}).encode()
-        proxy.rule = always(Say(200, many, JSON))
+        proxy.rule = always(CannedResponse(200, many, JSON))
         with pytest.raises(ConfigurationError, match="GET Orders: the answer has more than 100 v"):
             await exchange.ask(ODataRequest("GET", "Orders"))
         with pytest.raises(OutcomeUnknown, match="POST Orders: the answer has more than 100 v"):
             await exchange.ask(ODataRequest("POST", "Orders", {"ID": "1"}))
-        proxy.rule = always(Say(200, b"{}", JSON))
+        proxy.rule = always(CannedResponse(200, b"{}", JSON))
         assert (await exchange.ask(ODataRequest("GET", "Orders"))).body == {}
         await exchange.close()

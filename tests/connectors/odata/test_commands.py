@@ -12,7 +12,6 @@ import pytest
 from bridge.model.specs import ArgSpec, CommandSpec, SystemSpec, Tier
 from bridge.model.types import FieldType
 from connectors.odata.commands.writer import ODataWriter
-from tests.between import CUT, DROP, HANG, Between, ForwardedRequest
 from tests.connectors.command_harness import (
     IN_DOUBT_TIMEOUT_S,
     CommandHarness,
@@ -21,6 +20,7 @@ from tests.connectors.command_harness import (
     sleep_until_settled,
 )
 from tests.connectors.odata.order_system import SPECS, system, tables
+from tests.http_proxy import CUT, DROP, HANG, ForwardedRequest, HttpProxy
 from tests.services.cap import Cap, order_id
 
 TEXT = FieldType("string")
@@ -95,7 +95,7 @@ async def test_a_post_whose_answer_is_lost_never_makes_two_orders(
     """
     message = command(name, order_id(1), number="7")
     timeout = 3 if reaction == HANG else 60
-    async with Between(cap.address).serving() as between:
+    async with HttpProxy(cap.address).serving() as between:
         between.rule = rule = FirstPostReaction(reaction, "/Orders")
         url = between.url(cap.url)
         async with serving(tmp_path, url, lambda: between.quiet, timeout) as here:
@@ -113,7 +113,7 @@ async def test_an_order_confirmed_twice_by_a_repeated_command_is_confirmed_once(
 ) -> None:
     cap.fill(orders=2)
     message = command("confirm", order_id(1))
-    async with Between(cap.address).serving() as between:
+    async with HttpProxy(cap.address).serving() as between:
         if reaction is not None:
             between.rule = FirstPostReaction(reaction, "confirm")
         async with serving(tmp_path, between.url(cap.url), lambda: between.quiet) as here:
@@ -142,7 +142,7 @@ async def test_an_outcome_that_no_probe_can_tell_stays_open_and_nothing_is_sent_
 ) -> None:
     cap.fill(orders=1)
     message = command("hold", order_id(0))
-    async with Between(cap.address).serving() as between:
+    async with HttpProxy(cap.address).serving() as between:
         between.rule = rule = FirstPostReaction(CUT, "hold")
         async with serving(tmp_path, between.url(cap.url), lambda: between.quiet) as here:
             await here.send(message)

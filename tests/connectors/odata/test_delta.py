@@ -10,8 +10,8 @@ import pytest
 
 from bridge.model.errors import Rejected
 from connectors.odata.capture.pollers.delta import DeltaPoller
-from tests.between import Between, Say, nothing
 from tests.connectors.odata.set_polls import polling
+from tests.http_proxy import CannedResponse, HttpProxy, nothing
 from tests.services.odatapy import Odatapy
 
 
@@ -163,13 +163,13 @@ async def test_a_service_that_fails_for_a_moment_keeps_its_link(
     whole and compared each time, and a row that came back be told as changed.
     """
     put(erp, "one", 1)
-    between = Between(odatapy.address)
+    between = HttpProxy(odatapy.address)
     async with between.serving(), polling(between.url(odatapy.url), "Suites") as polls:
         drop(erp, "one")
         assert await polls.poll() == [("delete", "one", None)]
         put(erp, "one", 2)
         body = b'{"error": {"message": "deadlock"}}'
-        between.rule = lambda _: Say(500, body, {"Content-Type": "application/json"})
+        between.rule = lambda _: CannedResponse(500, body, {"Content-Type": "application/json"})
         with pytest.raises(Rejected, match="deadlock"):
             await polls.poll()
         between.rule = nothing

@@ -9,8 +9,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.bad_input.guarded_bridge import Answer, GuardedBridge
-from tests.between import alone, standing
 from tests.connectors.odata import northwind_service
+from tests.http_proxy import alone, standing
 from tests.services.cap import PASSWORD, Cap
 from tests.services.odatapy import Odatapy
 

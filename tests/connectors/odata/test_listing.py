@@ -15,8 +15,8 @@ from bridge.model.errors import RetryLater
 from connectors.odata.capture.options import ODataOptions
 from connectors.odata.capture.pollers.listing import ListingPoller
 from connectors.odata.capture.snapshot.chunks import ODataSnapshot
-from tests.between import Between, ForwardedRequest, Say
 from tests.connectors.odata.set_polls import polling, short
+from tests.http_proxy import CannedResponse, ForwardedRequest, HttpProxy
 from tests.services.cap import Cap
 
 
@@ -117,17 +117,17 @@ async def test_a_snapshot_believes_only_an_empty_page_that_there_is_no_more(cap:
     """What a reconcile doesn't meet, it deletes from the log."""
     cap.write("Plains", *(plain(f"{n:02}", 1) for n in range(9)))
 
-    def shorter(request: ForwardedRequest) -> Say | None:
+    def shorter(request: ForwardedRequest) -> CannedResponse | None:
         if "/Plains" not in request.path:
             return None
         login = {"Authorization": request.headers["authorization"]}
         path = request.path if filters else re.sub(r"&?\$filter=[^&]*", "", request.path)
         changes = httpx.get(cap.address + path, headers=login, trust_env=False, timeout=60).json()
         body = json.dumps({"value": changes["value"][:2]}).encode()
-        return Say(200, body, {"Content-Type": "application/json"})
+        return CannedResponse(200, body, {"Content-Type": "application/json"})
 
     filters = True
-    async with Between(cap.address).serving() as between:
+    async with HttpProxy(cap.address).serving() as between:
         between.rule = shorter
         url = between.url(cap.url)
         snapshot = ODataSnapshot(

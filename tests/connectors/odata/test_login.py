@@ -23,9 +23,9 @@ from bridge.model.errors import ConfigurationError, LoginRefused, RetryLater
 from bridge.tls import TlsFiles
 from connectors.odata.http.client import ODataClient
 from connectors.odata.http.login import OAuth2, OAuth2Auth, ODataLogin
-from tests.between import CUT, Between, ForwardedRequest, Rule, Say, alone
 from tests.conftest import PrivateCap
 from tests.connectors.odata.order_system import system
+from tests.http_proxy import CUT, CannedResponse, ForwardedRequest, HttpProxy, Rule, alone
 from tests.secret_scan import leak_in, secret
 from tests.services.cap import PASSWORD, Cap
 
@@ -52,8 +52,8 @@ def client_of(
     return ODataClient(of) if clock is None else ODataClient(of, clock=clock)
 
 
-def tokens(between: Between) -> int:
-    return sum(request.path == "/-/token" for request in between.asked)
+def tokens(between: HttpProxy) -> int:
+    return sum(request.path == "/-/token" for request in between.requests)
 
 
 @pytest.mark.parametrize("send", ["header", "form"])
@@ -61,7 +61,7 @@ async def test_a_token_is_asked_for_once_and_again_before_it_expires(
     private_cap: PrivateCap, send: str
 ) -> None:
     cap = private_cap("oauth", token_seconds=100)
-    clock, between = TokenClock(), Between(cap.address)
+    clock, between = TokenClock(), HttpProxy(cap.address)
     async with between.serving():
         oauth2 = {**CLIENT, "token_url": f"{between.address}/-/token", "send": send}
         client = client_of(between.url(cap.bare), clock, oauth2=oauth2)
@@ -104,12 +104,12 @@ async def test_a_client_that_the_token_server_refuses_is_told_without_its_secret
 async def test_a_token_server_that_repeats_the_secret_does_not_get_it_into_messages(
     send: str,
 ) -> None:
-    def repeating(request: ForwardedRequest) -> Say:
+    def repeating(request: ForwardedRequest) -> CannedResponse:
         error_text = (
             f"no: {request.headers.get('authorization')} {unquote_plus(request.body.decode())}"
         )
         body = json.dumps({"error": error_text}).encode()
-        return Say(400, body, {"Content-Type": "application/json"})
+        return CannedResponse(400, body, {"Content-Type": "application/json"})
 
     between = alone(repeating)
     async with between.serving():
@@ -134,17 +134,17 @@ async def test_a_token_server_that_is_away_leaves_no_write_in_doubt(
 ) -> None:
     cap = private_cap("oauth", token_seconds=100)
 
-    def away(reaction: Say | str) -> Rule:
+    def away(reaction: CannedResponse | str) -> Rule:
         return lambda request: reaction if request.path == "/-/token" else None
 
-    between, clock = Between(cap.address), TokenClock()
+    between, clock = HttpProxy(cap.address), TokenClock()
     async with between.serving():
         oauth2 = {**CLIENT, "token_url": f"{between.address}/-/token"}
         client = client_of(between.url(cap.bare), clock, oauth2=oauth2)
         await client.open()
         clock.now += 10_000
-        unreadable = Say(200, b"no gzip", {"Content-Encoding": "gzip"})
-        for reaction in (Say(503), CUT, unreadable):
+        unreadable = CannedResponse(200, b"no gzip", {"Content-Encoding": "gzip"})
+        for reaction in (CannedResponse(503), CUT, unreadable):
             between.rule = away(reaction)
             with pytest.raises(RetryLater):
                 await client.send("POST", "Customers", body={"ID": "1"})
@@ -174,7 +174,7 @@ async def test_a_client_certificate_is_shown_where_it_is_wanted(cap: Cap, tmp_pa
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(ca))
     tls.load_cert_chain(server)
     tls.verify_mode = ssl.CERT_REQUIRED
-    between = Between(cap.address)
+    between = HttpProxy(cap.address)
     async with between.serving(tls):
         url = between.url(cap.url)
         trusted_client = client_of(url, tls=TlsFiles(str(ca), str(mine)))

@@ -249,7 +249,7 @@ async def test_a_way_that_was_not_heeded_is_told_and_tried_again_ever_more_seldo
             end, count = now + seconds, 0
             while now < end:
                 now += next_page
-                service.between.asked.clear()
+                service.between.requests.clear()
                 while True:
                     await feed.next_page()
                     if not feed.end_page():

@@ -20,9 +20,9 @@ from connectors.odata.lookup.form_choice import RETRY_IGNORED_S
 from connectors.odata.lookup.reader import ODataReader
 from connectors.odata.metadata.document import parse_metadata
 from connectors.odata.protocol.response import EntityPage, page_of
-from tests.between import standing
 from tests.connectors.odata.lying_odata import WORDS, LyingODataLegacy
 from tests.connectors.odata.lying_service import FEW, LyingService
+from tests.http_proxy import standing
 
 BOTH = pytest.mark.parametrize("version", ["v4", "v2"])
 #: In no order that anybody would sort them by.
@@ -104,7 +104,7 @@ async def test_in_that_is_ignored_is_not_used_again_in_the_system() -> None:
         assert await numbers(reader, ["customer"], [("C1",), ("C2",)]) == [
             number for number in range(30) if number % 3
         ]
-        service.between.asked.clear()
+        service.between.requests.clear()
         assert await numbers(reader, ["order_no"], HALF) == list(range(0, 30, 2))
         assert [" in " in path for path in service.paths] == [False]
         await reader.close()
@@ -120,7 +120,7 @@ async def test_filters_that_are_ignored_leave_reads_by_key_and_else_a_refusal(ve
             AnswerMismatch, match=r"Suites can't be asked for by customer.*\$filter"
         ):
             await numbers(reader, ["customer"], [("C1",)])
-        service.between.asked.clear()
+        service.between.requests.clear()
         with pytest.raises(AnswerMismatch, match=r"doesn't heed `\$filter`"):
             await numbers(reader, ["customer"], [("C2",)], 5)
         assert service.paths == []
@@ -231,7 +231,7 @@ async def test_a_guard_is_not_asked_about_another_row() -> None:
         await writer.close()
         assert isinstance(outcome, Rejected)
         assert outcome.code == "answer_mismatch"
-        assert (rows, [request.method for request in service.between.asked]) == ([], ["GET"] * 2)
+        assert (rows, [request.method for request in service.between.requests]) == ([], ["GET"] * 2)
 
 
 # -- V3 --------------------------------------------------------------------------------------

@@ -21,9 +21,9 @@ from connectors.odata.commands.writer import ODataWriter
 from connectors.odata.lookup.reader import ODataReader
 from connectors.odata.protocol import batch
 from connectors.odata.protocol.response import ODataResponse, page_of
-from tests.between import Between, Rule, Say
 from tests.connectors.odata.mutated_answers import Mutating
 from tests.connectors.odata.order_system import system
+from tests.http_proxy import CannedResponse, HttpProxy, Rule
 from tests.services.cap import Cap, order_id
 from tests.services.odatapy import Odatapy
 
@@ -268,11 +268,13 @@ async def test_a_probe_takes_no_odd_answer_for_a_no_or_a_yes(
 ) -> None:
     """A no would send the command twice; a row that is gone would end its DELETE as done."""
     cap.fill(orders=2)
-    between = Between(cap.address)
+    between = HttpProxy(cap.address)
     async with between.serving():
         writer = ODataWriter(system(between.url(cap.url)))
         await writer.prepare()
-        between.rule = lambda _: Say(200, body.encode(), {"Content-Type": "application/json"})
+        between.rule = lambda _: CannedResponse(
+            200, body.encode(), {"Content-Type": "application/json"}
+        )
         parameters = {"id": "bot:1", "key": order_id(1)}
         command = Effect("bot:1", "x", run, parameters, "Orders", {"ID": order_id(1)}, probe=probed)
         with pytest.raises(OutcomeUnknown):
@@ -285,11 +287,11 @@ async def test_a_probe_looks_behind_an_empty_page(cap: Cap) -> None:
     cap.fill(orders=2)
     body = b'{"value": [{"ID": "1"}]}'
     empty = b'{"value": [], "@odata.nextLink": "Orders?$skiptoken=1"}'
-    between = Between(cap.address)
+    between = HttpProxy(cap.address)
     async with between.serving():
         writer = ODataWriter(system(between.url(cap.url)))
         await writer.prepare()
-        between.rule = lambda request: Say(
+        between.rule = lambda request: CannedResponse(
             200,
             body if "skiptoken" in request.path else empty,
             {"Content-Type": "application/json"},
@@ -305,11 +307,11 @@ async def test_a_row_without_its_key_ends_no_snapshot(cap: Cap) -> None:
     """No page begins behind it: the rest of the set would be taken for deleted."""
     cap.fill(orders=3)
     rows = b'{"value": [{"ID": "1", "number": "1"}, {"number": "2"}]}'
-    between = Between(cap.address)
+    between = HttpProxy(cap.address)
     async with between.serving():
         snapshot = ODataSnapshot(system(between.url(cap.url)))
         await snapshot.count("Orders", None)
-        between.rule = lambda _: Say(200, rows, {"Content-Type": "application/json"})
+        between.rule = lambda _: CannedResponse(200, rows, {"Content-Type": "application/json"})
         with pytest.raises(RetryLater, match=r"a row came without its key.*\(ID\)"):
             await snapshot.chunk("Orders", None, None, 10)
         await snapshot.close()
@@ -317,14 +319,14 @@ async def test_a_row_without_its_key_ends_no_snapshot(cap: Cap) -> None:
 
 def answering(method: str, body: bytes) -> Rule:
     """Requests of that method get this answer."""
-    answer = Say(200, body, {"Content-Type": "application/json"})
+    answer = CannedResponse(200, body, {"Content-Type": "application/json"})
     return lambda request: answer if request.method == method else None
 
 
 async def test_what_an_answer_holds_does_not_undo_a_command_that_is_done(cap: Cap) -> None:
     """A row without its key, or none, in the answer to a write says nothing of whether it was done."""
     cap.fill(orders=2)
-    between = Between(cap.address)
+    between = HttpProxy(cap.address)
     async with between.serving():
         writer = ODataWriter(system(between.url(cap.url)))
         await writer.prepare()
@@ -355,7 +357,7 @@ async def test_an_etag_that_no_request_can_carry_is_never_sent(cap: Cap) -> None
     """In the parts of a batch it would be the service's own lines."""
     cap.fill(orders=2)
     body = json.dumps({"ID": order_id(1), "@odata.etag": 'x"\r\nX-Evil: 1'}).encode()
-    between = Between(cap.address)
+    between = HttpProxy(cap.address)
     async with between.serving():
         writer = ODataWriter(system(between.url(cap.url)))
         await writer.prepare()
@@ -372,5 +374,5 @@ async def test_an_etag_that_no_request_can_carry_is_never_sent(cap: Cap) -> None
         [refused] = await writer.execute([command])
         assert isinstance(refused, Rejected)
         assert refused.code == "bad_etag"
-        assert all(request.method == "GET" for request in between.asked)
+        assert all(request.method == "GET" for request in between.requests)
         await writer.close()

@@ -17,8 +17,8 @@ from bridge.model.errors import HistoryLost, Rejected, RetryLater
 from connectors.odata.capture.options import ODataOptions
 from connectors.odata.capture.snapshot.chunks import ODataSnapshot
 from connectors.odata.capture.source import ODataSource
-from tests.between import Between, ForwardedRequest, Say, alone
 from tests.connectors.odata.set_polls import polling
+from tests.http_proxy import CannedResponse, ForwardedRequest, HttpProxy, alone
 from tests.services.cap import Cap
 
 METADATA = b"""<edmx:Edmx Version="4.0" xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx">
@@ -44,18 +44,18 @@ class Things:
     def expire(self) -> None:
         self._age += 1
 
-    def __call__(self, request: ForwardedRequest) -> Say:
+    def __call__(self, request: ForwardedRequest) -> CannedResponse:
         if "$metadata" in request.path:
-            return Say(200, METADATA, {"Content-Type": "application/xml"})
+            return CannedResponse(200, METADATA, {"Content-Type": "application/xml"})
         token = re.search(r"skiptoken=(\d+)-(\d+)", request.path)
         age, at = (int(token[1]), int(token[2])) if token else (self._age, 0)
         if age != self._age:
-            return Say(self._status)
+            return CannedResponse(self._status)
         rows = [{"ID": key, "name": name} for key, name in sorted(self.rows.items())]
         body: dict[str, object] = {"value": rows[at : at + 2]}
         if at + 2 < len(rows):
             body["@odata.nextLink"] = f"Things?$skiptoken={age}-{at + 2}"
-        return Say(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
+        return CannedResponse(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
 
 @asynccontextmanager
@@ -126,19 +126,19 @@ async def test_a_snapshot_whose_link_expired_is_taken_from_the_beginning(status:
         await snapshot.close()
 
 
-def empty(request: ForwardedRequest) -> Say | None:
+def empty(request: ForwardedRequest) -> CannedResponse | None:
     """First a page without rows, and a link to what stands behind it."""
     if "/Plains" not in request.path or "behind=" in request.path:
         return None
     more = "&" if "?" in request.path else "?"
     body = {"value": [], "@odata.nextLink": f"{request.path}{more}behind=1"}
-    return Say(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    return CannedResponse(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
 
 async def test_an_empty_page_with_a_link_is_not_the_end(cap: Cap) -> None:
     """Some services filter a page after they have cut it. What isn't met is taken for deleted."""
     cap.write("Plains", *({"order_no": f"{n:02}", "qty": 1} for n in range(7)))
-    async with Between(cap.address).serving() as between:
+    async with HttpProxy(cap.address).serving() as between:
         between.rule = empty
         url = between.url(cap.url)
         of = System("kit", "erp", url, "http://erp/", ODataOptions(), (TableUse("Plains"),), 2)
@@ -164,12 +164,12 @@ async def test_an_empty_page_with_a_link_is_not_the_end(cap: Cap) -> None:
 
 
 async def test_empty_pages_that_lead_to_themselves_are_refused(cap: Cap) -> None:
-    def circle(request: ForwardedRequest) -> Say | None:
+    def circle(request: ForwardedRequest) -> CannedResponse | None:
         body = {"value": [], "@odata.nextLink": request.path}
-        say = Say(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
+        say = CannedResponse(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
         return say if "/Plains" in request.path else None
 
-    between = Between(cap.address)
+    between = HttpProxy(cap.address)
     async with between.serving(), polling(between.url(cap.url), "Plains", page=3) as polls:
         between.rule = circle
         with pytest.raises(Rejected, match="in a circle"):
@@ -181,10 +181,10 @@ async def test_a_link_to_its_own_page_ends_a_snapshot_s_chunk(rows: list[dict[st
     """Followed for ever, with rows or without, the snapshot would neither end nor tell why."""
     body = {"value": rows, "@odata.nextLink": "Things?$skiptoken=1"}
 
-    def circle(request: ForwardedRequest) -> Say:
+    def circle(request: ForwardedRequest) -> CannedResponse:
         if "$metadata" in request.path:
-            return Say(200, METADATA, {"Content-Type": "application/xml"})
-        return Say(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
+            return CannedResponse(200, METADATA, {"Content-Type": "application/xml"})
+        return CannedResponse(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
     between = alone(circle)
     async with between.serving():
@@ -198,19 +198,19 @@ async def test_a_link_to_its_own_page_ends_a_snapshot_s_chunk(rows: list[dict[st
         with pytest.raises(AnswerMismatch, match="its links lead in a circle"):
             await to_its_end()
         await snapshot.close()
-    assert len(between.asked) < 6
+    assert len(between.requests) < 6
 
 
 async def test_very_many_empty_pages_are_followed_to_their_end() -> None:
-    def far(request: ForwardedRequest) -> Say:
+    def far(request: ForwardedRequest) -> CannedResponse:
         if "$metadata" in request.path:
-            return Say(200, METADATA, {"Content-Type": "application/xml"})
+            return CannedResponse(200, METADATA, {"Content-Type": "application/xml"})
         match = re.search(r"skiptoken=(\d+)", request.path)
         at = int(match[1]) if match else 0
         body: dict[str, object] = {"value": [], "@odata.nextLink": f"Things?$skiptoken={at + 1}"}
         if at == 400:
             body = {"value": [{"ID": 1, "name": "a"}]}
-        return Say(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
+        return CannedResponse(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
     between = alone(far)
     async with between.serving():
@@ -226,9 +226,9 @@ class Ring:
     def __init__(self, pages: int, back_to: int, *, rows: bool) -> None:
         self._pages, self._back_to, self._rows = pages, back_to, rows
 
-    def __call__(self, request: ForwardedRequest) -> Say:
+    def __call__(self, request: ForwardedRequest) -> CannedResponse:
         if "$metadata" in request.path:
-            return Say(200, METADATA, {"Content-Type": "application/xml"})
+            return CannedResponse(200, METADATA, {"Content-Type": "application/xml"})
         token = re.search(r"skiptoken=(\d+)", request.path)
         at = int(token[1]) if token else 0
         following = at + 1 if at + 1 < self._pages else self._back_to
@@ -236,7 +236,7 @@ class Ring:
             "value": [{"ID": at, "name": "a"}] if self._rows else [],
             "@odata.nextLink": f"Things?$skiptoken={following}",
         }
-        return Say(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
+        return CannedResponse(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
 
 @pytest.mark.parametrize("rows", [True, False])

@@ -16,8 +16,8 @@ from connectors.odata.capture.source import ODataSource
 from connectors.odata.commands.writer import ODataWriter
 from connectors.odata.lookup.form_choice import MAX_SINGLE_LOOKUPS
 from connectors.odata.lookup.reader import ODataReader
-from tests.between import Between, ForwardedRequest, Say
 from tests.connectors.odata.order_system import USES, gateway, system
+from tests.http_proxy import CannedResponse, ForwardedRequest, HttpProxy
 from tests.services.cap import Cap, order_id
 from tests.services.odatapy import Odatapy
 
@@ -85,18 +85,20 @@ async def test_a_lookup_that_one_url_holds_is_one_get(cap: Cap) -> None:
 async def test_a_service_that_knows_no_in_is_asked_by_or_and_that_is_remembered(cap: Cap) -> None:
     cap.fill(orders=3)
 
-    def old(request: ForwardedRequest) -> Say | None:
+    def old(request: ForwardedRequest) -> CannedResponse | None:
         refusal = b'{"error": {"code": "400", "message": "in: unknown operator"}}'
         is_known = "%20in%20" not in request.path
-        return None if is_known else Say(400, refusal, {"Content-Type": "application/json"})
+        return (
+            None if is_known else CannedResponse(400, refusal, {"Content-Type": "application/json"})
+        )
 
-    async with Between(cap.address).serving() as between:
+    async with HttpProxy(cap.address).serving() as between:
         between.rule = old
         reader = ODataReader(system(between.url(cap.url)))
         for _ in range(3):
             assert len((await reader.fetch("Orders", ["ID"], IDS[:3])).rows) == 3
         await reader.close()
-    reads = [request.path for request in between.asked if "$filter" in request.path]
+    reads = [request.path for request in between.requests if "$filter" in request.path]
     assert [" in " if "%20in%20" in path else " or " for path in reads] == [
         " in ",
         " or ",
@@ -108,18 +110,18 @@ async def test_a_service_that_knows_no_in_is_asked_by_or_and_that_is_remembered(
 async def test_a_service_without_filters_and_batches_is_asked_by_key(cap: Cap) -> None:
     cap.fill(orders=3)
 
-    def poor(request: ForwardedRequest) -> Say | None:
+    def poor(request: ForwardedRequest) -> CannedResponse | None:
         poor = "$filter" in request.path or "$batch" in request.path
-        return Say(501, b"no", {"Content-Type": "text/plain"}) if poor else None
+        return CannedResponse(501, b"no", {"Content-Type": "text/plain"}) if poor else None
 
-    async with Between(cap.address).serving() as between:
+    async with HttpProxy(cap.address).serving() as between:
         between.rule = poor
         reader = ODataReader(system(between.url(cap.url)))
         keys = [*IDS[:3], (order_id(77),)]
         assert len((await reader.fetch("Orders", ["ID"], keys)).rows) == 3
-        between.asked.clear()
+        between.requests.clear()
         assert len((await reader.fetch("Orders", ["ID"], keys)).rows) == 3
-        assert [request.path.partition("?")[0][-4:] for request in between.asked] == [
+        assert [request.path.partition("?")[0][-4:] for request in between.requests] == [
             "000)",
             "001)",
             "002)",
@@ -200,18 +202,18 @@ async def test_an_entity_set_that_refuses_filters_says_nothing_of_the_others(cap
     """Some sets of a service can be reached by their rows alone; lookups by references would end."""
     cap.fill(orders=3, customers=2)
 
-    def poor(request: ForwardedRequest) -> Say | None:
-        return Say(400, b"{}", JSON) if "Customers?" in request.path else None
+    def poor(request: ForwardedRequest) -> CannedResponse | None:
+        return CannedResponse(400, b"{}", JSON) if "Customers?" in request.path else None
 
-    between = Between(cap.address)
+    between = HttpProxy(cap.address)
     async with between.serving():
         between.rule = poor
         reader = ODataReader(system(between.url(cap.url)))
         assert len((await reader.fetch("Customers", ["ID"], [("C0",), ("C1",)])).rows) == 2
         assert len((await reader.fetch("Orders", ["customer_ID"], [("C0",), ("C1",)])).rows) == 3
-        between.asked.clear()
+        between.requests.clear()
         assert len((await reader.fetch("Orders", ["ID"], IDS[:3])).rows) == 3
-        assert len(between.asked) == 1
+        assert len(between.requests) == 1
         await reader.close()
 
 
@@ -219,20 +221,20 @@ async def test_a_key_that_filters_refuse_does_not_end_filters_for_good(cap: Cap)
     """An agent may ask for any key; from then on each lookup would be one read a key."""
     cap.fill(orders=3)
 
-    def strict(request: ForwardedRequest) -> Say | None:
+    def strict(request: ForwardedRequest) -> CannedResponse | None:
         bad = "$filter" in request.path and order_id(999) in request.path
-        return Say(400, b"{}", JSON) if bad else None
+        return CannedResponse(400, b"{}", JSON) if bad else None
 
-    between = Between(cap.address)
+    between = HttpProxy(cap.address)
     async with between.serving():
         between.rule = strict
         reader = ODataReader(system(between.url(cap.url)))
         assert (await reader.fetch("Orders", ["ID"], [(order_id(999),)])).rows == []
         for _ in range(MAX_SINGLE_LOOKUPS + 2):
             await reader.fetch("Orders", ["ID"], IDS[:1])
-        between.asked.clear()
+        between.requests.clear()
         assert len((await reader.fetch("Orders", ["ID"], IDS[:3])).rows) == 3
-        assert "$filter" in between.asked[0].path
+        assert "$filter" in between.requests[0].path
         await reader.close()
 
 

@@ -124,7 +124,7 @@ async def test_or_over_distinct_properties_is_asked_as_ranges_without_links() ->
     async with service.between.serving():
         assert await walked(service, "Items") == keys_of(service, "Items")
         assert sum("OR operator" in text for text in service.refused) <= 2
-        assert not any("skiptoken" in request.path for request in service.between.asked)
+        assert not any("skiptoken" in request.path for request in service.between.requests)
 
 
 async def test_check_says_why_a_set_is_read_by_links() -> None:

@@ -19,13 +19,13 @@ from bridge.connector import Connector, System, TableUse
 from bridge.model.specs import EntitySpec
 from connectors.odata.capture.options import ODataOptions
 from connectors.odata.connector import connector
-from tests.between import CUT, DROP, HANG, Between, ForwardedRequest, Say
 from tests.capture.databases import BRIDGE
 from tests.capture.harness import CaptureHarness, open_harness, until
 from tests.conftest import PrivateCap
 from tests.connectors.odata.log_promise import LogFile, check
 from tests.connectors.odata.set_polls import now
 from tests.connectors.odata.write_load import EntitySetUser, ODataWriteLoad, Row
+from tests.http_proxy import CUT, DROP, HANG, CannedResponse, ForwardedRequest, HttpProxy
 from tests.services.cap import Cap
 from tests.services.odatapy import Odatapy
 
@@ -161,18 +161,18 @@ def harms(dice: random.Random, table: str) -> Any:
     """A rule that breaks every fifth answer about a table, in one of the ways that there are."""
     half = b'{"@odata.context": "$metadata#X", "value": [{"order_no": "001001", "qty": 5'
 
-    def rule(request: ForwardedRequest) -> Say | str | None:
+    def rule(request: ForwardedRequest) -> CannedResponse | str | None:
         if f"/{table}" not in request.path or dice.random() > 0.2:
             return None
         json = {"Content-Type": "application/json"}
-        ways: list[Say | str] = [
-            Say(200, half, json),
-            Say(200, half, json, length=5000),
-            Say(200, b'{"error": {"code": "500", "message": "deadlock"}}', json),
-            Say(429, b"", {"Retry-After": "0"}),
-            Say(503, b"<html>maintenance</html>", {"Content-Type": "text/html"}),
-            Say(500, b'{"error": {"message": "no more memory"}}', json),
-            Say(502),
+        ways: list[CannedResponse | str] = [
+            CannedResponse(200, half, json),
+            CannedResponse(200, half, json, length=5000),
+            CannedResponse(200, b'{"error": {"code": "500", "message": "deadlock"}}', json),
+            CannedResponse(429, b"", {"Retry-After": "0"}),
+            CannedResponse(503, b"<html>maintenance</html>", {"Content-Type": "text/html"}),
+            CannedResponse(500, b'{"error": {"message": "no more memory"}}', json),
+            CannedResponse(502),
             CUT,
             DROP,
             HANG,
@@ -190,7 +190,7 @@ async def test_broken_answers_in_mid_load_lose_nothing(
 ) -> None:
     service: Cap | Odatapy = request.getfixturevalue("odatapy" if means == "delta" else "cap")
     table = "Plains" if means == "listing" else "Suites"
-    async with Between(service.address).serving() as between:
+    async with HttpProxy(service.address).serving() as between:
         url = between.url(service.v2 if means == "v2" and isinstance(service, Cap) else service.url)
         async with rig_of(tmp_path, url, table, timeout=2) as rig, rig.capturing():
             between.rule = harms(random.Random(8), table)  # noqa: S311 - seeded
@@ -223,16 +223,16 @@ async def test_a_service_that_says_when_to_come_again_is_left_alone_until_then(
     refused_at: list[float] = []
     early: list[float] = []
 
-    def rule(request: ForwardedRequest) -> Say | None:
+    def rule(request: ForwardedRequest) -> CannedResponse | None:
         at = loop.time()
         if refused_at and at - refused_at[0] < 1.5:
             early.append(at - refused_at[0])
         if "/Suites" in request.path and not refused_at:
             refused_at.append(at)
-            return Say(429, b"", {"Retry-After": "2"})
+            return CannedResponse(429, b"", {"Retry-After": "2"})
         return None
 
-    async with Between(cap.address).serving() as between:
+    async with HttpProxy(cap.address).serving() as between:
         url = between.url(cap.url)
         # No comparisons: those are reads beside the polls.
         tables = ("Suites", "Plains")
@@ -247,11 +247,19 @@ async def test_a_service_that_says_when_to_come_again_is_left_alone_until_then(
 
 
 REFUSALS = {
-    "403": Say(403, b'{"error": {"message": "no rights"}}', {"Content-Type": "application/json"}),
-    "404": Say(404, b'{"error": {"message": "no such set"}}', {"Content-Type": "application/json"}),
-    "500": Say(500, b'{"error": {"message": "it broke"}}', {"Content-Type": "application/json"}),
-    "502": Say(502),
-    "page": Say(200, b"<html><title>Sign in</title></html>", {"Content-Type": "text/html"}),
+    "403": CannedResponse(
+        403, b'{"error": {"message": "no rights"}}', {"Content-Type": "application/json"}
+    ),
+    "404": CannedResponse(
+        404, b'{"error": {"message": "no such set"}}', {"Content-Type": "application/json"}
+    ),
+    "500": CannedResponse(
+        500, b'{"error": {"message": "it broke"}}', {"Content-Type": "application/json"}
+    ),
+    "502": CannedResponse(502),
+    "page": CannedResponse(
+        200, b"<html><title>Sign in</title></html>", {"Content-Type": "text/html"}
+    ),
 }
 
 
@@ -261,7 +269,7 @@ async def test_one_set_that_cannot_be_read_is_told_and_the_others_go_on(
 ) -> None:
     """Once it can be read again it is compared, so that what was missed is made up for."""
     cap.write("Plains", *({"order_no": f"{n}", "qty": 1} for n in range(9)))
-    async with Between(cap.address).serving() as between:
+    async with HttpProxy(cap.address).serving() as between:
         url = between.url(cap.url)
         async with rig_of(tmp_path, url, "Suites", "Plains") as rig, rig.capturing() as capture:
             between.rule = lambda request: REFUSALS[kind] if "/Plains" in request.path else None
@@ -290,17 +298,17 @@ async def test_a_set_that_is_not_in_the_metadata_is_captured_once_it_is(
     """As where a service is changed, and its new version comes later than the configuration."""
     cap.write("Plains", *({"order_no": f"{n}", "qty": 1} for n in range(5)))
 
-    def lacking(request: ForwardedRequest) -> Say | None:
+    def lacking(request: ForwardedRequest) -> CannedResponse | None:
         if "/$metadata" in request.path:
             login = {"Authorization": request.headers["authorization"]}
             response = httpx.get(
                 cap.address + request.path, headers=login, trust_env=False, timeout=60
             )
             text = re.sub(r'<EntitySet Name="Plains"[^>]*?(/>|>.*?</EntitySet>)', "", response.text)
-            return Say(200, text.encode(), {"Content-Type": "application/xml"})
-        return Say(404) if "/Plains" in request.path else None
+            return CannedResponse(200, text.encode(), {"Content-Type": "application/xml"})
+        return CannedResponse(404) if "/Plains" in request.path else None
 
-    async with Between(cap.address).serving() as between:
+    async with HttpProxy(cap.address).serving() as between:
         between.rule = lacking
         url = between.url(cap.url)
         async with rig_of(tmp_path, url, "Suites", "Plains") as rig:
@@ -320,12 +328,12 @@ async def test_where_no_set_can_be_read_capture_goes_on_once_one_can(
     tmp_path: Path, cap: Cap
 ) -> None:
     """A service that is being installed anew answers 404 everywhere, its metadata included."""
-    async with Between(cap.address).serving() as between:
+    async with HttpProxy(cap.address).serving() as between:
         url = between.url(cap.url)
         async with rig_of(tmp_path, url, "Suites") as rig, rig.capturing() as capture:
             for rule in (
-                lambda request: Say(404) if "/Suites" in request.path else None,
-                lambda _: Say(404),
+                lambda request: CannedResponse(404) if "/Suites" in request.path else None,
+                lambda _: CannedResponse(404),
             ):
                 between.rule = rule
                 await until(lambda: capture.stats.state == "retrying")

@@ -31,7 +31,7 @@ from connectors.odata.protocol.entity_table import build_table
 from connectors.odata.protocol.literal import literal, payload
 from connectors.odata.protocol.property_values import row_value
 from connectors.odata.protocol.response import EntityPage, ODataResponse, page_of, row_of
-from tests.between import Between, ForwardedRequest, Say, alone
+from tests.http_proxy import CannedResponse, ForwardedRequest, HttpProxy, alone
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 V4 = "http://docs.oasis-open.org/odata/ns/edm"
@@ -57,28 +57,30 @@ def prop(name: str, edm: str = "Edm.String", facets: str = "") -> str:
 class FixedAnswers:
     """A service that answers by `answers`: the first whose method and path begin so; bodies are JSON."""
 
-    def __init__(self, metadata: bytes, answers: Mapping[str, Say | tuple[int, Any]]) -> None:
+    def __init__(
+        self, metadata: bytes, answers: Mapping[str, CannedResponse | tuple[int, Any]]
+    ) -> None:
         self._metadata = metadata
         self.answers = dict(answers)
-        self.between: Between = alone(self.answer)
+        self.between: HttpProxy = alone(self.answer)
 
     @property
     def url(self) -> str:
         return f"{self.between.address}/erp/"
 
-    def answer(self, request: ForwardedRequest) -> Say:
-        """As `tests.between.Rule`."""
+    def answer(self, request: ForwardedRequest) -> CannedResponse:
+        """As `tests.http_proxy.Rule`."""
         path = request.path.removeprefix("/erp/")
         if path == "$metadata":
-            return Say(200, self._metadata, {"Content-Type": "application/xml"})
+            return CannedResponse(200, self._metadata, {"Content-Type": "application/xml"})
         for begin, answer in self.answers.items():
             method, _, start = begin.partition(" ")
             if method == request.method and path.startswith(start):
-                if isinstance(answer, Say):
+                if isinstance(answer, CannedResponse):
                     return answer
                 body = json.dumps(answer[1]).encode()
-                return Say(answer[0], body, {"Content-Type": "application/json"})
-        return Say(
+                return CannedResponse(answer[0], body, {"Content-Type": "application/json"})
+        return CannedResponse(
             404, b'{"error": {"message": "not there"}}', {"Content-Type": "application/json"}
         )
 
@@ -228,7 +230,9 @@ def effect(
 async def test_the_key_that_a_service_gave_a_new_row_is_in_the_receipt(
     status: int, headers: dict[str, str]
 ) -> None:
-    service = FixedAnswers(document(ID + prop("note")), {"POST Things": Say(status, b"", headers)})
+    service = FixedAnswers(
+        document(ID + prop("note")), {"POST Things": CannedResponse(status, b"", headers)}
+    )
     async with service.between.serving():
         writer = ODataWriter(service.system())
         [done] = await writer.execute([effect("POST Things note='x'")])
@@ -238,7 +242,7 @@ async def test_the_key_that_a_service_gave_a_new_row_is_in_the_receipt(
 
 
 async def test_an_answer_without_any_key_leaves_the_result_empty() -> None:
-    answers = {"POST Things": Say(204, b"", {"Location": "http://erp/elsewhere/"})}
+    answers = {"POST Things": CannedResponse(204, b"", {"Location": "http://erp/elsewhere/"})}
     service = FixedAnswers(document(prop("id", "Edm.Guid") + prop("note")), answers)
     async with service.between.serving():
         writer = ODataWriter(service.system())
@@ -260,7 +264,11 @@ async def test_a_row_that_was_read_with_an_etag_is_changed_under_it(
     row = {"id": own if edm == "Edm.String" else 5, "note": "a", "@odata.etag": 'W/"1"'}
     service = FixedAnswers(
         document(prop("id", edm) + prop("note")),
-        {"GET Things(": (200, row), "PATCH Things(": Say(204), "POST $batch": Say(501)},
+        {
+            "GET Things(": (200, row),
+            "PATCH Things(": CannedResponse(204),
+            "POST $batch": CannedResponse(501),
+        },
     )
 
     def guard(_: Shape | None, raw: Any) -> None:
@@ -277,7 +285,7 @@ async def test_a_row_that_was_read_with_an_etag_is_changed_under_it(
         [done] = await writer.execute([command])
         await writer.close()
         assert isinstance(done, Done), done
-        [patch] = [request for request in service.between.asked if request.method == "PATCH"]
+        [patch] = [request for request in service.between.requests if request.method == "PATCH"]
         assert patch.headers["if-match"] == 'W/"1"'
 
 
@@ -491,23 +499,23 @@ class _Versions:
     def _etag(self) -> str:
         return f'W/"{self._version}"'
 
-    def __call__(self, request: ForwardedRequest) -> Say:
+    def __call__(self, request: ForwardedRequest) -> CannedResponse:
         path = request.path.removeprefix("/erp/")
         if path == "$metadata":
             properties = prop("id", "Edm.Int32") + prop("note") + prop("state")
-            return Say(200, document(properties), {"Content-Type": "application/xml"})
+            return CannedResponse(200, document(properties), {"Content-Type": "application/xml"})
         if request.method == "GET":
             body = json.dumps({**self.row, "@odata.etag": self._etag}).encode()
             if self._left:
                 self._left -= 1
                 self._version += 1
                 self.row["state"] = f"changed, {self._left} to come"
-            return Say(200, body, {"Content-Type": "application/json"})
+            return CannedResponse(200, body, {"Content-Type": "application/json"})
         if request.headers.get("if-match") not in {self._etag, "*"}:
-            return Say(412)
+            return CannedResponse(412)
         self.row |= json.loads(request.body)
         self._version += 1
-        return Say(204)
+        return CannedResponse(204)
 
 
 @pytest.mark.parametrize("guarded", [True, False])
@@ -546,14 +554,16 @@ async def test_of_two_changes_of_one_row_the_first_alone_names_its_version() -> 
     properties = prop("id", "Edm.Int32") + prop("note") + prop("state")
     row = {"id": 5, "note": "a", "state": "open", "@odata.etag": 'W/"1"'}
     service = FixedAnswers(
-        document(properties), {"GET Things(": (200, row), "POST $batch": Say(501)}
+        document(properties), {"GET Things(": (200, row), "POST $batch": CannedResponse(501)}
     )
     async with service.between.serving():
         writer = ODataWriter(service.system())
         command = effect("PATCH Things(5) note='b'; PATCH Things(5) state='c'", None, {"id": 5})
         await writer.execute([command])
         await writer.close()
-    batches = [request.body for request in service.between.asked if request.path.endswith("$batch")]
+    batches = [
+        request.body for request in service.between.requests if request.path.endswith("$batch")
+    ]
     assert batches
     assert {body.lower().count(b"if-match") for body in batches} == {1}
 
@@ -564,13 +574,13 @@ async def test_the_etag_of_an_answer_is_none_of_the_row() -> None:
     headers = {"Content-Type": "application/json", "ETag": 'W/"1d-gzip"'}
 
     class Proxied(FixedAnswers):
-        def answer(self, request: ForwardedRequest) -> Say:
+        def answer(self, request: ForwardedRequest) -> CannedResponse:
             if request.method == "PATCH":
-                return Say(412 if "if-match" in request.headers else 204)
+                return CannedResponse(412 if "if-match" in request.headers else 204)
             return super().answer(request)
 
     metadata = document(prop("id", "Edm.Int32") + prop("note"))
-    service = Proxied(metadata, {"GET Things(": Say(200, row, headers)})
+    service = Proxied(metadata, {"GET Things(": CannedResponse(200, row, headers)})
     async with service.between.serving():
         writer = ODataWriter(service.system())
         [done] = await writer.execute([effect("PATCH Things(5) note='b'", None, {"id": 5})])

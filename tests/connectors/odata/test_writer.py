@@ -16,9 +16,18 @@ from bridge.connector import Done, Effect, Shape, TableUse
 from bridge.model.errors import Fenced, OutcomeUnknown, Rejected, RetryLater, Unsupported
 from connectors.odata.commands.writer import ODataWriter
 from connectors.odata.connector import connector
-from tests.between import CUT, DROP, HANG, Between, ForwardedRequest, Rule, Say, nothing
 from tests.conftest import PrivateCap
 from tests.connectors.odata.order_system import system
+from tests.http_proxy import (
+    CUT,
+    DROP,
+    HANG,
+    CannedResponse,
+    ForwardedRequest,
+    HttpProxy,
+    Rule,
+    nothing,
+)
 from tests.services.cap import Cap, order_id
 from tests.services.odatapy import Odatapy
 from tests.waiting import until
@@ -244,7 +253,7 @@ async def test_a_service_that_refuses_its_own_token_is_told_and_nothing_is_lost(
     def forgetful(request: ForwardedRequest) -> None:
         request.headers.pop("cookie", None)
 
-    async with Between(cap.address).serving() as between:
+    async with HttpProxy(cap.address).serving() as between:
         between.rule = forgetful
         async with writing(between.url(cap.url)) as writer:
             result = await outcome(writer, effect("PATCH Orders(:key) note='a'"))
@@ -263,10 +272,10 @@ async def test_nothing_is_sent_again_that_it_is_too_late_to_begin(private_cap: P
             raise Fenced("it was announced too long ago")
         begun.append("once")
 
-    async with Between(cap.address).serving() as between, writing(between.url(cap.url)) as writer:
+    async with HttpProxy(cap.address).serving() as between, writing(between.url(cap.url)) as writer:
         command = replace(effect("PATCH Orders(:key) note='late'"), begin=too_late)
         assert isinstance(await outcome(writer, command), Fenced)
-    assert [request.method for request in between.asked].count("PATCH") == 1
+    assert [request.method for request in between.requests].count("PATCH") == 1
     assert order(cap)["note"] is None
 
 
@@ -277,7 +286,7 @@ POST = "POST Orders ID=:key, number='7'"
 async def test_a_post_whose_answer_is_lost_is_unknown_and_the_probe_finds_it(
     cap: Cap, reaction: str
 ) -> None:
-    async with Between(cap.address).serving() as between:
+    async with HttpProxy(cap.address).serving() as between:
         between.rule = lambda request: reaction if request.method == "POST" else None
         timeout = 3 if reaction == HANG else 60
         async with writing(between.url(cap.url), timeout=timeout) as writer:
@@ -304,7 +313,7 @@ async def test_a_post_whose_answer_is_lost_is_unknown_and_the_probe_finds_it(
 async def test_a_post_that_never_arrived_is_unknown_and_the_probe_says_that_it_did_not_happen(
     cap: Cap,
 ) -> None:
-    async with Between(cap.address).serving() as between:
+    async with HttpProxy(cap.address).serving() as between:
         between.rule = lambda request: DROP if request.method == "POST" else None
         async with writing(between.url(cap.url)) as writer:
             assert isinstance(await outcome(writer, effect(POST)), OutcomeUnknown)
@@ -367,14 +376,14 @@ async def test_a_service_that_insists_on_etags_gets_them(odatapy: Odatapy) -> No
 async def test_a_service_that_is_away_or_busy_is_asked_again_later(cap: Cap) -> None:
     cap.fill(orders=2)
     command = effect("PATCH Orders(:key) note='a'")
-    between = Between(cap.address)
+    between = HttpProxy(cap.address)
     async with between.serving(), writing(between.url(cap.url)) as writer:
         await writer.prepare()
-        between.rule = lambda _: Say(429, b"slow down", {"Retry-After": "7"})
+        between.rule = lambda _: CannedResponse(429, b"slow down", {"Retry-After": "7"})
         busy = await outcome(writer, command)
-        between.rule = lambda _: Say(403)
+        between.rule = lambda _: CannedResponse(403)
         assert await code(writer, command) == "forbidden"
-        between.rule = lambda _: Say(401)
+        between.rule = lambda _: CannedResponse(401)
         locked = await outcome(writer, command)
     assert isinstance(busy, RetryLater)
     assert busy.after == 7
@@ -392,16 +401,18 @@ async def prepared(writer: ODataWriter) -> bool:
     return True
 
 
-def always(say: Say) -> Rule:
+def always(say: CannedResponse) -> Rule:
     return lambda _: say
 
 
-@pytest.mark.parametrize("reaction", [DROP, Say(503), Say(401)], ids=["away", "busy", "login"])
+@pytest.mark.parametrize(
+    "reaction", [DROP, CannedResponse(503), CannedResponse(401)], ids=["away", "busy", "login"]
+)
 async def test_before_commands_that_wait_are_tried_it_is_asked_whether_the_service_is_there(
-    cap: Cap, reaction: str | Say
+    cap: Cap, reaction: str | CannedResponse
 ) -> None:
     """Otherwise each try would announce all of them in the log, for as long as it is away."""
-    async with Between(cap.address).serving() as between, writing(between.url(cap.url)) as writer:
+    async with HttpProxy(cap.address).serving() as between, writing(between.url(cap.url)) as writer:
         await writer.prepare()
         between.rule = lambda _: reaction
         with pytest.raises(RetryLater):
@@ -409,7 +420,7 @@ async def test_before_commands_that_wait_are_tried_it_is_asked_whether_the_servi
         # A login that was refused is tried again after a second.
         between.rule = nothing
         await until(partial(prepared, writer))
-        for is_reachable in (always(Say(404)), always(Say(403)), nothing):
+        for is_reachable in (always(CannedResponse(404)), always(CannedResponse(403)), nothing):
             between.rule = is_reachable
             await writer.prepare()
 

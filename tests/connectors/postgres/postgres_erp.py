@@ -16,7 +16,7 @@ from bridge.plan.opcodes import AS_BINARY, AS_TEXT
 from bridge.plan.steps import MISSING, Wire
 from connectors.postgres.capture.source import PostgresSource
 from connectors.postgres.options import PostgresOptions
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_TIMEOUT_S
 
 if TYPE_CHECKING:
     from tests.services.postgres import Postgres
@@ -96,8 +96,10 @@ async def collect(source: PostgresSource, count: int, limit: int = 1000) -> list
     """Read until so many changes came."""
     changes: list[Change] = []
     while len(changes) < count:
-        batch = await source.read(min(limit, count - len(changes)), PATIENCE)
-        assert batch.changes, f"only {len(changes)} of {count} changes came within {PATIENCE:g} s"
+        batch = await source.read(min(limit, count - len(changes)), WAIT_TIMEOUT_S)
+        assert batch.changes, (
+            f"only {len(changes)} of {count} changes came within {WAIT_TIMEOUT_S:g} s"
+        )
         changes += batch.changes
     return changes
 

@@ -12,7 +12,7 @@ import pytest
 from bridge.model.errors import RetryLater
 from connectors.postgres import connector
 from tests.connectors.postgres.postgres_erp import PostgresErp
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_TIMEOUT_S
 
 
 def blocked_by_a_writer(other: psycopg.Connection) -> None:
@@ -69,9 +69,9 @@ async def test_a_wait_that_ends_is_no_failure(
     with psycopg.connect(erp.url) as other, caplog.at_level(logging.WARNING):
         blocked_by_a_writer(other)
         setting_up = asyncio.ensure_future(
-            connector.setup(erp.system("t", answer_timeout=PATIENCE))
+            connector.setup(erp.system("t", answer_timeout=WAIT_TIMEOUT_S))
         )
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             while not caplog.messages:
                 await asyncio.sleep(0.01)
         other.commit()

@@ -27,8 +27,8 @@ from tests.connectors.postgres.postgres_erp import (
     read_to,
     row,
 )
-from tests.proxy import Proxy
 from tests.services.errors import ServerUnavailable
+from tests.tcp_proxy import TcpProxy
 
 PATIENCE = 4.0
 """Seconds that the server waits. Longer than a busy machine keeps any process from running."""
@@ -51,9 +51,9 @@ def hasty(erp: PostgresErp) -> PostgresErp:
 
 
 @asynccontextmanager
-async def proxied(erp: PostgresErp, **options: Any) -> AsyncIterator[tuple[Proxy, System]]:
+async def proxied(erp: PostgresErp, **options: Any) -> AsyncIterator[tuple[TcpProxy, System]]:
     url = make_url(erp.url)
-    async with Proxy(str(url.host), int(url.port or 5432)).serving() as proxy:
+    async with TcpProxy(str(url.host), int(url.port or 5432)).serving() as proxy:
         through = url.set(host="127.0.0.1", port=proxy.port)
         yield proxy, erp.system("t", url=through.render_as_string(False), **options)
 

@@ -23,7 +23,7 @@ from tests.connectors.postgres.postgres_erp import (
     read_to,
     row,
 )
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_TIMEOUT_S
 
 
 def places(changes: list[Change]) -> list[tuple[int, int]]:
@@ -64,7 +64,7 @@ async def test_resuming_at_any_batch_border_has_no_gap_and_no_repeat(erp: Postgr
         while len(changes) < len(whole):
             async with open_source(erp.system("t"), checkpoint) as (source, again):
                 assert again == checkpoint
-                batch = await source.read(size, PATIENCE)
+                batch = await source.read(size, WAIT_TIMEOUT_S)
                 assert batch.changes or batch.truncates
                 changes += batch.changes
                 truncates += len(batch.truncates)
@@ -84,7 +84,7 @@ async def test_a_checkpoint_inside_a_transaction_is_acknowledged_only_up_to_its_
     erp.publish("t")
     async with open_source(erp.system("t")) as (source, _):
         erp.run("INSERT INTO t SELECT i, i FROM generate_series(1, 10) i")
-        batch = await source.read(4, PATIENCE)
+        batch = await source.read(4, WAIT_TIMEOUT_S)
         assert load(batch.checkpoint).steps == 4
         await source.ack(batch.checkpoint)
         await source.read(0, 0.1)
@@ -113,7 +113,7 @@ async def test_ended_walsenders_while_a_load_runs_lose_and_repeat_nothing(
             at = 0
             while at < count:
                 for nth in range(at * (endings + 1) // count):
-                    assert ended[nth].wait(PATIENCE)
+                    assert ended[nth].wait(WAIT_TIMEOUT_S)
                 size = min(chance.choice([1, 1, 2, 50]), count - at)
                 db.execute(
                     "INSERT INTO t SELECT i, i FROM generate_series(%s::int, %s::int) i",

@@ -15,8 +15,8 @@ import httpx
 
 from bridge.connector import System
 from bridge.kit.connector import ServerLie
-from tests.between import Between, ForwardedRequest, Say
 from tests.connectors.tryton.kit_system import TrytonLegacy
+from tests.http_proxy import CannedResponse, ForwardedRequest, HttpProxy
 from tests.services.tryton import Tryton
 
 LIES: Mapping[str, str] = {
@@ -40,11 +40,11 @@ class LyingTryton:
         self.model = model
         self.lies = set(lies)
         self._erp = erp
-        self.between = Between(erp.address)
+        self.between = HttpProxy(erp.address)
         self.between.rule = self._rule
         self._http = httpx.Client(trust_env=False, timeout=60)
 
-    def serving(self) -> AbstractAsyncContextManager[Between]:
+    def serving(self) -> AbstractAsyncContextManager[HttpProxy]:
         return self.between.serving()
 
     def url(self, of: str) -> str:
@@ -53,7 +53,7 @@ class LyingTryton:
     def close(self) -> None:
         self._http.close()
 
-    def _rule(self, request: ForwardedRequest) -> Say | None:
+    def _rule(self, request: ForwardedRequest) -> CannedResponse | None:
         if not self.lies or request.method != "POST" or not request.body:
             return None
         call = json.loads(request.body)
@@ -62,7 +62,7 @@ class LyingTryton:
             return None
         domain, offset, limit, order, *more = call["params"]
         if "filter finds nothing" in self.lies and domain:
-            return Say(200, json.dumps({"id": call["id"], "result": []}).encode())
+            return CannedResponse(200, json.dumps({"id": call["id"], "result": []}).encode())
         if "every filter" in self.lies:
             domain = []
         elif "filter" in self.lies:
@@ -80,7 +80,9 @@ class LyingTryton:
         answer = self._http.post(
             f"{self._erp.address}{request.path}", content=json.dumps(call).encode(), headers=headers
         )
-        return Say(answer.status_code, answer.content, {"Content-Type": "application/json"})
+        return CannedResponse(
+            answer.status_code, answer.content, {"Content-Type": "application/json"}
+        )
 
 
 QUESTION_PARTS: Mapping[ServerLie, str] = {

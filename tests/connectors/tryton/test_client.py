@@ -15,8 +15,8 @@ from bridge.model.errors import ConfigurationError, RetryLater
 from connectors.tryton.commands.writer import TrytonWriter
 from connectors.tryton.http.client import TrytonClient
 from connectors.tryton.options import TrytonLogin
-from tests.between import HANG, Between, ForwardedRequest, Say, nothing
 from tests.connectors.tryton.erp import ErpUser, system
+from tests.http_proxy import HANG, CannedResponse, ForwardedRequest, HttpProxy, nothing
 from tests.services.tryton import PASSWORD, Tryton
 from tests.waiting import until
 
@@ -97,26 +97,35 @@ async def test_a_wrong_password_an_unknown_database_and_a_bad_address_are_told_a
 @pytest.mark.parametrize(
     ("say", "words"),
     [
-        (Say(200, b"<html>", {"Content-Type": "text/html"}), "no answer of Tryton's (text/html)"),
-        (Say(200, b"[1]"), "no answer of Tryton's"),
         (
-            Say(301, b"", {"Location": "https://new/?token=s3cret"}),
+            CannedResponse(200, b"<html>", {"Content-Type": "text/html"}),
+            "no answer of Tryton's (text/html)",
+        ),
+        (CannedResponse(200, b"[1]"), "no answer of Tryton's"),
+        (
+            CannedResponse(301, b"", {"Location": "https://new/?token=s3cret"}),
             "moved to https://new/; change `url`",
         ),
-        (Say(404), "no such database, or no Tryton"),
+        (CannedResponse(404), "no such database, or no Tryton"),
     ],
 )
-async def test_what_is_no_tryton_or_has_moved_says_so(tryton: Tryton, say: Say, words: str) -> None:
-    async with Between(tryton.address).serving() as between:
+async def test_what_is_no_tryton_or_has_moved_says_so(
+    tryton: Tryton, say: CannedResponse, words: str
+) -> None:
+    async with HttpProxy(tryton.address).serving() as between:
         between.rule = lambda _: say
         assert words in await problem(system(between.url(tryton.url)))
 
 
 async def test_a_session_that_ends_at_once_is_no_endless_loop(tryton: Tryton) -> None:
-    def expired(request: ForwardedRequest) -> Say | None:
-        return None if b"login" in request.body or b"preferences" in request.body else Say(401)
+    def expired(request: ForwardedRequest) -> CannedResponse | None:
+        return (
+            None
+            if b"login" in request.body or b"preferences" in request.body
+            else CannedResponse(401)
+        )
 
-    async with Between(tryton.address).serving() as between:
+    async with HttpProxy(tryton.address).serving() as between:
         between.rule = expired
         async with TrytonClient(system(between.url(tryton.url))) as client:
             with pytest.raises(
@@ -128,15 +137,15 @@ async def test_a_session_that_ends_at_once_is_no_endless_loop(tryton: Tryton) ->
 @pytest.mark.parametrize(
     ("reaction", "options", "words", "after"),
     [
-        (Say(503, b"", {"Retry-After": "9"}), {}, "failed or is busy (503)", 9),
-        (Say(429), {}, "refuses for now", None),
+        (CannedResponse(503, b"", {"Retry-After": "9"}), {}, "failed or is busy (503)", 9),
+        (CannedResponse(429), {}, "refuses for now", None),
         (HANG, {"timeout": 3}, "no answer came", None),
     ],
 )
 async def test_an_erp_that_is_busy_or_silent_is_asked_again_later(
     tryton: Tryton, reaction: Any, options: dict[str, Any], words: str, after: float | None
 ) -> None:
-    async with Between(tryton.address).serving() as between:
+    async with HttpProxy(tryton.address).serving() as between:
         async with TrytonClient(system(between.url(tryton.url), options=options)) as client:
 
             async def begun() -> bool:
@@ -163,22 +172,22 @@ def hanging(_: ForwardedRequest) -> str:
 
 async def test_a_session_is_ended_within_a_moment_whatever_the_erp_does(tryton: Tryton) -> None:
     """Whoever presses Ctrl-C waits for a few of these, one after the other."""
-    async with Between(tryton.address).serving() as between:
+    async with HttpProxy(tryton.address).serving() as between:
         of = system(between.url(tryton.url))
         for busy in (False, True):
             client = TrytonClient(of)
             await client.log_in()
             between.rule = hanging
-            between.asked.clear()
+            between.requests.clear()
             if busy:
                 call = asyncio.create_task(client.search_read("party.party", [], ["id"]))
-                await until(lambda: between.asked)
+                await until(lambda: between.requests)
                 call.cancel()
                 await asyncio.gather(call, return_exceptions=True)
             began = time.monotonic()
             await client.close()
             # Far below what an answer is waited for, on a machine that is busy.
             assert time.monotonic() - began < 20
-            logouts = [request for request in between.asked if b"logout" in request.body]
+            logouts = [request for request in between.requests if b"logout" in request.body]
             assert len(logouts) == (0 if busy else 1)
             between.rule = nothing

@@ -14,7 +14,6 @@ from bridge.model.event import row_version
 from bridge.model.specs import ArgSpec, CommandSpec, SystemSpec, Tier
 from bridge.model.types import FieldType
 from connectors.tryton.commands.writer import TrytonWriter
-from tests.between import CUT, DROP, HANG, Between, ForwardedRequest
 from tests.connectors.command_harness import (
     IN_DOUBT_TIMEOUT_S,
     CommandHarness,
@@ -23,6 +22,7 @@ from tests.connectors.command_harness import (
     sleep_until_settled,
 )
 from tests.connectors.tryton.erp import SPECS, ErpUser, gateway, system, tables
+from tests.http_proxy import CUT, DROP, HANG, ForwardedRequest, HttpProxy
 from tests.services.tryton import Tryton
 from tests.waiting import until
 
@@ -98,7 +98,7 @@ async def test_a_create_whose_answer_is_lost_never_makes_two_sales(
     """Found by the command's id, which it carries; sent again only when it never arrived."""
     sent = command("order", erp_user.customers[0][0], comment=str(tmp_path))
     timeout = 3 if reaction == HANG else 60
-    async with Between(tryton.address).serving() as between:
+    async with HttpProxy(tryton.address).serving() as between:
         between.rule = rule = ReactOnce(reaction, "sale.sale.create")
         url = between.url(tryton.url)
         async with serving(tmp_path, url, lambda: between.quiet, timeout) as executor:
@@ -147,7 +147,7 @@ async def test_a_sale_confirmed_twice_by_a_repeated_command_is_confirmed_once(
     key, other = erp_user.sell("quote"), erp_user.sell()
     sent, last = command("confirm", key), command("quote", other)
     tryton.reset()
-    async with Between(tryton.address).serving() as between:
+    async with HttpProxy(tryton.address).serving() as between:
         if reaction is not None:
             between.rule = ReactOnce(reaction, "sale.sale.confirm")
         async with serving(tmp_path, between.url(tryton.url), lambda: between.quiet) as executor:
@@ -201,7 +201,7 @@ async def test_an_outcome_that_no_probe_can_tell_stays_open_and_nothing_is_sent_
     tryton: Tryton, erp_user: ErpUser, tmp_path: Path
 ) -> None:
     sent = command("quote", erp_user.sell())
-    async with Between(tryton.address).serving() as between:
+    async with HttpProxy(tryton.address).serving() as between:
         between.rule = rule = ReactOnce(CUT, "sale.sale.quote")
         async with serving(tmp_path, between.url(tryton.url), lambda: between.quiet) as executor:
             await executor.send(sent)

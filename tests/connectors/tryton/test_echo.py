@@ -10,21 +10,21 @@ import pytest
 from bridge.connector import System, TableUse
 from bridge.model.errors import BridgeError
 from connectors.tryton.http.client import TrytonClient
-from tests.between import ForwardedRequest, Say, alone
+from tests.http_proxy import CannedResponse, ForwardedRequest, alone
 from tests.secret_scan import leak_in, secret
 
 PASSWORD, SESSION = secret("tryton/p+w"), secret("session")
 JSON = {"Content-Type": "application/json"}
 
 
-def answer(request: ForwardedRequest) -> Say:
-    """As `tests.between.Rule`: it logs in, and refuses everything else with what it was sent."""
+def answer(request: ForwardedRequest) -> CannedResponse:
+    """As `tests.http_proxy.Rule`: it logs in, and refuses everything else with what it was sent."""
     call = json.loads(request.body)
     body = {"id": call["id"]}
     if call["method"] == "common.db.login":
-        return Say(200, json.dumps({**body, "result": [1, SESSION]}).encode(), JSON)
+        return CannedResponse(200, json.dumps({**body, "result": [1, SESSION]}).encode(), JSON)
     if call["method"] == "model.res.user.get_preferences":
-        return Say(200, json.dumps({**body, "result": {}}).encode(), JSON)
+        return CannedResponse(200, json.dumps({**body, "result": {}}).encode(), JSON)
     header = request.headers["authorization"]
     session = base64.b64decode(header.partition(" ")[2]).decode()
     words = f"{'x' * 380} {header} {session} {PASSWORD}"
@@ -35,7 +35,7 @@ def answer(request: ForwardedRequest) -> Say:
         "conflict": ["ConcurrencyException", words],
     }
     error = kinds[call["method"].rpartition(".")[2]]
-    return Say(200, json.dumps({**body, "error": error}).encode(), JSON)
+    return CannedResponse(200, json.dumps({**body, "error": error}).encode(), JSON)
 
 
 @pytest.mark.parametrize("kind", ["text", "error", "warning", "conflict"])

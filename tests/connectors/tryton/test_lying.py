@@ -20,9 +20,9 @@ from connectors.tryton.connector import connector
 from connectors.tryton.options import TrytonOptions
 from connectors.tryton.protocol.domain_check import may_satisfy
 from connectors.tryton.reader import TrytonReader
-from tests.between import standing
 from tests.connectors.tryton.kit_system import QUICK, capturer
 from tests.connectors.tryton.lying import QUESTION_PARTS, LyingTryton, LyingTrytonLegacy, row
+from tests.http_proxy import standing
 from tests.services.tryton import Tryton
 
 MODEL = "kit.order"

@@ -21,10 +21,10 @@ from connectors.tryton.commands.writer import TrytonWriter
 from connectors.tryton.connector import connector
 from connectors.tryton.http.client import TrytonClient
 from connectors.tryton.reader import TrytonReader
-from tests.between import Between, ForwardedRequest, Say
 from tests.connectors.odata.mutated_answers import Mutating
 from tests.connectors.tryton.erp import system
 from tests.connectors.tryton.kit_system import capturer
+from tests.http_proxy import CannedResponse, ForwardedRequest, HttpProxy
 from tests.services.tryton import Tryton
 
 SEEDS = int(os.environ.get("BRIDGE_TEST_MUTATIONS", "8"))
@@ -94,7 +94,7 @@ async def test_answers_that_are_a_little_wrong_raise_nothing_else(
                 await question(mutating.url(url))
 
 
-def answering(say: Say) -> Callable[[ForwardedRequest], Say | None]:
+def answering(say: CannedResponse) -> Callable[[ForwardedRequest], CannedResponse | None]:
     return lambda request: (
         say if b"search_read" in request.body or b".write" in request.body else None
     )
@@ -114,10 +114,10 @@ async def test_headers_of_an_erp_end_nothing(
     tryton: Tryton, headers: dict[str, str], after: float | None
 ) -> None:
     async with (
-        Between(tryton.address).serving() as between,
+        HttpProxy(tryton.address).serving() as between,
         TrytonClient(system(between.url(tryton.url))) as client,
     ):
-        between.rule = answering(Say(503, b"", headers))
+        between.rule = answering(CannedResponse(503, b"", headers))
         with pytest.raises(RetryLater) as caught:
             await client.search_read("party.party", [], ["id"])
     assert caught.value.after == after
@@ -125,9 +125,11 @@ async def test_headers_of_an_erp_end_nothing(
 
 async def test_what_an_erp_answers_is_bounded(tryton: Tryton) -> None:
     bomb = gzip.compress(b'{"result": [' + b"0," * 40 * 2**20 + b"0]}", 1)
-    say = Say(200, bomb, {"Content-Type": "application/json", "Content-Encoding": "gzip"})
+    say = CannedResponse(
+        200, bomb, {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    )
     async with (
-        Between(tryton.address).serving() as between,
+        HttpProxy(tryton.address).serving() as between,
         TrytonClient(system(between.url(tryton.url))) as client,
     ):
         between.rule = answering(say)
@@ -141,9 +143,9 @@ async def test_an_answer_of_too_many_values_is_refused_as_too_large(
     tryton: Tryton, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is no reason to doubt the session, as what is no answer at all would be."""
-    say = Say(200, json.dumps({"result": list(range(200))}).encode())
+    say = CannedResponse(200, json.dumps({"result": list(range(200))}).encode())
     async with (
-        Between(tryton.address).serving() as between,
+        HttpProxy(tryton.address).serving() as between,
         TrytonClient(system(between.url(tryton.url))) as client,
     ):
         monkeypatch.setattr(json_values, "MAX_VALUES", 100)
@@ -156,9 +158,9 @@ async def test_an_answer_of_too_many_values_is_refused_as_too_large(
 
 @pytest.mark.parametrize("result", [None, 5, "x", [5], [{"id": "1"}], [{}], {"id": 1}, [[1]]])
 async def test_what_is_no_list_of_rows_is_refused(tryton: Tryton, result: Any) -> None:
-    say = Say(200, json.dumps({"result": result}).encode())
+    say = CannedResponse(200, json.dumps({"result": result}).encode())
     async with (
-        Between(tryton.address).serving() as between,
+        HttpProxy(tryton.address).serving() as between,
         TrytonClient(system(between.url(tryton.url))) as client,
     ):
         between.rule = answering(say)
@@ -167,9 +169,9 @@ async def test_what_is_no_list_of_rows_is_refused(tryton: Tryton, result: Any) -
 
 
 async def test_a_newest_row_without_its_time_is_refused(tryton: Tryton) -> None:
-    say = Say(200, json.dumps({"result": [{"id": 1}]}).encode())
+    say = CannedResponse(200, json.dumps({"result": [{"id": 1}]}).encode())
     async with (
-        Between(tryton.address).serving() as between,
+        HttpProxy(tryton.address).serving() as between,
         TrytonClient(system(between.url(tryton.url))) as client,
     ):
         between.rule = answering(say)

@@ -18,9 +18,9 @@ from connectors.tryton.capture.source import TrytonSource
 from connectors.tryton.http.client import TrytonClient
 from connectors.tryton.metadata.model_table import ModelTables
 from connectors.tryton.options import TrytonOptions
-from tests.between import Between, ForwardedRequest, Rule, Say, nothing
 from tests.connectors.tryton.erp import ErpUser, system
 from tests.connectors.tryton.kit_system import capturer
+from tests.http_proxy import CannedResponse, ForwardedRequest, HttpProxy, Rule, nothing
 from tests.services.tryton import CLERK, OUTSIDER, PASSWORD, Tryton
 from tests.services.tryton_rpc import TrytonRpc
 
@@ -348,9 +348,9 @@ async def test_where_no_model_can_be_read_it_ends_with_all_the_reasons(tryton: T
     await source.close()
 
 
-def refusing(request: ForwardedRequest) -> Say | None:
+def refusing(request: ForwardedRequest) -> CannedResponse | None:
     """What stands in front of the ERP refuses all that is about one model."""
-    return Say(403) if b"model.kit.order." in request.body else None
+    return CannedResponse(403) if b"model.kit.order." in request.body else None
 
 
 async def test_deletions_that_were_found_are_told_though_their_model_is_refused_by_then(
@@ -358,7 +358,7 @@ async def test_deletions_that_were_found_are_told_though_their_model_is_refused_
 ) -> None:
     """They are found once; and that one model is refused must not end the others' capture."""
     first, second, gone = (order(tryton) for _ in range(3))
-    async with Between(tryton.address).serving() as between:
+    async with HttpProxy(tryton.address).serving() as between:
         url = between.url(tryton.url_of(capturer(tryton)))
         of = system(url, tables=(ORDER, SWITCHED), options=OPTIONS)
         later = 0
@@ -385,15 +385,15 @@ async def test_deletions_that_were_found_are_told_though_their_model_is_refused_
     "rule",
     [
         refusing,
-        lambda _: Say(404),
-        lambda _: Say(200, b"<html>Back soon", {"Content-Type": "text/html"}),
+        lambda _: CannedResponse(404),
+        lambda _: CannedResponse(200, b"<html>Back soon", {"Content-Type": "text/html"}),
     ],
     ids=["refused", "not found", "a web page"],
 )
 async def test_what_stands_in_front_of_the_erp_for_a_while_does_not_end_its_capture(
     tryton: Tryton, rule: Rule
 ) -> None:
-    async with Between(tryton.address).serving() as between:
+    async with HttpProxy(tryton.address).serving() as between:
         of = system(between.url(tryton.url_of(capturer(tryton))), tables=(ORDER,), options=OPTIONS)
         async with following(of) as follow:
             await follow.caught_up()
@@ -412,15 +412,15 @@ async def test_what_stands_in_front_of_the_erp_for_a_while_does_not_end_its_capt
 async def test_a_password_that_is_wrong_by_now_is_tried_once_whatever_the_number_of_models(
     tryton: Tryton,
 ) -> None:
-    async with Between(tryton.address).serving() as between:
+    async with HttpProxy(tryton.address).serving() as between:
         url = between.url(tryton.url_of(capturer(tryton)))
         async with following(system(url, tables=(ORDER, SWITCHED), options=OPTIONS)) as follow:
             await follow.caught_up()
-            between.asked.clear()
-            between.rule = lambda _: Say(401)
+            between.requests.clear()
+            between.rule = lambda _: CannedResponse(401)
             with pytest.raises(RetryLater, match=r"Tryton refuses user .*; it was accepted before"):
                 await follow.caught_up()
-            logins = [call for call in between.asked if b"common.db.login" in call.body]
+            logins = [call for call in between.requests if b"common.db.login" in call.body]
             assert len(logins) == 1
 
 

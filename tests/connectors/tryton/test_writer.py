@@ -23,8 +23,8 @@ from bridge.model.errors import (
 )
 from connectors.tryton.commands.writer import TrytonWriter
 from connectors.tryton.reader import TrytonReader
-from tests.between import CUT, DROP, HANG, Between, ForwardedRequest, Say
 from tests.connectors.tryton.erp import ErpUser, system
+from tests.http_proxy import CUT, DROP, HANG, CannedResponse, ForwardedRequest, HttpProxy
 from tests.services.tryton import OUTSIDER, Tryton
 from tests.waiting import until
 
@@ -83,7 +83,9 @@ def created_id(result: Done) -> int:
     return int(json.loads(result.result or "")[0]["id"])
 
 
-def fits(part: str, reaction: str | Say) -> Callable[[ForwardedRequest], str | Say | None]:
+def fits(
+    part: str, reaction: str | CannedResponse
+) -> Callable[[ForwardedRequest], str | CannedResponse | None]:
     """Reacts to remote calls of this method."""
     return lambda request: reaction if f'"{part}"'.encode() in request.body else None
 
@@ -231,7 +233,7 @@ async def test_an_answer_to_a_warning_does_not_outlive_the_command_that_gave_it(
         if b"res.user.warning.skip" in request.body:
             erp_user.rpc.call("model.stock.move.write", [key], {"quantity": 2.0})
 
-    async with Between(tryton.address).serving() as between:
+    async with HttpProxy(tryton.address).serving() as between:
         between.rule = meddle
         async with writing(between.url(tryton.url)) as writer:
             code, _ = await refused(writer, effect(button, key, agree, table="stock.move"))
@@ -318,7 +320,7 @@ async def test_a_create_whose_answer_is_lost_is_unknown_and_the_probe_tells(
 ) -> None:
     party, _ = erp_user.customers[0]
     command = effect(CREATE, probe=FIND, party=party, ref=erp_user.reference())
-    async with Between(tryton.address).serving() as between:
+    async with HttpProxy(tryton.address).serving() as between:
         between.rule = fits("model.sale.sale.create", reaction)
         timeout = 3 if reaction == HANG else 60
         async with writing(between.url(tryton.url), timeout=timeout) as writer:
@@ -379,10 +381,12 @@ async def test_an_erp_that_is_away_or_busy_or_something_else_is_asked_again_late
     key = erp_user.sell()
     command = effect("WRITE sale.sale(:key) comment='later'", key)
     answers = {
-        "refuses for now": Say(429, b"", {"Retry-After": "7"}),
-        "has moved to https://elsewhere/": Say(301, b"", {"Location": "https://elsewhere/"}),
+        "refuses for now": CannedResponse(429, b"", {"Retry-After": "7"}),
+        "has moved to https://elsewhere/": CannedResponse(
+            301, b"", {"Location": "https://elsewhere/"}
+        ),
     }
-    between = Between(tryton.address)
+    between = HttpProxy(tryton.address)
     async with between.serving(), writing(between.url(tryton.url)) as writer:
         await writer.prepare()
         for words, say in answers.items():
@@ -390,10 +394,12 @@ async def test_an_erp_that_is_away_or_busy_or_something_else_is_asked_again_late
             result = await outcome(writer, command)
             assert isinstance(result, RetryLater)
             assert words in str(result)
-        between.rule = fits("model.sale.sale.write", Say(200, b"<html>", {"Content-Type": "x"}))
+        between.rule = fits(
+            "model.sale.sale.write", CannedResponse(200, b"<html>", {"Content-Type": "x"})
+        )
         assert isinstance(await outcome(writer, command), OutcomeUnknown)
         assert erp_user.row(key, "comment")["comment"] is None
-        between.rule = fits("common.db.login", Say(401))
+        between.rule = fits("common.db.login", CannedResponse(401))
         async with writing(between.url(tryton.url)) as locked:
             result = await outcome(locked, command)
             assert isinstance(result, RetryLater)
@@ -479,9 +485,11 @@ async def test_what_the_erps_database_took_back_did_not_happen_and_what_it_lost_
 ) -> None:
     key = tryton.rpc.create("kit.order", {"order_no": "1"})
     command = effect("WRITE kit.order(:key) qty=1", key, table="kit.order")
-    between = Between(tryton.address)
+    between = HttpProxy(tryton.address)
     async with between.serving(), writing(between.url(tryton.url)) as writer:
-        between.rule = fits("model.kit.order.write", Say(503, BUSY.format(text).encode()))
+        between.rule = fits(
+            "model.kit.order.write", CannedResponse(503, BUSY.format(text).encode())
+        )
         result = await outcome(writer, command)
     assert type(result) is error_type, result
 
@@ -491,12 +499,14 @@ def test_an_answer_that_was_lost_is_waited_for_as_long_as_a_transaction_may_last
         assert TrytonWriter(system("http://a:b@erp/x", options=options)).in_doubt_timeout == seconds
 
 
-@pytest.mark.parametrize("reaction", [DROP, Say(503), Say(401)], ids=["away", "busy", "login"])
+@pytest.mark.parametrize(
+    "reaction", [DROP, CannedResponse(503), CannedResponse(401)], ids=["away", "busy", "login"]
+)
 async def test_before_commands_that_wait_are_tried_it_is_asked_whether_the_erp_is_there(
-    tryton: Tryton, reaction: str | Say
+    tryton: Tryton, reaction: str | CannedResponse
 ) -> None:
     """Otherwise each try would announce all of them in the log, for as long as it is away."""
-    between = Between(tryton.address)
+    between = HttpProxy(tryton.address)
     async with between.serving(), writing(between.url(tryton.url)) as writer:
         await writer.prepare()
         between.rule = lambda _: reaction
@@ -517,11 +527,11 @@ async def test_nothing_is_sent_in_a_new_session_that_it_is_too_late_to_begin(
             raise Fenced("it was announced too long ago")
         begun.append("once")
 
-    between = Between(tryton.address)
+    between = HttpProxy(tryton.address)
     async with between.serving(), writing(between.url(tryton.url)) as writer:
-        between.rule = fits("model.sale.sale.write", Say(401))
+        between.rule = fits("model.sale.sale.write", CannedResponse(401))
         command = replace(effect("WRITE sale.sale(:key) comment='late'", key), begin=too_late)
         assert isinstance(await outcome(writer, command), Fenced)
-    sent = [request for request in between.asked if b"model.sale.sale.write" in request.body]
+    sent = [request for request in between.requests if b"model.sale.sale.write" in request.body]
     assert len(sent) == 1
     assert erp_user.row(key, "comment")["comment"] is None

@@ -23,7 +23,7 @@ class ForwardedRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Say:
+class CannedResponse:
     """An answer of the proxy's own; `length`: the Content-Length that it claims."""
 
     status: int
@@ -39,20 +39,20 @@ HANG = "hang"
 DROP = "drop"
 """The request never reaches the service; the connection ends."""
 
-Rule = Callable[[ForwardedRequest], Say | str | None]
+Rule = Callable[[ForwardedRequest], CannedResponse | str | None]
 
 
 def nothing(_: ForwardedRequest) -> None:
     """Everything is forwarded."""
 
 
-class Between:
+class HttpProxy:
     """Forwards to `target` (`http://host:port`) what `rule` says nothing about."""
 
     def __init__(self, target: str) -> None:
         self._target = target
         self.rule: Rule = nothing
-        self.asked: list[ForwardedRequest] = []
+        self.requests: list[ForwardedRequest] = []
         self.address = ""
         self._serving: set[asyncio.Task[None]] = set()
         self._under_way = 0
@@ -71,7 +71,7 @@ class Between:
         return self._under_way == 0
 
     @asynccontextmanager
-    async def serving(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[Between]:
+    async def serving(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[HttpProxy]:
         async with httpx.AsyncClient(trust_env=False, timeout=60) as self._http:
             server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=tls)
             scheme = "http" if tls is None else "https"
@@ -107,11 +107,11 @@ class Between:
         headers = {name.lower(): value.strip() for name, _, value in pairs}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         request = ForwardedRequest(method, path, headers, body)
-        self.asked.append(request)
+        self.requests.append(request)
         reaction = self.rule(request)
         if reaction == DROP:
             return False
-        answer = reaction if isinstance(reaction, Say) else await self._forward(request)
+        answer = reaction if isinstance(reaction, CannedResponse) else await self._forward(request)
         if reaction == CUT:
             return False
         if reaction == HANG:
@@ -126,7 +126,7 @@ class Between:
         await writer.drain()
         return answer.length is None
 
-    async def _forward(self, request: ForwardedRequest) -> Say:
+    async def _forward(self, request: ForwardedRequest) -> CannedResponse:
         kept = {n: v for n, v in request.headers.items() if n not in {"host", "accept-encoding"}}
         self._under_way += 1
         try:
@@ -138,11 +138,11 @@ class Between:
         self._http.cookies.clear()  # cookies are the client's affair
         dropped = {"content-length", "transfer-encoding", "connection", "content-encoding"}
         headers = {name: value for name, value in response.headers.items() if name not in dropped}
-        return Say(response.status_code, response.content, headers)
+        return CannedResponse(response.status_code, response.content, headers)
 
 
 @contextmanager
-def standing(between: Between, tls: ssl.SSLContext | None = None) -> Iterator[Between]:
+def standing(between: HttpProxy, tls: ssl.SSLContext | None = None) -> Iterator[HttpProxy]:
     """The same beside a test that waits for other processes: in a thread of its own."""
     up, over = threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
@@ -163,8 +163,8 @@ def standing(between: Between, tls: ssl.SSLContext | None = None) -> Iterator[Be
         loop.close()
 
 
-def alone(rule: Rule) -> Between:
+def alone(rule: Rule) -> HttpProxy:
     """A service of nothing but what `rule` says."""
-    server = Between("http://127.0.0.1:1")
+    server = HttpProxy("http://127.0.0.1:1")
     server.rule = rule
     return server

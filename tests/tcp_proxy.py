@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 
-class Proxy:
+class TcpProxy:
     """Between clients and one server; `port` is where clients connect."""
 
     def __init__(self, host: str, port: int) -> None:
@@ -43,7 +43,7 @@ class Proxy:
             sink.close()
 
     @asynccontextmanager
-    async def serving(self) -> AsyncIterator[Proxy]:
+    async def serving(self) -> AsyncIterator[TcpProxy]:
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         try:
