@@ -19,6 +19,8 @@ from bridge.cli.output.skipped_records import SkippedRecords
 from bridge.cli.params.dead_letter_id import DeadLetterId, parse_letter
 from bridge.cli.params.log_start import BEGINNING, LogStart
 from bridge.cli.params.times import TIME
+from bridge.model import handed_back
+from bridge.model.handed_back import HandedBack, LetterSubject
 from bridge.model.system_records import RELEASED, DeadLetter
 
 if TYPE_CHECKING:
@@ -154,46 +156,31 @@ def retry(ctx: click.Context, *, letters: tuple[str, ...], yes: bool, as_json: b
     run_with_bridge(ctx, act)
 
 
-LetterSubject = tuple[str | None, int | None, int | None, str]
+def released(records: Iterable[DecodedRecord]) -> HandedBack:
+    """Which of the dead letters among these records were handed back after they were parked. Pure."""
+    letters = HandedBack()
+    for record in records:
+        _note(record, letters)
+    return letters
 
 
-def released(letters: Iterable[DecodedRecord]) -> set[LetterSubject]:
-    """The places of events that were handed back after they were parked. Pure."""
-    gone: set[LetterSubject] = set()
-    for letter in letters:
-        _note_release(letter, gone)
-    return gone
+async def _released_since(bridge: Bridge, start: LogStart) -> HandedBack:
+    letters = HandedBack()
+    async for record in _letters(bridge, start):
+        _note(record, letters)
+    return letters
 
 
-async def _released_since(bridge: Bridge, start: LogStart) -> set[LetterSubject]:
-    gone: set[LetterSubject] = set()
-    async for letter in _letters(bridge, start):
-        _note_release(letter, gone)
-    return gone
+def _note(record: DecodedRecord, letters: HandedBack) -> None:
+    if isinstance(record.fixed, DeadLetter):
+        letters.note(record.fixed, letter_subject(record))
 
 
-def _note_release(letter: DecodedRecord, gone: set[LetterSubject]) -> None:
-    if _is_release(letter):
-        gone.add(letter_subject(letter))
-    else:
-        # Parked once more since then.
-        gone.discard(letter_subject(letter))
-
-
-def _is_release(record: DecodedRecord) -> bool:
-    return isinstance(record.fixed, DeadLetter) and record.fixed.error == RELEASED
-
-
-def letter_subject(record: DecodedRecord) -> tuple[str | None, int | None, int | None, str]:
-    """What a letter is about, the same for an event that was parked and its release. Pure."""
+def letter_subject(record: DecodedRecord) -> LetterSubject:
+    """What the dead letter in a record is about. Pure."""
     letter = record.fixed
     assert isinstance(letter, DeadLetter), "only these are read"  # noqa: S101
-    if letter.offset is None:
-        if letter.kind == "event" and letter.event_id:
-            # Copied from another log, where offsets were other ones: the event's id is the same.
-            return f"{letter.topic}#{letter.event_id}", None, None, letter.source
-        return None, None, record.record.offset, f"{record.record.partition}"
-    return letter.topic, letter.partition, letter.offset, letter.source
+    return handed_back.letter_subject(letter, record.record.partition, record.record.offset)
 
 
 def _number(record: DecodedRecord) -> str:

@@ -20,6 +20,7 @@ from bridge.cli.output.rows import print_rows
 from bridge.commands.codes import HELD_BACK
 from bridge.log.port import TopicPartition
 from bridge.model.command import CommandRecord
+from bridge.model.handed_back import HandedBack, letter_subject
 from bridge.model.names import AUDIT, COMMANDS, DEAD, RECEIPTS, system_topic
 from bridge.model.receipt import Receipt, State
 from bridge.model.redaction import redact
@@ -118,26 +119,23 @@ async def dead_letter_counts(
     """How many letters were not handed back: a row for all of them, then one for each source and
     kind.
     """
-    from bridge.cli.dead import letter_subject
-
     try:
         records, since = await _recent_records(bridge, [DEAD], now_ms, max_records)
     except TimeoutError:
         return BoundedCounts((), timed_out=True)
     letters: list[tuple[str, str, Any]] = []
-    released: set[Any] = set()
+    handed_back = HandedBack()
     for record in records:
         letter = record.fixed
         if not isinstance(letter, DeadLetter):
             continue
-        subject = letter_subject(record)
-        if letter.error == RELEASED:
-            released.add(subject)
-        else:
-            # Parked once more since then.
-            released.discard(subject)
+        subject = letter_subject(letter, record.record.partition, record.record.offset)
+        handed_back.note(letter, subject)
+        if letter.error != RELEASED:
             letters.append((letter.source, letter.kind, subject))
-    counts = Counter((source, kind) for source, kind, subject in letters if subject not in released)
+    counts = Counter(
+        (source, kind) for source, kind, subject in letters if subject not in handed_back
+    )
     topic = system_topic(bridge.name, DEAD)
     most = dict(counts.most_common(MAX_SOURCES))
     rows: list[dict[str, Any]] = [
