@@ -128,10 +128,12 @@ def _log_into_lines(stack: ExitStack, *, as_json: bool, level: int) -> Observer:
     from bridge.cli.log_output.python_logging import logging_into
 
     lines = line_logger(as_json=as_json, level=level)
+    # Made while stderr is still the process's own: what is printed becomes lines of its own below.
+    observer = unfailing(notice_logger(as_json=as_json, level=level))
     stack.enter_context(logging_into(lines, level))
     if as_json:
         stack.enter_context(printing_into(lines))
-    return unfailing(notice_logger(as_json=as_json, level=level))
+    return observer
 
 
 def _report_cut_off(observers: Iterable[Observer], bridge: str, why: str) -> None:
