@@ -25,11 +25,11 @@ from bridge.model.errors import ConfigurationError
 from bridge.model.specs import CommandSpec
 from bridge.plan.steps import Wire
 from connectors.odata import check as checking
-from connectors.odata import draft
 from connectors.odata.capture.options import ODataOptions
 from connectors.odata.capture.snapshot.chunks import ODataSnapshot
 from connectors.odata.capture.source import ODataSource
 from connectors.odata.commands.writer import ODataWriter
+from connectors.odata.draft import system_file
 from connectors.odata.http.client import ODataClient
 from connectors.odata.http.login import ODataLogin, transport_risks
 from connectors.odata.lookup.reader import ODataReader
@@ -119,7 +119,7 @@ class ODataConnector:
             finer = await checking.finer_times(client, service, replace(whole, tables=readable))
         finally:
             await client.close()
-        return draft.draft(service, wanted, refused, finer)
+        return system_file.draft(service, wanted, refused, finer)
 
     def setup_sql(self, system: System) -> list[str]:  # noqa: ARG002 - a part of the port
         """Nothing: a service needs no set-up for this."""

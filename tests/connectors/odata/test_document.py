@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from bridge.model.errors import ConfigurationError
-from connectors.odata.draft import draft
+from connectors.odata.draft.system_file import draft
 from connectors.odata.metadata.document import parse_metadata
 from connectors.odata.metadata.field_types import field_type
 from connectors.odata.metadata.model import Navigation, ODataService

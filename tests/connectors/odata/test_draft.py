@@ -12,7 +12,7 @@ from bridge.model.errors import ConfigurationError
 from bridge.wiring.draft_system import draft_system
 from connectors.erp.yaml_text import comment_lines, yaml_scalar
 from connectors.odata.commands.binding import statement_problems
-from connectors.odata.draft import draft
+from connectors.odata.draft.system_file import draft
 from connectors.odata.metadata.document import parse_metadata
 from tests.connectors.odata.metadata_documents import JSON, V2, V4
 from tests.services.cap import PASSWORD, Cap

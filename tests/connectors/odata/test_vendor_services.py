@@ -21,7 +21,7 @@ from connectors.odata.capture.options import ODataOptions
 from connectors.odata.capture.pollers.delta import DeltaPoller
 from connectors.odata.commands.writer import ODataWriter
 from connectors.odata.connector import connector
-from connectors.odata.draft import draft
+from connectors.odata.draft.system_file import draft
 from connectors.odata.http.error_text import MAX_DETAILS, service_error_text
 from connectors.odata.http.errors import response_error
 from connectors.odata.lookup.reader import ODataReader

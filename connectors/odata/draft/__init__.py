@@ -1,0 +1,1 @@
+"""A drafted system file."""
