@@ -1,4 +1,4 @@
-"""Files and folders that nobody but their owner may read, from the moment they are there.
+"""Files and folders that nobody but their owner may read, from their creation on.
 
 What the bridge stores is business data. A process's umask decides nothing here: neither whether
 others can read a file (0600, folders 0700), nor whether the owner can. What is there already keeps

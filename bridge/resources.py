@@ -13,7 +13,7 @@ from bridge.model.errors import ConfigurationError
 
 
 def data_folder(name: Literal["schemas", "examples"]) -> Path:
-    """The folder of that name. Raises ConfigurationError when the installation lacks it."""
+    """The folder of that name. Raises ConfigurationError when it is missing in the installation."""
     package = Path(__file__).resolve().parent
     for folder in (package / name, package.parent / name):
         if folder.is_dir():

@@ -19,11 +19,11 @@ MAX_REASONS = 4
 ANOTHER_REASON_S = 30.0
 """A further one waits so long for its report: a failure that has changed must not be silent for minutes."""
 MAX_REMEMBERED = 100
-"""Reasons of one failure that are told from others. Those that never repeat are no more than that."""
+"""Reasons of one failure that are distinguished. Those that never repeat are no more than that."""
 REOPENED_WITHIN_S = 60.0
 """A failure that comes back so soon after its end is still the same: what flaps is no news each time."""
 FORGOTTEN_AFTER_S = 900.0
-"""Without another try for so long what fails next has failed anew."""
+"""Without another try for so long, the next failure is a new one."""
 _DIGITS = re.compile(r"\d+")
 
 

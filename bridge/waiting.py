@@ -1,11 +1,11 @@
-"""Notices that a part waits because the other side is away, and that it goes on."""
+"""Notices that a part waits because the other side is away, and that it continues."""
 
 from __future__ import annotations
 
 from bridge.observe import Observer, PartState
 
 MIN_FAILURES = 2
-"""Tries in a row that came to nothing before it is told: a lock that isn't given once is no news."""
+"""Failed tries in a row before it is reported: a lock that isn't given once is no news."""
 
 
 class PartWaiting:

@@ -11,7 +11,7 @@ from bridge.log.port import TopicSpec
 
 @dataclass(frozen=True, slots=True)
 class LogFinding:
-    """Something that a log lacks for running a bridge.
+    """Something that a log is missing for running a bridge.
 
     text: what is wrong
     hint: which setting or right to change

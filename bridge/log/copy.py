@@ -2,11 +2,11 @@
 
 Records keep their order per key, timestamps and headers, tombstones are tombstones; schema ids in
 keys and values become the target registry's, and a key's partition follows its new bytes. Consumer
-groups go on where they were. It is transactional and resumable: a copy that was killed goes on
+groups resume where they were. It is transactional and resumable: a copy that was killed resumes
 where its last transaction ended, and a second one carries what came since.
 
 Stop the bridge first: what it writes meanwhile belongs to no common point in time. `Copied.left`
-tells whether something was written during the run; then stop it and copy once more.
+says whether something was written during the run; then stop it and copy once more.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ class _Copy:
     async def _settled_positions(
         self, topic: CopiedTopic, state: CopyState
     ) -> dict[str, dict[int, int]]:
-        """Where each group goes on in the target, as far as earlier runs have settled it."""
+        """Where each group resumes in the target, as far as earlier runs have settled it."""
         positions: dict[str, dict[int, int]] = {}
         async with self._producer.transaction() as transaction:
             for group, committed in topic.commits.items():
@@ -197,7 +197,7 @@ class _Copy:
     async def _new_places(
         self, topic: CopiedTopic, part: Range, positions: dict[str, dict[int, int]], stays: bool
     ) -> dict[str, dict[int, int]]:
-        """For groups that have not handled this range: where they go on, unless it is known."""
+        """For groups that have not handled this range: where they resume, unless it is known."""
         numbers = [part.partition] if stays else list(range(topic.partitions))
         wanted = {
             group: missing

@@ -1,4 +1,4 @@
-"""How far consumer groups are behind the end of what they read."""
+"""The lag of consumer groups: how far they are from the end of what they read."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ Committed = Mapping[TopicPartition, int | None]
 class PartitionLag:
     """One group in one partition.
 
-    `records` are still to be read (offsets, where there are many: an upper bound); `missing` were
-    removed before the group read them; `start` is where it goes on.
+    committed: the next offset that it reads, as committed; None: it has committed none
+    start: where it resumes
+    end: the end of the partition
+    records: how many are still to be read; offsets, and so an upper bound, where there are many
+    missing: how many were removed before the group had read them
     """
 
     group: str
@@ -44,7 +47,7 @@ async def partition_lags(
     counts: CountCache | None = None,
 ) -> list[PartitionLag]:
     """By group and partition, in order. Raises RetryLater while the log is away: a lag that can't
-    be had is never told as 0.
+    be had is never reported as 0.
 
     `counts`: what an earlier call counted; holds afterwards what this one needed, so that partitions
     in which nothing happens cost nothing.
@@ -89,8 +92,8 @@ async def partition_lags(
 async def _committed_since(
     log: Log, lags: Iterable[PartitionLag]
 ) -> dict[tuple[str, TopicPartition], int]:
-    """How far groups have come since their offsets were read: what was removed meanwhile, behind
-    them, they have read.
+    """How far groups have come since their offsets were read: what was removed before those
+    offsets meanwhile, they have read.
     """
     passed: dict[tuple[str, TopicPartition], int] = {}
     for lag in lags:
@@ -112,8 +115,8 @@ def _lag(
 
 
 async def _counted(log: Log, spans: Iterable[tuple[TopicPartition, int, int]]) -> CountCache:
-    """How many records there are: on Kafka the marks of transactions take offsets, too, and the one
-    behind the last record would keep a group that has handled everything behind for ever.
+    """How many records there are: on Kafka transaction markers take offsets, too, and the one
+    after the last record would leave a group that has handled everything with a lag for ever.
     """
     counts = dict.fromkeys(spans, 0)
     begin: dict[TopicPartition, int] = {}

@@ -33,7 +33,7 @@ class PartitionOwner:
     """A group member and the producers of its partitions. Made by `own_partitions`.
 
     `read` is called by one task at a time; `transaction` may be used by others meanwhile, one
-    at a time a partition. While `read` tells of a revocation it waits for the open transactions
+    at a time a partition. While `read` reports a revocation it waits for the open transactions
     of those partitions, so a transaction must not wait for `read`.
     """
 
@@ -65,7 +65,7 @@ class PartitionOwner:
 
     async def read(self, limit: int, timeout: float) -> list[Record]:
         """As `Consumer.read`. Partitions come, go and are recovered in here; records that were
-        removed are told to the watch, which may refuse to go on.
+        removed are reported to the watch, which may refuse to continue.
         """
         if self._lost:
             await self._recover()
@@ -88,7 +88,7 @@ class PartitionOwner:
         Raises Fenced when the partition is not, or no longer, owned by this process: drop what
         is under way for it and read on. Nothing of the transaction is visible then, and its
         records come again here or elsewhere. OutcomeUnknown asks for the same: the next `read`
-        settles the transaction and goes on from what was committed.
+        ends the transaction one way or the other and continues from what was committed.
         """
         owner = self._owned.get(partition)
         if owner is None or partition in self._lost:
@@ -123,7 +123,7 @@ class PartitionOwner:
         return chosen
 
     async def _check_committed(self, partitions: frozenset[TopicPartition]) -> None:
-        """Tell of partitions with records in which the group has no offset."""
+        """Report partitions with records in which the group has no offset."""
         committed = await self._log.committed(self._group, partitions)
         new = [partition for partition, offset in committed.items() if offset is None]
         if not new:
@@ -197,13 +197,13 @@ class PartitionOwner:
 
 
 class GroupWatch(Protocol):
-    """Told by `PartitionOwner.read` that it reads, and where a group doesn't go on where it was."""
+    """Called by `PartitionOwner.read`: that it reads, and where a group can't resume where it was."""
 
     def joined(self, group: str) -> None:
         """The first read of this member came to an end."""
 
     def removed(self, error: RecordsRemoved) -> None:
-        """Records in front of the group are gone. Raise to refuse what comes after them."""
+        """Records that the group had not read were removed. Raise to refuse later ones."""
 
     def begins(self, group: str, counts: Mapping[TopicPartition, int]) -> None:
         """The group has no offset in these partitions, so that it reads all that is there: up to
@@ -212,7 +212,7 @@ class GroupWatch(Protocol):
 
 
 class ObservedGroup:
-    """A GroupWatch that tells an observer and goes on."""
+    """A GroupWatch that notifies an observer and continues."""
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
@@ -224,7 +224,7 @@ class ObservedGroup:
     def removed(self, error: RecordsRemoved) -> None:
         """One notice a partition."""
         for partition, gap in sorted(error.gaps.items()):
-            reason = f"{gap_text(partition, gap)}; it goes on at offset {gap.begin}"
+            reason = f"{gap_text(partition, gap)}; it resumes at offset {gap.begin}"
             self._observer(GroupMoved(error.group, partition.topic, gap.missing, reason))
 
     def begins(self, group: str, counts: Mapping[TopicPartition, int]) -> None:
@@ -271,8 +271,8 @@ async def own_partitions(
 ) -> AsyncIterator[PartitionOwner]:
     """Join `group` as an owner of partitions; leaves it at the end of the block.
 
-    `rebalance.revoked` is told before a partition's producer is closed, `rebalance.assigned`
-    after it was opened; a partition that was taken and taken back is told as revoked and
+    `rebalance.revoked` is called before a partition's producer is closed, `rebalance.assigned`
+    after it was opened; a partition that was taken and taken back is reported as revoked and
     assigned again, so what is under way for it must be dropped each time.
     """
     owned = PartitionOwner(log, bridge, group, rebalance, watch or ObservedGroup(ignore))

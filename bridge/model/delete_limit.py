@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 ENTITY_MIN_ROWS = 100
-"""A share of an entity with fewer rows tells nothing: two rows of three may well be gone."""
+"""A share of an entity with fewer rows means nothing: two rows of three may well be gone."""
 DEFAULT_SHARE = Fraction(1, 3)
 PATTERN = r"^(0|[1-9]\d{0,11}|(100|[1-9]?\d)%)$"
 

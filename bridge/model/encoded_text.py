@@ -11,7 +11,7 @@ from bridge.model.canonical import plain
 class EncodedText(bytes):
     """Bytes that are text in the source: text of a code page, or text that isn't valid UTF-8.
 
-    A database that tells text from binary values (SQLite) finds a row only by the kind that it
+    A database that distinguishes text from binary values (SQLite) finds a row only by the kind that it
     stores, so these bytes are bound as text there. Equal to `bytes` of the same content.
     """
 

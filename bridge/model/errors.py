@@ -62,7 +62,7 @@ class Rejected(BridgeError):
 
 
 class MissingRight(Rejected):
-    """The login lacks a right, perhaps for all requests of this kind: it wasn't carried out, and may be
+    """The login is missing a right, perhaps for all requests of this kind: it wasn't carried out, and may be
     tried again once a person has given the right. `code` is what it fails with where only this one
     request is refused.
     """

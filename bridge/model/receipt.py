@@ -44,7 +44,7 @@ class Receipt:
     `code` is one word for programs (`not_found`, `conflict`, `key_reused`), `message` a sentence
     for people, `result` canonical JSON of what the legacy system answered, `version` that of the
     row afterwards (of the row as found, after a conflict), `position` that of the effect where
-    the target tells it.
+    the target reports it.
     """
 
     command_id: str

@@ -59,7 +59,7 @@ class _AnchoredForms:
                 yield form
 
     def longer(self, prefix: str) -> Iterator[str]:
-        """Every form that begins with `prefix` and goes on after it."""
+        """Every form that begins with `prefix` and continues after it."""
         at = bisect_left(self.ordered, prefix)
         while at < len(self.ordered) and self.ordered[at].startswith(prefix):
             if len(self.ordered[at]) > len(prefix):
@@ -138,7 +138,7 @@ class Redactor:
         values.append(secret)
 
     def _current(self) -> _Forms | None:
-        """Made anew by the first text after a change: clients register far more than anybody tells."""
+        """Rebuilt by the first text after a change: clients register far more often than texts come."""
         if self._is_stale:
             with self._lock:
                 if self._is_stale:

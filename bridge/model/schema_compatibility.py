@@ -137,7 +137,7 @@ class _Comparison:
             ]
             if not all(tries):
                 continue
-            # What really changed is told by the branch of the same kind, or by the only new one.
+            # What really changed is shown by the branch of the same kind, or by the only new one.
             kinds = {self._kind_of(each, self._old) for each in olds}
             kind = self._kind_of(branch, self._old)
             theirs = [self._kind_of(candidate, self._new) for candidate in branches]

@@ -43,7 +43,7 @@ class FieldSpec:
 
 @dataclass(frozen=True, slots=True)
 class EntitySpec:
-    """One declared entity. No fields: every column of the table as the catalogue tells.
+    """One declared entity. No fields: every column of the table, by the catalogue.
 
     `key` empty: the table's primary key. `before` etc. come from the source's shape. `max_deletes`: more
     deletes than these from one comparison pause the entity.

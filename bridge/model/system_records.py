@@ -67,12 +67,12 @@ class AuditRecord:
 
 
 RELEASED: Final = "Released"
-"""`DeadLetter.error` of the record with which an operator lets a parked key go on."""
+"""`DeadLetter.error` of the record with which an operator releases a parked key."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """What was set aside so that the rest goes on; field by field `schemas/dead.avsc`.
+    """What was dead-lettered so that the rest continues; field by field `schemas/dead.avsc`.
 
     `source` is `system.entity` or an agent; `reason` a sentence, `error` the class's name;
     `traceback` where in somebody's handler it was raised, without values; `raw` JSON text less masked

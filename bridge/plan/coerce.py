@@ -139,7 +139,8 @@ def _refuse_finer(text: str) -> None:
     """Python cuts off what is finer than microseconds without a word."""
     if _FINER.search(text):
         raise ConversionError(
-            "a moment finer than microseconds; declare `type: string`, which keeps its digits", text
+            "a timestamp finer than microseconds; declare `type: string`, which keeps its digits",
+            text,
         )
 
 

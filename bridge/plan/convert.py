@@ -108,7 +108,7 @@ def converter(step: PlanStep, entity: str, mask_key: bytes | None) -> Convert:
             else:
                 parts = zip(decoders, contents, strict=True)
                 value = "".join(text_of(decode(form, part)) for decode, (form, part) in parts)
-            for at, apply in functions:  # noqa: B007 - `at` tells which one refused
+            for at, apply in functions:  # noqa: B007 - `at` names the one that refused
                 if value is None:
                     return None
                 value = apply(value)

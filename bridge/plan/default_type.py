@@ -12,7 +12,7 @@ from bridge.model.types import MAX_PRECISION, FieldType
 
 STRING = FieldType("string")
 
-#: Directives of `format` that tell of a day, and of a time in a day.
+#: Directives of `format` of a day, and of a time of day.
 DAY = "YymdbBjUWVGuaAxc"
 CLOCK = "HIMSfpXcs"
 
@@ -52,7 +52,7 @@ def directives(text: str) -> str:
 
 
 def format_type(text: str, zone: str) -> FieldType:
-    """Date, time, local time, or instant (with a zone or an offset), as the format tells."""
+    """Date, time, local time, or instant (with a zone or an offset), by the directives of the format."""
     used = directives(text)
     day = any(letter in DAY for letter in used)
     clock = any(letter in CLOCK for letter in used)

@@ -52,7 +52,7 @@ class _Generation:
 class EntityTable:
     """Reads and commands of one entity. May be used by several threads.
 
-    `shape` is the table's as the catalogue tells. Rows of other shapes get plans of their own, and
+    `shape` is the table's, by the catalogue. Rows of other shapes get plans of their own, and
     where those have other columns the entity follows, as that of its events does: new columns
     become fields, and a field whose column is gone stays and is null. Raises ConfigurationError
     where a declared field can't be made.

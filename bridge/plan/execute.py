@@ -395,7 +395,7 @@ class RowEncoder:
 
         An old row that can't be normalised, or is too large, must keep neither the row that was
         mended from the log nor the delete: then `before` is null. An old key that can't be
-        normalised was never told, so that a new one needs no delete.
+        normalised was never emitted, so that a new one needs no delete.
         """
         shape, op, old, whole, *rest = change
         weaker = []
@@ -425,7 +425,7 @@ class RowEncoder:
             self.old_row.fill(old)
         if op == 3:
             if old is None:
-                raise RowError("the delete tells no old key", step="key")
+                raise RowError("the delete has no old key", step="key")
             key = self._key(self.old_row, None)
             return self._deleted(key, whole, number, out)
         if new is None or op < 1 or op > 4:
@@ -542,7 +542,7 @@ class RowEncoder:
             self._byte(2)
             self._row(self.old_row, None, False)
             if self.away:
-                # Never a partial one: an old row that lacks columns is none.
+                # Never a partial one: an old row with missing columns is none.
                 self.away = []
                 self.at = len(self.value_header) + 1
                 self._byte(0)
@@ -1208,7 +1208,7 @@ def _skip_array(p: bytes, at: int, size: int, codes: bytes, index: int) -> int:
         if items == 0:
             return at
         if items < 0:
-            # A block that tells its size.
+            # A block with its size.
             length = long_at(p, at, size)
             at = long_end(p, at, size)
             if length < 0 or length > size - at:

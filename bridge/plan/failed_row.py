@@ -32,7 +32,7 @@ class RowTooLarge(RowError):
 
 
 def row_error(error: Exception) -> RowError:
-    """Any error as one that sets its row aside. What nobody raised on purpose is told by its class
+    """Any error as one that dead-letters its row. What nobody raised on purpose is named by its class
     alone, because its text may hold a masked value.
     """
     if isinstance(error, RowError):

@@ -165,7 +165,7 @@ class LazyChange:
 
     @property
     def occurred_at(self) -> datetime | None:
-        """When it was committed at the source, where that is told."""
+        """When it was committed at the source; None where the source doesn't say."""
         return None if self._occurred is None else instant_of(self._occurred)
 
     @property

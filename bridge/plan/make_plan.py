@@ -50,7 +50,7 @@ def entity_type(spec: EntitySpec, shape: ShapeLike, previous: Entity | None = No
 
     Declared fields, or one for each column. A field of `previous` whose column or declaration is
     gone stays, at its place and with its type (it will be null); one whose column is narrower, by
-    now or still (a stream is told again from before a column was widened), keeps its type. Raises
+    now or still (a stream is repeated from before a column was widened), keeps its type. Raises
     ConfigurationError that names the field and the way out.
     """
     columns = {column.name: column for column in shape.columns}

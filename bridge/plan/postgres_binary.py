@@ -131,7 +131,7 @@ def local_time(micros: int) -> datetime:
     try:
         return LOCAL_2000 + timedelta(microseconds=micros)
     except OverflowError:
-        raise ConversionError("a moment outside of the years 1 to 9999") from None
+        raise ConversionError("a timestamp outside of the years 1 to 9999") from None
 
 
 def clock(micros: int) -> time:

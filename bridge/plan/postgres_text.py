@@ -105,7 +105,7 @@ def _timestamptz(text: str) -> datetime:
     try:
         return local.astimezone(UTC)
     except OverflowError:
-        raise ConversionError("a moment outside of the years 1 to 9999", text) from None
+        raise ConversionError("a timestamp outside of the years 1 to 9999", text) from None
 
 
 def _time(text: str) -> time:

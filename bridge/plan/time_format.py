@@ -122,6 +122,8 @@ def _digits(text: str) -> Callable[[str], datetime] | None:
         try:
             return datetime(year, month, day_, hour, minute, second, fraction)
         except ValueError:
-            raise ConversionError(f"text that is no moment when read as {text!r}", source) from None
+            raise ConversionError(
+                f"text that is no timestamp when read as {text!r}", source
+            ) from None
 
     return parse

@@ -27,7 +27,7 @@ def not_invertible(field: FieldSpec) -> str:
     if field.call:
         return f"nobody knows how to undo {field.call!r}"
     if field.format:
-        return "`format` reads several texts as one moment"
+        return "`format` reads several texts as one timestamp"
     if field.zone:
         return "`zone` joins the two hours that come twice"
     if field.unit and not _terminates(field.unit):
@@ -112,7 +112,7 @@ def source_converter(step: PlanStep, entity: str) -> Callable[[Any], Any]:
         except ConversionError as refusal:
             raise Rejected("bad_key", f"{field_text}: {refusal.describe(masked=masked)}") from None
         except Exception as error:
-            # Whatever the value is: its text may hold it, so that a masked field's isn't told.
+            # Whatever the value is: its text may hold it, so that a masked field's isn't shown.
             why = error_name(error) if masked else describe_error(error)
             raise Rejected("bad_key", f"{field_text}: {why}") from error
 

@@ -202,7 +202,7 @@ async def test_what_was_removed_is_observed_and_the_rest_is_read(harness: Harnes
             records = await owned.read(100, 1.0)
     [notice] = [each for each in watch.notices if isinstance(each, GroupMoved)]
     assert notice.missing == 5
-    assert "it goes on at offset 7" in notice.reason
+    assert "it resumes at offset 7" in notice.reason
     assert records[0].offset == 7
 
 

@@ -101,7 +101,7 @@ def test_nothing_is_left_over_from_the_change_before(form: ModuleType) -> None:
         ((UPDATE, None, False, (MISSING, "a", "b")), "the source did not send the key"),
         ((UPDATE, (None, "a", "b"), True, (1, "\ud800", "b")), "surrogate"),
         ((DELETE, (None, "a", "b"), True, None), "the key is null"),
-        ((DELETE, None, False, None), "tells no old key"),
+        ((DELETE, None, False, None), "has no old key"),
         ((CREATE, None, False, None), "without its row"),
         ((9, None, False, (1, "a", "b")), "op 9"),
         ((CREATE, None, False, (1, "a")), "tuple of 3 values"),

@@ -133,7 +133,7 @@ def test_a_transform_gives(form: ModuleType, field: FieldSpec, value: Any, wante
 REFUSED: list[tuple[FieldSpec, Any, str]] = [
     (spec(zeros=10), "4711", "step 'zeros': 4 digits where `zeros` says 10"),
     (spec(map={"A": "open"}), "B", "step 'map': a value that `map` doesn't list: 'B'"),
-    (spec(format="%Y%m%d"), "20230229", "no moment"),
+    (spec(format="%Y%m%d"), "20230229", "no timestamp"),
     (spec(format="%Y%m%d"), "2023-02-01", "isn't written as '%Y%m%d'"),
     (spec(format="%Y%m%d %p"), "x", "isn't written as"),
     (

@@ -13,7 +13,7 @@ from bridge.model.system_records import DeadLetter
 
 
 async def dead_letter(record: Record, ids: SchemaIds) -> Entry:
-    """Dead letters hold the key and value of what was set aside, and where it stood. What isn't one,
+    """Dead letters hold the key and value of a record, and its partition and offset. What isn't one,
     because something else wrote it, is copied as any other record.
     """
     key = await ids.frame(record.key, record.topic, "key")

@@ -3,7 +3,7 @@
 A group's committed offsets divide each partition into what it has handled and what not. New
 schema ids give keys other partitions, so a new partition mixes records of several old ones: what
 all groups have handled is copied first, then what all but one have, and so on. Within an old
-partition that is the order of its offsets. A group then goes on at the end of what was copied
+partition that is the order of its offsets. A group then resumes at the end of what was copied
 before the first record that it hasn't handled. Where one group is ahead in one partition and
 another one in another, no order suits both; the one that is further behind gets a few again.
 """

@@ -43,7 +43,7 @@ class CopyState:
         return None if offset is None else int(offset["next"])
 
     def group_offsets(self, group: str, topic: str) -> dict[int, int]:
-        """Where a group goes on in the target, by partition, as far as that is known."""
+        """Where a group resumes in the target, by partition, as far as that is known."""
         offsets = self._values.get(f"group:{topic}/{group}", {})
         return {int(number): int(at) for number, at in offsets.items()}
 
@@ -69,7 +69,7 @@ class CopyState:
     async def place_group(
         self, transaction: Transaction, group: str, topic: str, offsets: Mapping[int, int]
     ) -> None:
-        """With this transaction it is known where a group goes on in these partitions."""
+        """From this transaction on it is known where a group resumes in these partitions."""
         placed = {**self.group_offsets(group, topic), **offsets}
         await self._put(
             transaction, f"group:{topic}/{group}", {str(at): placed[at] for at in sorted(placed)}

@@ -30,7 +30,7 @@ class CopiedTopic:
 def commits_of(
     groups: Mapping[str, GroupInfo], topic: str, begins: Mapping[TopicPartition, int]
 ) -> dict[str, dict[int, int]]:
-    """Where each group that reads a topic goes on there, by partition."""
+    """Where each group that reads a topic resumes, by partition."""
     first = {
         partition.partition: at for partition, at in begins.items() if partition.topic == topic
     }

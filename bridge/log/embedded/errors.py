@@ -49,7 +49,7 @@ def _named(error: sqlite3.Error, code: int, path: Path, *, committing: bool) -> 
     if code == sqlite3.SQLITE_FULL:
         return RetryLater(
             f"the disk that holds the embedded log {path} is full: nothing of this was written; "
-            "free some space, then it goes on"
+            "free some space, then it continues"
         )
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return RetryLater(

@@ -4,7 +4,7 @@ Every member computes the same target from the same rows and acts on its own lea
 gives back what the target gives to others, and takes what is free. A lease is free once its
 holder gave it back or was found dead. The group's generation rises with each such step; a lease
 carries the generation in which it was taken, and a write under it is refused once that lease is
-gone or was taken anew.
+gone or was taken again.
 """
 
 from __future__ import annotations

@@ -46,11 +46,11 @@ def now_ms() -> int:
 class EmbeddedLog:
     """The log in the file `path`: `bridge.log.port.Log`.
 
-    `partitions`: of topics that don't say how many. `clock` tells milliseconds since 1970, the
+    `partitions`: of topics that don't say how many. `clock` returns milliseconds since 1970, the
     same for all processes of the file. `compact_every`: seconds between two looks at what could
     be compacted; None leaves that to other processes and to `compact`. `patience`: seconds to wait
-    for another process that writes, before RetryLater. `network` tells the network file system that
-    holds a folder.
+    for another process that writes, before RetryLater. `network` returns the name of the network file system
+    that holds a folder.
     """
 
     def __init__(

@@ -40,7 +40,7 @@ class EmbeddedMember(EmbeddedReader):
         self._listener = rebalance
         self._places: dict[int, TopicPartition] = {}
         self._leases: dict[int, int] = {}
-        """What was told as assigned, and the generation of its lease."""
+        """The partitions reported as assigned, and the generations of their leases."""
         self._generation = -1
         self._alive_until = 0.0
         self._signs = asyncio.create_task(self._show_life())
@@ -126,9 +126,9 @@ class EmbeddedMember(EmbeddedReader):
         return await self._store.reader.run(job)
 
     async def _settle(self) -> None:
-        """Do what the leases say: tell of what went, give back, tell of what came.
+        """Follow the leases: report what was lost, release surplus, report what was gained.
 
-        Whatever it was interrupted in, the next call goes on from there.
+        Wherever it was interrupted, the next call continues from there.
         """
         release: frozenset[int] = frozenset()
         while True:
@@ -160,7 +160,7 @@ class EmbeddedMember(EmbeddedReader):
         gone = frozenset(self._places[each] for each in ids)
         if not gone:
             return
-        # Deliver nothing of them any more, even when what is told now fails or is cancelled.
+        # Deliver nothing of them any more, even when the callback fails or is cancelled.
         self._cursor.drop(gone)
         # Should they come back, nobody knows any more that they were paused.
         self._cursor.resume(gone)

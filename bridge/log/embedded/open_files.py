@@ -1,7 +1,7 @@
 """Whether the files of an embedded log are still those that were opened.
 
 What is written through a connection to a file that has lost its name is lost with it, and nobody is
-told by SQLite. The same holds of the `-wal` and `-shm` files beside it.
+reported by SQLite. The same holds of the `-wal` and `-shm` files beside it.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def processes_on_removed_file(path: Path) -> list[int]:
     """The processes that have a file open which had this name and was removed since. Linux only, and
     only those of this user; elsewhere nothing is found out.
     """
-    # The system tells a file's name without the links that led to it.
+    # The system shows a file's name without the links that led to it.
     removed = f"{path.resolve()} (deleted)"
     processes: list[int] = []
     for process in sorted(_PROCESSES.glob("[0-9]*/fd"), key=lambda each: int(each.parent.name)):

@@ -12,7 +12,7 @@ from bridge.log.embedded.wakeup import Wakeup
 
 
 class EmbeddedStore:
-    """The open file. `clock` tells milliseconds since 1970."""
+    """The open file. `clock` returns milliseconds since 1970."""
 
     def __init__(
         self, path: Path, clock: Callable[[], int], max_record_bytes: int, patience: float

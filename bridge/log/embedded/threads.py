@@ -95,7 +95,7 @@ class ReaderThread:
 
 
 class WriterThread(ReaderThread):
-    """Runs writes, those that wait together in one transaction; tells after each one."""
+    """Runs writes, those that wait together in one transaction; calls `written` after each."""
 
     def __init__(self, path: Path, patience: float, written: Callable[[], None]) -> None:
         super().__init__(path, patience)

@@ -71,7 +71,7 @@ def load(connection: sqlite3.Connection) -> dict[str, StoredTopic]:
 
 
 def described(connection: sqlite3.Connection) -> dict[str, TopicInfo]:
-    """Every topic as the port tells of it."""
+    """Every topic as the port describes it."""
     catalogue = load(connection)
     counts = dict(
         connection.execute("SELECT topic, sum(records) FROM partition GROUP BY topic").fetchall()

@@ -63,7 +63,7 @@ class Wakeup:
         self._next_look = None
         if self._closed:
             return
-        # Another process may be recovering or closing the file: then the next look will tell.
+        # Another process may be recovering or closing the file: then the next poll will show it.
         with contextlib.suppress(sqlite3.OperationalError):
             # A look takes microseconds and waits for no lock, so that it needs no thread.
             if self._connection is None:

@@ -218,7 +218,7 @@ class KafkaAdmin:
         while set(names) - set(await self._existing()):
             if loop.time() > deadline:
                 return
-            await asyncio.sleep(0.1)  # Kafka tells nobody when its brokers have heard of it.
+            await asyncio.sleep(0.1)  # Kafka sends no notice once its brokers know it.
 
     def _check_counts(self, wanted: Mapping[str, TopicSpec], existing: Mapping[str, int]) -> None:
         wrong = [

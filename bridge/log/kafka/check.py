@@ -128,7 +128,7 @@ def _unreachable(reached: Mapping[tuple[str, int], Answer]) -> Iterator[LogFindi
 
 
 def rights_findings(topics: Mapping[str, TopicRights], user: str) -> Iterator[LogFinding]:
-    """Operations on topics that the user lacks."""
+    """Operations on topics that the user is not allowed."""
     lacking: dict[tuple[str, ...], list[str]] = {}
     for name, rights in sorted(topics.items()):
         if rights.missing:

@@ -38,7 +38,7 @@ class Begins(Protocol):
 class KafkaConsumer:
     """Made by `KafkaLog.join` and `KafkaLog.reader`. One caller at a time.
 
-    Fetching goes on in one task that outlives a cancelled `read`; what it brought then waits
+    Fetching continues in one task that outlives a cancelled `read`; what it brought then waits
     in `_ready` for the next one.
     """
 
@@ -66,7 +66,7 @@ class KafkaConsumer:
         self._fetching: asyncio.Task[dict[Any, list[Any]]] | None = None
 
     async def read(self, limit: int, timeout: float) -> list[Record]:
-        """See the port. What a rebalance has to say is said here, before any record."""
+        """See the port. Rebalances are reported here, before any record."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         while True:
@@ -123,7 +123,7 @@ class KafkaConsumer:
         """Commit next offsets.
 
         Raises Fenced when the partitions went to another member, RetryLater while the group
-        shares them anew (the next `read` tells how); nothing is committed then.
+        is rebalancing (the next `read` reports the result); nothing is committed then.
         """
         if not offsets:
             return
@@ -138,7 +138,7 @@ class KafkaConsumer:
                 )
             except CommitFailedError as error:
                 if isinstance(error.__cause__, RebalanceInProgressError):
-                    raise RetryLater(f"{doing}: the group shares its partitions anew") from error
+                    raise RetryLater(f"{doing}: the group is rebalancing its partitions") from error
                 raise Fenced(f"{doing}: the partitions went to another member") from error
 
     async def close(self) -> None:
@@ -150,7 +150,7 @@ class KafkaConsumer:
             with suppress(asyncio.CancelledError, KafkaError):
                 await self._fetching
             self._fetching = None
-        # A broker that is away can't be told; it ends the session by itself.
+        # A broker that is away isn't notified; it ends the session by itself.
         with suppress(KafkaError, OSError):
             await internals.stop(self._client)
         if self._forget is not None:
@@ -167,7 +167,7 @@ class KafkaConsumer:
         with translated_errors(f"{self._name}: offsets of new partitions"):
             starts = {**await self._starts(partitions - set(chosen)), **chosen}
         if not membership.settle(partitions):
-            return  # The group shared anew meanwhile.
+            return  # The group rebalanced meanwhile.
         # Until now aiokafka may have fetched from older offsets.
         self._drop(partitions)
         self._out_of_range.clear()
@@ -184,7 +184,7 @@ class KafkaConsumer:
         self._out_of_range[partition] = position
 
     async def _raise_removed(self) -> None:
-        """Raise RecordsRemoved for what aiokafka goes on after by itself."""
+        """Raise RecordsRemoved for what aiokafka skips by itself."""
         assert self._begins is not None, "a member knows where partitions begin"  # noqa: S101
         mine = {
             partition: at

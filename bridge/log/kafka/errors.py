@@ -81,7 +81,7 @@ def translate(error: BaseException, doing: str) -> BridgeError:
     """The error to raise for one of aiokafka's, while `doing` something."""
     if isinstance(error, BridgeError):
         return error
-    # aiokafka wraps what ended its background task: the cause tells more.
+    # aiokafka wraps what ended its background task: the cause says more.
     if type(error) is kafka.KafkaError and error.__cause__ is not None:
         return translate(error.__cause__, doing)
     message = f"{doing}: {reason(error)}"

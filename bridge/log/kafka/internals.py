@@ -57,7 +57,7 @@ async def added(
     """Add partitions to the open transaction before there are batches for them.
 
     Raises what the transaction failed of meanwhile; an error that ends the producer too is also
-    told by `is_dead`.
+    shown by `is_dead`.
     """
     manager = producer._txn_manager  # noqa: SLF001
     missing = set(places) - manager.txn_partitions
@@ -115,7 +115,7 @@ async def kill(producer: aiokafka.AIOKafkaProducer) -> None:
     given_up = [*held._pending_batches, *chain(*held._batches.values())]  # noqa: SLF001
     held.fail_all(KafkaTimeoutError("given up"))
     for batch in given_up:
-        # Who waited has been told otherwise; asyncio would complain of what nobody looked at.
+        # Whoever waited has another error by now; asyncio would complain of one that nobody read.
         for future in (batch.future, batch._drain_waiter):  # noqa: SLF001
             if future.done() and not future.cancelled():
                 future.exception()

@@ -244,7 +244,7 @@ class KafkaLog:
         self, partitions: Iterable[TopicPartition], timestamp: int
     ) -> Mapping[TopicPartition, int]:
         places = await self._places(partitions)
-        # First: what is committed in between must be told by the one or the other.
+        # First: what is committed in between must be in the one or the other.
         ends = await self.end_offsets([TopicPartition(*partition) for partition in places])
         async with self._answering("offsets by time"):
             offsets_by_time = await self._offsets.offsets_for_times(

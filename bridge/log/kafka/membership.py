@@ -1,7 +1,7 @@
-"""What a group says to a member, kept until the member's own `read` tells it on.
+"""Rebalances of one member, kept until its own `read` reports them.
 
 aiokafka calls its listener in a background task. A revocation makes the group wait until it was
-told; an assignment doesn't, because the member sends no heartbeat during that call.
+reported; an assignment doesn't, because the member sends no heartbeat during that call.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ class KafkaMembership(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]
 
     @property
     def has_news(self) -> bool:
-        """Whether something waits to be told."""
+        """Whether something waits to be reported."""
         return self._revoking is not None or self._assigned is not None
 
     @property
     def settled(self) -> bool:
-        """Whether the member holds what the group gave it, all of it told."""
+        """Whether the member holds what the group assigned, and all of it was reported."""
         return self._joined and not self.has_news
 
     def news(self) -> asyncio.Future[None]:
-        """Done as soon as something waits to be told."""
+        """Done as soon as something waits to be reported."""
         if self._news is None or self._news.done():
             self._news = asyncio.get_running_loop().create_future()
             if self.has_news:
@@ -48,7 +48,7 @@ class KafkaMembership(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]
         return self._news
 
     async def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:  # noqa: ARG002 - all goes
-        """The group is about to share anew: everything goes. Waits until that was told."""
+        """The group is about to rebalance: everything is revoked. Waits until that was reported."""
         self._assigned = None
         self._joined = False
         if self._closed or not self.held:
@@ -58,14 +58,14 @@ class KafkaMembership(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]
         await self._revoking
 
     def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
-        """These came; nothing of them is delivered before it was told."""
+        """These were assigned; nothing of them is delivered before that was reported."""
         self._assigned = frozenset(TopicPartition(*partition) for partition in assigned)
         self._wake()
 
     async def tell_revoked(self) -> frozenset[TopicPartition]:
-        """Tell what goes, where something does, and let the group go on.
+        """Report what is revoked, where something is, and let the group continue.
 
-        What was told as assigned while the group already shared anew goes here, too.
+        What was reported as assigned while the group was already rebalancing is revoked, too.
         """
         stale = self._assigned is not None and self._reported is not self._assigned
         if self._revoking is None and not (stale and self.held):
@@ -81,9 +81,9 @@ class KafkaMembership(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]
     async def tell_assigned(
         self,
     ) -> tuple[frozenset[TopicPartition], Mapping[TopicPartition, int]] | None:
-        """Tell what came, where something did, and return it with the offsets asked for.
+        """Report what was assigned, where something was, and return it with the chosen offsets.
 
-        Where telling raises, the next `read` tells it again.
+        Where the callback raises, the next `read` calls it again.
         """
         came = self._assigned
         if came is None:
@@ -104,7 +104,7 @@ class KafkaMembership(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]
         return True
 
     def close(self) -> None:
-        """Nothing is told any more; nobody waits for it."""
+        """Nothing is reported any more; nobody waits for it."""
         self._closed = True
         self._assigned = None
         self._release()

@@ -1,6 +1,6 @@
-"""What one server tells of its cluster: which it is, its brokers, and what the user may do.
+"""What one server reports of its cluster: which it is, its brokers, and what the user may do.
 
-aiokafka asks in version 5 of the protocol; version 8 (KIP-430) tells the user's operations, too.
+aiokafka asks in version 5 of the protocol; version 8 (KIP-430) reports the user's operations, too.
 Source: https://kafka.apache.org/protocol#The_Messages_Metadata
 """
 
@@ -95,7 +95,7 @@ class _Metadata(Request[_MetadataStruct]):  # type: ignore[misc]
 class TopicRights:
     """A topic as the server shows it to this user.
 
-    `missing` names of operations that the user lacks; `replicas` the fewest that a partition has.
+    `missing` names of operations that the user is not allowed; `replicas` the fewest that a partition has.
     """
 
     missing: tuple[str, ...]
@@ -104,7 +104,7 @@ class TopicRights:
 
 @dataclass(frozen=True, slots=True)
 class ClusterView:
-    """What one server tells. `brokers` as clients are told to connect to them; `topics` those that
+    """What one server reports. `brokers`: the addresses that clients are to connect to; `topics` those that
     were asked for and are there.
     """
 
@@ -155,7 +155,7 @@ def _missing(code: int, operations: int) -> list[str]:
 
 
 def missing_operations(operations: int, needed: Sequence[int]) -> list[str]:
-    """Names of those operations that aren't among the authorized ones; none where nobody tells."""
+    """Names of those operations that aren't among the authorized ones; none where that is unknown."""
     if operations == _UNKNOWN_OPERATIONS:
         return []
     return [OPERATION_NAMES[each] for each in needed if not operations >> each & 1]

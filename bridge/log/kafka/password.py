@@ -1,6 +1,6 @@
 """The password of Kafka's clients as it is now: one that is replaced in its file reaches those that run.
 
-aiokafka logs a refused login and asks again by itself, so that nobody is told of it: the password is
+aiokafka logs a refused login and asks again by itself, so that nobody learns of it: the password is
 looked up every few seconds instead. Connections that are open stay; the next ones log in with it.
 """
 

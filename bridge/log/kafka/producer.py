@@ -23,7 +23,7 @@ Partitions = Callable[[str], Awaitable[int]]
 async def send(
     client: aiokafka.AIOKafkaProducer, topic: str, full: Sequence[RecordBatch]
 ) -> list[asyncio.Future[Any]]:
-    """Hand batches to a producer; what it returns tells when they arrived.
+    """Hand batches to a producer; the futures that it returns end when they arrived.
 
     Waits while the batch before of the same partition is still on its way.
     """
@@ -51,11 +51,11 @@ class KafkaTransaction:
         self.failure: BaseException | None = None
 
     async def append(self, topic: str, entries: Sequence[Entry]) -> None:
-        """Add records, in order; they travel while the block goes on."""
+        """Add records, in order; they are sent while the block runs."""
         try:
             self.deliveries += await self._producer.send(topic, entries)
         except BaseException as error:
-            # Part of the entries may be on its way: a block that goes on must not commit them.
+            # Part of the entries may be on its way: a block that continues must not commit them.
             self.failure = error
             raise
 

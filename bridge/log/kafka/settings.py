@@ -1,4 +1,4 @@
-"""How to reach a Kafka cluster, and what aiokafka's clients are told of it."""
+"""How to reach a Kafka cluster, and the arguments of aiokafka's clients for it."""
 
 from __future__ import annotations
 

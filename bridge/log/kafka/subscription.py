@@ -1,4 +1,4 @@
-"""What a member of a group reads, as it told its group.
+"""What a member of a group subscribes to, by the metadata that it sent to its group.
 
 Source: https://kafka.apache.org/protocol#The_Messages_JoinGroup ("consumer" protocol metadata)
 """
