@@ -60,10 +60,7 @@ def _add_provenance(event: Event) -> None:
     provenance = Provenance(
         event.entity, "event", event.occurred_at or event.captured_at, event.position
     )
-    rows = (
-        row if row is None or isinstance(row, TracedRow) else TracedRow(row, provenance, event.type)
-        for row in (event.before, event.after)
-    )
     # In place: nobody else has the event yet, and a copy of it costs more than decoding it did.
-    for name, row in zip(("before", "after"), rows, strict=True):
-        object.__setattr__(event, name, row)
+    for name, row in (("before", event.before), ("after", event.after)):
+        if row is not None and not isinstance(row, TracedRow):
+            object.__setattr__(event, name, TracedRow(row, provenance, event.type))

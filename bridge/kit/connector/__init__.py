@@ -16,7 +16,7 @@ class TestMine(ConnectorSuite):
         legacy.close()
 ```
 
-For anything else write a class with the methods of `Legacy`. It needs pytest and pytest-asyncio.
+For anything else write a class with the methods of `LegacySystem`. It needs pytest and pytest-asyncio.
 """
 
 from __future__ import annotations

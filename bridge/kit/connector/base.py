@@ -45,7 +45,7 @@ TestOrSuite = TypeVar("TestOrSuite")
 def needs(*what: Need) -> Callable[[TestOrSuite], TestOrSuite]:
     """Of a test, or a part of the suite: it is for connectors of which all of this is true.
 
-    For others it isn't there. That they refuse what they don't declare is a test for every one.
+    For others it is left out; a test that they refuse what they don't declare is for all.
     """
 
     def mark(test: TestOrSuite) -> TestOrSuite:
@@ -74,7 +74,7 @@ async def assert_refused(legacy: LegacySystem, *capabilities: Capability) -> lis
 
 class ConnectorTests:
     """Subclasses name their `connector` and define the fixture `fresh`: a Legacy whose system
-    holds nothing yet. `lacks` what the legacy system can't do, as in `Legacy`; `lies` what its server
+    holds nothing yet. `limitations`: what the system can't do, as in `LegacySystem`; `lies`: what its server
     can be made to do (`bridge.kit.connector.server_lies`).
 
     Tests that ask for more, or for less, than the connector declares are left out of the subclass.

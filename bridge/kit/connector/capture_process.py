@@ -19,7 +19,7 @@ from bridge.kit.connector.records import HistoryStep
 
 
 class CaptureProcess:
-    """A log made of a child's lines: what arrived whole stands, and nothing else."""
+    """A child process that captures, and the log made of its lines: whole lines count, nothing else."""
 
     def __init__(self, checkpoint: bytes) -> None:
         self.steps: list[HistoryStep] = []
@@ -29,7 +29,7 @@ class CaptureProcess:
         self._process: Process | None = None
 
     async def start(self, legacy: LegacySystem, limit: int) -> None:
-        """Start a child behind the last checkpoint that stands in the log."""
+        """Start a child after the last checkpoint in the log."""
         argument = {
             "build": legacy.build,
             "system": base64.b64encode(pickle.dumps(legacy.system())).decode(),

@@ -1,4 +1,4 @@
-"""What a Source tells."""
+"""Changes that a Source streams."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A process that captures and is killed: what it printed is the log, lines are transactions.
 
-One argument: JSON with the connector's dotted name, the pickled System, the checkpoint to go on
-behind, how many changes a batch may have, and the names of rows that were told before (`Records`).
+One argument: JSON with the connector's dotted name, the pickled System, the checkpoint to resume
+after, how many changes a batch may have, and the names of rows streamed before (`RecordDecoder`).
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ async def capture(
 
 
 def main() -> None:
-    """Run with what the suite told."""
+    """Run with the suite's argument."""
     arguments = json.loads(sys.argv[1])
     module, _, name = arguments["build"].partition(":")
     connector = getattr(importlib.import_module(module), name)

@@ -1,4 +1,4 @@
-"""What a log would hold of a source that tells states, not every change; and what was true."""
+"""What a log would hold of a source that streams states, not every change; and what was true."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Witness:
 
 
 class Follower:
-    """Follows a stream as capture does: rows as they are told, keys compared where it says so."""
+    """Follows a stream as capture does: rows as they are streamed, keys compared where the source asks for it."""
 
     def __init__(self, stream: RecordedStream, legacy: LegacySystem) -> None:
         self.rows: dict[Key, Record] = {}
@@ -90,25 +90,27 @@ class Follower:
         deadline = time.monotonic() + seconds
         while (rows := self._legacy.rows()) != self.sorted():
             if time.monotonic() > deadline:
-                lacking = [row for row in rows if row not in self.sorted()]
-                too_much = [row for row in self.sorted() if row not in rows]
-                pytest.fail(f"after {seconds} s it lacks {lacking[:3]}, has besides {too_much[:3]}")
+                missing = [row for row in rows if row not in self.sorted()]
+                unexpected = [row for row in self.sorted() if row not in rows]
+                pytest.fail(
+                    f"after {seconds} s rows are missing: {missing[:3]}, and too many: {unexpected[:3]}"
+                )
             await self.read()
 
     async def looked(self) -> None:
-        """Read until the source has looked at what is there now, and told what it found."""
+        """Read until the source has polled the current rows and streamed what it found."""
         wanted = (await self.read()).polls + 2
         deadline = time.monotonic() + WAIT_TIMEOUT_S
         while (await self.read()).polls < wanted:
             if time.monotonic() > deadline:
-                pytest.fail("the source doesn't count its looks at its tables (Batch.polls)")
+                pytest.fail("the source doesn't count its polls of its tables (Batch.polls)")
 
     def sorted(self) -> list[Record]:
         """The rows as `Legacy.rows` gives them."""
         return sorted(self.rows.values(), key=lambda row: str(row[KEY]))
 
     async def compare(self, stale: Stale) -> None:
-        """Compare with the table, as capture does when the source can't tell any more."""
+        """Compare with the table, as capture does when the source can't say any more."""
         self.compared += 1
         connector, table = self._legacy.connector, self._legacy.table
         snapshot = await connector.snapshot(self._legacy.system())
@@ -143,9 +145,9 @@ async def _listed(snapshot: Snapshot, table: str, after: list[Any] | None, *, ke
 
 
 def check_promise(streamed: dict[Key, States], truth: dict[Key, States]) -> None:
-    """For each key: what was told is a part of its true states, in their order, that ends with the
-    last one. A state may be told again right behind itself; a key that came and went between two
-    looks need not be told at all.
+    """For each key: the streamed states are some of its true states, in order, ending with the
+    last one. A state may be streamed twice in a row; a key that came and went between two polls
+    need not be streamed at all.
     """
     assert set(streamed) <= set(truth), f"keys that never were: {set(streamed) - set(truth)}"
     for key, states in truth.items():
@@ -155,11 +157,11 @@ def check_promise(streamed: dict[Key, States], truth: dict[Key, States]) -> None
             try:
                 at = states.index(state, at)
             except ValueError:
-                pytest.fail(f"{key}: {state} was told where it wasn't true (any more): {states}")
+                pytest.fail(f"{key}: {state} was streamed when it wasn't true (any more): {states}")
         last = streamed_states[-1] if streamed_states else None
-        assert last == states[-1], f"{key} ended as {states[-1]}, and {last} was told last"
+        assert last == states[-1], f"{key} ended as {states[-1]}, and {last} was streamed last"
 
 
 def changed_keys(steps: Sequence[HistoryStep]) -> set[Key]:
-    """The keys that were told of."""
+    """The keys that were streamed."""
     return {step.key for step in steps}

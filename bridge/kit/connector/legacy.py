@@ -54,7 +54,7 @@ class TruncateTable:
 
 
 Limitation = Literal["rekey", "rollback"]
-"""What a legacy system can't do: give a row another key, take a transaction back."""
+"""What a legacy system can't do: change a row's key, roll a transaction back."""
 
 Operation = Create | Update | Delete | Rekey | TruncateTable
 
@@ -63,8 +63,8 @@ Operation = Create | Update | Delete | Rekey | TruncateTable
 class TypeCase:
     """A column type of the system and values of it.
 
-    `native` stands in the statement that makes the column, `literal` in the one that writes the
-    value; `type` is the field type that the connector should find for the column, `value` what the
+    `native` is the type in the statement that makes the column, `literal` the value in the one that
+    writes it; `type` is the field type that the connector should find for the column, `value` what the
     record should hold.
     """
 
@@ -75,13 +75,16 @@ class TypeCase:
 
 
 class LegacySystem(Protocol):
-    """What a test file gives. Synchronous; the suite calls it from several threads.
+    """The system under test, written by the author of a connector. Synchronous; the suite calls it
+    from several threads.
 
-    `build` is the connector's dotted name (`package.module:connector`), for processes that are
-    killed. `table` is the table's name in the system's terms. `types` at least one case for a
-    connector that captures or reads. `lacks` what the legacy system can't do: the suite never asks
-    for it then. `key` is the column that is the table's key: `order_no`, or a number that the system
-    gives to each row itself. The table may have columns of the system's own, which are left out.
+    `build`: the connector's dotted name (`package.module:connector`), for processes that are killed.
+    `connector`: the connector itself.
+    `table`: the table's name in the system's terms. It may have columns of the system's own, which
+    are left out.
+    `types`: at least one case for a connector that captures or reads.
+    `limitations`: what the system can't do; the suite doesn't do it then.
+    `key`: the column that is the table's key: `order_no`, or a number that the system assigns.
     """
 
     build: str

@@ -1,7 +1,7 @@
-"""What is promised by a source that can't tell every change (`every_change: no`), exactly.
+"""What a source promises that can't stream every change (`every_change: no`), exactly.
 
-For each key: what is told is a part of its true states, in their order, and ends with the last one;
-no gap at the end; deletes arrive, told or by comparing keys when the source says that it is time.
+For each key: the streamed states are some of its true states, in order, and end with the last one;
+no gap at the end; deletes arrive, streamed or by comparing keys when the source asks for it.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class PolledChangeTests(ConnectorTests):
             await stream.until(40, limit=3)
             await stream.quiet()
         assert changed_keys(stream.steps) == {(order(number)[KEY],) for number in range(1, 41)}
-        assert len(stream.steps) == 40, "a row was told again though nothing happened"
+        assert len(stream.steps) == 40, "a row was streamed again though nothing happened"
 
     async def test_a_source_goes_on_behind_any_batch_and_tells_nothing_again(
         self, legacy: LegacySystem
@@ -177,7 +177,9 @@ class PolledChangeTests(ConnectorTests):
             for number in range(1, 4):
                 legacy.apply(Create(order(number)))
                 await follower.looked()
-                assert len(stream.steps) == number, "a look was counted before all of it was told"
+                assert len(stream.steps) == number, (
+                    "a poll was counted before all of it was streamed"
+                )
 
     @needs("snapshot")
     async def test_marks_come_back_once_and_behind_what_was_told_before_them(
@@ -220,7 +222,7 @@ class PolledChangeTests(ConnectorTests):
             window.catch_up()
             follower = Follower(stream, legacy)
             follower.take(window.history)
-            # As capture does: rows may have come, been read and gone between two looks.
+            # As capture does: rows may have come, been read and gone between two polls.
             await follower.looked()
             await follower.compare(Stale((legacy.table,), "it was read", deletes_only=True))
             await follower.until_equal()
@@ -253,4 +255,4 @@ class PolledChangeTests(ConnectorTests):
                 await follower.compare(stale)
             await follower.until_equal()
         check_promise(follower.states, witness.truth)
-        assert log.steps, "the child told nothing before it was killed"
+        assert log.steps, "the child streamed nothing before it was killed"

@@ -30,7 +30,7 @@ def order(number: int, **more: Any) -> dict[str, Any]:
 
 
 class RandomLoad:
-    """Random operations that fit the rows that are there. Keys are never used again."""
+    """Random operations that fit the existing rows. Keys are never reused."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class AppliesOperations(Protocol):
 
 
 class LoadThread:
-    """A load in a thread, as a legacy program that goes on whatever the bridge does."""
+    """A load in a thread, as a legacy program that continues whatever the bridge does."""
 
     def __init__(self, legacy: AppliesOperations, load: RandomLoad, transactions: int) -> None:
         self._thread = threading.Thread(target=self._run, args=(legacy, load, transactions))
@@ -89,7 +89,7 @@ class LoadThread:
             for number in range(transactions):
                 # A rolled-back transaction leaves the keys as they were, so it only updates.
                 legacy.apply(*load.operations(1 + number % 4))
-        except BaseException as error:  # noqa: BLE001 - told by `end`
+        except BaseException as error:  # noqa: BLE001 - raised by `end`
             self._error = error
 
     def start(self) -> None:
@@ -98,7 +98,7 @@ class LoadThread:
 
     @property
     def going(self) -> bool:
-        """Whether it goes on."""
+        """Whether it still runs."""
         return self._thread.is_alive()
 
     def end(self) -> None:

@@ -29,7 +29,7 @@ class RecordDecoder:
     """Records of one table; `shape` is what `Connector.describe` said of it.
 
     Columns of the system's own are left out. Where one of those is the key, rows go by their
-    `order_no` all the same, which is remembered (`names`) for deletes that tell the key alone; the
+    `order_no` all the same, which is remembered (`names`) for deletes that hold the key alone; the
     delete of a row that was never seen is left out, because nobody could say which it was.
     """
 
@@ -63,7 +63,7 @@ class RecordDecoder:
         return self.names.get(key, key)
 
     def steps(self, changes: Iterable[Change]) -> list[HistoryStep]:
-        """What changes tell; a changed key is a delete and a create."""
+        """The history steps of changes; a changed key is a delete and a create."""
         steps: list[HistoryStep] = []
         for change in changes:
             steps += self._steps_of(change)

@@ -130,4 +130,4 @@ class ResumeTests(ConnectorTests):
         state = TableState(whole=can.every_change)
         state.take([*log.steps, *last.steps])
         assert sorted(state.rows.values(), key=lambda row: str(row[KEY])) == legacy.rows()
-        assert log.steps, "the child told nothing before it was killed"
+        assert log.steps, "the child streamed nothing before it was killed"

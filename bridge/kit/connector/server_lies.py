@@ -1,4 +1,4 @@
-"""Servers that refuse nothing and ignore what they are told to: no connector believes them.
+"""Servers that refuse nothing and ignore the options of a request: no connector believes them.
 
 A connector to a server that evaluates conditions, orders, limits or pages by programs of its own (a
 service, not a database) names in `lies` what its server can be made to do, and defines the fixture
@@ -27,7 +27,7 @@ from bridge.model.errors import BridgeError, OutcomeUnknown, Unsupported
 ROW_COUNT = 14
 """More than a page that is cut holds."""
 MISSING_KEYS = ("NO. 13", "no such")
-"""Keys of rows that aren't there."""
+"""Keys that no row has."""
 
 
 class LyingLegacy(LegacySystem, Protocol):
@@ -145,7 +145,7 @@ class ServerLieTests(ConnectorTests):
             assert await self._captured(liar, wanted, 50 + number, 1 + number), lie
 
     async def _captured(self, legacy: LegacySystem, wanted: set[str], new: int, old: int) -> bool:
-        """Whether the source told of these rows, or said why it could not."""
+        """Whether the source streamed these rows, or said why it could not."""
         records = RecordDecoder((await legacy.connector.describe(legacy.system()))[legacy.table])
         reported_keys: set[str] = set()
         try:

@@ -1,4 +1,4 @@
-"""Describing, checking, setting up; what isn't there; truncating; types."""
+"""Describing, checking, setting up; missing tables; truncating; types."""
 
 from __future__ import annotations
 

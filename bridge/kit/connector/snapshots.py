@@ -135,7 +135,7 @@ class SnapshotTests(ConnectorTests):
     async def test_a_snapshot_while_changes_go_on_ends_equal_to_the_table(
         self, legacy: LegacySystem, seed: int
     ) -> None:
-        """No gap, no repeat, no row older than the stream had told already."""
+        """No gap, no repeat, no row older than what was streamed already."""
         rows_before = [order(number) for number in range(1, 60)]
         legacy.apply(*(Create(row) for row in rows_before))
         running = LoadThread(

@@ -1,4 +1,4 @@
-"""A Source read with patience, and what it told so far."""
+"""A Source that is read with long timeouts, and what it streamed so far."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LAST_ORDER = 999_998
 
 
 class BatchEnd(NamedTuple):
-    """Where a batch ended, and what had been told by then."""
+    """The checkpoint at the end of a batch, and how many history steps there were by then."""
 
     checkpoint: Checkpoint
     steps: int
@@ -56,18 +56,18 @@ class RecordedStream:
         return batch
 
     async def until(self, count: int, limit: int = 1000) -> list[HistoryStep]:
-        """Read until `count` steps were told; fails when they don't come."""
+        """Read until there are `count` history steps; fails when they don't come."""
         deadline = time.monotonic() + WAIT_TIMEOUT_S
         while len(self.steps) < count:
             if time.monotonic() > deadline:
-                pytest.fail(f"the source told {len(self.steps)} of {count}: {self.steps[-3:]}")
+                pytest.fail(f"the source streamed {len(self.steps)} of {count}: {self.steps[-3:]}")
             await self.read(limit)
         return self.steps
 
     async def to_the_end(self, legacy: LegacySystem) -> list[HistoryStep]:
-        """All that has happened: enters a last row, and reads on until that was told.
+        """All that has happened: enters a last row, and reads until that was streamed.
 
-        However slow the machine; once a stream. Only for sources that tell every change.
+        However slow the machine; once per stream. Only for sources with `every_change`.
         """
         last = order(LAST_ORDER)
         await asyncio.to_thread(legacy.apply, Create(last))
@@ -76,7 +76,7 @@ class RecordedStream:
         while not any(step.key == (last[KEY],) for step in self.steps[seen:]):
             seen = len(self.steps)
             if time.monotonic() > deadline:
-                pytest.fail(f"the source never told the last row: {self.steps[-3:]}")
+                pytest.fail(f"the source never streamed the last row: {self.steps[-3:]}")
             await self.read()
         return await self.quiet()
 
@@ -88,7 +88,7 @@ class RecordedStream:
             if (await self.read()).changes:
                 since = time.monotonic()
             if time.monotonic() > deadline:
-                pytest.fail("the source tells changes without end")
+                pytest.fail("the source streams changes without end")
         return self.steps
 
 

@@ -12,7 +12,7 @@ from bridge.kit.connector.records import HistoryStep, Record
 class TableState:
     """Rows by key, as the history so far leaves them.
 
-    `known` are keys whose presence or absence the history itself tells; for others a snapshot
+    `known` are keys whose presence or absence the history itself decides; for others a snapshot
     may still bring their rows.
     """
 

@@ -1,4 +1,4 @@
-"""What a read says of which transactions it has seen, held against what the stream told."""
+"""What a read says of which transactions it has seen, compared with what was streamed."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """A small reference of watermark snapshots, to hold a connector's parts against.
 
-Netflix's DBLog: mark low, read a chunk, mark high; where the high mark stands in the stream, the
+Netflix's DBLog: low watermark, read a chunk, high watermark; where the high watermark is in the stream, the
 chunk's rows go in, less those whose key changed between the two marks. A chunk whose visibility
-lacks a change that was streamed before its low mark is read again. The bridge's own algorithm,
+is missing a change that was streamed before its low watermark is read again. The bridge's own algorithm,
 which also resumes and reconciles, is `bridge.capture`.
 """
 
@@ -66,10 +66,10 @@ class WatermarkWindow:
                 return chunk
             self.read_again += 1
             if time.monotonic() > deadline:
-                pytest.fail("chunks never see what the stream told before their low watermark")
+                pytest.fail("chunks never see what was streamed before their low watermark")
 
     async def _mark(self) -> None:
-        """Write a watermark and follow the stream up to it; what stands behind it waits."""
+        """Write a watermark and follow the stream up to it; what comes after it waits."""
         self._marks += 1
         name = f"kit-{self._marks}"
         await self._stream.source.write_watermark(name)

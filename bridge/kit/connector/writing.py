@@ -1,4 +1,4 @@
-"""What a Writer does, once; and what one without a ledger can tell of what it did."""
+"""A Writer takes effect once; without a ledger it can find out what it did."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bridge.model.errors import Fenced, Rejected, Unsupported
 
 Guard = Callable[[Shape | None, Any], None]
 MISSING_ROW_KEY = 999_999_999
-"""A key of a row that isn't there, where the system gives them."""
+"""A key that no row has, where the system assigns keys."""
 
 
 @runtime_checkable
@@ -26,7 +26,7 @@ class DeclaresProbe(Protocol):
     """A Legacy whose command has a declared probe, for connectors without a ledger."""
 
     def probe_qty(self) -> str:
-        """What tells whether `qty` is `:qty` where the key is `:key`."""
+        """The probe that finds out whether `qty` is `:qty` where the key is `:key`."""
 
 
 async def own_key(legacy: LegacySystem, number: int) -> Any:
@@ -71,7 +71,7 @@ def qty_of(legacy: LegacySystem, number: int = 1) -> object:
 
 
 async def probe_result(writer: Writer, effect: Effect) -> Done | Unsupported | None:
-    """What a probe says; that it can't tell is an answer only where none is declared."""
+    """The result of a probe; Unsupported is a result only where no probe is declared."""
     try:
         return await writer.probe(effect)
     except Unsupported as unsupported:

@@ -1,7 +1,7 @@
 """A process of its own that uses the log, so that it can be killed or frozen.
 
-Told what to do by one JSON argument; says what it did in JSON lines; where it asks to go on
-(`say(..., wait=True)`) it waits for a line of input, so that the suite knows where it stands.
+Its one argument is JSON and says what to do; it prints what it did as JSON lines, and waits for a line
+of input where the suite has to know how far it is (`go_on`).
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ async def own(log: Log, arguments: Mapping[str, Any]) -> None:
 
 
 async def wait(log: Log, arguments: Mapping[str, Any]) -> None:
-    """Waits for records that don't come and tells what that cost."""
+    """Waits for records that don't come and prints what that cost."""
     reader = await log.reader({TopicPartition(arguments["topic"], at): 0 for at in range(4)})
     await reader.read(10, 1.0)
     began, used = time.monotonic(), time.process_time()
@@ -133,7 +133,7 @@ def numbered(number: int, count: int, partitions: int = 1) -> list[Entry]:
 
 
 async def main(arguments: Mapping[str, Any]) -> None:
-    """Open the log and do what was told."""
+    """Open the log and do what the argument says."""
     log = make(arguments["build"], arguments["url"], arguments["options"])
     await log.open()
     await {"append": append, "transact": transact, "commit": commit, "own": own, "wait": wait}[

@@ -20,7 +20,7 @@ async def compacted(
 ) -> list[Record]:
     """Wait until (key, value) of all records but the filler are these; returns them.
 
-    Logs that compact whole segments need newer records behind those that go: the filler.
+    Logs that compact whole segments need newer records after those that go: the filler.
     """
     end = time.monotonic() + under_test.compaction_timeout_s
     while True:

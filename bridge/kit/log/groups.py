@@ -25,7 +25,7 @@ from bridge.model.errors import Rejected
 
 
 class RecordedRebalance:
-    """Remembers what a consumer told about its partitions; seeks where it is asked to."""
+    """Records the rebalances of a consumer; seeks to the offsets in `seek`."""
 
     def __init__(self, seek: Mapping[TopicPartition, int] | None = None) -> None:
         self.seek = seek
@@ -33,7 +33,7 @@ class RecordedRebalance:
         self.revocations = 0
 
     async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
-        """They were held, so that nobody is told of what they never had."""
+        """Only partitions that it holds are revoked."""
         assert partitions <= self.held
         self.held -= partitions
         self.revocations += 1
@@ -41,7 +41,7 @@ class RecordedRebalance:
     async def assigned(
         self, partitions: frozenset[TopicPartition]
     ) -> Mapping[TopicPartition, int] | None:
-        """Only the new ones are told."""
+        """Only new partitions are assigned."""
         assert not partitions & self.held
         self.held |= partitions
         if self.seek is None:

@@ -33,7 +33,7 @@ async def read_owned(owned: PartitionOwner, count: int) -> list[Record]:
 
 
 class FlakyProducerLog:
-    """A log whose `producer` fails as often as it is told to."""
+    """A log whose `producer` fails as often as `fails` says."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -46,7 +46,7 @@ class FlakyProducerLog:
         """Fail, or do it."""
         if self.fails:
             self.fails -= 1
-            raise RetryLater("away for a moment")
+            raise RetryLater("unavailable for a while")
         return await self._log.producer(transactional_id)
 
 

@@ -77,7 +77,7 @@ class ChildProcess:
         return [each[what] for each in heard if what in each]
 
     def go_on(self) -> None:
-        """Let it go on from where it waits."""
+        """Let it continue from where it waits."""
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()

@@ -118,7 +118,7 @@ class TransactionSuite(LogHarness):
         records = await read_all(log, from_beginning(name))
         offsets = [record.offset for record in records]
         for at, end in passed:
-            # The round's own record is the first one at or behind its `end`.
+            # The round's own record is the first one at or after its `end`.
             assert at <= next(offset for offset in offsets if offset >= end)
         await producer.close()
 
