@@ -196,7 +196,7 @@ async def test_health_claims_no_progress_while_the_server_is_silent(
         try:
             await until(lambda: stats.last(now()).age(now()) > 2)
             assert stats.state == "streaming"
-            await until(lambda: any("told nothing" in reason for reason in retried(pg)))
+            await until(lambda: any("sent nothing" in reason for reason in retried(pg)))
         finally:
             os.kill(pid, signal.SIGCONT)
         pg.run("INSERT INTO t VALUES (1, 'after')")
