@@ -178,18 +178,18 @@ async def test_receipts_are_read_once_however_many_batches_come(here: ErpHarness
 
     commands = [sealed("note_order", str(n), args=REASON) for n in range(30)]
     await carried_out(here, *commands)
-    answered = ReceiptIndex(ReadCountingLog(here.log), here.codec)
-    await answered.catch_up()
-    await answered.catch_up()
+    receipt_index = ReceiptIndex(ReadCountingLog(here.log), here.codec)
+    await receipt_index.catch_up()
+    await receipt_index.catch_up()
     assert read == 30
     late = sealed("note_order", "40", args=REASON)
-    assert answered.get(late.id) is None
+    assert receipt_index.get(late.id) is None
     await carried_out(here, late)
-    await answered.catch_up()
-    await answered.close()
+    await receipt_index.catch_up()
+    await receipt_index.close()
     assert read == 31
     expected = [recorded_outcome(command.digest, Outcome.FAILED) for command in [*commands, late]]
-    assert [answered.get(command.id) for command in [*commands, late]] == expected
+    assert [receipt_index.get(command.id) for command in [*commands, late]] == expected
 
 
 async def test_the_same_key_with_another_content_is_rejected_and_the_same_content_done_once(
@@ -242,12 +242,14 @@ async def test_a_receipt_of_a_newer_version_is_kept_in_mind_for_its_command(
         (headers.OUTCOME, b"postponed"),
     ]
     await here.log.append(here.codec.topic("receipt"), [Entry(b"k", b"v", record_headers)])
-    answered = ReceiptIndex(here.log, here.codec)
-    await answered.catch_up()
-    assert re.search(r"offset 0 of .*receipts .*'postponed'", answered.unreadable_outcome("bot:1"))
-    assert answered.unreadable_outcome("bot:2") == ""
+    receipt_index = ReceiptIndex(here.log, here.codec)
+    await receipt_index.catch_up()
+    assert re.search(
+        r"offset 0 of .*receipts .*'postponed'", receipt_index.unreadable_outcome("bot:1")
+    )
+    assert receipt_index.unreadable_outcome("bot:2") == ""
     record_headers[2] = (headers.OUTCOME, b"succeeded")
     await here.log.append(here.codec.topic("receipt"), [Entry(b"k", b"v", record_headers)])
-    await answered.catch_up()
-    assert answered.unreadable_outcome("bot:1") == ""
-    await answered.close()
+    await receipt_index.catch_up()
+    assert receipt_index.unreadable_outcome("bot:1") == ""
+    await receipt_index.close()

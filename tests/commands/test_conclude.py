@@ -38,8 +38,8 @@ async def test_what_a_person_found_ends_the_command_for_good(here: ErpHarness) -
     blind = RpcWriter(here.folder, probes=False, lost=timed_out(1))
     async with executing(here, writer=blind, ledger=False):
         await until(is_reported)
-    course = conclude(command, (await receipts())[-1], VERDICT, NOW)
-    await write_conclusion(here.log, here.codec, here.bridge, order_target, course)
+    lifecycle = conclude(command, (await receipts())[-1], VERDICT, NOW)
+    await write_conclusion(here.log, here.codec, here.bridge, order_target, lifecycle)
     last = (await receipts())[-1]
     assert (last.outcome, last.code) == (Outcome.SUCCEEDED, "settled")
     assert last.message == "person-ann looked: order 1 is there"
@@ -67,8 +67,8 @@ async def test_of_two_people_who_settle_at_the_same_moment_one_does(here: ErpHar
     ben = conclude(command, last, Verdict(Outcome.FAILED, "person-ben", "not there"), NOW)
     ends = await asyncio.gather(
         *(
-            write_conclusion(here.log, here.codec, here.bridge, order_target, course)
-            for course in (ann, ben)
+            write_conclusion(here.log, here.codec, here.bridge, order_target, lifecycle)
+            for lifecycle in (ann, ben)
         ),
         return_exceptions=True,
     )
@@ -88,12 +88,12 @@ async def test_what_an_executor_is_at_is_not_settled_in_the_meantime(here: ErpHa
         receipt_headers = [*outcome_headers(receipt, command.digest), *more]
         entry = here.codec.entry("receipt", order_target, receipt, receipt_headers)
         await here.log.append(here.codec.topic("receipt"), [entry])
-    course = conclude(command, last, VERDICT, NOW)
+    lifecycle = conclude(command, last, VERDICT, NOW)
     with pytest.raises(Rejected, match="an executor is at it"):
-        await write_conclusion(here.log, here.codec, here.bridge, order_target, course)
+        await write_conclusion(here.log, here.codec, here.bridge, order_target, lifecycle)
     entry = here.codec.entry("receipt", order_target, last, outcome_headers(last, command.digest))
     await here.log.append(here.codec.topic("receipt"), [entry])
-    await write_conclusion(here.log, here.codec, here.bridge, order_target, course)
+    await write_conclusion(here.log, here.codec, here.bridge, order_target, lifecycle)
     assert len(await here.records("receipt")) == 4
 
 

@@ -23,7 +23,7 @@ from tests.agent.sqlite_erp import SPEC, open_erp
 from tests.commands.kill_executor import frozen, killed
 from tests.commands.rpc_writer import RpcWriter, Trouble, effects
 from tests.commands.sqlite_executor import HEIR, executing, sealed, send
-from tests.commands.test_intent import commands, ends, words
+from tests.commands.test_intent import commands, final_codes, receipt_codes
 from tests.waiting import ended
 
 
@@ -37,11 +37,11 @@ async def test_an_executor_frozen_amid_its_effects_leaves_the_rest_of_them_to_it
         await send(here, *sent)
         with frozen(tmp_path, "acted:1", "--rpc") as executor:
             async with executing(here, session=HEIR, writer=RpcWriter(tmp_path), ledger=False):
-                assert await ends(here, *sent) == ["reconciled", "succeeded", "succeeded"]
+                assert await final_codes(here, *sent) == ["reconciled", "succeeded", "succeeded"]
             executor.send_signal(signal.SIGCONT)
             # It gets the partition back, and has to come past the others to do this one.
             await send(here, after)
-            assert await ends(here, after) == ["succeeded"]
+            assert await final_codes(here, after) == ["succeeded"]
     assert effects(tmp_path) == {command.id: 1 for command in (*sent, after)}
 
 
@@ -56,9 +56,9 @@ async def test_what_another_has_begun_since_the_probe_is_probed_for_again(tmp_pa
             # It has learnt that nothing has happened; somebody else makes that untrue, and dies.
             killed(tmp_path, "acted:1", "--rpc")
             executor.send_signal(signal.SIGCONT)
-            assert await ends(here, command) == ["reconciled"]
+            assert await final_codes(here, command) == ["reconciled"]
             await send(here, after)
-            assert await ends(here, after) == ["succeeded"]
+            assert await final_codes(here, after) == ["succeeded"]
     assert effects(tmp_path) == {command.id: 1, after.id: 1}
 
 
@@ -121,10 +121,10 @@ async def test_a_log_that_is_away_for_a_moment_leaves_no_outcome_open_though_no_
         await send(here, done, refused)
         writer = RpcWriter(tmp_path, probes=False, refused=missing(refused))
         async with executing(here, writer=writer, ledger=False):
-            assert await ends(here, done, refused) == ["succeeded", "not_found"]
+            assert await final_codes(here, done, refused) == ["succeeded", "not_found"]
             await send(here, after)
-            assert await ends(here, after) == ["succeeded"]
-        assert [(await words(here, command))[-1] for command in (done, refused)] == [
+            assert await final_codes(here, after) == ["succeeded"]
+        assert [(await receipt_codes(here, command))[-1] for command in (done, refused)] == [
             "succeeded",
             "not_found",
         ]
@@ -159,7 +159,7 @@ async def test_after_a_defect_of_the_connector_the_executor_asks_what_came_of_it
         )
         stop = asyncio.Event()
         running = asyncio.create_task(executor.run(stop))
-        assert await ends(here, *sent) == ["reconciled"] * 2
+        assert await final_codes(here, *sent) == ["reconciled"] * 2
         await ended(running, stop)
     assert effects(tmp_path) == {command.id: 1 for command in sent}
 

@@ -86,8 +86,8 @@ async def test_it_waits_for_a_person_whatever_comes_and_ends_as_they_say(here: E
     order_target = target("erp", "sales_order", json.loads(command.key))
     verdict = Verdict(Outcome.FAILED, "person-ann", "the total is as it was")
     last = [r for r in await written(here) if r.command_id == command.id][-1]
-    course = conclude(command, last, verdict, datetime.now(UTC))
-    await write_conclusion(here.log, here.codec, here.bridge, order_target, course)
+    lifecycle = conclude(command, last, verdict, datetime.now(UTC))
+    await write_conclusion(here.log, here.codec, here.bridge, order_target, lifecycle)
     records = [*await here.records("command"), *await here.records("receipt")]
     assert command_histories(records)[command.id].state == "failed"
     await send(here, command)

@@ -269,10 +269,10 @@ async def test_who_takes_over_carries_out_what_is_held_and_none_of_its_copies(
     codes = [r.code for r in await receipts_of(here, first)]
     assert sorted(code or "" for code in codes) == ["", "held_back", "key_reused"]
     assert orders(here) == {"1": (5, "01", "note 2"), "2": (5, None, None)}
-    answered = ReceiptIndex(here.log, here.codec)
-    await answered.catch_up()
-    await answered.close()
-    assert answered.held == {}, "all of them have ended"
+    receipt_index = ReceiptIndex(here.log, here.codec)
+    await receipt_index.catch_up()
+    await receipt_index.close()
+    assert receipt_index.held == {}, "all of them have ended"
 
 
 async def test_an_entity_that_does_not_fit_its_table_holds_its_commands_until_it_does(

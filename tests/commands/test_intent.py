@@ -40,17 +40,17 @@ def commands(count: int = 2) -> list[CommandRecord]:
     return [sealed("raise_total", str(number)) for number in range(1, count + 1)]
 
 
-async def words(here: ErpHarness, command: CommandRecord) -> list[str]:
+async def receipt_codes(here: ErpHarness, command: CommandRecord) -> list[str]:
     """The receipts of one command: the outcome, and the code where there is one."""
     receipts_so_far = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
     return [r.code or r.outcome.value for r in receipts_so_far if r.command_id == command.id]
 
 
-async def ends(here: ErpHarness, *sent: CommandRecord) -> list[str]:
+async def final_codes(here: ErpHarness, *sent: CommandRecord) -> list[str]:
     """The last word on each, once none is in progress."""
     async with asyncio.timeout(WAIT_TIMEOUT_S):
         while True:
-            last = [(await words(here, command) or ["none"])[-1] for command in sent]
+            last = [(await receipt_codes(here, command) or ["none"])[-1] for command in sent]
             if not {"none", "in_progress", "not_started"} & set(last):
                 return last
             await asyncio.sleep(0.02)
@@ -69,10 +69,10 @@ async def test_the_intent_stands_in_the_log_before_the_effect_and_the_receipt_af
     writer = RpcWriter(here.folder)
     moved: list[Notice] = []
     async with executing(here, writer=writer, ledger=False, observer=moved.append):
-        assert await ends(here, *sent) == ["succeeded"] * 3
+        assert await final_codes(here, *sent) == ["succeeded"] * 3
         await until(lambda: len(moved) >= 12)
     for command in sent:
-        assert await words(here, command) == ["in_progress", "succeeded"]
+        assert await receipt_codes(here, command) == ["in_progress", "succeeded"]
         assert await states(here, command) == ["received", "validated", "executing", "succeeded"]
         moved_states = [
             n.state for n in moved if isinstance(n, CommandMoved) and n.command_id == command.id
@@ -107,7 +107,7 @@ async def test_killed_at_a_step_each_command_takes_effect_once_where_a_probe_can
     async with open_erp(tmp_path, partitions=1) as here:
         writer = RpcWriter(tmp_path)
         async with executing(here, session=HEIR, writer=writer, ledger=False):
-            actual_ends = await ends(here, *sent)
+            actual_ends = await final_codes(here, *sent)
         assert effects(tmp_path) == {command.id: 1 for command in sent}
         happened = [before[command.id] == 1 for command in sent]
         wanted = [
@@ -141,7 +141,7 @@ async def test_killed_at_a_step_only_a_probe_that_cannot_tell_leaves_the_outcome
         async with executing(
             here, session=HEIR, writer=RpcWriter(tmp_path, probes=False), ledger=False
         ):
-            actual_ends = await ends(here, *sent)
+            actual_ends = await final_codes(here, *sent)
         assert actual_ends == ["unknown" if step in IN_DOUBT else "succeeded"] * 2
         if step in IN_DOUBT:
             assert effects(tmp_path) == before
@@ -163,7 +163,7 @@ async def test_killed_again_while_the_first_death_is_reconciled_the_effect_stays
         open_erp(tmp_path, partitions=1) as here,
         executing(here, session=HEIR, writer=RpcWriter(tmp_path), ledger=False),
     ):
-        actual_ends = await ends(here, *sent)
+        actual_ends = await final_codes(here, *sent)
     assert effects(tmp_path) == {command.id: 1 for command in sent}
     assert set(actual_ends) <= {"succeeded", "reconciled"}
 
@@ -175,7 +175,7 @@ async def test_a_call_whose_answer_was_lost_is_found_by_the_probe_and_not_made_a
     await send(here, *sent)
     writer = RpcWriter(here.folder, lost=timed_out(2))
     async with executing(here, writer=writer, ledger=False):
-        assert await ends(here, *sent) == ["succeeded", "reconciled", "succeeded"]
+        assert await final_codes(here, *sent) == ["succeeded", "reconciled", "succeeded"]
     assert effects(here.folder) == {command.id: 1 for command in sent}
     assert writer.probed == [sent[1].id]
     assert await states(here, sent[1]) == [
@@ -189,7 +189,7 @@ async def test_a_call_that_timed_out_and_did_not_happen_is_made_again(here: ErpH
     await send(here, *sent)
     writer = RpcWriter(here.folder, refused=timed_out(1))
     async with executing(here, writer=writer, ledger=False):
-        assert await ends(here, *sent) == ["succeeded"]
+        assert await final_codes(here, *sent) == ["succeeded"]
     assert effects(here.folder) == {sent[0].id: 1}
     assert (writer.calls, len(writer.probed)) == (2, 1)
 
@@ -201,7 +201,7 @@ async def test_a_call_that_never_gets_an_answer_and_never_happens_fails_in_the_e
     await send(here, *sent)
     writer = RpcWriter(here.folder, refused=timed_out(*range(100)))
     async with executing(here, writer=writer, ledger=False):
-        assert await ends(here, *sent) == ["no_answer"]
+        assert await final_codes(here, *sent) == ["no_answer"]
     assert effects(here.folder) == {}
     assert writer.calls == 3
 
@@ -216,14 +216,14 @@ async def test_a_probe_without_an_answer_is_made_again_and_has_an_end(here: ErpH
 
     writer = RpcWriter(here.folder, lost=timed_out(1, 2), unsure=4, in_doubt_timeout=7.0)
     async with executing(here, writer=writer, ledger=False, sleep=sleep):
-        assert await ends(here, first, second) == ["reconciled", "reconciled"]
+        assert await final_codes(here, first, second) == ["reconciled", "reconciled"]
     # First and second without an answer; then again after a while, and again.
     assert slept == [7.0, 0.5, 2.0]
     third = sealed("note_order", "3", args={"reason": "x"})
     hopeless = RpcWriter(here.folder, lost=timed_out(1), unsure=99)
     await send(here, third)
     async with executing(here, writer=hopeless, ledger=False, sleep=sleep):
-        assert await ends(here, third) == ["unknown"]
+        assert await final_codes(here, third) == ["unknown"]
     assert len(hopeless.probed) == 4
     assert effects(here.folder) == {command.id: 1 for command in (first, second, third)}
 
@@ -235,7 +235,7 @@ async def test_a_receipt_of_an_unknown_outcome_tells_a_person_where_to_look(
     await send(here, command)
     writer = RpcWriter(here.folder, probes=False, lost=timed_out(1))
     async with executing(here, writer=writer, ledger=False):
-        await ends(here, command)
+        await final_codes(here, command)
     *_, last = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
     assert last.outcome == Outcome.UNKNOWN_OUTCOME
     assert 'look at sales_order {"order_no":"1"} in erp' in (last.message or "")
@@ -249,20 +249,20 @@ async def test_a_command_of_unknown_outcome_that_comes_again_is_asked_for_again(
     await send(here, command)
     blind = RpcWriter(here.folder, probes=False, lost=timed_out(1))
     async with executing(here, writer=blind, ledger=False):
-        assert await ends(here, command) == ["unknown"]
+        assert await final_codes(here, command) == ["unknown"]
     await send(here, command)
     async with executing(here, writer=RpcWriter(here.folder), ledger=False):
         await until(lambda: _count(here, command, 3))
-    assert await words(here, command) == ["in_progress", "unknown", "reconciled"]
+    assert await receipt_codes(here, command) == ["in_progress", "unknown", "reconciled"]
     await send(here, command, *(later := [sealed("note_order", "2", args={"reason": "x"})]))
     async with executing(here, writer=RpcWriter(here.folder), ledger=False):
-        await ends(here, *later)
-    assert await words(here, command) == ["in_progress", "unknown", "reconciled"]
+        await final_codes(here, *later)
+    assert await receipt_codes(here, command) == ["in_progress", "unknown", "reconciled"]
     assert effects(here.folder)[command.id] == 1
 
 
 async def _count(here: ErpHarness, command: CommandRecord, count: int) -> bool:
-    return len(await words(here, command)) >= count
+    return len(await receipt_codes(here, command)) >= count
 
 
 async def test_what_certainly_did_not_happen_is_taken_back_and_tried_again_also_by_a_blind_one(
@@ -279,7 +279,7 @@ async def test_what_certainly_did_not_happen_is_taken_back_and_tried_again_also_
     async with open_erp(tmp_path, partitions=1) as here:
         writer = RpcWriter(tmp_path, probes=False)
         async with executing(here, writer=writer, ledger=False):
-            assert await ends(here, *sent) == ["succeeded"] * 3
+            assert await final_codes(here, *sent) == ["succeeded"] * 3
     assert effects(tmp_path) == {command.id: 1 for command in sent}
     assert writer.probed == []
 
@@ -299,7 +299,7 @@ async def test_a_command_in_doubt_whose_time_is_over_is_asked_for_before_it_expi
         open_erp(tmp_path, partitions=1) as here,
         executing(here, session=HEIR, writer=RpcWriter(tmp_path), ledger=False, clock=tomorrow),
     ):
-        assert await ends(here, happened, did_not) == ["reconciled", "deadline"]
+        assert await final_codes(here, happened, did_not) == ["reconciled", "deadline"]
     assert effects(tmp_path) == {happened.id: 1}
 
 
@@ -313,11 +313,11 @@ async def test_an_executor_frozen_behind_its_intent_does_not_act_once_another_ha
         await send(here, command)
         with frozen(tmp_path, "after_intents", "--rpc") as executor:
             async with executing(here, session=HEIR, writer=RpcWriter(tmp_path), ledger=False):
-                assert await ends(here, command) == ["succeeded"]
+                assert await final_codes(here, command) == ["succeeded"]
             executor.send_signal(signal.SIGCONT)
             # It gets the partition back, and has to come past the first command to do this one.
             await send(here, after)
-            assert await ends(here, after) == ["succeeded"]
+            assert await final_codes(here, after) == ["succeeded"]
     assert effects(tmp_path) == {command.id: 1, after.id: 1}
 
 
@@ -337,7 +337,7 @@ async def test_words_of_a_system_that_are_no_utf_8_keep_no_receipt_from_being_wr
         lost=lambda number, _: OutcomeUnknown("\udfff") if number == 2 else None,
     )
     async with executing(here, writer=writer, ledger=False):
-        assert await ends(here, first, second) == ["legacy_error", "reconciled"]
+        assert await final_codes(here, first, second) == ["legacy_error", "reconciled"]
     final_receipts = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
     [receipt] = [r for r in final_receipts if r.code == "legacy_error"]
     assert receipt.message == "no ? such"
@@ -383,7 +383,7 @@ async def test_a_refusal_of_what_was_sent_again_may_be_the_work_of_its_own_first
     await send(here, command)
     writer = Slow(here.folder, then)
     async with executing(here, writer=writer, ledger=False):
-        assert await ends(here, command) == [end]
+        assert await final_codes(here, command) == [end]
     assert writer.calls == 2
     assert len(writer.probed) == 2
 
@@ -393,7 +393,7 @@ async def test_what_was_refused_at_once_is_not_asked_about(here: ErpHarness) -> 
     await send(here, command)
     writer = RpcWriter(here.folder, refused=lambda *_: Rejected("conflict", "no"))
     async with executing(here, writer=writer, ledger=False):
-        assert await ends(here, command) == ["conflict"]
+        assert await final_codes(here, command) == ["conflict"]
     assert writer.probed == []
 
 
@@ -403,20 +403,20 @@ async def test_a_log_that_takes_too_long_for_intents_is_waited_for_and_told(
 ) -> None:
     """Written again and again, they would fill it, and nobody would know what is waited for."""
     await send(here, *commands())
-    writer, answered = RpcWriter(here.folder), ReceiptIndex(here.log, here.codec, "me")
+    writer, receipt_index = RpcWriter(here.folder), ReceiptIndex(here.log, here.codec, "me")
     intents = IntentLog(
         "me",
         here.codec,
-        answered,
+        receipt_index,
         clock=utc,
         crash_point=no_crash_points,
         report=lambda _course: None,
     )
-    carrier = IntentStrategy(
-        writer, intents, answered, start_within_s=0.0, clock=utc, crash_point=no_crash_points
+    strategy = IntentStrategy(
+        writer, intents, receipt_index, start_within_s=0.0, clock=utc, crash_point=no_crash_points
     )
     named = {command.qualified: command for command in SPEC.commands}
-    execution = BatchExecution(named, here.tables, carrier, answered, NoEpochs(), clock=utc)
+    execution = BatchExecution(named, here.tables, strategy, receipt_index, NoEpochs(), clock=utc)
     topic = here.codec.topic("command")
     async with own_partitions(here.log, here.bridge, "test", [topic]) as owned:
         records = await owned.read(10, WAIT_TIMEOUT_S)
@@ -426,7 +426,7 @@ async def test_a_log_that_takes_too_long_for_intents_is_waited_for_and_told(
             await execution.execute(
                 [command for command in items if isinstance(command, IncomingCommand)], owned
             )
-    await answered.close()
+    await receipt_index.close()
     assert writer.calls == 0
     written = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
     assert [r.code for r in written] == ["in_progress"] * 2 * MAX_STALE_INTENTS

@@ -24,7 +24,7 @@ from tests.agent.sqlite_erp import ErpHarness, open_erp
 from tests.commands.kill_executor import frozen, killed
 from tests.commands.rpc_writer import RpcWriter, effects
 from tests.commands.sqlite_executor import HEIR, executing, orders, sealed, send, tomorrow
-from tests.commands.test_intent import commands, ends
+from tests.commands.test_intent import commands, final_codes
 from tests.waiting import WAIT_TIMEOUT_S
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ async def test_killed_at_a_step_each_command_takes_effect_once(broker: Broker, s
         broker.world() as here,
         executing(here, session=HEIR, writer=RpcWriter(broker.folder), ledger=False),
     ):
-        actual_ends = await ends(here, *sent)
+        actual_ends = await final_codes(here, *sent)
     assert effects(broker.folder) == {command.id: 1 for command in sent}
     assert actual_ends == ["reconciled" if before[command.id] else "succeeded" for command in sent]
 
@@ -116,10 +116,10 @@ async def test_an_executor_frozen_behind_its_intent_does_not_act_once_another_ha
         await send(here, command)
         with frozen(broker.folder, "after_intents", "--rpc", *broker.words) as executor:
             async with executing(here, session=HEIR, writer=RpcWriter(broker.folder), ledger=False):
-                assert await ends(here, command) == ["succeeded"]
+                assert await final_codes(here, command) == ["succeeded"]
             executor.send_signal(signal.SIGCONT)
             await send(here, after)
-            assert await ends(here, after) == ["succeeded"]
+            assert await final_codes(here, after) == ["succeeded"]
     assert effects(broker.folder) == {command.id: 1, after.id: 1}
 
 
@@ -135,10 +135,10 @@ async def test_what_a_successor_has_ended_an_executor_frozen_before_its_effect_l
         await send(here, late)
         with frozen(broker.folder, "before_legacy", *broker.words) as executor:
             async with executing(here, session=HEIR, clock=tomorrow):
-                assert await ends(here, late) == ["deadline"]
+                assert await final_codes(here, late) == ["deadline"]
             executor.send_signal(signal.SIGCONT)
             await send(here, after)
-            assert await ends(here, after) == ["succeeded"]
+            assert await final_codes(here, after) == ["succeeded"]
         assert orders(here)["1"][0] == 6
 
 
@@ -169,6 +169,6 @@ async def test_an_intent_behind_somebody_elses_open_transaction_is_waited_for_an
                 assert not running.done()
                 await other.commit_transaction()
                 await other.begin_transaction()
-                assert await ends(here, command) == ["succeeded"]
+                assert await final_codes(here, command) == ["succeeded"]
     assert writer.probed == [command.id]
     assert effects(broker.folder) == {command.id: 1}

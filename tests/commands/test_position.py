@@ -12,7 +12,7 @@ from bridge.model.receipt import Receipt
 from tests.agent.sqlite_erp import ErpHarness
 from tests.commands.rpc_writer import RpcWriter
 from tests.commands.sqlite_executor import REASON, executing, receipts, sealed, send
-from tests.commands.test_intent import ends
+from tests.commands.test_intent import final_codes
 
 
 class Third:
@@ -83,6 +83,6 @@ async def test_a_system_that_tells_no_position_gets_none(here: ErpHarness) -> No
     command = sealed("note_order", args=REASON)
     await send(here, command)
     async with executing(here, writer=RpcWriter(here.folder), ledger=False, epochs=Third()):
-        assert await ends(here, command) == ["succeeded"]
+        assert await final_codes(here, command) == ["succeeded"]
     final_receipts = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
     assert {receipt.position for receipt in final_receipts} == {None}

@@ -14,7 +14,7 @@ from bridge.observe import Notice, PartState
 from tests.agent.sqlite_erp import ErpHarness
 from tests.commands.rpc_writer import RpcWriter
 from tests.commands.sqlite_executor import executing, sealed, send
-from tests.commands.test_intent import ends
+from tests.commands.test_intent import final_codes
 from tests.waiting import until
 
 EFFECT = Effect("a:1", "d", "PATCH", {}, "t", {})
@@ -92,7 +92,7 @@ async def test_a_command_waits_for_as_long_as_its_system_asked_and_its_receipt_s
         assert last.code == "not_started"
         assert "is tried again: erp answered 503" in (last.message or "")
         now = 700.0
-        assert await ends(here, command) == ["succeeded"]
+        assert await final_codes(here, command) == ["succeeded"]
     assert rpc.calls == 2
 
 

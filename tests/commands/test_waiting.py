@@ -13,7 +13,7 @@ from bridge.waiting import PartWaiting
 from tests.agent.sqlite_erp import ErpHarness
 from tests.commands.rpc_writer import RpcWriter
 from tests.commands.sqlite_executor import executing, sealed, send
-from tests.commands.test_intent import ends
+from tests.commands.test_intent import final_codes
 from tests.waiting import until
 
 
@@ -48,7 +48,7 @@ async def test_commands_that_wait_for_their_system_are_told_and_so_is_its_end(
     async with executing(here, writer=writer, ledger=False, observer=seen.append):
         await until(states)
         writer.back = True
-        assert await ends(here, command) == ["succeeded"]
+        assert await final_codes(here, command) == ["succeeded"]
         await until(lambda: len(states()) > 1)
     assert states() == [("retrying", "erp is being serviced"), ("running", "")]
 
