@@ -16,7 +16,7 @@ STAGE ?=
 # Tests start hundreds of processes: without compiled bytecode a third of their time is compiling.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup lock build services check unit test demo example-odata example-tryton bench torture torture-input busy-checks clean
+.PHONY: help setup lock build services check unit test steady demo example-odata example-tryton bench torture torture-input busy-checks clean
 
 help:
 	@echo "make demo       the story in one minute, with no server"
@@ -26,6 +26,7 @@ help:
 	@echo "make test       check and all tests (real PostgreSQL, Kafka, registry and ERPs)"
 	@echo "make test STAGE=capture   the tests of one stage or folder, of several:"
 	@echo "                STAGE='cli connectors/odata'; ARGS='-x -k name' goes to pytest"
+	@echo "make steady N=10   the tests that wait, so often, beside programs that take all processors"
 	@echo "make bench      the benchmarks; results in benchmarks/results/"
 	@echo "make torture N=200   random kills, then every event compared with an oracle;"
 	@echo "                N=steps: a kill at each step; LOG=embedded, SOURCE=journal, SEED=7"
@@ -93,6 +94,9 @@ STAGES := $(addprefix tests/,$(subst $(comma), ,$(STAGE)))
 
 test: $(if $(STAGE),,check) services
 	$(BIN)/pytest $(PARALLEL) --durations 25 $(STAGES) $(ARGS)
+
+steady: setup services
+	$(BIN)/python -m tests.steady $(N) $(PARALLEL) $(STAGES) $(ARGS)
 
 demo: setup
 	$(BIN)/bridgectl demo

@@ -14,6 +14,7 @@ for `processes`.
 """
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Protocol
@@ -25,7 +26,7 @@ from bridge.model import redaction
 from bridge.model.redaction import Redactor
 from tests import secret_scan
 from tests.leftovers import Leftovers
-from tests.marks import mark
+from tests.marks import mark, may_start_processes
 from tests.process_guard import ProcessGuard
 from tests.secret_scan import leaks_in_topics
 from tests.services.errors import ServerUnavailable
@@ -47,6 +48,9 @@ if settings.get_current_profile_name() != "ci":
 
 def pytest_configure(config: pytest.Config) -> None:
     secret_scan.pytest_configure(config)
+    # A shell that starts us in the background has SIGINT ignored, and so would each program of ours.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.pluginmanager.register(ProcessGuard(), "bridge-process-guard")
     config.pluginmanager.register(Leftovers(), "bridge-leftovers")
 
@@ -327,13 +331,15 @@ def private_tryton() -> "Iterator[Callable[..., Tryton]]":
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For several workers: a file's tests share one, and files with slow tests begin first.
+    """For several workers: a file's tests share one, and files with slow tests begin first, then
+    those that start something, so that no worker is left alone with them at the end.
 
     Each worker starts servers of its own, so nothing that one does is seen by another.
     """
     for item in items:
         mark(item)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    started = {item.path for item in items if may_start_processes(item)}
+    items.sort(key=lambda item: (item.path not in slow, item.path not in started))
     for item in items:
         item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(item.config.rootpath))))

@@ -13,11 +13,15 @@ from typing import Final
 
 import pytest
 
+from tests import waiting
+
 SERVERS: Final = frozenset({"postgres", "kafka", "registry", "cap", "odatapy", "tryton"})
 """Markers of real servers."""
 PROCESS: Final = "process"
 """Marker of tests that start other processes, by the fixture `processes`."""
 UNIT: Final = "unit"
+WAITS: Final = "waits"
+"""Marker of tests whose file waits by `tests/waiting.py` for what happens elsewhere."""
 
 STARTED_BY: Final = {
     "postgres": ("postgres",),
@@ -40,6 +44,12 @@ STARTED_BY: Final = {
 KIT_CHILDREN: Final = frozenset({"bridge.kit.log.process", "bridge.kit.connector.capture_process"})
 """Modules by which suites of `bridge.kit` start children."""
 
+_WAYS_TO_WAIT: Final = {
+    name: value
+    for name, value in vars(waiting).items()
+    if name.isupper() or getattr(value, "__module__", "") == waiting.__name__
+}
+
 
 def mark(item: pytest.Item) -> None:
     """Add the markers of one test."""
@@ -48,6 +58,8 @@ def mark(item: pytest.Item) -> None:
         started.add(PROCESS)
     for name in sorted(started):
         item.add_marker(name)
+    if _waits(item):
+        item.add_marker(WAITS)
     if not may_start_processes(item):
         item.add_marker(UNIT)
 
@@ -55,6 +67,11 @@ def mark(item: pytest.Item) -> None:
 def may_start_processes(item: pytest.Item) -> bool:
     """Whether a test is marked by what it starts."""
     return any(item.get_closest_marker(name) for name in (*SERVERS, PROCESS))
+
+
+def _waits(item: pytest.Item) -> bool:
+    module = vars(getattr(item, "module", None) or object)
+    return any(name in module and module[name] is value for name, value in _WAYS_TO_WAIT.items())
 
 
 def _is_of_kit_with_child(item: pytest.Item) -> bool:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 WAIT_TIMEOUT_S = 60.0
@@ -21,10 +24,10 @@ async def until(condition: Callable[[], Any], seconds: float = WAIT_TIMEOUT_S) -
     """Wait for a condition, which may be a coroutine function; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
-        found = condition()
-        if asyncio.iscoroutine(found):
-            found = await found
-        if found:
+        value = condition()
+        if asyncio.iscoroutine(value):
+            value = await value
+        if value:
             return
         assert time.monotonic() < deadline, f"waited {seconds} s in vain"
         await asyncio.sleep(0.02)
@@ -35,3 +38,23 @@ async def ended(task: asyncio.Task[None], stop: asyncio.Event) -> None:
     stop.set()
     await asyncio.wait([task], timeout=WAIT_TIMEOUT_S)
     assert task.done()
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler of its own for a signal."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    # A process that has ended and wasn't waited for has no such line.
+    masks = [line.split()[1] for line in text.splitlines() if line.startswith("SigCgt:")]
+    return any(int(mask, 16) >> (number - 1) & 1 for mask in masks)
+
+
+def end_in_order(process: subprocess.Popen[Any], seconds: float = WAIT_TIMEOUT_S) -> int:
+    """SIGTERM to a program of ours; its exit code. One that is still starting is waited for: until it
+    handles the signal, the signal kills it.
+    """
+    deadline = time.monotonic() + seconds
+    while process.poll() is None and not catches(process.pid, signal.SIGTERM):
+        assert time.monotonic() < deadline, f"handles no SIGTERM after {seconds} s"
+        time.sleep(0.02)
+    process.terminate()
+    return process.wait(seconds)

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from click.testing import CliRunner
 
 from bridge.cli.app import group
-from tests.waiting import WAIT_TIMEOUT_S
+from tests.waiting import WAIT_TIMEOUT_S, end_in_order
 
 PROGRAM = Path(sys.executable).with_name("bridgectl")
 
@@ -162,8 +162,7 @@ class GuardedBridge:
         try:
             yield run
             if process.poll() is None:
-                process.terminate()
-                assert process.wait(timeout=WAIT_TIMEOUT_S) == 0, run_log.read_text()
+                assert end_in_order(process) == 0, run_log.read_text()
         finally:
             if process.poll() is None:
                 process.kill()

@@ -11,6 +11,7 @@ import pytest
 from tests.bad_input.erp import demo_erp
 from tests.bad_input.guarded_bridge import PROGRAM, GuardedBridge, until
 from tests.secret_scan import secret
+from tests.waiting import catches
 
 SHOP = """\
 system: shop
@@ -128,10 +129,3 @@ def ended(pid: int) -> tuple[int, int] | None:
     """The pid and the status of a child that has ended."""
     status = os.waitpid(pid, os.WNOHANG)
     return status if status[0] else None
-
-
-def catches(pid: int, number: signal.Signals) -> bool:
-    """Whether a process has a handler of its own for a signal."""
-    text = Path(f"/proc/{pid}/status").read_text()
-    caught = next(line for line in text.splitlines() if line.startswith("SigCgt:"))
-    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)

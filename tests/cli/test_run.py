@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.cli.bridge_folder import BridgeFolder
+from tests.waiting import WAIT_TIMEOUT_S
 
 JOURNAL = "journal of 'erp': its tables and triggers are not there; make them with"
 
@@ -108,7 +109,7 @@ def test_a_bridge_that_ends_in_order_says_which_parts_had_given_up(
             assert line, output
             output.append(line.rstrip())
         bridge.send_signal(signal.SIGTERM)
-        output += bridge.communicate(timeout=20)[1].splitlines()
+        output += bridge.communicate(timeout=WAIT_TIMEOUT_S)[1].splitlines()
     assert bridge.returncode == 1
     assert sum(reason in line for line in output) == 1
     assert "gave up before: commands erp" in output[-1]
