@@ -25,7 +25,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from benchmarks import orders
 from benchmarks.bench import Setting, Worker, checkouts, setting
 from benchmarks.results import Results
-from bridge.log.kafka.internals import BACKOFF
+from bridge.log.kafka.internals import TRANSACTION_BACKOFF_S
 from bridge.log.kafka.settings import BACKOFF_MS
 
 WARM = 30
@@ -34,7 +34,7 @@ RATES = (500, 2_000)
 FLOOR = "a bare transaction of one record"
 FLOORS = 1_000
 #: Importing it sets aiokafka's back-off as the bridge does.
-assert BACKOFF == sender.BACKOFF_OVERRIDE
+assert TRANSACTION_BACKOFF_S == sender.BACKOFF_OVERRIDE
 
 
 def main() -> None:

@@ -21,9 +21,9 @@ from bridge.plan.make_plan import ColumnLike, ShapeLike, entity_type, make_plan
 from bridge.plan.steps import PlanStep, Wire
 from bridge.plan.to_source import source_converter
 
-KEPT = 8
+MAX_PLANS = 8
 """Shapes whose executors are kept: a table has one, and a few while it changes."""
-KEPT_ENTITIES = 4
+MAX_EARLIER_ENTITIES = 4
 """Earlier forms of an entity whose versions are still accepted."""
 
 
@@ -82,7 +82,7 @@ class EntityTable:
     def remember(self, *entities: Entity) -> None:
         """It was these before; those that it still is are left out."""
         fresh = [entity for entity in entities if entity.fields != self.entity.fields]
-        self._earlier = (*fresh, *self._earlier)[:KEPT_ENTITIES]
+        self._earlier = (*fresh, *self._earlier)[:MAX_EARLIER_ENTITIES]
 
     def entity_of(self, shape: ShapeLike) -> Entity:
         """The entity that rows of this shape are of."""
@@ -136,7 +136,7 @@ class EntityTable:
         planned = self._plans.get(id(shape))
         # The shape is kept with its executor, so that its id stays its own.
         if planned is None or planned[0] is not shape:
-            while len(self._plans) >= KEPT:
+            while len(self._plans) >= MAX_PLANS:
                 del self._plans[next(iter(self._plans))]
             generation = self._follow(shape)
             plan = make_plan(self.spec, generation.entity, shape)

@@ -95,7 +95,7 @@ if not cython.compiled:
 COMPILED: bool = bool(cython.compiled)
 
 #: How many results of pure transforms one field remembers.
-REMEMBERED = 4096
+MAX_REMEMBERED_RESULTS = 4096
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -673,7 +673,7 @@ class RowEncoder:
             name = self._memo_name(contents)
             if name is not None:
                 memo = self.memos[index]
-                if len(memo) >= REMEMBERED:
+                if len(memo) >= MAX_REMEMBERED_RESULTS:
                     memo.clear()
                 memo[name] = data
         return self._encoded(index, data)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bridge.log.kafka import pack as installed
 from bridge.log.kafka.batches import RecordBatch, batches
-from bridge.log.kafka.settings import MAX_BATCH
+from bridge.log.kafka.settings import MAX_BATCH_BYTES
 from bridge.log.port import Entry, RecordTooLarge
 from bridge.model.errors import Rejected
 from bridge.plan.murmur2 import partition
@@ -53,7 +53,7 @@ ENTRIES = st.lists(
 
 def by_aiokafka(entries: list[Entry]) -> bytes:
     """One batch of all of them, built by aiokafka."""
-    builder = BatchBuilder(MAX_BATCH, 0, is_transactional=1)
+    builder = BatchBuilder(MAX_BATCH_BYTES, 0, is_transactional=1)
     for entry in entries:
         at = NOW if entry.timestamp is None else entry.timestamp
         assert builder.append(
@@ -85,7 +85,7 @@ def test_full_batches_follow_each_other_and_none_is_too_large_for_a_broker(form:
     values = []
     for pack in packs:
         data = pack.built(False, -1, -1, 0)
-        assert len(data) == pack.bytes_in_all() <= MAX_BATCH
+        assert len(data) == pack.bytes_in_all() <= MAX_BATCH_BYTES
         memory = MemoryRecords(bytes(data))
         batch = memory.next_batch()
         assert batch is not None

@@ -27,7 +27,7 @@ from bridge.log.embedded import EmbeddedLog
 from bridge.log.kafka import KafkaLog, KafkaSettings, Security
 from bridge.log.kafka.check import rights_findings, settings_findings
 from bridge.log.kafka.metadata import READ, WRITE, TopicRights, missing_operations
-from bridge.log.kafka.settings import MAX_BATCH
+from bridge.log.kafka.settings import MAX_BATCH_BYTES
 from bridge.log.port import Entry, Log, TopicPartition, TopicSpec
 from bridge.log.registry.embedded import EmbeddedRegistry
 from bridge.log.registry.remembered import RememberedRegistry
@@ -222,7 +222,7 @@ def test_settings_of_topics_under_which_writing_or_reading_fails(
 ) -> None:
     monkeypatch.setattr(codec, "cramjam", None)
     rights = {"t": TopicRights((), 1)}
-    good = {"max.message.bytes": str(MAX_BATCH), "compression.type": "producer"}
+    good = {"max.message.bytes": str(MAX_BATCH_BYTES), "compression.type": "producer"}
     assert list(settings_findings({"t": good}, rights)) == []
     for entry, words in [
         ({"max.message.bytes": "1000"}, "max.message.bytes"),

@@ -31,7 +31,7 @@ def test_the_wait_between_transactions_is_a_constant_that_is_looked_up_when_need
     assert "BACKOFF_OVERRIDE = 0.02 " in text
     handler = inspect.getsource(sender.AddPartitionsToTxnHandler.handle_response)
     assert "return BACKOFF_OVERRIDE" in handler
-    assert sender.BACKOFF_OVERRIDE == internals.BACKOFF == 0.002
+    assert sender.BACKOFF_OVERRIDE == internals.TRANSACTION_BACKOFF_S == 0.002
 
 
 def test_a_commit_ignores_batches_that_were_refused() -> None:

@@ -20,13 +20,13 @@ from bridge.log.embedded.topic_table import StoredTopic
 from bridge.log.embedded.write import chunks
 from bridge.log.port import Record, TopicSpec
 
-KEYS_A_ROUND = 100_000
+MAX_KEYS_PER_ROUND = 100_000
 """Keys are held in memory for a round: about 20 MB."""
 
-TOMBSTONES_STAY_MS = 86_400_000
-_BATCHES_A_SLICE = 32
-_WORTHWHILE = 0.5
-_AT_LEAST = 1000
+TOMBSTONE_RETENTION_MS = 86_400_000
+_BATCHES_PER_SLICE = 32
+_MIN_NEW_SHARE = 0.5
+_MIN_NEW_RECORDS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +76,15 @@ async def _learn(
     """The next round of a partition; None when there is nothing (worthwhile) to do."""
     before = store.clock() - (spec.history_ms or 0)
     start, records, horizon, old = await store.reader.run(lambda c: _state(c, partition, before))
-    if old == 0 or not (force or (old >= _AT_LEAST and old >= records * _WORTHWHILE)):
+    if old == 0 or not (force or (old >= _MIN_NEW_RECORDS and old >= records * _MIN_NEW_SHARE)):
         return None
     latest: dict[bytes, int] = {}
     upto = start
-    while upto < horizon and len(latest) < KEYS_A_ROUND:
+    while upto < horizon and len(latest) < MAX_KEYS_PER_ROUND:
         upto = await store.reader.run(
             lambda c, at=upto: _last_offsets(c, partition, at, horizon, latest)  # type: ignore[misc]
         )
-    stay = TOMBSTONES_STAY_MS if spec.history_ms is None else spec.history_ms
+    stay = TOMBSTONE_RETENTION_MS if spec.history_ms is None else spec.history_ms
     return _Round(partition, latest, start, upto, before - stay)
 
 
@@ -105,7 +105,7 @@ def _last_offsets(
     low = partition << SHIFT
     rows = connection.execute(
         "SELECT id, last, data FROM batch WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?",
-        (low | at, (low | end) - 1, _BATCHES_A_SLICE),
+        (low | at, (low | end) - 1, _BATCHES_PER_SLICE),
     )
     reached = end
     for number, last, data in rows:
@@ -155,7 +155,7 @@ def _slice(connection: sqlite3.Connection, round_: _Round, at: int) -> tuple[int
     low = round_.partition << SHIFT
     rows = connection.execute(
         "SELECT id, last, data FROM batch WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?",
-        (low | at, (low | round_.upto) - 1, _BATCHES_A_SLICE),
+        (low | at, (low | round_.upto) - 1, _BATCHES_PER_SLICE),
     ).fetchall()
     if not rows:
         return round_.upto, 0

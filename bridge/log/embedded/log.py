@@ -32,10 +32,10 @@ from bridge.log.port import (
 )
 from bridge.model.errors import OutcomeUnknown, RetryLater
 
-PARTITIONS = 4
+DEFAULT_PARTITIONS = 4
 MAX_RECORD_BYTES = 1_000_000
-COMPACT_EVERY = 60.0
-PATIENCE = 60.0
+COMPACT_EVERY_S = 60.0
+WRITE_TIMEOUT_S = 60.0
 
 
 def now_ms() -> int:
@@ -57,11 +57,11 @@ class EmbeddedLog:
         self,
         path: Path | str,
         *,
-        partitions: int = PARTITIONS,
+        partitions: int = DEFAULT_PARTITIONS,
         clock: Callable[[], int] = now_ms,
         max_record_bytes: int = MAX_RECORD_BYTES,
-        compact_every: float | None = COMPACT_EVERY,
-        patience: float = PATIENCE,
+        compact_every: float | None = COMPACT_EVERY_S,
+        patience: float = WRITE_TIMEOUT_S,
         network: Callable[[Path], str | None] = network_file_system,
     ) -> None:
         self._path = Path(path)

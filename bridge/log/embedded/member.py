@@ -28,7 +28,7 @@ from bridge.log.embedded.write import commit_offsets
 from bridge.log.port import Gap, Rebalance, Record, RecordsRemoved, TopicPartition
 from bridge.model.errors import ConfigurationError, Fenced, OutcomeUnknown, RetryLater
 
-_SIGNS_A_SESSION = 3
+_HEARTBEATS_PER_SESSION = 3
 
 
 class EmbeddedMember(EmbeddedReader):
@@ -191,7 +191,7 @@ class EmbeddedMember(EmbeddedReader):
 
     async def _show_life(self) -> None:
         while True:
-            await asyncio.sleep(self._me.session_ms / 1000 / _SIGNS_A_SESSION)
+            await asyncio.sleep(self._me.session_ms / 1000 / _HEARTBEATS_PER_SESSION)
             began = asyncio.get_running_loop().time()
             now = self._store.clock()
             # A locked, full or failing disk: the next sign, or `read`, tries again.

@@ -11,10 +11,10 @@ from bridge.log.embedded.batch_codec import decode
 from bridge.log.embedded.schema import SHIFT
 from bridge.log.port import Record, TopicPartition
 
-BYTES_A_LOOK = 8 * 1024 * 1024
+MAX_BYTES_PER_QUERY = 8 * 1024 * 1024
 """A look ends with the batch that passes this, however many records were asked for."""
 
-_BEHIND = """
+_BATCHES_FROM = """
 SELECT id, last, data FROM batch
 WHERE id >= coalesce((SELECT max(id) FROM batch WHERE id BETWEEN ?1 AND ?2), ?2) AND id <= ?3
 ORDER BY id
@@ -71,7 +71,9 @@ def fetch_records(
         records: list[Record] = []
         reached = each.offset
         low = each.id << SHIFT
-        rows = connection.execute(_BEHIND, (low, low | each.offset, (each.id + 1 << SHIFT) - 1))
+        rows = connection.execute(
+            _BATCHES_FROM, (low, low | each.offset, (each.id + 1 << SHIFT) - 1)
+        )
         for number, last, data in rows:
             if last < each.offset:
                 continue
@@ -83,7 +85,7 @@ def fetch_records(
             )
             reached = last + 1
             size += len(data)
-            if count + len(records) >= limit or size >= BYTES_A_LOOK:
+            if count + len(records) >= limit or size >= MAX_BYTES_PER_QUERY:
                 break
         else:
             # Compaction may have taken what stood last.
@@ -92,7 +94,7 @@ def fetch_records(
         count += len(records)
         begin = first if each.offset < first else None
         fetched.append(FetchedRecords(each.partition, each.offset, records, reached, begin))
-        if count >= limit or size >= BYTES_A_LOOK:
+        if count >= limit or size >= MAX_BYTES_PER_QUERY:
             break
     return fetched
 

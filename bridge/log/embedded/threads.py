@@ -24,7 +24,7 @@ from bridge.model.errors import ConfigurationError
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], Any]
 
-_TOGETHER = 64
+_MAX_JOBS_PER_TRANSACTION = 64
 """How many waiting writes share a transaction at most."""
 
 
@@ -121,7 +121,7 @@ class WriterThread(ReaderThread):
         while next_one is not None:
             if next_one[1].set_running_or_notify_cancel():
                 jobs.append(next_one)
-            if len(jobs) == _TOGETHER:
+            if len(jobs) == _MAX_JOBS_PER_TRANSACTION:
                 break
             try:
                 next_one = self._jobs.get_nowait()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bridge.log.embedded.schema import connect
 
-POLL = 0.02
+POLL_EVERY_S = 0.02
 """Seconds between two looks at `PRAGMA data_version`, while somebody waits."""
 
 
@@ -50,7 +50,7 @@ class Wakeup:
         future = self._loop.create_future()
         self._waiting.add(future)
         if self._next_look is None:
-            self._next_look = self._loop.call_later(POLL, self._look)
+            self._next_look = self._loop.call_later(POLL_EVERY_S, self._look)
         try:
             async with asyncio.timeout(timeout):
                 await future
@@ -73,7 +73,7 @@ class Wakeup:
                 self._version = version
                 self.ring()
         if self._waiting:
-            self._next_look = self._loop.call_later(POLL, self._look)
+            self._next_look = self._loop.call_later(POLL_EVERY_S, self._look)
 
     def close(self) -> None:
         """Wake everybody for the last time."""

@@ -19,7 +19,7 @@ from bridge.log.kafka.group_operations import group_operations
 from bridge.log.kafka.settings import KafkaSettings
 from bridge.log.kafka.stable_offsets import stable_offsets
 from bridge.log.kafka.subscription import subscription
-from bridge.log.kafka.topic_config import NEWER, entries_of, spec_of
+from bridge.log.kafka.topic_config import NEWER_ENTRIES, entries_of, spec_of
 from bridge.log.port import GroupInfo, TopicInfo, TopicPartition, TopicSpec
 from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.retry import RetryPolicy, retry
@@ -28,11 +28,11 @@ from bridge.single_flight import SingleFlight
 T = TypeVar("T")
 
 #: Seconds in which a question is asked again while the broker is busy or away.
-PATIENCE = 10.0
+ASK_TIMEOUT_S = 10.0
 #: Seconds in which a new topic shows up at every broker.
-SPREAD = 5.0
+NEW_TOPIC_TIMEOUT_S = 5.0
 #: Seconds after which a topic that isn't shown is taken not to be there.
-MISSING = 0.5
+MISSING_TOPIC_TIMEOUT_S = 0.5
 
 
 def _may_pass(error: BaseException) -> bool:
@@ -56,7 +56,9 @@ class KafkaAdmin:
         """The number of partitions, as first seen. Raises ConfigurationError: no such topic."""
         count = self._counts.get(topic)
         if count is None:
-            await self._count_flights.result(topic, lambda: self._wait_for_topics([topic], MISSING))
+            await self._count_flights.result(
+                topic, lambda: self._wait_for_topics([topic], MISSING_TOPIC_TIMEOUT_S)
+            )
             count = self._counts.get(topic)
         if count is None:
             raise ConfigurationError(
@@ -77,8 +79,8 @@ class KafkaAdmin:
         refused = await self._create(missing, replication, leave_out=frozenset())
         if refused:
             # Older brokers refuse what they don't know, and say so only in words.
-            await self._create(refused, replication, leave_out=frozenset(NEWER), last=True)
-        await self._wait_for_topics([spec.name for spec in missing], SPREAD)
+            await self._create(refused, replication, leave_out=frozenset(NEWER_ENTRIES), last=True)
+        await self._wait_for_topics([spec.name for spec in missing], NEW_TOPIC_TIMEOUT_S)
         self._check_counts(wanted, self._counts)
 
     async def topics(self) -> Mapping[str, TopicInfo]:
@@ -119,7 +121,7 @@ class KafkaAdmin:
         missing = [spec for spec in specs if spec.name not in existing]
         if not missing:
             return {}
-        new = self._new_topics(missing, await self._replication(), frozenset(NEWER))
+        new = self._new_topics(missing, await self._replication(), frozenset(NEWER_ENTRIES))
         answer = await self._ask(
             "creation of topics",
             lambda: self._client.create_topics(new, validate_only=True),
@@ -292,7 +294,7 @@ class KafkaAdmin:
 
     async def _ask(self, doing: str, call: Callable[[], Awaitable[T]]) -> T:
         """Ask, again while it may help."""
-        timeout_s = min(self._settings.timeout, PATIENCE)
+        timeout_s = min(self._settings.timeout, ASK_TIMEOUT_S)
         policy = RetryPolicy(first_wait_s=0.05, give_up_after_s=timeout_s, may_pass=_may_pass)
         with translated_errors(doing):
             try:

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from bridge.log.check_port import LogFinding
 from bridge.log.kafka.errors import reason
 from bridge.log.kafka.metadata import ClusterView, TopicRights, view
-from bridge.log.kafka.settings import MAX_BATCH, KafkaSettings, client_arguments
+from bridge.log.kafka.settings import MAX_BATCH_BYTES, KafkaSettings, client_arguments
 from bridge.model.errors import ConfigurationError
 
 #: Seconds that a server may take to accept, log in and answer.
@@ -146,11 +146,11 @@ def settings_findings(
 ) -> Iterator[LogFinding]:
     """Settings of topics that are there with which writing or reading will fail."""
     for name, entries in sorted(settings.items()):
-        size = int(entries.get("max.message.bytes") or MAX_BATCH)
-        if size < MAX_BATCH:
+        size = int(entries.get("max.message.bytes") or MAX_BATCH_BYTES)
+        if size < MAX_BATCH_BYTES:
             yield LogFinding(
                 f"topic {name} takes batches of {size} bytes: larger ones will be refused",
-                f"set its max.message.bytes to {MAX_BATCH} or more",
+                f"set its max.message.bytes to {MAX_BATCH_BYTES} or more",
             )
         insync = int(entries.get("min.insync.replicas") or 1)
         rights = topics.get(name)

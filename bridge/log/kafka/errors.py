@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from aiokafka import errors as kafka
 
-from bridge.log.kafka.settings import MAX_BATCH
+from bridge.log.kafka.settings import MAX_BATCH_BYTES
 from bridge.log.port import RecordTooLarge
 from bridge.model.errors import BridgeError, ConfigurationError, Fenced, Rejected, RetryLater
 
@@ -64,7 +64,7 @@ HINTS: dict[type[BaseException], str] = {
     kafka.InvalidTransactionTimeout: "raise the broker's transaction.max.timeout.ms",
     **dict.fromkeys(
         TOO_LARGE,
-        f"set the topic's max.message.bytes to {MAX_BATCH} or more: a batch of records has that size",
+        f"set the topic's max.message.bytes to {MAX_BATCH_BYTES} or more: a batch of records has that size",
     ),
     ssl.SSLCertVerificationError: "check security.ca and the name in the server's certificate",
 }

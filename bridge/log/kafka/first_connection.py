@@ -14,7 +14,7 @@ from bridge.log.kafka.settings import KafkaSettings
 from bridge.model.errors import ConfigurationError, RetryLater
 
 #: Seconds that one server may take to accept and log in.
-PATIENCE = 10.0
+CONNECT_TIMEOUT_S = 10.0
 
 
 async def check_connection(settings: KafkaSettings, arguments: dict[str, Any]) -> None:
@@ -28,7 +28,7 @@ async def check_connection(settings: KafkaSettings, arguments: dict[str, Any]) -
     for server in settings.servers:
         host, _, port = server.rpartition(":")
         connection = AIOKafkaConnection(
-            host.strip("[]"), int(port), request_timeout_ms=int(PATIENCE * 1000), **wanted
+            host.strip("[]"), int(port), request_timeout_ms=int(CONNECT_TIMEOUT_S * 1000), **wanted
         )
         try:
             await connection.connect()

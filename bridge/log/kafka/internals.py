@@ -17,8 +17,8 @@ from aiokafka.producer import sender
 
 #: Seconds. The broker answers CONCURRENT_TRANSACTIONS to a transaction that follows the last
 #: one closely, and aiokafka then waits its constant of 20 ms: 30 ms a transaction instead of 8.
-BACKOFF = 0.002
-sender.BACKOFF_OVERRIDE = BACKOFF
+TRANSACTION_BACKOFF_S = 0.002
+sender.BACKOFF_OVERRIDE = TRANSACTION_BACKOFF_S
 
 
 def is_dead(producer: aiokafka.AIOKafkaProducer) -> bool:

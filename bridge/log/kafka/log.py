@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 
 from bridge.log.check_port import Authorizer, LogFinding
 from bridge.log.kafka import internals
-from bridge.log.kafka.admin import PATIENCE, KafkaAdmin
+from bridge.log.kafka.admin import ASK_TIMEOUT_S, KafkaAdmin
 from bridge.log.kafka.batches import RecordBatch, batches
 from bridge.log.kafka.check import (
     check_one_cluster,
@@ -31,8 +31,8 @@ from bridge.log.kafka.password import CurrentPassword
 from bridge.log.kafka.producer import KafkaProducer
 from bridge.log.kafka.settings import (
     BACKOFF_MS,
-    MAX_BATCH,
-    MAX_RECORD,
+    MAX_BATCH_BYTES,
+    MAX_RECORD_BYTES,
     KafkaSettings,
     client_arguments,
 )
@@ -40,16 +40,16 @@ from bridge.log.port import Entry, GroupInfo, Rebalance, TopicInfo, TopicPartiti
 from bridge.model.errors import ConfigurationError, OutcomeUnknown, Rejected, RetryLater
 
 #: Milliseconds that the broker keeps a transaction open whose owner says nothing.
-TRANSACTION_MS: Final = 60_000
+TRANSACTION_TIMEOUT_MS: Final = 60_000
 #: The same for an append of several batches: nobody takes over its id, so readers wait for this.
-APPEND_MS: Final = 15_000
+APPEND_TIMEOUT_MS: Final = 15_000
 #: Of the transactional ids of such appends.
 APPEND_PREFIX: Final = "legacy-bridge-append-"
 #: Seconds that a rebalance waits for members that are busy.
-REBALANCE: Final = 30.0
+REBALANCE_TIMEOUT_S: Final = 30.0
 #: Seconds in which a commit's markers are written.
-SETTLING: Final = 0.25
-A_DAY_MS: Final = 86_400_000
+MARKERS_TIMEOUT_S: Final = 0.25
+MAX_POLL_INTERVAL_MS: Final = 86_400_000
 
 
 class KafkaLog:
@@ -81,7 +81,7 @@ class KafkaLog:
 
     @property
     def max_record_bytes(self) -> int:
-        return MAX_RECORD
+        return MAX_RECORD_BYTES
 
     async def open(self) -> None:
         """Connect. Raises RetryLater when no server answers, ConfigurationError as it says."""
@@ -149,7 +149,7 @@ class KafkaLog:
 
     async def producer(self, transactional_id: str) -> KafkaProducer:
         """Take over a transactional id; the broker ends the old owner's open transaction."""
-        return await self._producer(transactional_id, TRANSACTION_MS)
+        return await self._producer(transactional_id, TRANSACTION_TIMEOUT_MS)
 
     async def join(
         self,
@@ -167,9 +167,9 @@ class KafkaLog:
             group,
             session_timeout_ms=int(session_timeout * 1000),
             heartbeat_interval_ms=max(1, int(session_timeout * 1000 / 4)),
-            rebalance_timeout_ms=int(max(session_timeout, REBALANCE) * 1000),
+            rebalance_timeout_ms=int(max(session_timeout, REBALANCE_TIMEOUT_S) * 1000),
             # A member whose handlers take long stays one.
-            max_poll_interval_ms=A_DAY_MS,
+            max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
         )
 
         async def starts(
@@ -223,14 +223,14 @@ class KafkaLog:
         """The last stable offsets: `read_committed` readers get no further.
 
         Kafka answers a commit before its markers are written, so what is undecided now is waited
-        for, SETTLING seconds at most: then it belongs to a transaction that is really open.
+        for, MARKERS_TIMEOUT_S seconds at most: then it belongs to a transaction that is really open.
         """
         places = await self._places(partitions)
         async with self._answering("last offsets"):
             undecided = await self._undecided.end_offsets(places)
             stable_ends = await self._offsets.end_offsets(places)
             loop = asyncio.get_running_loop()
-            deadline = loop.time() + SETTLING
+            deadline = loop.time() + MARKERS_TIMEOUT_S
             while behind := [
                 partition for partition in places if stable_ends[partition] < undecided[partition]
             ]:
@@ -319,8 +319,8 @@ class KafkaLog:
         except ConfigurationError as error:
             findings.append(LogFinding(str(error)))
         for name, transaction_ms in (
-            (f"{bridge}.check", TRANSACTION_MS),
-            (f"{APPEND_PREFIX}check", APPEND_MS),
+            (f"{bridge}.check", TRANSACTION_TIMEOUT_MS),
+            (f"{APPEND_PREFIX}check", APPEND_TIMEOUT_MS),
         ):
             try:
                 await (await self._producer(name, transaction_ms)).close()
@@ -336,7 +336,7 @@ class KafkaLog:
     async def _answering(self, doing: str) -> AsyncIterator[None]:
         """A question that the broker answers in time, or RetryLater."""
         with translated_errors(doing):
-            async with asyncio.timeout(min(self._settings.timeout, PATIENCE)):
+            async with asyncio.timeout(min(self._settings.timeout, ASK_TIMEOUT_S)):
                 yield
 
     @property
@@ -371,7 +371,7 @@ class KafkaLog:
             fetch_max_wait_ms=100,
             fetch_max_bytes=16 * 1024 * 1024,
             # Longer than a rebalance, whose answer the broker holds back.
-            request_timeout_ms=int(max(self._settings.timeout, REBALANCE + 10) * 1000),
+            request_timeout_ms=int(max(self._settings.timeout, REBALANCE_TIMEOUT_S + 10) * 1000),
             metadata_max_age_ms=30_000,
         )
         self._follow_password(client)
@@ -385,8 +385,8 @@ class KafkaLog:
         client = aiokafka.AIOKafkaProducer(
             **self._arguments,
             **arguments,
-            max_batch_size=MAX_BATCH,
-            max_request_size=MAX_BATCH,
+            max_batch_size=MAX_BATCH_BYTES,
+            max_request_size=MAX_BATCH_BYTES,
             request_timeout_ms=self._timeout_ms,
         )
         self._follow_password(client)
@@ -433,7 +433,7 @@ class KafkaLog:
 
     async def _bulk_producer(self) -> KafkaProducer:
         if self._bulk is None or self._bulk.is_dead:
-            self._bulk = await self._producer(f"{APPEND_PREFIX}{uuid4()}", APPEND_MS)
+            self._bulk = await self._producer(f"{APPEND_PREFIX}{uuid4()}", APPEND_TIMEOUT_MS)
         return self._bulk
 
     async def _send(

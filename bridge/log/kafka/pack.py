@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from aiokafka.record.util import calc_crc32c
 
-from bridge.log.kafka.settings import MAX_BATCH, MAX_RECORD
+from bridge.log.kafka.settings import MAX_BATCH_BYTES, MAX_RECORD_BYTES
 from bridge.log.port import RecordTooLarge
 from bridge.model.errors import Rejected
 
@@ -49,8 +49,8 @@ _CRC_AT, _COVERED_FROM, _COUNTED_FROM = 17, 21, 12
 _TRANSACTIONAL = 0x10
 
 # Names of C variables in the compiled form.
-record_limit = MAX_RECORD
-batch_limit = MAX_BATCH
+record_limit = MAX_RECORD_BYTES
+batch_limit = MAX_BATCH_BYTES
 
 _NAMES: dict[Any, bytes] = {}
 _NAMES_KEPT = 1024
@@ -225,7 +225,7 @@ def too_large(topic: str, size: int) -> RecordTooLarge:
     """The error for a record of so many bytes."""
     return RecordTooLarge(
         f"topic {topic}: a record of {size} bytes (key, value and headers) is over "
-        f"the limit of {MAX_RECORD}"
+        f"the limit of {MAX_RECORD_BYTES}"
     )
 
 

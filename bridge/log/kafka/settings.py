@@ -13,9 +13,9 @@ from bridge.model.errors import ConfigurationError
 from bridge.model.redaction import register_login, register_secret
 
 #: Bytes of key, value and headers that one record may have.
-MAX_RECORD: Final = 1_000_000
+MAX_RECORD_BYTES: Final = 1_000_000
 #: A broker's default `message.max.bytes`, which counts a batch of records with its overhead.
-MAX_BATCH: Final = 1_048_588
+MAX_BATCH_BYTES: Final = 1_048_588
 #: A transactional producer asks again after so many milliseconds, because the broker is busy with
 #: the last transaction for a few; other clients after aiokafka's 100.
 BACKOFF_MS: Final = 20

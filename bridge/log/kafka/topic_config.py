@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from bridge.log.kafka.settings import MAX_BATCH
+from bridge.log.kafka.settings import MAX_BATCH_BYTES
 from bridge.log.port import Cleanup, TopicSpec
 
 _UNLIMITED: Final = "-1"
 _HOUR_MS: Final = 3_600_000
 #: Brokers from 3.6 on refuse records from the future (from 4.0 on: an hour); clocks of legacy
 #: systems are not ours to judge. Older brokers don't know the entry.
-NEWER: Final = {"message.timestamp.after.max.ms": str(2**63 - 1)}
+NEWER_ENTRIES: Final = {"message.timestamp.after.max.ms": str(2**63 - 1)}
 
 
 def entries_of(spec: TopicSpec, min_insync: int | None) -> dict[str, str]:
     """The configuration of a topic that is as `spec` says."""
-    entries = {"cleanup.policy": spec.cleanup, "max.message.bytes": str(MAX_BATCH), **NEWER}
+    entries = {
+        "cleanup.policy": spec.cleanup,
+        "max.message.bytes": str(MAX_BATCH_BYTES),
+        **NEWER_ENTRIES,
+    }
     if spec.cleanup == "compact":
         history = spec.history_ms or 0
         entries["min.compaction.lag.ms"] = str(history)
