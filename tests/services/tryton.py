@@ -43,7 +43,7 @@ listen = 127.0.0.1:{port}
 [session]
 max_age = {session_seconds}
 [wsgi middleware]
-calls = bridge_calls.Calls
+calls = bridge_calls.CallCounter
 """
 
 
