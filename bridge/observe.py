@@ -1,7 +1,8 @@
-"""Hooks: what the core tells about itself, for Prometheus, OpenTelemetry and structlog to adapt.
+"""Hooks: what the core reports of itself, for Prometheus, OpenTelemetry and structlog to adapt.
 
-The core calls `Observer.notice` with one of these frozen dataclasses and imports none of them.
-Times in seconds; counts since the last notice of the same thing.
+The core calls an Observer with one of these frozen dataclasses and imports no adapter. An observer is
+called in the task that reports, on the event loop: it must neither block nor raise (`unfailing`).
+Times are seconds; counts are those since the last notice of the same thing.
 """
 
 from __future__ import annotations
@@ -31,7 +32,11 @@ class Captured:
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """A source came up, went away or ended; `state` starting, streaming, retrying, stopped."""
+    """A source started, became unavailable or ended.
+
+    state: starting, streaming, retrying, stopped
+    reason: why it retries or has stopped
+    """
 
     system: str
     state: str
@@ -40,10 +45,13 @@ class SourceState:
 
 @dataclass(frozen=True, slots=True)
 class PartState:
-    """A part of a running bridge; `kind` capture, agent, commands, registry, reads (what agents need
-    of a system), or bridge while its log or its registry is waited for, and once some of the log was
-    deleted; `state` running, retrying, stopped, failed; of reads also opened, where the first try went
-    well.
+    """A part of a running bridge changed its state.
+
+    kind: capture, agent, commands, registry, reads (what agents need of a system), or bridge: while its
+        log or registry is waited for, and once part of the log was deleted
+    name: of the system, agent or registry
+    state: running, retrying, stopped, failed; of reads also opened, where the first try succeeded
+    reason: why it retries or failed
     """
 
     kind: str
@@ -54,8 +62,11 @@ class PartState:
 
 @dataclass(frozen=True, slots=True)
 class GroupMoved:
-    """A consumer group doesn't go on where it was: up to `missing` records were removed before it
-    read them, or it has no offsets and begins at the beginning.
+    """A consumer group can't resume where it was.
+
+    missing: at most so many records were removed before it had read them; 0: it has no offsets and
+        starts at the beginning
+    reason: the same as a sentence
     """
 
     group: str
@@ -66,14 +77,14 @@ class GroupMoved:
 
 @dataclass(frozen=True, slots=True)
 class GroupJoined:
-    """A member of a consumer group has begun to read; told once a member."""
+    """A member of a consumer group has started to read; once per member."""
 
     group: str
 
 
 @dataclass(frozen=True, slots=True)
 class EntityPaused:
-    """One entity is paused by itself; the others go on. Told anew at each start until it is resumed."""
+    """One entity is paused; the others continue. Reported again at each start until it is resumed."""
 
     entity: str
     reason: str
@@ -92,7 +103,7 @@ class EntityState:
 
 @dataclass(frozen=True, slots=True)
 class CaptureRemark:
-    """One entity is captured in a slower or dearer way than it could be, and why; or that this is over.
+    """One entity is captured in a slower or more expensive way than possible, and why; or no longer.
     Reported once.
     """
 
@@ -102,9 +113,10 @@ class CaptureRemark:
 
 @dataclass(frozen=True, slots=True)
 class WorkReported:
-    """How far captures, entities or groups have got, as of now: each is as new as its last report,
-    and `bridge.model.work_progress.find_stall` says of it what that means by now. Reported every
-    10 s at least, and each second at most, for as long as the part runs.
+    """The progress of captures, entities or groups, as of now.
+
+    `bridge.model.work_progress.find_stall` says what it means at a later time. Reported at least every
+    10 s and at most every second while the part runs.
     """
 
     work: tuple[WorkProgress, ...]
@@ -122,8 +134,10 @@ class SnapshotProgress:
 
 @dataclass(frozen=True, slots=True)
 class DeletesWithheld:
-    """A comparison of an entity with its table didn't show rows that the system has, when asked for
-    them by key (`present`), or can't be asked for (`unasked`): no delete was written for them.
+    """A comparison of an entity with its table missed rows, for which no delete was written.
+
+    present: rows that the system has, when asked for them by key
+    unasked: rows that can't be asked for by key
     """
 
     entity: str
@@ -134,8 +148,9 @@ class DeletesWithheld:
 
 @dataclass(frozen=True, slots=True)
 class CommandsHeld:
-    """The commands of one declaration wait for what a person has to give (`reason`), and nothing else
-    of their system does (`state` held); or they go on (`state` released).
+    """The commands of one declaration are held, while others of their system continue.
+
+    state: held, until a person does what `reason` says; released: they continue
     """
 
     system: str
@@ -146,9 +161,14 @@ class CommandsHeld:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterWritten:
-    """Something went to the dead-letter topic; `kind` row, record, event, command. What can be said
-    of it: the row's key, `location` and `show`, by which `bridgectl dead` finds the letter, and, where
-    a handler failed, which one, how often and where in it.
+    """A dead letter was written.
+
+    kind: row, record, event, command
+    source: `system.entity`, a system or an agent
+    handler, attempts, traceback: where a handler failed: which one, how often, where in it
+    key: the row's
+    location: topic, partition and offset of the event
+    show: the command line that shows the letter
     """
 
     kind: str
@@ -166,8 +186,11 @@ class DeadLetterWritten:
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """One try of a handler for an event ended; `outcome` done, retry, parked, echo. `seconds`: how
-    long that try took, without the waits between tries.
+    """One attempt of a handler for an event ended.
+
+    outcome: done, retry, parked, echo
+    seconds: how long the attempt took, without the waits between attempts
+    commands: how many it returned
     """
 
     agent: str
@@ -180,8 +203,11 @@ class Handled:
 
 @dataclass(frozen=True, slots=True)
 class HandlerFailed:
-    """A handler failed for an event, so many times of `attempts`. It is tried again in `wait`
-    seconds; None: its agent stops there. `traceback` without values.
+    """A handler failed for an event.
+
+    failures: how often so far, of `attempts`
+    wait: seconds until the next attempt; None: its agent stops
+    traceback: without values
     """
 
     agent: str
@@ -198,8 +224,11 @@ class HandlerFailed:
 
 @dataclass(frozen=True, slots=True)
 class HandlerWaits:
-    """A handler waits with `events` events (0: no longer) for something that is away; `system` where
-    it is one of the bridge's. `since` in seconds since 1970.
+    """A handler waits for something that is unavailable.
+
+    events: how many wait; 0: none any more
+    since: seconds since 1970
+    system: where the bridge knows the system
     """
 
     agent: str
@@ -212,8 +241,11 @@ class HandlerWaits:
 
 @dataclass(frozen=True, slots=True)
 class HandlerBlocks:
-    """A handler keeps its agent's event loop for itself: `seconds` of the last `window`. `where` is
-    the line of the handler that was running; `reason` says what to do.
+    """A handler blocks its agent's event loop.
+
+    seconds: for so long, of the last `window` seconds
+    where: the line of the handler that was running
+    reason: what to do about it
     """
 
     agent: str
@@ -226,7 +258,10 @@ class HandlerBlocks:
 
 @dataclass(frozen=True, slots=True)
 class RowsRead:
-    """Reads asked of the gateway and the queries that they became."""
+    """The gateway answered reads of one entity.
+
+    reads: rows that were asked for; queries: what they became
+    """
 
     system: str
     entity: str
@@ -237,7 +272,7 @@ class RowsRead:
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """A system asked to be left alone for `seconds`; no read of it begins before that."""
+    """A system asked for a pause of `seconds`; no read of it starts before its end."""
 
     system: str
     seconds: float
@@ -246,8 +281,11 @@ class Throttled:
 
 @dataclass(frozen=True, slots=True)
 class CommandMoved:
-    """A command reached a state of `bridge.model.receipt.State`; `reason` where it isn't that it
-    succeeded, `key` the canonical JSON of its row's.
+    """A command reached a state of `bridge.model.receipt.State`.
+
+    repeated: the same command had its receipt already
+    key: canonical JSON of its row's key
+    reason: empty for a success
     """
 
     command_id: str
@@ -261,7 +299,7 @@ class CommandMoved:
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """The change that a command caused came back through capture."""
+    """The change that a command caused was captured."""
 
     command_id: str
     entity: str
@@ -299,9 +337,9 @@ def ignore(notice: Notice) -> None:
 
 
 def unfailing(observer: Observer) -> Observer:
-    """An observer that lets nothing out: who tells of the bridge must not be able to end it.
+    """An observer that never raises: whoever reports on the bridge must not be able to end it.
 
-    A terminal or a pipe that is gone can't be told that it is gone, so what fails is left untold.
+    What fails is dropped: a terminal or a pipe that is gone can't show that it is gone.
     """
 
     def observe(notice: Notice) -> None:
@@ -312,7 +350,7 @@ def unfailing(observer: Observer) -> Observer:
 
 
 def both(first: Observer, second: Observer) -> Observer:
-    """An observer that tells two, in this order."""
+    """An observer that calls two, in this order."""
 
     def observe(notice: Notice) -> None:
         first(notice)
