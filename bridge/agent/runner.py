@@ -121,7 +121,6 @@ class AgentRunner:
         self._events = events
         self._reads = reads
         self._commands = commands
-        self._observer = observer
         self._clock = clock
         self._backoff = backoff
         self._parked = (

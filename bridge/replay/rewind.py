@@ -93,11 +93,7 @@ async def replay(
                 report(progress)
                 if rate > 0 and turn.picked:
                     await sleep(len(turn.picked) / rate)
-        if fields and (unknown := selection.where.keys() - fields):
-            raise ConfigurationError(
-                f"no event of {selection.topic} has a field "
-                f"{', '.join(map(repr, sorted(unknown)))}; they have {', '.join(sorted(fields))}"
-            )
+        _check_fields(selection, fields)
         earliest = selection.since
         if earliest is None and all(r.offset == begin[partition] for partition, r in first.items()):
             # Nothing was before these, so nothing older can be missing.
@@ -109,6 +105,15 @@ async def replay(
         return progress
     finally:
         await sink.close()
+
+
+def _check_fields(selection: Selection, fields: set[str]) -> None:
+    """Raise ConfigurationError for a field of the condition that no event has. Pure."""
+    if fields and (unknown := selection.where.keys() - fields):
+        raise ConfigurationError(
+            f"no event of {selection.topic} has a field "
+            f"{', '.join(map(repr, sorted(unknown)))}; they have {', '.join(sorted(fields))}"
+        )
 
 
 async def _begin(
