@@ -16,7 +16,7 @@ from tests.services.errors import ServerUnavailable
 from tests.services.install import cap_modules
 from tests.services.ports import free_ports
 from tests.services.process import Process
-from tests.services.server import Elsewhere, ServerProcess, TestService
+from tests.services.server import Elsewhere, ManagedService, ServerProcess
 
 FILES = Path(__file__).parent / "files" / "cap"
 USER, PASSWORD = "bridge", secret("cap")  # as in files/cap/login.js
@@ -34,7 +34,7 @@ class Count(NamedTuple):
     paths: tuple[str, ...]
 
 
-class Cap(TestService):
+class Cap(ManagedService):
     """The ERP. `url` is the V4 service's root, `v2` that of V2, both with the user's password
     where the server asks for one; `bare` and `bare_v2` are without.
 

@@ -12,7 +12,7 @@ from tests.services.errors import ServerUnavailable
 from tests.services.install import KAFKA_VERSION, kafka_jars
 from tests.services.ports import free_ports
 from tests.services.process import BRIEF_JAVA, Process
-from tests.services.server import Elsewhere, ServerProcess, TestService
+from tests.services.server import Elsewhere, ManagedService, ServerProcess
 
 IMAGE = f"apache/kafka:{KAFKA_VERSION}"
 CLUSTER = "bGVnYWN5LWJyaWRnZS10ZQ"
@@ -47,7 +47,7 @@ SETTINGS = {
 }
 
 
-class Kafka(TestService):
+class Kafka(ManagedService):
     """A broker. `bootstrap` is its `host:port`."""
 
     def __init__(self, bootstrap: str, server: ServerProcess) -> None:

@@ -11,12 +11,12 @@ import httpx
 from tests.services.errors import ServerUnavailable
 from tests.services.ports import free_ports
 from tests.services.process import Process
-from tests.services.server import ServerProcess, TestService
+from tests.services.server import ManagedService, ServerProcess
 
 SCRIPT = Path(__file__).parent / "files" / "tracked" / "service.py"
 
 
-class Odatapy(TestService):
+class Odatapy(ManagedService):
     """The service. `url` is its root. `stop` keeps the data for the next `start`; so does `kill`
     where it was made to `keep` them.
     """

@@ -18,7 +18,7 @@ from tests.services.container import Container
 from tests.services.errors import ServerUnavailable
 from tests.services.ports import free_ports
 from tests.services.process import Process
-from tests.services.server import Elsewhere, ServerProcess, TestService
+from tests.services.server import Elsewhere, ManagedService, ServerProcess
 
 IMAGE = "postgres:17"
 SETTINGS = {
@@ -50,7 +50,7 @@ HELD = "pre-existing shared memory block"
 Mode = Literal["smart", "fast", "immediate", "kill"]
 
 
-class Postgres(TestService):
+class Postgres(ManagedService):
     """A server. `url` is the superuser's, to the database `postgres`."""
 
     def __init__(self, url: str, server: ServerProcess) -> None:

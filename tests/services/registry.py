@@ -11,12 +11,12 @@ from tests.services.errors import ServerUnavailable
 from tests.services.install import REGISTRY_VERSION, registry_jar
 from tests.services.ports import free_ports
 from tests.services.process import BRIEF_JAVA, Process
-from tests.services.server import Elsewhere, ServerProcess, TestService
+from tests.services.server import Elsewhere, ManagedService, ServerProcess
 
 IMAGE = f"apicurio/apicurio-registry:{REGISTRY_VERSION}"
 
 
-class RegistryServer(TestService):
+class RegistryServer(ManagedService):
     """A registry. `url` ends with `/apis/ccompat/v7`. It forgets everything when it ends."""
 
     def __init__(self, url: str, server: ServerProcess) -> None:

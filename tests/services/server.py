@@ -41,7 +41,7 @@ class Elsewhere:
         """Nothing: it goes on running."""
 
 
-class TestService:
+class ManagedService:
     """A part that tests use, over the server that runs it. What it left stays until `close`."""
 
     def __init__(self, server: ServerProcess) -> None:

@@ -21,7 +21,7 @@ from tests.services.errors import ServerUnavailable
 from tests.services.install import cache
 from tests.services.ports import free_ports
 from tests.services.process import Process
-from tests.services.server import TestService
+from tests.services.server import ManagedService
 from tests.services.tryton_company import CLERK, OUTSIDER, PASSWORD, prepare
 from tests.services.tryton_rpc import TrytonRpc
 from tests.services.tryton_store import DATABASE, Database, File, TrytonStore
@@ -47,7 +47,7 @@ calls = bridge_calls.CallCounter
 """
 
 
-class Tryton(TestService):
+class Tryton(ManagedService):
     """The ERP. `url` is the administrator's; `stop` keeps the data for the next `start`."""
 
     def __init__(
