@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import asyncio.runners
+import contextlib
 import gc
 import os
 import sys
@@ -106,7 +107,9 @@ def children() -> set[int]:
     """The processes that this one has started and not waited for."""
     pids: set[int] = set()
     for path in Path("/proc/self/task").glob("*/children"):
-        pids.update(map(int, path.read_text().split()))
+        # A thread that has ended by now leaves its children to the others, which are asked, too.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            pids.update(map(int, path.read_text().split()))
     return pids
 
 
