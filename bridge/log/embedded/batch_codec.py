@@ -116,7 +116,7 @@ def decode(data: bytes, topic: str, partition: int, base: int) -> list[Record]:
         chosen, counts = array("I"), [count]
     keys, at = _items(data, at, count)
     values, at = _items(data, at, count)
-    header_rows: list[Iterator[Headers]] = []
+    shaped: list[Iterator[Headers]] = []
     for names, many in zip(shapes, counts, strict=True):
         columns: list[Iterable[tuple[str, Item]]] = []
         for name in names:
@@ -125,12 +125,8 @@ def decode(data: bytes, topic: str, partition: int, base: int) -> list[Record]:
                 columns.append(repeat((name, next(column)), many))
             else:
                 columns.append(zip(repeat(name, many), column, strict=True))
-        header_rows.append(zip(*columns, strict=True) if columns else repeat((), many))
-    headers = (
-        header_rows[0]
-        if len(header_rows) == 1
-        else (next(header_rows[number]) for number in chosen)
-    )
+        shaped.append(zip(*columns, strict=True) if columns else repeat((), many))
+    headers = shaped[0] if len(shaped) == 1 else (next(shaped[number]) for number in chosen)
     return [
         *map(
             Record._make,
