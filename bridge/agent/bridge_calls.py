@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from bridge.agent.handler_loop import HandlerLoop
 from bridge.agent.parked_keys import ParkedKeys
 from bridge.log.port import Record, TopicPartition
-from bridge.model.contain import contained
+from bridge.model.contained_errors import contained
 from bridge.model.error_text import error_message
 from bridge.model.errors import (
     UNAVAILABLE,

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 from bridge.agent.first_start import parse_start
 from bridge.agent.handler_form import HandlerForm, handler_form, signature_problem
 from bridge.model.agent_name import agent_name_problem
-from bridge.model.contain import contained
+from bridge.model.contained_errors import contained
 from bridge.model.errors import ConfigurationError
 from bridge.model.event import Event
 from bridge.model.names import split_entity

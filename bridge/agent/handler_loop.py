@@ -17,7 +17,7 @@ from time import monotonic
 from typing import Any, Generic, TypeVar
 
 from bridge.agent.mailbox import Mailbox
-from bridge.model.contain import contained
+from bridge.model.contained_errors import contained
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")

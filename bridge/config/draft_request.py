@@ -14,8 +14,8 @@ from bridge.config.collector import Collector
 from bridge.config.document import Document, parse
 from bridge.config.load import SystemConfig
 from bridge.config.models import StrictModel, SystemModel, TlsModel
+from bridge.config.models_to_specs import system_problems
 from bridge.config.problems import ConfigProblems
-from bridge.config.specs import system_problems
 from bridge.config.tls_section import tls_files
 from bridge.model.names import check_name
 from bridge.model.specs import EntitySpec, SystemSpec

@@ -18,9 +18,9 @@ from bridge.config.collector import Collector
 from bridge.config.document import Document, read
 from bridge.config.log_target import LogTarget, log_of
 from bridge.config.models import BridgeModel, SystemModel
+from bridge.config.models_to_specs import duration_ms, system_problems, system_spec
 from bridge.config.problems import ConfigProblems, Problem
 from bridge.config.secrets import Secret
-from bridge.config.specs import duration_ms, system_problems, system_spec
 from bridge.config.tls_section import tls_files
 from bridge.config.weak_secrets import weak_secrets
 from bridge.model.error_text import error_message

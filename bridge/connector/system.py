@@ -43,7 +43,7 @@ class System:
     tls: the section of that name; only connectors with `SpeaksHttp` get one.
     logins: see `shared_login`.
     masked: tables with a column that an entity masks: no message may repeat a server's own words about
-    one of them, unless it is certain that they quote no value (`bridge.model.withheld`).
+    one of them, unless it is certain that they quote no value (`bridge.model.withheld_error_text`).
     """
 
     bridge: str

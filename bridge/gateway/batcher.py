@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Generic, TypeVar
 
 from bridge.gateway.limiter import Limiter
-from bridge.model.contain import contained
+from bridge.model.contained_errors import contained
 from bridge.model.errors import Rejected, RetryLater, RowError
 
 Key = TypeVar("Key", bound=Hashable)

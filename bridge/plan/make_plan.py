@@ -13,8 +13,8 @@ from bridge.model.errors import ConfigurationError
 from bridge.model.names import NAME
 from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.model.types import KEY_TYPES, Entity, Field, FieldType, holds
-from bridge.plan.default_type import after_transforms
 from bridge.plan.steps import Plan, PlanStep, Transform, Wire
+from bridge.plan.undeclared_type import after_transforms
 
 
 class ColumnLike(Protocol):

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from bridge.model.contain import contained
+from bridge.model.contained_errors import contained
 from bridge.model.conversion_error import ConversionError
 from bridge.model.errors import ConfigurationError
 from bridge.plan.coerce import text_of

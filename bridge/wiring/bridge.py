@@ -31,8 +31,8 @@ from bridge.single_flight import SingleFlight
 from bridge.wiring.connectors import build_system, load_connector
 from bridge.wiring.declared_commands import DeclaredCommands
 from bridge.wiring.entity_tables import EntityTables, entity_tables
+from bridge.wiring.event_log import make_log, make_registry
 from bridge.wiring.group_reports import GroupReports
-from bridge.wiring.logs import make_log, make_registry
 from bridge.wiring.registry_events import RegistryEventDecoder
 from bridge.wiring.system_access import SystemAccess
 

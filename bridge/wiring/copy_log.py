@@ -16,7 +16,7 @@ from bridge.log.copying.schema_ids import SchemaIds
 from bridge.log.port import Entry, Log, Record, TopicPartition
 from bridge.log.read_to_end import read_to_end
 from bridge.model.names import change_topic
-from bridge.wiring.logs import make_log, make_registry
+from bridge.wiring.event_log import make_log, make_registry
 
 PATIENCE = 10.0
 

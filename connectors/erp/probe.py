@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from bridge.connector import Done, Effect
 from bridge.connector.answer_check import AnswerMismatch
-from bridge.connector.seen_again import RowsChange, contradiction
+from bridge.connector.answer_contradictions import RowsChange, contradiction
 from bridge.model.errors import (
     ConfigurationError,
     OutcomeUnknown,

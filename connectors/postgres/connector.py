@@ -73,7 +73,7 @@ class PostgresConnector:
     ) -> list[CommandRight]:
         """As `bridge.connector.ChecksRights.check_rights`."""
         _need_psycopg(system)
-        from connectors.postgres.dialect import dialect_for
+        from connectors.postgres.capture_dialect import dialect_for
         from connectors.sql.write.command_rights import check_rights
 
         return await check_rights(system, dialect_for(system), commands)
@@ -131,7 +131,7 @@ class PostgresConnector:
     async def reader(self, system: System) -> Reader:
         """Set-based lookups whose answers report which transactions they contain."""
         _need_psycopg(system)
-        from connectors.postgres.dialect import dialect_for
+        from connectors.postgres.capture_dialect import dialect_for
         from connectors.sql.read.reader import SqlReader
 
         return SqlReader(system, dialect_for(system))
@@ -139,7 +139,7 @@ class PostgresConnector:
     async def writer(self, system: System) -> Writer:
         """Commands, each at most once, with a marker that comes back with their changes."""
         _need_psycopg(system)
-        from connectors.postgres.dialect import dialect_for
+        from connectors.postgres.capture_dialect import dialect_for
         from connectors.sql.write.writer import SqlWriter
 
         return SqlWriter(system, dialect_for(system))

@@ -10,7 +10,7 @@ import psycopg
 from bridge.connector import System
 from bridge.model.errors import BridgeError, ConfigurationError, LoginRefused, RetryLater
 from bridge.model.redaction import redact
-from bridge.model.withheld import withheld
+from bridge.model.withheld_error_text import withheld
 from connectors.sql.postgres.address import NOT_AN_ADDRESS
 from connectors.sql.postgres.errors import LOGIN_STATES, is_login_refusal
 from connectors.sql.quoted_values import is_free_of_values

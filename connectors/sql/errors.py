@@ -13,7 +13,7 @@ import sqlalchemy.exc as sa_exc
 
 from bridge.model.error_text import error_message, error_name
 from bridge.model.errors import BridgeError, Rejected, RetryLater
-from bridge.model.withheld import withheld
+from bridge.model.withheld_error_text import withheld
 from connectors.sql.postgres.errors import sqlstate, translate_sqlstate
 from connectors.sql.quoted_values import may_be_quoted
 from connectors.sql.sqlite.errors import sqlite_code, translate_code

@@ -7,7 +7,7 @@ from functools import partial
 
 from bridge.connector import Finding, StatementProblem, System, TableUse
 from bridge.connector.answer_check import AnswerMismatch
-from bridge.connector.seen_again import seen_again
+from bridge.connector.answer_contradictions import seen_again
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected
 from bridge.model.specs import CommandSpec
 from connectors.tryton.capture.poll import DELETION_LOG_MODEL, changed_since

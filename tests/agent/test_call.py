@@ -19,7 +19,7 @@ from bridge.agent.pipeline.observe import ObserveTries
 from bridge.agent.pipeline.retry import Retry
 from bridge.log.port import Record
 from bridge.model.command import Command
-from bridge.model.contain import EscapingError
+from bridge.model.contained_errors import EscapingError
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.model.event import Event
 from bridge.model.types import Entity, Field, FieldType

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bridge.agent.error_trace import MAX_FRAMES, MAX_TRACE_CHARACTERS, error_trace, handler_trace
-from bridge.model.contain import contained
+from bridge.model.contained_errors import contained
 from bridge.model.errors import Rejected
 from tests.hostile_values import TextlessError
 

@@ -48,7 +48,7 @@ async def writer_of(
             acted=lambda number: reach_step(f"acted:{number}"),
         )
     if options.postgres:
-        from connectors.postgres.dialect import POSTGRES
+        from connectors.postgres.capture_dialect import POSTGRES
         from connectors.sql.write.writer import SqlWriter
 
         return SqlWriter(replace(here.system, url=options.postgres, logins=None), POSTGRES)

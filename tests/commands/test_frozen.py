@@ -22,7 +22,7 @@ from bridge.log.port import Entry, TopicPartition, Transaction
 from bridge.model.errors import Fenced, Rejected
 from bridge.model.receipt import Receipt
 from connectors.journal.dialects.sqlite.journal import SqliteJournal
-from connectors.postgres.dialect import POSTGRES
+from connectors.postgres.capture_dialect import POSTGRES
 from connectors.sql.engine import make_engine
 from connectors.sql.write.ledger import create_sql
 from connectors.sql.write.writer import SqlWriter

@@ -12,7 +12,7 @@ import pytest
 
 from bridge.log.kafka import from_url
 from bridge.model.receipt import Receipt
-from connectors.postgres.dialect import POSTGRES
+from connectors.postgres.capture_dialect import POSTGRES
 from connectors.postgres.setup.check import ledger_sql
 from connectors.sql.write.ledger import LEDGER_TABLE
 from connectors.sql.write.writer import SqlWriter

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from bridge.config.document import parse
 from bridge.config.models import SystemModel
+from bridge.config.models_to_specs import system_spec
 from bridge.config.problems import ConfigProblems
-from bridge.config.specs import system_spec
 from bridge.plan.steps import Transform
 from bridge.plan.transform import function
 

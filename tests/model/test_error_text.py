@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from hypothesis import given
 
-from bridge.model.contain import EscapingError, contained
+from bridge.model.contained_errors import EscapingError, contained
 from bridge.model.error_text import (
     MAX_ERROR_CHARACTERS,
     clean_text,

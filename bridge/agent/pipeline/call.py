@@ -18,7 +18,7 @@ from bridge.agent.declaration import AgentDeclaration, EventHandler
 from bridge.agent.pipeline.delivery import Delivery
 from bridge.agent.sealing import SealedCommand, collect_commands, seal_command
 from bridge.model.command import Command
-from bridge.model.contain import EscapingError, contained
+from bridge.model.contained_errors import EscapingError, contained
 from bridge.model.event import Event
 from bridge.ports.entity_reads import EntityReads
 

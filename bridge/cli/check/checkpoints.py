@@ -12,7 +12,7 @@ from bridge.config import Config
 from bridge.connector import Checkpoint, ChecksResuming, Connector, System
 from bridge.log.port import Log
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
-from bridge.wiring.logs import make_log
+from bridge.wiring.event_log import make_log
 
 CheckpointOf = Callable[[str], Awaitable[Checkpoint | None]]
 """Reads how far a system's capture has come as of the call, as the log has it; None: it never ran."""

@@ -31,8 +31,8 @@ from bridge.model.names import (
 )
 from bridge.model.types import Entity
 from bridge.private_files import exposed_files
+from bridge.wiring.event_log import make_bare_registry, make_log, make_registry
 from bridge.wiring.log_file_problem import log_file_problem
-from bridge.wiring.logs import make_bare_registry, make_log, make_registry
 from bridge.wiring.missing_topics import missing_topics
 
 

@@ -11,7 +11,7 @@ from bridge.cli.check.result import CheckResult
 from bridge.config import Config
 from bridge.model.errors import BridgeError
 from bridge.model.names import change_topic, split_entity
-from bridge.wiring.logs import make_log
+from bridge.wiring.event_log import make_log
 
 
 async def new_agent_findings(

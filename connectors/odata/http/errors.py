@@ -31,7 +31,7 @@ from bridge.model.errors import (
     Rejected,
     RetryLater,
 )
-from bridge.model.withheld import WITHHELD, withheld
+from bridge.model.withheld_error_text import WITHHELD, withheld
 from connectors.http.dates import retry_after_seconds
 from connectors.http.error_words import MAX_SEARCHED_BYTES, line_of
 from connectors.http.errors import AnswerTooLarge

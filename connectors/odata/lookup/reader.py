@@ -9,7 +9,7 @@ from typing import Any
 
 from bridge.connector import Rows, System, distinct_keys
 from bridge.connector.answer_check import AnswerMismatch
-from bridge.connector.seen_again import seen_again
+from bridge.connector.answer_contradictions import seen_again
 from bridge.model.errors import ConfigurationError, Rejected, Unsupported
 from connectors.erp.probe import MAX_CONTROL_ROWS
 from connectors.odata.http.client import ODataClient

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from bridge.connector.answer_check import AnswerMismatch, first_misplaced, first_repeated
-from bridge.connector.seen_again import RowsChange, contradiction
+from bridge.connector.answer_contradictions import RowsChange, contradiction
 from bridge.model.errors import Rejected
 from connectors.odata.http.errors import is_refusal
 from connectors.odata.metadata.field_types import TIMESTAMP_TYPES

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from bridge.connector.answer_check import AnswerMismatch, AnswerSizes
-from bridge.connector.seen_again import seen_again
+from bridge.connector.answer_contradictions import seen_again
 from bridge.model.errors import Rejected
 from connectors.tryton.capture.recent_changes import RowStamp, datetime_of, micros_of
 from connectors.tryton.http.client import TrytonClient

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from bridge.connector import Chunk, Condition, System
 from bridge.connector.answer_check import AnswerMismatch
-from bridge.connector.seen_again import seen_again
+from bridge.connector.answer_contradictions import seen_again
 from bridge.model.errors import ConfigurationError
 from bridge.plan.steps import MISSING
 from connectors.tryton.http.client import TrytonClient

@@ -12,7 +12,7 @@ from typing import Any
 
 from bridge.model.errors import BridgeError, ConfigurationError, LoginRefused, Rejected, RetryLater
 from bridge.model.redaction import redact
-from bridge.model.withheld import WITHHELD
+from bridge.model.withheld_error_text import WITHHELD
 
 
 @dataclass(frozen=True, slots=True)

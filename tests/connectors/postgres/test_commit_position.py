@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bridge.connector import Done, Effect
-from connectors.postgres.dialect import POSTGRES
+from connectors.postgres.capture_dialect import POSTGRES
 from connectors.sql.engine import make_engine
 from connectors.sql.write.ledger import create_sql
 from connectors.sql.write.writer import SqlWriter

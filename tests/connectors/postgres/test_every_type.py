@@ -26,7 +26,7 @@ from bridge.plan.entity_table import EntityTable
 from bridge.plan.execute import RowEncoder
 from bridge.plan.make_plan import entity_type, make_plan
 from connectors.postgres import connector
-from connectors.postgres.dialect import POSTGRES
+from connectors.postgres.capture_dialect import POSTGRES
 from connectors.sql.engine import make_engine
 from connectors.sql.postgres.session_settings import READ_SETTINGS
 from connectors.sql.read.rows import TableShapes

@@ -198,7 +198,7 @@ async def test_names_of_any_characters_are_read_and_written(
 
 async def test_reads_and_commands_leave_tables_that_inherit_alone(server: SqlDatabase) -> None:
     """Their rows are never captured: events and reads would disagree."""
-    from connectors.postgres.dialect import POSTGRES
+    from connectors.postgres.capture_dialect import POSTGRES
 
     server.run(
         TABLE,

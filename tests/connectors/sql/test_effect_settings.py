@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from bridge.connector import Done, Effect
-from connectors.postgres.dialect import POSTGRES
+from connectors.postgres.capture_dialect import POSTGRES
 from connectors.postgres.transport.copy_connection import CopyConnection
 from connectors.sql.engine import make_engine
 from connectors.sql.postgres.session_settings import READ_SETTINGS

@@ -15,7 +15,7 @@ from enum import Enum
 
 from bridge.connector import CREATE, DELETE, UPDATE
 from bridge.connector.answer_check import AnswerMismatch
-from bridge.connector.seen_again import seen_again
+from bridge.connector.answer_contradictions import seen_again
 from bridge.model.errors import HistoryLost, Rejected
 from connectors.odata.capture.pollers.poller import (
     FINGERPRINT_BYTES,

@@ -8,7 +8,7 @@ from typing import Any
 
 from bridge.connector import Chunk
 from bridge.connector.answer_check import AnswerMismatch
-from bridge.connector.seen_again import EQUAL_LOOKS_IN_A_ROW, seen_again
+from bridge.connector.answer_contradictions import EQUAL_LOOKS_IN_A_ROW, seen_again
 from bridge.model.errors import HistoryLost, Rejected, RetryLater
 from connectors.odata.capture.snapshot.incomplete_walk import IncompleteWalk
 from connectors.odata.capture.snapshot.row_counts import RowCounts
