@@ -9,7 +9,7 @@ FOLDER = Path(__file__).parent / "results"
 
 
 class Results:
-    """Measures of one benchmark; `results/NAME.jsonl` is begun anew by each run."""
+    """Measures of one benchmark; `results/NAME.jsonl` is begun again by each run."""
 
     def __init__(self, benchmark: str) -> None:
         FOLDER.mkdir(exist_ok=True)

@@ -164,7 +164,7 @@ class BridgeReads:
         except Rejected as error:
             if error.code != UNAVAILABLE:
                 raise
-            # The table was renamed, or doesn't fit its entity: of no row, and a person mends it.
+            # The table was renamed, or doesn't fit its entity: of no row, and a person fixes it.
             raise _waiting(entity, error) from error
         if question in self._answered_at and self._answered_at[question] is None:
             self._answered_at[question] = self._clock()

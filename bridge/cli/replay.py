@@ -141,7 +141,7 @@ def command(
             where=await _where(bridge, topic, texts),
         )
         if not dry_run and goal.kind != "file" and not as_json:
-            click.echo(f"replay {called}: --name {called} goes on with it", err=True)
+            click.echo(f"replay {called}: --name {called} continues with it", err=True)
         with progress(f"replay of {topic}", None) as advance:
             done = await replay(
                 bridge.log,

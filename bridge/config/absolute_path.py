@@ -13,5 +13,5 @@ def absolute_path(path: Path) -> Path:
         return path.absolute()
     except OSError as error:
         what = f"the folder that bridgectl was started in can't be found: {error.strerror}"
-        problem = Problem(str(path), 0, "", what, "change into it anew")
+        problem = Problem(str(path), 0, "", what, "change into it again")
         raise ConfigProblems([problem]) from error

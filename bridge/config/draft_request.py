@@ -1,4 +1,4 @@
-"""A systems file that doesn't exist yet: what a connector is asked for it, and whether it is right."""
+"""A system file that doesn't exist yet: what a connector is asked for it, and whether it is right."""
 
 from __future__ import annotations
 

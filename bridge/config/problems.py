@@ -11,7 +11,7 @@ from bridge.model.errors import ConfigurationError
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong: in which file, on which line (0: the file as a whole), where in
-    the document (`entities.order.fields.total`), what, and how to mend it.
+    the document (`entities.order.fields.total`), what, and how to fix it.
     """
 
     file: str

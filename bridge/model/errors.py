@@ -1,6 +1,6 @@
 """What can go wrong, named by what the caller should do about it.
 
-Every message names the thing, the place and the way out. No message holds a secret: each is redacted
+Every message names the thing, the place and the recovery option. No message holds a secret: each is redacted
 as it is made.
 """
 
@@ -50,7 +50,7 @@ class Unsupported(BridgeError):
 
 
 UNAVAILABLE: Final = "unavailable"
-"""Code of a Rejected about an entity that doesn't fit its table (any more): a person mends it."""
+"""Code of a Rejected about an entity that doesn't fit its table (any more): a person fixes it."""
 
 
 class Rejected(BridgeError):
@@ -77,7 +77,7 @@ class Fenced(BridgeError):
 
 
 class RowError(BridgeError):
-    """One row can't be normalised. It belongs in the dead-letter topic; go on with the next.
+    """One row can't be normalised. It belongs in the dead-letter topic; continue with the next.
 
     `column` is the source's column, `field` the entity's field and `step` the plan step that
     refused (any may be empty); `reason` never holds the value of a masked column.
@@ -99,5 +99,5 @@ class RowError(BridgeError):
 class HistoryLost(BridgeError):
     """The source can no longer tell every change since the checkpoint.
 
-    Never skipped and never mended silently: the message gives both positions and the ways out.
+    Never skipped and never fixed silently: the message gives both positions and the recovery options.
     """

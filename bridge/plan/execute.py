@@ -394,7 +394,7 @@ class RowEncoder:
         entries, else what keeps it from that.
 
         An old row that can't be normalised, or is too large, must keep neither the row that was
-        mended from the log nor the delete: then `before` is null. An old key that can't be
+        fixed from the log nor the delete: then `before` is null. An old key that can't be
         normalised was never emitted, so that a new one needs no delete.
         """
         shape, op, old, whole, *rest = change

@@ -51,7 +51,7 @@ def entity_type(spec: EntitySpec, shape: ShapeLike, previous: Entity | None = No
     Declared fields, or one for each column. A field of `previous` whose column or declaration is
     gone stays, at its place and with its type (it will be null); one whose column is narrower, by
     now or still (a stream is repeated from before a column was widened), keeps its type. Raises
-    ConfigurationError that names the field and the way out.
+    ConfigurationError that names the field and the recovery option.
     """
     columns = {column.name: column for column in shape.columns}
     fields: dict[str, Field] = {}

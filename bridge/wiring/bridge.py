@@ -109,7 +109,7 @@ class Bridge:
     async def tables(self, name: str) -> EntityTables:
         """The entities of a system over their tables, by bare name; asks the catalogue once.
 
-        Those that don't fit their tables are known as lacking (`EntityTables`). Raises
+        Those that don't fit their tables are known as missing (`EntityTables`). Raises
         ConfigurationError where none is whole, RetryLater when the system is away.
         """
         tables = self._tables.get(name)

@@ -1,4 +1,4 @@
-"""A systems file from what a legacy system tells about itself."""
+"""A system file from what a legacy system tells about itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def draft_system(request: DraftRequest, shown_as: str) -> tuple[str, int]:
     draft = getattr(connector, "draft", None)
     if draft is None:
         raise Unsupported(
-            f"{unsupported(connector.name, 'drafts of a systems file')}: write its entities as "
+            f"{unsupported(connector.name, 'drafts of a system file')}: write its entities as "
             "docs/configuration.md says"
         )
     system = build_system("draft", config, connector)

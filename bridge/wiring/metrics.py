@@ -200,7 +200,7 @@ class _WithoutCreated(CollectorRegistry):
         self._whole = whole
 
     def collect(self) -> Iterator[Metric]:
-        """What the whole one has; each collection makes its metrics anew."""
+        """What the whole one has; each collection makes its metrics again."""
         for metric in self._whole.collect():
             metric.samples = [
                 sample for sample in metric.samples if not sample.name.endswith("_created")

@@ -59,7 +59,7 @@ def _fixed(bridge: str, topics: Collection[str]) -> list[MissingTopic]:
             name,
             "",
             f"topic {name} was deleted: what it held is lost",
-            "bring the log back from a backup, or start the bridge again, which makes it anew, empty",
+            "bring the log back from a backup, or start the bridge again, which makes it again, empty",
         )
         for name in missing
     ]
@@ -84,7 +84,7 @@ def _positions(bridge: str, topics: Collection[str], captured: Sequence[str]) ->
             "",
             f"topic {name} was deleted: how far capture of {', '.join(captured)} had come is lost",
             "bring the log back from a backup, or start capture again: it says which systems it "
-            "can't go on with, and what to do",
+            "can't continue with, and what to do",
         )
     ]
 
@@ -97,7 +97,7 @@ def _changes(
             change_topic(config.bridge, entity.system, entity.name),
             entity.qualified,
             deleted_text(change_topic(config.bridge, entity.system, entity.name)),
-            f"start capture again: it makes the topic anew and pauses {entity.qualified} until "
+            f"start capture again: it makes the topic again and pauses {entity.qualified} until "
             f"`bridgectl snapshot {entity.qualified} --resume` has the table read again",
         )
         for system in config.systems

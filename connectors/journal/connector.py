@@ -87,7 +87,7 @@ class JournalConnector:
         return await asyncio.to_thread(act)
 
     async def draft(self, system: System) -> str:
-        """A systems file of all tables, or of those named."""
+        """A system file of all tables, or of those named."""
         return await draft(system, self.describe)
 
     async def check(self, system: System) -> list[Finding]:

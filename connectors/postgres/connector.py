@@ -55,7 +55,7 @@ class PostgresConnector:
         return await describe(system)
 
     async def draft(self, system: System) -> str:
-        """A systems file of the tables in the login's default schema, or of those named."""
+        """A system file of the tables in the login's default schema, or of those named."""
         _need_psycopg(system)
         from connectors.sql.schema.draft import draft
 

@@ -66,7 +66,7 @@ def test_a_missing_row_comes_out_as_not_found() -> None:
 
 
 def test_what_a_handler_raises_is_no_error_during_another_one() -> None:
-    """pytest printed a `RuntimeError: no running event loop` of the bench in front of it."""
+    """pytest printed a `RuntimeError: no running event loop` of the bench before it."""
     failing = Agent("failing")
 
     @failing.on("erp.customer")

@@ -1,4 +1,4 @@
-"""A door in front of a server: closed, nobody reaches the server, which knows nothing of it."""
+"""A door before a server: closed, nobody reaches the server, which knows nothing of it."""
 
 import contextlib
 import selectors

@@ -88,7 +88,7 @@ class GuardedRun:
 @dataclass
 class GuardedBridge:
     """A folder that holds bridge.yaml and all that it names. `secrets`: environment variables
-    that no output, log or file may hold; `before`: words in front of each `bridgectl`.
+    that no output, log or file may hold; `before`: words before each `bridgectl`.
     """
 
     folder: Path
@@ -170,7 +170,7 @@ class GuardedBridge:
         self.clean(run_log.read_text(), "run")
 
     def secret(self, name: str, value: str) -> None:
-        """Set a secret anew; the old one must not be told either."""
+        """Set a secret again; the old one must not be told either."""
         if name in self.secrets:
             self.former.add(self.secrets[name])
         self.secrets[name] = value

@@ -72,7 +72,7 @@ class GuardedService:
         return self.bridge.folder / "systems" / "erp.yaml"
 
     def edit(self, **values: str) -> None:
-        """Change words of the systems file."""
+        """Change words of the system file."""
         text = self.file.read_text()
         for old, new in values.items():
             assert old in text, old

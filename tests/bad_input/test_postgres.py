@@ -1,4 +1,4 @@
-"""What can be wrong with a PostgreSQL system: named in a sentence, mended, and nothing is lost."""
+"""What can be wrong with a PostgreSQL system: named in a sentence, fixed, and nothing is lost."""
 
 from pathlib import Path
 

@@ -205,7 +205,7 @@ async def test_health_claims_no_progress_while_the_server_is_silent(
 
 
 def retried(harness: CaptureHarness) -> list[str]:
-    """Why the source was opened anew."""
+    """Why the source was opened again."""
     states = [each for each in harness.notices if isinstance(each, SourceState)]
     return [each.reason for each in states if each.state == "retrying"]
 

@@ -91,7 +91,7 @@ async def comes_back(harness: CaptureHarness) -> None:
 async def test_a_change_topic_deleted_meanwhile_pauses_its_entity(
     log: str, tmp_path: Path, kafka: Kafka
 ) -> None:
-    """Made anew in silence, it would hold the changes to come alone, and nobody would know."""
+    """Made again in silence, it would hold the changes to come alone, and nobody would know."""
     async with on(log, tmp_path, kafka) as harness:
         async with harness.capturing():
             await harness.equal("t")
@@ -110,7 +110,7 @@ async def test_a_change_topic_deleted_meanwhile_pauses_its_entity(
 async def test_a_topic_that_goes_with_its_entity_is_made_again_with_it(
     tmp_path: Path, kafka: Kafka
 ) -> None:
-    """Whoever takes an entity out may delete its topic: put back, all of it is read anew."""
+    """Whoever takes an entity out may delete its topic: put back, all of it is read again."""
     async with on("embedded", tmp_path, kafka) as harness:
         both = harness.entities
         async with harness.capturing("one"):

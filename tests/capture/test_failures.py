@@ -1,4 +1,4 @@
-"""What breaks is waited for; what can't be mended stops the source with a sentence."""
+"""What breaks is waited for; what can't be fixed stops the source with a sentence."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ async def test_lost_history_stops_the_source_until_somebody_accepts_the_loss(
 
 
 def lose_history(harness: CaptureHarness) -> None:
-    """What restoring an older database does: the journal begins anew, unseen deletes included."""
+    """What restoring an older database does: the journal begins again, unseen deletes included."""
     _, names = harness.database.rows(
         "SELECT type, name FROM sqlite_schema WHERE name LIKE 'bridge_%' AND type IN "
         "('trigger', 'table')"

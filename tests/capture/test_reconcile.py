@@ -1,4 +1,4 @@
-"""A reconcile that was interrupted goes on where it was, and deletes nothing that is there."""
+"""A reconcile that was interrupted continues where it was, and deletes nothing that is there."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ REFUSALS = [
 class RefusingConnector(fake.PolledConnector):
     """Refuses to have tables read, as a service does for a while; counts how often it was asked.
     With `looks` false it never gets through with looking at all of its tables. `lost`: it
-    can't go on from where it was.
+    can't continue from where it was.
     """
 
     def __init__(self) -> None:

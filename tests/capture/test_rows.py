@@ -79,7 +79,7 @@ async def count(harness: CaptureHarness, letters: int) -> bool:
 async def test_a_row_that_cannot_be_normalised_is_in_the_table_all_the_same(
     harness: CaptureHarness,
 ) -> None:
-    """Reconciling deletes what is gone, not what is set aside."""
+    """Reconciling deletes what is gone, not what is dead-lettered."""
     harness.run(TABLE, "INSERT INTO t VALUES (1, '1.00', 'x'), (2, '2.00', 'x'), (3, '3.00', 'x')")
     await harness.declare(ENTITY)
     async with harness.capturing():

@@ -150,7 +150,7 @@ class WindowsDriver:
         self.saved = emission.job
 
     def crash(self) -> None:
-        """Everything in memory is gone; the job goes on from what was written."""
+        """Everything in memory is gone; the job continues from what was written."""
         self.windows = ChunkWindows(self.saved)
         self.reading = None
 

@@ -58,7 +58,7 @@ def finds(bridge_folder: GuardedBridge, mistake: ConfigMistake) -> None:
         assert part in output, (part, answer)
     for row in wrong:
         assert row["location"], row
-    # The way out: a hint, the statement itself, or a sentence that has it.
+    # The recovery option: a hint, the statement itself, or a sentence that has it.
     assert any(row["hint"] or row["fix"] or WAY_OUT.search(row["message"]) for row in wrong), wrong
 
 

@@ -1,4 +1,4 @@
-"""`bridgectl check`: every problem at once, with its place and what mends it."""
+"""`bridgectl check`: every problem at once, with its place and what fixes it."""
 
 import json
 from dataclasses import replace

@@ -1,5 +1,5 @@
 """Mistakes with a database, seeded one at a time: `check` finds each before `run` does, names the thing,
-the place and the way out, and its exit code says so.
+the place and the recovery option, and its exit code says so.
 """
 
 from __future__ import annotations

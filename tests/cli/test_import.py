@@ -21,7 +21,7 @@ TABLES = (
 
 @pytest.fixture
 def shop(tmp_path: Path) -> BridgeFolder:
-    """A legacy database, a bridge.yaml, and no systems file."""
+    """A legacy database, a bridge.yaml, and no system file."""
     (tmp_path / "bridge.yaml").write_text("bridge: shop\nlog: sqlite:///bridge.db\n")
     with sqlite3.connect(tmp_path / "shop.db") as database:
         database.execute("PRAGMA journal_mode = WAL")

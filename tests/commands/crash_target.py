@@ -31,7 +31,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--freeze", action="store_true")
     parser.add_argument("--rpc", action="store_true")
     parser.add_argument("--blind", action="store_true", help="a probe can't tell")
-    parser.add_argument("--ungranted", action="store_true", help="block_order lacks a right")
+    parser.add_argument(
+        "--ungranted", action="store_true", help="block_order does not have a right"
+    )
     parser.add_argument("--postgres", default="")
     parser.add_argument("--kafka", default="")
     parser.add_argument("--bridge", default=BRIDGE)

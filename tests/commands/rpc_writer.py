@@ -21,7 +21,7 @@ def no_trouble(_number: int, _effect: Effect) -> Exception | None:
 
 
 class RpcWriter:
-    """The port's fake. `acted` is told after each effect, in front of its answer; `lost` and
+    """The port's fake. `acted` is told after each effect, before its answer; `lost` and
     `refused` say which calls have no answer though they took effect, and which did not happen.
     """
 

@@ -63,7 +63,7 @@ async def test_what_another_has_begun_since_the_probe_is_probed_for_again(tmp_pa
 
 
 class Breaking:
-    """A log of whose transactions some break, by their number from 1 on: in front of the commit
+    """A log of whose transactions some break, by their number from 1 on: before the commit
     (True: it doesn't happen) or behind it.
     """
 

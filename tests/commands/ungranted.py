@@ -1,4 +1,4 @@
-"""The ERP's writer, whose login lacks what one statement needs until somebody gives it."""
+"""The ERP's writer, whose login does not have what one statement needs until somebody gives it."""
 
 from __future__ import annotations
 

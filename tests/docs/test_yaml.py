@@ -51,7 +51,7 @@ def files(part: dict[str, Any], block: Block) -> tuple[dict[str, Any], dict[str,
 
 
 def system(part: dict[str, Any], block: Block) -> dict[str, Any]:
-    """A whole systems file around a part of one."""
+    """A whole system file around a part of one."""
     if "run" in part:
         part = {"commands": {"do": {"entity": "row", **part}}}
     commands = part.get("commands", {})

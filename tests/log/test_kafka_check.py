@@ -174,7 +174,7 @@ async def test_what_a_user_lacks_is_named_right_by_right(strict: Strict) -> None
     assert texts(await stranger.check_servers([spec.name for spec in specs])) == ""
     async with opened(stranger):
         findings = texts(await stranger.check_needs(specs, "acme"))
-    assert "user stranger lacks Describe on topic acme.commands" in findings
+    assert "user stranger does not have Describe on topic acme.commands" in findings
     assert "creation of topic acme.receipts" in findings
     assert "group acme.check" in findings
     for prefix in ("acme.check", "legacy-bridge-append-check"):
@@ -240,7 +240,7 @@ def test_rights_that_many_topics_lack_are_one_finding() -> None:
     topics = {f"acme.erp.e{number}": TopicRights(("Write",), 1) for number in range(9)}
     [finding] = rights_findings(topics, "user bridge")
     assert finding.text.endswith(
-        "lacks Write on topic acme.erp.e0, acme.erp.e1, acme.erp.e2 and 6 more"
+        "does not have Write on topic acme.erp.e0, acme.erp.e1, acme.erp.e2 and 6 more"
     )
 
 

@@ -100,7 +100,7 @@ async def test_a_producer_that_ends_while_a_batch_waits_for_its_retry_is_quiet()
 
 
 async def test_aiokafka_itself_is_not_quiet_then() -> None:
-    """If this fails, aiokafka has mended it, and `forgiving` may go."""
+    """If this fails, aiokafka has fixed it, and `forgiving` may go."""
     client = aiokafka.AIOKafkaProducer(bootstrap_servers="127.0.0.1:1")
     [messages] = await failed_in_mid_retry(client)
     assert messages.startswith("KeyError")
@@ -123,7 +123,7 @@ async def test_who_ends_a_producer_and_is_cancelled_meanwhile_is_cancelled(kafka
 
 
 def test_a_position_that_is_out_of_range_is_given_up_by_a_method_of_its_state() -> None:
-    """So what was removed in front of a group is noticed; a state takes attributes."""
+    """So what was removed before a group is noticed; a state takes attributes."""
     processing = inspect.getsource(fetcher.Fetcher._proc_fetch_request)
     assert "tp_state.await_reset(self._default_reset_strategy)" in processing
     assert "tp_state.position != fetch_offset" in processing

@@ -119,7 +119,7 @@ async def test_secrets_in_the_url_are_not_part_of_the_name() -> None:
 async def test_a_reason_that_the_registry_gives_is_told(serving: Serving) -> None:
     def answer(method: str, _: str) -> tuple[int, object]:
         if method == "POST":
-            return 409, {"error_code": 409, "message": "reader field 'x' lacks a default"}
+            return 409, {"error_code": 409, "message": "reader field 'x' does not have a default"}
         return (200, {})
 
     _, url = await serving(
@@ -129,7 +129,7 @@ async def test_a_reason_that_the_registry_gives_is_told(serving: Serving) -> Non
     )
     registry = HttpRegistry(url)
     await registry.open()
-    with pytest.raises(Rejected, match="lacks a default") as refused:
+    with pytest.raises(Rejected, match="does not have a default") as refused:
         await registry.register("s-value", '"string"')
     assert refused.value.code == "incompatible_schema"
     await registry.close()

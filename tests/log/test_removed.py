@@ -1,4 +1,4 @@
-"""Records that are removed in front of a group, and offsets that are gone: said, on both logs."""
+"""Records that are removed before a group, and offsets that are gone: said, on both logs."""
 
 import asyncio
 import secrets
@@ -143,7 +143,7 @@ async def test_a_member_says_so_while_it_runs(harness: Harness) -> None:
 
 
 async def test_a_topic_that_ends_before_the_groups_offset_was_made_again(harness: Harness) -> None:
-    """It was handled anew (Kafka) or never read (embedded) without a word."""
+    """It was handled again (Kafka) or never read (embedded) without a word."""
     log, partition = harness.log, harness.partition
     await log.reset_offsets(harness.group, {partition: 500})
     member = await log.join(harness.group, [partition.topic])

@@ -73,7 +73,7 @@ def test_columns_that_were_not_sent_are_filled_from_a_whole_old_row_only(form: M
         change(UPDATE, (1, "a", "old"), True, (1, "b", MISSING)),
         change(UPDATE, (1, None, None), False, (1, "b", MISSING)),
         change(UPDATE, None, False, (1, "b", MISSING)),
-        # An old row that calls itself whole and lacks a column is none.
+        # An old row that calls itself whole and does not have a column is none.
         change(UPDATE, (1, "a", MISSING), True, (1, "b", MISSING)),
     )
     changes_written = [read_change(ENTITY, entry[1]) for entry in out]
@@ -121,15 +121,15 @@ def test_a_change_that_fails_has_no_entry_and_spares_the_others(
 
 
 def test_an_old_row_that_cannot_be_normalised_is_told_as_none(form: ModuleType) -> None:
-    """Else a row that somebody mended would never come into the log, and one that was deleted
+    """Else a row that somebody fixed would never come into the log, and one that was deleted
     would stay there.
     """
     out, failures = run(
         form,
-        change(UPDATE, (1, "\ud800", "b"), True, (1, "mended", "b")),
-        change(UPDATE, (1, "\ud800", "b"), True, (1, "mended", MISSING)),
+        change(UPDATE, (1, "\ud800", "b"), True, (1, "fixed", "b")),
+        change(UPDATE, (1, "\ud800", "b"), True, (1, "fixed", MISSING)),
         change(DELETE, (1, "\ud800", "b"), True, None),
-        change(UPDATE, (1, "\ud800", "b"), True, (2, "mended", "b")),
+        change(UPDATE, (1, "\ud800", "b"), True, (2, "fixed", "b")),
     )
     assert failures == []
     changes_written = [read_change(ENTITY, entry[1]) for entry in out if entry[1]]

@@ -1,6 +1,6 @@
 """Make the recording, on the commit that it is to stand for: `python -m tests.recorded`.
 
-Made anew only when a stored format changes on purpose, which `docs/upgrade.md` then describes.
+Made again only when a stored format changes on purpose, which `docs/upgrade.md` then describes.
 """
 
 from __future__ import annotations

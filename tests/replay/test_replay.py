@@ -345,7 +345,7 @@ async def test_an_agent_handles_replayed_events_marked_and_asks_for_the_same_com
 
 
 async def test_parked_events_are_handed_back_and_their_keys_released(here: ErpHarness) -> None:
-    agent = Agent("mending", attempts=1, on_failure="park_key")
+    agent = Agent("fixing", attempts=1, on_failure="park_key")
     broken = True
 
     @agent.on("erp.sales_order", ops={"create", "update"})
@@ -391,7 +391,7 @@ async def test_parked_events_are_handed_back_and_their_keys_released(here: ErpHa
 
 async def test_letters_that_were_handed_back_stay_so_in_a_copy_of_the_log(here: ErpHarness) -> None:
     """A copy's offsets are other ones, so that no letter was recognised: all were listed again."""
-    agent = Agent("mending", attempts=1)
+    agent = Agent("fixing", attempts=1)
 
     @agent.on("erp.sales_order", ops={"create"})
     async def note(event: Event, ctx: Context) -> None:

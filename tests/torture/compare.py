@@ -25,7 +25,7 @@ class Happened:
 
 
 def compare(happened: list[Happened], logged: list[LoggedChange]) -> None:
-    """Fails where the log lacks a change, repeats one, changes a value or the order of a key."""
+    """Fails where the log does not have a change, repeats one, changes a value or the order of a key."""
     theirs: dict[int, list[Happened]] = defaultdict(list)
     for change in happened:
         theirs[change.key].append(change)

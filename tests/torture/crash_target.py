@@ -286,7 +286,7 @@ class _File:
 
 
 class _Sessions:
-    """Carries transactions out over a session that is opened anew when it breaks.
+    """Carries transactions out over a session that is opened again when it breaks.
 
     Whether a commit that broke happened is the oracle's to know.
     """

@@ -30,11 +30,11 @@ def part(name: str, error: Exception | None, seen: list[str]) -> BridgePart:
 async def test_a_part_that_gives_up_leaves_the_others_running() -> None:
     seen: list[str] = []
     stop = asyncio.Event()
-    parts = [part("a", ConfigurationError("mend it"), seen), part("b", None, seen)]
+    parts = [part("a", ConfigurationError("fix it"), seen), part("b", None, seen)]
     running = asyncio.ensure_future(run_parts(parts, stop, ignore))
     asyncio.get_running_loop().call_later(0.05, stop.set)
     ended = await running
-    assert ended.failed == {"agent a": "mend it"}
+    assert ended.failed == {"agent a": "fix it"}
     assert seen == ["b stopped"]
 
 
@@ -99,6 +99,6 @@ async def test_each_part_that_gives_up_is_reported_after_its_reason() -> None:
         seen.append("on_failure")
         stop.set()
 
-    parts = [part("b", None, seen), part("a", ConfigurationError("mend it"), seen)]
+    parts = [part("b", None, seen), part("a", ConfigurationError("fix it"), seen)]
     await run_parts(parts, stop, observe, on_failure)
-    assert seen == ["mend it", "on_failure", "b stopped"]
+    assert seen == ["fix it", "on_failure", "b stopped"]

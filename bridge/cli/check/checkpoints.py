@@ -1,4 +1,4 @@
-"""Whether capture can go on where the log says it stands: at its next start it would stop else."""
+"""Whether capture can continue where the log says it stands: at its next start it would stop else."""
 
 from __future__ import annotations
 

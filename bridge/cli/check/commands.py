@@ -39,7 +39,7 @@ def rights_findings(config: SystemConfig, rights: Sequence[CommandRight]) -> Ite
         if right.verdict == "unasked":
             unasked.setdefault(right.what, []).append(name)
         elif right.verdict == "missing":
-            what = f"the login lacks a right that {name} needs: {right.what}"
+            what = f"the login does not have a right that {name} needs: {right.what}"
             yield CheckResult("error", "system", what, f"system {system}", fix=right.fix)
         else:
             yield result_of_problem(

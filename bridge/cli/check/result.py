@@ -1,4 +1,4 @@
-"""What `check` found: one thing, its place, and what mends it."""
+"""What `check` found: one thing, its place, and what fixes it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COLOURS = {"ok": "green", "warning": "yellow", "error": "red", "configuration":
 class CheckResult:
     """`severity` ok, warning (works, but), error (something outside is wrong: exit code 1), or
     configuration (a file is wrong: exit code 2). `location` a file with its line, or what was asked;
-    `fix` the exact statement that mends it, `setup` whether `bridgectl setup` can run that.
+    `fix` the exact statement that fixes it, `setup` whether `bridgectl setup` can run that.
     """
 
     severity: Severity
@@ -83,7 +83,7 @@ def show(item: CheckResult, *, as_json: bool) -> None:
 
 
 def fix_lines(item: CheckResult) -> list[str]:
-    """The statement that mends it, or, of a long script that `setup` can run, how to see it."""
+    """The statement that fixes it, or, of a long script that `setup` can run, how to see it."""
     lines = item.fix.splitlines()
     if item.setup and (len(lines) > MAX_FIX_LINES or len(item.fix) > MAX_FIX_CHARACTERS):
         system = item.location.removeprefix("system ")

@@ -53,7 +53,7 @@ class DemoEnvironment:
 def prepare(
     folder: Path, postgres: str | None, kafka: str | None, registry: str | None
 ) -> DemoEnvironment:
-    """Write the files anew. Raises ConfigurationError rather than touch a folder that isn't ours."""
+    """Write the files again. Raises ConfigurationError rather than touch a folder that isn't ours."""
     folder = absolute_path(folder)
     try:
         _prepare_folder(folder)

@@ -67,7 +67,7 @@ class SafeWriter(io.TextIOWrapper):
 
 
 def guard_streams() -> None:
-    """From now on stdout and stderr are safe, and an encoding that lacks a character shows its
+    """From now on stdout and stderr are safe, and an encoding that does not have a character shows its
     escape instead of ending the process. For a process that is `bridgectl` and nothing else.
     """
     for name in ("stdout", "stderr"):

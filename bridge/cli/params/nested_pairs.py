@@ -1,4 +1,4 @@
-"""`--login KEY=VALUE` and `--tls KEY=VALUE` as the mappings that a systems file will hold."""
+"""`--login KEY=VALUE` and `--tls KEY=VALUE` as the mappings that a system file will hold."""
 
 from __future__ import annotations
 

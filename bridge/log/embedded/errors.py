@@ -10,8 +10,8 @@ from bridge.model.errors import BridgeError, ConfigurationError, OutcomeUnknown,
 
 _CONFIGURATION = {
     sqlite3.SQLITE_CANTOPEN: "can't be opened: check that its folder is there and writable",
-    sqlite3.SQLITE_PERM: "may not be used by this user: mend its permissions",
-    sqlite3.SQLITE_READONLY: "can't be written by this user: mend the permissions of the file "
+    sqlite3.SQLITE_PERM: "may not be used by this user: fix its permissions",
+    sqlite3.SQLITE_READONLY: "can't be written by this user: fix the permissions of the file "
     "and of its folder",
     sqlite3.SQLITE_NOTADB: "is not an SQLite database: name another file",
     sqlite3.SQLITE_CORRUPT: "is damaged: stop every process that uses it, then bring back a copy",

@@ -62,7 +62,7 @@ def replaced(log: Path, file: Path, *, removed: bool) -> ConfigurationError:
         f"the embedded log {log}: {part}{what} while it was open: nothing of this was written. Stop "
         "every process of this bridge before the file is exchanged, and start them again now. What "
         "was in the log is there again only if a backup of it is brought back first; without one "
-        "the bridge begins with an empty log, and says which systems it can't go on with"
+        "the bridge begins with an empty log, and says which systems it can't continue with"
     )
 
 

@@ -135,7 +135,7 @@ def rights_findings(topics: Mapping[str, TopicRights], user: str) -> Iterator[Lo
             lacking.setdefault(rights.missing, []).append(name)
     for missing, names in lacking.items():
         yield LogFinding(
-            f"{user} lacks {', '.join(missing)} on {_first_names(names, 'topic')}",
+            f"{user} does not have {', '.join(missing)} on {_first_names(names, 'topic')}",
             "grant Create, Describe, DescribeConfigs, Read and Write on the topics with the "
             "bridge's two prefixes",
         )

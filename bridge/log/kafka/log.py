@@ -312,7 +312,7 @@ class KafkaLog:
             if missing := missing_operations(operations, (READ, DESCRIBE)):
                 findings.append(
                     LogFinding(
-                        f"{user} lacks {', '.join(missing)} on consumer groups {bridge}.…",
+                        f"{user} does not have {', '.join(missing)} on consumer groups {bridge}.…",
                         f"grant Describe and Read on groups with the prefix {bridge}.",
                     )
                 )

@@ -1,4 +1,4 @@
-"""Writes a systems file from metadata. Pure: YAML text, every left-out thing named in a comment."""
+"""Writes a system file from metadata. Pure: YAML text, every left-out thing named in a comment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A systems file from a database's catalogue: every table with a key, its columns and relations."""
+"""A system file from a database's catalogue: every table with a key, its columns and relations."""
 
 from __future__ import annotations
 

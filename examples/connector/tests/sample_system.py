@@ -26,7 +26,7 @@ class StoredTable:
 
 
 class SampleSystem:
-    """The tables, and the server in front of them."""
+    """The tables, and the server that answers for them."""
 
     def __init__(self) -> None:
         self.tables: dict[str, StoredTable] = {}

@@ -129,7 +129,7 @@ async def told_of(
     await connector.setup(system)
     source = await connector.source(system)
     await source.open(None)
-    # What a trigger or a foreign key does to the row that is being changed, SQLite's OLD lacks.
+    # What a trigger or a foreign key does to the row that is being changed, SQLite's OLD does not have.
     rebuilt = Rebuilt(old_rows=not trigger and "REFERENCES" not in columns[3])
     rebuilt.rows = {row[0]: row for row in legacy.rows("SELECT * FROM t")}
     legacy.run(*pragmas)

@@ -172,7 +172,7 @@ DELETED: dict[str, tuple[str, ...]] = {
     "all, and more": ("DELETE FROM bridge_journal", "INSERT INTO t VALUES (99, 1)"),
     "one between": ("DELETE FROM bridge_journal WHERE seq = 8",),
     "the last": ("DELETE FROM bridge_journal WHERE seq = 9",),
-    "numbers begin anew": ("DELETE FROM bridge_journal", "DELETE FROM sqlite_sequence"),
+    "numbers begin again": ("DELETE FROM bridge_journal", "DELETE FROM sqlite_sequence"),
 }
 
 

@@ -89,7 +89,7 @@ class Polls:
         self.poller = chosen.poller(self.reader, self._options, lambda: self.now)
 
     async def restart(self, room: int = 1000) -> None:
-        """Another process goes on where this one is; the checkpoint has room for so many marks."""
+        """Another process continues where this one is; the checkpoint has room for so many marks."""
         state = self.poller.saved(room)
         await self.make()
         self.poller.restore(state)

@@ -1,4 +1,4 @@
-"""Drafts of systems files pass `bridgectl check` as they are."""
+"""Drafts of system files pass `bridgectl check` as they are."""
 
 from __future__ import annotations
 

@@ -327,7 +327,7 @@ async def test_a_set_that_is_not_in_the_metadata_is_captured_once_it_is(
 async def test_where_no_set_can_be_read_capture_goes_on_once_one_can(
     tmp_path: Path, cap: Cap
 ) -> None:
-    """A service that is being installed anew answers 404 everywhere, its metadata included."""
+    """A service that is being installed again answers 404 everywhere, its metadata included."""
     async with HttpProxy(cap.address).serving() as between:
         url = between.url(cap.url)
         async with rig_of(tmp_path, url, "Suites") as rig, rig.capturing() as capture:

@@ -1,4 +1,4 @@
-"""What `check` finds, each with the statement that mends it: running that makes it go away."""
+"""What `check` finds, each with the statement that fixes it: running that makes it go away."""
 
 from __future__ import annotations
 

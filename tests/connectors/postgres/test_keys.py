@@ -180,7 +180,7 @@ async def test_a_snapshot_that_an_earlier_release_began_goes_on(erp: PostgresErp
     ]  # fmt: skip
     erp.run("ALTER TABLE t DROP CONSTRAINT t_pkey", "ALTER TABLE t ADD PRIMARY KEY (b)")
     again = await taken.chunk("t", None, [["b", "3"], ["a", "0"]], 100)
-    assert len(again.rows) == 9, "another key: it begins anew"
+    assert len(again.rows) == 9, "another key: it begins again"
     await taken.close()
 
 

@@ -111,7 +111,7 @@ async def test_a_replica_identity_that_lacks_the_key_is_a_trouble_until_it_is_me
         assert "'id' is not part of its replica identity" in last.troubles["t"]
         assert 'ALTER TABLE "public"."t" REPLICA IDENTITY FULL' in last.troubles["t"]
         erp.run("ALTER TABLE t REPLICA IDENTITY DEFAULT", "INSERT INTO t VALUES (2, 'b')")
-        [*_, last] = await read_to(source, "mended")
+        [*_, last] = await read_to(source, "fixed")
         assert last.troubles == {}
     async with open_source(erp.system(TableUse("t", ("code",)))) as (source, _):
         erp.run("INSERT INTO t VALUES (3, 'c')")

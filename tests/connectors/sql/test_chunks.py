@@ -61,7 +61,7 @@ async def test_a_snapshot_that_an_earlier_release_began_goes_on(lite: SqlDatabas
     snapshot = SqlSnapshot(lite.system("t"), lite.dialect)
     chunk = await snapshot.chunk("t", None, cursor, 100)
     await snapshot.close()
-    assert len(chunk.rows) == 2, "another key: it begins anew"
+    assert len(chunk.rows) == 2, "another key: it begins again"
 
 
 async def test_a_key_column_that_is_renamed_between_two_chunks_begins_the_table_again(

@@ -1,4 +1,4 @@
-"""An ERP that ignores what it is told to: a proxy in front of the real one changes the questions.
+"""An ERP that ignores what it is told to: a proxy before the real one changes the questions.
 
 Each lie is one word of data. Without one, all is forwarded as it is.
 """

@@ -349,7 +349,7 @@ async def test_where_no_model_can_be_read_it_ends_with_all_the_reasons(tryton: T
 
 
 def refusing(request: ForwardedRequest) -> CannedResponse | None:
-    """What stands in front of the ERP refuses all that is about one model."""
+    """What stands before the ERP refuses all that is about one model."""
     return CannedResponse(403) if b"model.kit.order." in request.body else None
 
 
@@ -470,7 +470,7 @@ async def test_that_a_model_has_to_be_compared_is_kept_until_it_is_told(tryton: 
             with pytest.raises(Rejected, match="not allowed"):
                 await poller.poll(complete=True)
             poller.confirm_deletes()
-            assert poller.state() is None, "after a restart it would begin anew"
+            assert poller.state() is None, "after a restart it would begin again"
         finally:
             tryton.rpc.call("model.ir.model.access.delete", [right])
         result = await poller.poll(complete=True)
