@@ -103,12 +103,6 @@ class _ServiceBuilder:
         properties = dict(self._flat(item.name, item.type))
         if any(raw_type.has_stream for raw_type in lineage):
             self._left_out[f"{item.name}/$value"] = "a media stream, which the log doesn't hold"
-        locks = tuple(p.name for p in self._properties(item.type) if p.concurrency)
-        listed = annotations.term(CORE + "OptimisticConcurrency")
-        if isinstance(listed, list):
-            locks = tuple(str(path) for path in listed) or ("",)
-        elif listed is True:
-            locks = ("",)
         return EntitySet(
             item.name,
             item.type,
@@ -119,7 +113,7 @@ class _ServiceBuilder:
                 for raw_type in lineage
                 for nav in raw_type.navigations
             },
-            concurrency=locks,
+            concurrency=self._locks(item, annotations),
             delta=annotations.supports("ChangeTracking"),
             changed=timestamp_property(properties, self._raw.annotations, types),
             created=timestamp_property(properties, self._raw.annotations, types, created=True),
@@ -162,6 +156,15 @@ class _ServiceBuilder:
                 )
             ),
         )
+
+    def _locks(self, item: RawSet, annotations: SetAnnotations) -> tuple[str, ...]:
+        """The properties that make up the ETag; an empty name stands for the whole row."""
+        listed = annotations.term(CORE + "OptimisticConcurrency")
+        if isinstance(listed, list):
+            return tuple(str(path) for path in listed) or ("",)
+        if listed is True:
+            return ("",)
+        return tuple(p.name for p in self._properties(item.type) if p.concurrency)
 
     # -- properties -----------------------------------------------------------------------
 
