@@ -44,9 +44,7 @@ def align_rows(
     others = {
         key: rows_by_key.pop(key) for key in [key for key in rows_by_key if key not in requested]
     }
-    missing = [key for key in keys if key not in rows_by_key]
-    # Rows of other keys are those of some key here, of one that has rows of its own too.
-    if not (missing or others) or not _any_text(keys):
+    if not _any_text(keys):
         return rows_by_key, []
     groups: dict[Values, list[Values]] = {}
     for key in keys:
@@ -55,13 +53,11 @@ def align_rows(
         candidates = groups.get(fold_key(key), ())
         if not candidates:
             # By what this database compares nobody knows here: each key by itself.
-            return rows_by_key, [[key] for key in missing if key not in rows_by_key]
+            return rows_by_key, [[key] for key in keys]
         if len(candidates) == 1:
             rows_by_key.setdefault(candidates[0], []).extend(belonging)
-    shared = [group for group in groups.values() if len(group) > 1]
-    if not others:
-        shared = [[key for key in group if key not in rows_by_key] for group in shared]
-    return rows_by_key, _rounds(shared)
+    # Keys that may be equal there: the rows of each may be rows of the other, too.
+    return rows_by_key, _rounds([group for group in groups.values() if len(group) > 1])
 
 
 def _any_text(keys: Iterable[Values]) -> bool:

@@ -52,6 +52,8 @@ COMPARES: dict[str, Callable[[str], str]] = {
     requested=st.lists(TEXT, min_size=1, max_size=8, unique=True), texts=st.lists(TEXT, max_size=8)
 )
 @example(requested=["a", "b"], texts=["a", "A", "b"])
+@example(requested=["", " "], texts=["", " "])
+@example(requested=["a", "A", "b"], texts=["a", "A"])
 def test_each_key_gets_what_it_gets_when_it_is_asked_for_alone(
     how: str, requested: list[str], texts: list[str], unique: bool
 ) -> None:
@@ -81,7 +83,7 @@ def test_each_key_gets_what_it_gets_when_it_is_asked_for_alone(
 def test_a_database_that_compares_by_rules_of_its_own_is_asked_for_each_key() -> None:
     rows_by_key, again = align_rows([("ひ",), ("x",), ("y",)], [("ヒ",), ("x",)], lambda row: row)
     assert rows_by_key == {("x",): [("x",)]}
-    assert again == [[("ひ",)], [("y",)]]
+    assert again == [[("ひ",)], [("x",)], [("y",)]]
 
 
 def gateway(erp_database: SqlDatabase, dialect: SqlDialect) -> tuple[Gateway, list[int]]:
