@@ -37,13 +37,15 @@ def source_files() -> dict[str, ast.Module]:
     }
 
 
-def bound_names() -> Iterator[BoundName]:
-    """Every name that is bound anywhere."""
+def bound_names(wanted: frozenset[str]) -> Iterator[BoundName]:
+    """Whatever is bound to one of these names, or to one of them in capitals or with underscores."""
     for file, tree in source_files().items():
-        yield BoundName(file, 0, Path(file).stem, "file")
+        if Path(file).stem in wanted:
+            yield BoundName(file, 0, Path(file).stem, "file")
         for node in ast.walk(tree):
             for name, kind in _names_of(node):
-                yield BoundName(file, getattr(node, "lineno", 0), name, kind)
+                if name.strip("_").lower() in wanted:
+                    yield BoundName(file, getattr(node, "lineno", 0), name, kind)
 
 
 def shared_classes() -> Iterator[BoundName]:

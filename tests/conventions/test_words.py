@@ -6,6 +6,7 @@ Only phrases are listed that can't be meant otherwise; single English words stay
 from __future__ import annotations
 
 import re
+from functools import cache
 
 import pytest
 
@@ -40,10 +41,11 @@ OLD_NAMES = {
 }
 
 
-def lines() -> list[tuple[str, str]]:
-    """Where a line is, and what it says: the product's code, its docs and its front page."""
-    return [
-        (f"{path.relative_to(ROOT)}:{number}", line)
+@cache
+def texts() -> dict[str, str]:
+    """The product's code, its docs and examples by their paths. What changed is told by old names."""
+    return {
+        path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
         for pattern in (
             "bridge/**/*.py",
             "connectors/**/*.py",
@@ -53,12 +55,16 @@ def lines() -> list[tuple[str, str]]:
         )
         for path in sorted(ROOT.glob(pattern))
         if path.name != "CHANGELOG.md"
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-    ]
+    }
 
 
 @pytest.mark.parametrize("pattern", [*PHRASES, *OLD_NAMES])
 def test_nothing_is_said_in_words_that_the_field_does_not_use(pattern: str) -> None:
     better = (PHRASES | OLD_NAMES)[pattern]
-    matches = [f"{at}: {line.strip()}" for at, line in lines() if re.search(pattern, line)]
+    expression = re.compile(pattern, re.MULTILINE)
+    matches = [
+        f"{path}:{text.count(chr(10), 0, match.start()) + 1}: {match[0]!r}"
+        for path, text in texts().items()
+        for match in expression.finditer(text)
+    ]
     assert matches == [], f"say {better!r}"
