@@ -14,7 +14,6 @@ from bridge.agent.declaration import AgentDeclaration
 from bridge.agent.handler_waiting import HandlerWaiting
 from bridge.agent.pipeline.call import CallHandler
 from bridge.agent.pipeline.dead_letters import DeadLetterEntries
-from bridge.agent.pipeline.decode import RetryDecoding
 from bridge.agent.pipeline.delivery import HandleEvent, OutgoingEntry
 from bridge.agent.pipeline.echo import SuppressEchoes
 from bridge.agent.pipeline.encode import EncodeCommands
@@ -22,7 +21,7 @@ from bridge.agent.pipeline.hold_parked import HoldParkedKeys
 from bridge.agent.pipeline.observe import ObserveTries
 from bridge.agent.pipeline.park import ParkFailures
 from bridge.agent.pipeline.records import RecordHandling
-from bridge.agent.pipeline.retry import Retry, Sleep
+from bridge.agent.pipeline.retry import Retry, RetryDecoding, Sleep
 from bridge.agent.pipeline.select import SelectEvents
 from bridge.agent.retry_policy import Backoff
 from bridge.log.system_topics import ENTRY_OVERHEAD, SystemTopicCodec

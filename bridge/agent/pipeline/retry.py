@@ -1,4 +1,4 @@
-"""Tries an event again until it is handled or given up."""
+"""What is tried again: decoding while the registry is unavailable, handling until it succeeds or is given up."""
 
 from __future__ import annotations
 
@@ -19,9 +19,14 @@ from bridge.agent.retry_policy import (
     wait_while_unavailable,
 )
 from bridge.agent.sealing import SealedCommand
+from bridge.log.port import Record
 from bridge.model.error_text import describe_error
 from bridge.model.errors import RetryLater
+from bridge.model.event import Event
 from bridge.observe import HandlerFailed, Observer
+from bridge.ports.event_decoder import EventDecoder
+from bridge.retry import RetryPolicy, retry
+from bridge.waiting import PartWaiting
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -113,3 +118,29 @@ class Retry:
                 handler_trace(error),
             )
         )
+
+
+class RetryDecoding:
+    """An EventDecoder that tries again as long as the one it wraps raises RetryLater."""
+
+    def __init__(self, decoder: EventDecoder, waiting: PartWaiting, sleep: Sleep) -> None:
+        self._decoder = decoder
+        self._waiting = waiting
+        self._sleep = sleep
+
+    async def decode(self, record: Record) -> Event | None:
+        """As EventDecoder, without RetryLater."""
+        try:
+            return await self._decoder.decode(record)
+        except RetryLater:
+            return await self._again(record)
+
+    async def _again(self, record: Record) -> Event | None:
+        event = await retry(
+            lambda: self._decoder.decode(record),
+            RetryPolicy(max_wait_s=30.0),
+            report=lambda failures, reason: self._waiting.tried(failures, reason, "decode"),
+            sleep=self._sleep,
+        )
+        self._waiting.tried(0, "", "decode")
+        return event
