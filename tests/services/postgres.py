@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Mapping
 from itertools import count
@@ -15,6 +14,7 @@ import psycopg
 from sqlalchemy.engine import make_url
 
 from tests.services.container import Container
+from tests.services.data_folder import new_data_folder
 from tests.services.errors import ServerUnavailable
 from tests.services.ports import free_ports
 from tests.services.process import Process
@@ -153,7 +153,7 @@ def in_container(settings: Mapping[str, str] | None = None) -> Postgres:
 def local(settings: Mapping[str, str] | None = None) -> Postgres:
     """A server of its own as a local program, over a fresh data folder."""
     programs = bindir()
-    folder = Path(tempfile.mkdtemp(prefix="bridge-postgres-"))
+    folder = new_data_folder("postgres")
     data = folder / "data"
     become = _other_user(folder)
     subprocess.run(
