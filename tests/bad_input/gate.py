@@ -4,6 +4,7 @@ import contextlib
 import selectors
 import socket
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +16,7 @@ class Gate:
         self._server_address = (host, port)
         self._listener: socket.socket | None = None
         self._joined: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -34,18 +36,29 @@ class Gate:
         """Let everybody through."""
         listener = socket.create_server(("127.0.0.1", self.port))
         self._listener = listener
-        threading.Thread(target=self._accept, args=[listener], daemon=True).start()
+        self._start(self._accept, listener)
 
     def close(self) -> None:
-        """Refuse who comes and cut off who is through."""
+        """Refuse who comes and cut off who is through.
+
+        Sockets are only shut down here: a thread that waits for one wouldn't notice that it is closed.
+        """
         listener, self._listener = self._listener, None
-        for open_socket in [*([listener] if listener else []), *self._joined]:
-            with contextlib.suppress(OSError):
-                open_socket.shutdown(socket.SHUT_RDWR)
-            open_socket.close()
+        if listener is not None:
+            _shut_down(listener)
+            self._threads.pop(0).join()
+        for open_socket in self._joined:
+            _shut_down(open_socket)
+        for thread in self._threads:
+            thread.join()
         self._joined.clear()
+        self._threads.clear()
 
     def _accept(self, listener: socket.socket) -> None:
+        with listener:
+            self._accept_all(listener)
+
+    def _accept_all(self, listener: socket.socket) -> None:
         while self._listener is listener:
             try:
                 client_side, _ = listener.accept()
@@ -53,7 +66,17 @@ class Gate:
                 return
             server_side = socket.create_connection(self._server_address)
             self._joined += [client_side, server_side]
-            threading.Thread(target=_join, args=[client_side, server_side], daemon=True).start()
+            self._start(_join, client_side, server_side)
+
+    def _start(self, work: Callable[..., None], *sockets: socket.socket) -> None:
+        thread = threading.Thread(target=work, args=sockets, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+
+def _shut_down(open_socket: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        open_socket.shutdown(socket.SHUT_RDWR)
 
 
 def _join(client_side: socket.socket, server_side: socket.socket) -> None:

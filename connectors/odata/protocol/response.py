@@ -58,7 +58,8 @@ def parse_body(content_type: str, content: bytes) -> Any:
 def part_status(status: Any) -> int:
     """The status of a response inside of a batch. Raises UnreadableAnswer for what is none."""
     number = isinstance(status, (int, Decimal)) and not isinstance(status, bool)
-    if not number or not 100 <= status <= 599 or status != int(status):
+    finite = number and (isinstance(status, int) or status.is_finite())
+    if not finite or not 100 <= status <= 599 or status != int(status):
         raise UnreadableAnswer("an answer without a status")
     return int(status)
 

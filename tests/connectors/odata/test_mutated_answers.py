@@ -6,10 +6,11 @@ import json
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bridge.connector import Done, Effect, Shape, TableUse
@@ -55,6 +56,8 @@ RESPONSES = st.fixed_dictionaries(
 )
 
 
+@example(responses=[{"status": Decimal("NaN")}], changeset=False)
+@example(responses=[{"status": Decimal("Infinity")}], changeset=True)
 @given(responses=st.lists(RESPONSES | JSON, max_size=3) | JSON, changeset=st.booleans())
 def test_whatever_a_json_batch_answers_is_answers_or_unreadable(
     responses: Any, *, changeset: bool
