@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -23,6 +24,11 @@ class StoredTable:
     key: str
     columns: dict[str, str]
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def comparable(self, column: str, value: Any) -> Any:
+        """A value as it is compared: 12.5 equals 12.50."""
+        exact = self.columns.get(column, "").startswith("decimal") and value is not None
+        return Decimal(value) if exact else str(value)
 
 
 class SampleSystem:
@@ -54,7 +60,8 @@ class SampleSystem:
         before = table.rows.get(row_key, {})
         begun = time.time_ns() // 1000 - self._delays.randrange(MAX_TRANSACTION_US)
         stamp = max(begun, before.get("modified", 0) + 1)
-        table.rows[row_key] = dict.fromkeys(table.columns) | before | values | {"modified": stamp}
+        stamps = {"created": before.get("created", stamp), "modified": stamp}
+        table.rows[row_key] = dict.fromkeys(table.columns) | before | values | stamps
 
     def answer(self, path: str, query: dict[str, str], body: Any) -> Any:
         """The API; None: there is nothing of that name."""
@@ -75,12 +82,19 @@ class SampleSystem:
         self, table: StoredTable, action: str, query: dict[str, str], body: Any
     ) -> list[dict[str, Any]]:
         if action == "find":
-            wanted = {tuple(key) for key in body["keys"]}
+            columns = body["columns"]
+            wanted = {
+                tuple(
+                    table.comparable(column, value)
+                    for column, value in zip(columns, key, strict=True)
+                )
+                for key in body["keys"]
+            }
             return [
                 row
                 for row in table.rows.values()
-                if not body["columns"]
-                or tuple(str(row[column]) for column in body["columns"]) in wanted
+                if not columns
+                or tuple(table.comparable(column, row[column]) for column in columns) in wanted
             ]
         limit, after = int(query["limit"]), query.get("after", "")
         if action == "by-key":

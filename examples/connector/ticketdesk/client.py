@@ -15,8 +15,8 @@ import httpx
 from bridge.connector import System
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 
-MODIFIED = "modified"
-"""Column of every table: when its row was last written, in microseconds since 1970."""
+CREATED, MODIFIED = "created", "modified"
+"""Columns of every table: when its row was first and last written, in microseconds since 1970."""
 REQUEST_TIMEOUT_S = 30.0
 ROWS_PER_PAGE = 500
 

@@ -10,14 +10,15 @@ from bridge.connector import Column, Shape
 from bridge.model.types import parse_type
 from bridge.plan.steps import MISSING, Wire
 
-from .client import MODIFIED, Table
+from .client import CREATED, MODIFIED, Table
 
 
 def shape_of(table: Table) -> Shape:
     """The table's columns. Make it once, and again only when they change: plans are made per Shape."""
+    natives = {**table.columns, CREATED: "integer", MODIFIED: "integer"}
     columns = [
         Column(name, native, parse_type(native), "python", key=name == table.key)
-        for name, native in (dict(table.columns) | {MODIFIED: "integer"}).items()
+        for name, native in natives.items()
     ]
     return Shape(table.name, tuple(columns), Wire.PYTHON)
 
