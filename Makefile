@@ -10,7 +10,7 @@ SOURCE ?= postgres
 ARGS ?=
 # Processes that run tests side by side, each with servers of its own; most tests wait.
 WORKERS ?= 4
-PARALLEL := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Folders below tests/; all of them without.
 STAGE ?=
 # Tests start hundreds of processes: without compiled bytecode a third of their time is compiling.

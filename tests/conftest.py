@@ -341,5 +341,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     started = {item.path for item in items if may_start_processes(item)}
     items.sort(key=lambda item: (item.path not in slow, item.path not in started))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(item.config.rootpath))))
