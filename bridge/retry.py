@@ -15,6 +15,7 @@ from tenacity import (
     stop_never,
     wait_random_exponential,
 )
+from tenacity.wait import wait_base
 
 from bridge.model.error_text import error_message, error_name
 from bridge.model.errors import RetryLater
@@ -33,7 +34,7 @@ class RetryPolicy:
 
     first_wait_s: the longest first wait; each further one may be twice as long. Waits are random,
         so that many who wait for one thing don't come back together
-    max_wait_s: no wait is longer
+    max_wait_s: no wait is longer, except where the other side asked for a longer one (`RetryLater.after`)
     give_up_after_s: the last error is raised after so many seconds; None: never
     may_pass: which errors are worth another try; every other one is raised at once
     """
@@ -76,7 +77,7 @@ async def retry(
     endless = policy.give_up_after_s is None
     async for attempt in AsyncRetrying(
         stop=stop_never if endless else stop_after_delay(policy.give_up_after_s or 0.0),
-        wait=wait_random_exponential(policy.first_wait_s, policy.max_wait_s),
+        wait=_at_least(wait_random_exponential(policy.first_wait_s, policy.max_wait_s)),
         retry=retry_if_exception(policy.may_pass),
         before_sleep=before_sleep,
         sleep=sleep,
@@ -85,3 +86,14 @@ async def retry(
         with attempt:
             return await call()
     raise AssertionError("tenacity ends with a result or an error")
+
+
+def _at_least(wait: wait_base) -> Callable[[RetryCallState], float]:
+    """`wait`, or longer where the other side says for how long it wants to be left alone."""
+
+    def seconds(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome is not None else None
+        after = error.after if isinstance(error, RetryLater) else None
+        return max(wait(state), after or 0.0)
+
+    return seconds

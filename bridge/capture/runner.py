@@ -3,17 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception_type,
-    wait_random_exponential,
-)
-from tenacity.wait import wait_base
 
 from bridge.capture import control
 from bridge.capture.checkpoint import store
@@ -34,6 +25,7 @@ from bridge.model.errors import (
     RetryLater,
 )
 from bridge.observe import SourceState, WorkReported
+from bridge.retry import RetryPolicy, retry
 
 #: A topic's name is `_{bridge}.`... ; a transactional id names its only owner.
 TRANSACTIONAL_ID = "{bridge}.capture.{system}"
@@ -68,16 +60,15 @@ class Capture:
     async def run(self) -> None:
         """Capture. See the class for how it ends."""
         limits = self._deps.limits
+        policy = RetryPolicy(limits.backoff, limits.longest_backoff, may_pass=_may_pass)
         try:
             while True:
-                async for attempt in AsyncRetrying(
-                    retry=retry_if_exception_type((RetryLater, OutcomeUnknown)),
-                    wait=_at_least(wait_random_exponential(limits.backoff, limits.longest_backoff)),
-                    before_sleep=self._will_retry,
-                    reraise=True,
-                ):
-                    with attempt:
-                        await self._attempt()
+                await retry(
+                    self._attempt,
+                    policy,
+                    report=lambda _, reason: self._report_state("retrying", reason),
+                    sleep=self._report_and_sleep,
+                )
         except Exception as error:
             self._report_state("stopped", str(error) or repr(error))
             await self._report()
@@ -89,10 +80,9 @@ class Capture:
         finally:
             await self._close_producer()
 
-    async def _will_retry(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        self._report_state("retrying", str(error))
+    async def _report_and_sleep(self, seconds: float) -> None:
         await self._report()
+        await asyncio.sleep(seconds)
 
     async def _attempt(self) -> None:
         """One session. Returns, rather than raises, when it wrote changes or lasted long before it
@@ -258,12 +248,5 @@ class Capture:
             self._stats.reason = f"{self._stats.reason} (not reported: {error})"
 
 
-def _at_least(wait: wait_base) -> Callable[[RetryCallState], float]:
-    """The wait, or longer where the other side said how long it wants to be left alone."""
-
-    def seconds(state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        after = error.after if isinstance(error, RetryLater) else None
-        return max(wait(state), after or 0.0)
-
-    return seconds
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, (RetryLater, OutcomeUnknown))

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, TypeVar
 
 from bridge.model.errors import BridgeError, ConfigurationError, LoginRefused, RetryLater
@@ -98,17 +99,29 @@ class CurrentLogin:
         """
         while True:
             attempt = self.attempt()
-            try:
-                result = await use(attempt)
-            except LoginRefused as error:
-                if (refusal := self.refused(attempt, error)) is not None:
-                    raise refusal from None
-            else:
-                if proves_login:
-                    self.accepted(attempt)
-                return result
-            finally:
-                self.ended(attempt)
+            with self._judged(attempt, proves_login=proves_login):
+                return await use(attempt)
+
+    def log_in_blocking(self, use: Callable[[Attempt], Result]) -> Result:
+        """As `log_in`, for a thread that may wait."""
+        while True:
+            attempt = self.attempt()
+            with self._judged(attempt, proves_login=True):
+                return use(attempt)
+
+    @contextmanager
+    def _judged(self, attempt: Attempt, *, proves_login: bool) -> Iterator[None]:
+        """Remember how `attempt` ended. Swallows LoginRefused where there are other secrets to try."""
+        try:
+            yield
+        except LoginRefused as error:
+            if (refusal := self.refused(attempt, error)) is not None:
+                raise refusal from None
+        else:
+            if proves_login:
+                self.accepted(attempt)
+        finally:
+            self.ended(attempt)
 
     def current(self) -> Attempt:
         """The credentials as they were read last, whether or not they may be tried just now."""

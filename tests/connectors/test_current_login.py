@@ -43,15 +43,13 @@ class PasswordServer:
 
     def log_in(self) -> None:
         """As connectors do it."""
-        while True:
-            attempt = self.login.attempt()
-            self.tries.append((self.now, attempt.credentials.url))
-            if attempt.credentials.url == self.takes:
-                self.login.accepted(attempt)
-                return
-            wrong = self.login.refused(attempt, LoginRefused("refused"))
-            if wrong is not None:
-                raise wrong
+        self.login.log_in_blocking(self.check)
+
+    def check(self, attempt: Attempt) -> None:
+        """What the other side says of these secrets."""
+        self.tries.append((self.now, attempt.credentials.url))
+        if attempt.credentials.url != self.takes:
+            raise LoginRefused("refused")
 
     def outcome(self) -> type[BridgeError] | None:
         try:

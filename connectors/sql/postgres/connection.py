@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from bridge.connector import System
+from bridge.connector.current_login import Attempt
 from bridge.model.errors import ConfigurationError, LoginRefused
 from connectors.sql.errors import first_line
 from connectors.sql.postgres.address import NOT_AN_ADDRESS, application_name, libpq_url
@@ -32,12 +33,11 @@ def connect_postgres(system: System, part: str, settings: Mapping[str, Any]) -> 
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
 
-    while True:
-        attempt = system.shared_login.attempt()
+    def connect(attempt: Attempt) -> Any:
         try:
             conninfo = libpq_url(attempt.credentials.url)
             limits = {"connect_timeout": CONNECT_TIMEOUT_S, **conninfo_to_dict(conninfo)}
-            connection = psycopg.connect(
+            return psycopg.connect(
                 conninfo,
                 connect_timeout=limits["connect_timeout"],
                 application_name=application_name(system, part),
@@ -49,16 +49,11 @@ def connect_postgres(system: System, part: str, settings: Mapping[str, Any]) -> 
             if not is_login_refusal(error):
                 raise
             where = f"system {system.name!r} ({system.shown_url}): cannot connect"
-            refused = LoginRefused(
+            raise LoginRefused(
                 f"{where}: {first_line(error)}; check the user and the password in `url`"
-            )
-            if (error_to_raise := system.shared_login.refused(attempt, refused)) is not None:
-                raise error_to_raise from None
-        else:
-            system.shared_login.accepted(attempt)
-            return connection
-        finally:
-            system.shared_login.ended(attempt)
+            ) from None
+
+    return system.shared_login.log_in_blocking(connect)
 
 
 def read_as_text(connection: Any, _record: object) -> None:
