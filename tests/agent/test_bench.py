@@ -12,24 +12,9 @@ from bridge import Agent, Command, Event, NotFound, provenance
 from bridge.agent import Context
 from bridge.agent.context import BlockingContext
 from bridge.model.types import Relation
+from tests.agent.running_agent import watcher
 
-agent = Agent("credit-watch")
-
-
-@agent.on("erp.sales_order", ops={"create", "update"})
-async def check(event: Event, ctx: Context) -> Command | None:
-    order = event.after
-    customer = await ctx.get("erp.customer", order.customer_id)
-    if customer.exposure + order.total > customer.credit_limit:
-        return Command(
-            "erp.block_order",
-            key=event.key,
-            args={"reason": "credit limit"},
-            expect=event.version,
-        )
-    return None
-
-
+agent = watcher()
 CUSTOMER = {"customer_id": "7", "exposure": 9, "credit_limit": 10}
 
 

@@ -20,8 +20,8 @@ from bridge.model.errors import ConfigurationError
 from bridge.model.event import Event
 from bridge.model.names import change_topic
 from bridge.observe import GroupJoined, GroupMoved, Notice
+from tests.agent.running_agent import running
 from tests.agent.sqlite_erp import ErpHarness, open_erp
-from tests.agent.test_runner import running
 from tests.waiting import until
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from bridge.log.kafka import from_url
 from bridge.model.command import CommandRecord
 from bridge.model.receipt import Outcome, Receipt
 from bridge.model.system_records import AuditRecord
+from tests.agent.running_agent import running, watcher
 from tests.agent.sqlite_erp import ErpHarness, open_erp
-from tests.agent.test_runner import blocked_handlers_do_no_harm, running, watcher
+from tests.agent.test_handler_loop import blocked_handlers_do_no_harm
 from tests.commands.sqlite_executor import executing, orders, receipts, sealed, send
 from tests.waiting import until
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,17 +11,11 @@ from bridge.agent.parked_keys import ParkedKeys
 from bridge.log.port import Entry, Record, TopicPartition, TopicSpec
 from bridge.model.errors import RetryLater
 from bridge.model.system_records import RELEASED, DeadLetter
-from tests.agent.sqlite_erp import ErpHarness, open_erp
+from tests.agent.sqlite_erp import ErpHarness
 
 TOPIC = "acme.erp.sales_order"
 ORDER = "erp.sales_order"
 PARTITION = TopicPartition(TOPIC, 0)
-
-
-@pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[ErpHarness]:
-    async with open_erp(tmp_path) as erp:
-        yield erp
 
 
 class SteppingClock:

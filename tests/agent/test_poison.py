@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +17,8 @@ from bridge.log.port import Entry
 from bridge.model.command import CommandRecord
 from bridge.model.errors import Rejected
 from bridge.model.system_records import DeadLetter
-from tests.agent.sqlite_erp import ErpHarness, open_erp
-from tests.agent.test_runner import running
+from tests.agent.running_agent import running
+from tests.agent.sqlite_erp import ErpHarness
 from tests.hostile_values import HALF_EMOJI, TextlessError, Unprintable, endless_list
 from tests.waiting import WAIT_TIMEOUT_S, until
 
@@ -39,12 +38,6 @@ POISON: dict[str, dict[str, Any]] = {
     "key": {"key": {"order_no": object()}},
     "key of half an emoji": {"key": {"order_no": HALF_EMOJI}},
 }
-
-
-@pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[ErpHarness]:
-    async with open_erp(tmp_path) as erp:
-        yield erp
 
 
 def poisoned(fields: dict[str, Any], **options: Any) -> Agent:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,18 +30,12 @@ from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.model.event import Event
 from bridge.model.system_records import DeadLetter
 from bridge.observe import Handled, HandlerFailed, Notice
-from tests.agent.sqlite_erp import ErpHarness, open_erp
+from tests.agent.running_agent import running
+from tests.agent.sqlite_erp import ErpHarness
 from tests.agent.test_call import attempts, delivery, handler_of
-from tests.agent.test_runner import running
 from tests.waiting import until
 
 MINUTES = (60.0, 300.0)
-
-
-@pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[ErpHarness]:
-    async with open_erp(tmp_path) as erp:
-        yield erp
 
 
 def waits_of(agent: Agent, chance: float = 0.5) -> list[float]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,17 +13,11 @@ from bridge.model.specs import CommandSpec
 from bridge.observe import DeadLetterWritten, Handled, HandlerWaits, Notice
 from bridge.plan.entity_table import EntityTable
 from bridge.wiring.declared_commands import DeclaredCommands
-from tests.agent.sqlite_erp import ErpHarness, open_erp
-from tests.agent.test_runner import running
+from tests.agent.running_agent import running
+from tests.agent.sqlite_erp import ErpHarness
 from tests.waiting import until
 
 RENAMED = Rejected(UNAVAILABLE, "there is no table 'vbak'")
-
-
-@pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[ErpHarness]:
-    async with open_erp(tmp_path) as erp:
-        yield erp
 
 
 @pytest.mark.parametrize("what", ["get", "get_many", "related", "query", "command"])

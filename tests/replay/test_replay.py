@@ -40,8 +40,8 @@ from bridge.replay.contract import SelectedRecord
 from bridge.replay.notes import finished_replays, replay_group
 from bridge.replay.select import incomplete_reason
 from bridge.wiring.registry_events import RegistryEventDecoder
+from tests.agent.running_agent import running
 from tests.agent.sqlite_erp import BRIDGE, ErpHarness, open_erp
-from tests.agent.test_runner import running
 from tests.waiting import until
 
 TOPIC = "acme.erp.sales_order"

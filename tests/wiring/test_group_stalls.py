@@ -22,8 +22,8 @@ from bridge.model.work_progress import Stall, WorkProgress
 from bridge.observe import HandlerFailed, HandlerWaits, Notice, PartState, WorkReported
 from bridge.wiring.group_reports import GroupReports
 from bridge.wiring.group_stalls import group_stalls
+from tests.agent.running_agent import running
 from tests.agent.sqlite_erp import open_erp
-from tests.agent.test_runner import running
 from tests.waiting import until
 
 GROUP = "acme.agent.watcher"
