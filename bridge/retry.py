@@ -11,7 +11,6 @@ from tenacity import (
     AsyncRetrying,
     RetryCallState,
     retry_if_exception,
-    stop_after_delay,
     stop_never,
     wait_random_exponential,
 )
@@ -35,7 +34,8 @@ class RetryPolicy:
     first_wait_s: the longest first wait; each further one may be twice as long. Waits are random,
         so that many who wait for one thing don't come back together
     max_wait_s: no wait is longer, except where the other side asked for a longer one (`RetryLater.after`)
-    give_up_after_s: the last error is raised after so many seconds; None: never
+    give_up_after_s: the last error is raised after so many seconds, or at once where the other side
+        asked for a wait that ends later; None: never
     may_pass: which errors are worth another try; every other one is raised at once
     """
 
@@ -74,9 +74,9 @@ async def retry(
         if report is not None and error is not None:
             report(state.attempt_number, error_message(error) or error_name(error))
 
-    endless = policy.give_up_after_s is None
+    limit_s = policy.give_up_after_s
     async for attempt in AsyncRetrying(
-        stop=stop_never if endless else stop_after_delay(policy.give_up_after_s or 0.0),
+        stop=stop_never if limit_s is None else _no_try_within(limit_s),
         wait=_at_least(wait_random_exponential(policy.first_wait_s, policy.max_wait_s)),
         retry=retry_if_exception(policy.may_pass),
         before_sleep=before_sleep,
@@ -90,10 +90,16 @@ async def retry(
 
 def _at_least(wait: wait_base) -> Callable[[RetryCallState], float]:
     """`wait`, or longer where the other side says for how long it wants to be left alone."""
+    return lambda state: max(wait(state), _requested_wait_s(state))
 
-    def seconds(state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome is not None else None
-        after = error.after if isinstance(error, RetryLater) else None
-        return max(wait(state), after or 0.0)
 
-    return seconds
+def _no_try_within(limit_s: float) -> Callable[[RetryCallState], bool]:
+    """Whether the next try would come later than `limit_s` after the first one."""
+    return lambda state: (state.seconds_since_start or 0.0) + _requested_wait_s(state) >= limit_s
+
+
+def _requested_wait_s(state: RetryCallState) -> float:
+    """How long the other side wants to be left alone; 0.0 where it doesn't say."""
+    error = state.outcome.exception() if state.outcome is not None else None
+    after = error.after if isinstance(error, RetryLater) else None
+    return after or 0.0

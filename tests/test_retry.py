@@ -73,6 +73,19 @@ async def test_no_try_comes_sooner_than_the_other_side_asked_for() -> None:
     assert waits[1] <= 1.0
 
 
+async def test_patience_ends_at_once_where_the_other_side_asks_for_more() -> None:
+    """Waiting for longer than the caller has patience could only end in the same error, later."""
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    call = FlakyCall(RetryLater("busy", after=300.0))
+    with pytest.raises(RetryLater, match="busy"):
+        await retry(call, RetryPolicy(give_up_after_s=60.0), sleep=sleep)
+    assert waits == []
+
+
 def test_there_is_no_other_loop() -> None:
     """A loop of tenacity's own would have to report, to end and to heed `RetryLater.after` by itself."""
     root = Path(__file__).parents[1]
