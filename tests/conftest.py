@@ -13,6 +13,7 @@ What a test starts, its markers say (`tests/marks.py`); what starts other proces
 for `processes`.
 """
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
@@ -53,6 +54,18 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.pluginmanager.register(ProcessGuard(), "bridge-process-guard")
     config.pluginmanager.register(Leftovers(), "bridge-leftovers")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What is imported stays, so that to look for garbage in it, again and again, finds none. It
+    was a quarter of the time in which the tests are collected.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -29,12 +30,18 @@ class BoundName:
 @cache
 def source_files() -> dict[str, ast.Module]:
     """Path from the project's root -> syntax tree."""
-    return {
-        path.relative_to(ROOT).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
-        for folder in FOLDERS
-        for path in sorted((ROOT / folder).rglob("*.py"))
-        if not {"node_modules", "var"} & set(path.parts)
-    }
+    # The trees are kept; searching a million nodes for garbage took twice as long as parsing them.
+    gc.disable()
+    try:
+        return {
+            path.relative_to(ROOT).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
+            for folder in FOLDERS
+            for path in sorted((ROOT / folder).rglob("*.py"))
+            if not {"node_modules", "var"} & set(path.parts)
+        }
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def bound_names(wanted: frozenset[str]) -> Iterator[BoundName]:
