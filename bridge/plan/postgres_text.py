@@ -14,7 +14,8 @@ from typing import Any
 from uuid import UUID
 
 from bridge.model.conversion_error import ConversionError
-from bridge.plan.postgres_binary import FIRST_LOCAL, LAST_LOCAL, Nested, delimiter_of, nested
+from bridge.plan.postgres_containers import Nested, delimiter_of, nested
+from bridge.plan.postgres_times import FIRST_LOCAL, LAST_LOCAL
 from bridge.plan.text_forms import interval_text
 
 FromText = Callable[[str], Any]
