@@ -167,8 +167,10 @@ class CaptureHarness:
         """The same, apart from rows with these keys."""
 
         async def same() -> bool:
-            rows = {key: row for key, row in self.table(table).items() if key not in keys}
-            return await self.state(table) == rows
+            # The log first: what leaves the table meanwhile is missing from the rows, and has yet
+            # to leave the log.
+            state = await self.state(table)
+            return state == {key: row for key, row in self.table(table).items() if key not in keys}
 
         await until(same)
 
