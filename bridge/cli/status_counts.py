@@ -27,8 +27,8 @@ from bridge.model.redaction import redact
 from bridge.model.system_records import RELEASED, DeadLetter
 
 if TYPE_CHECKING:
-    from bridge.cli.commands.history import CommandHistory
     from bridge.cli.decoding import DecodedRecord
+    from bridge.commands.history import CommandHistory
     from bridge.wiring import Bridge
 
 MAX_RECORDS: Final = 10_000
@@ -152,7 +152,7 @@ async def command_counts(
     bridge: Bridge, now_ms: int, max_records: int = MAX_RECORDS
 ) -> BoundedCounts:
     """A row for each declared command, and one for all others where there are some."""
-    from bridge.cli.commands.history import command_histories
+    from bridge.commands.history import command_histories
 
     try:
         names = [COMMANDS, AUDIT, RECEIPTS]
@@ -161,13 +161,13 @@ async def command_counts(
         return BoundedCounts((), timed_out=True)
     by_name: dict[str, list[CommandHistory]] = {name: [] for name in sorted(bridge.declared)}
     answered = set() if since is None else await _answered_before(bridge, records)
-    for story in command_histories(
+    for history in command_histories(
         each.fixed for each in records if each.fixed is not None
     ).values():
-        if story.id in answered and not story.steps and story.receipt is None:
+        if history.id in answered and not history.steps and history.receipt is None:
             continue
-        name = story.name if story.name in by_name else UNDECLARED
-        by_name.setdefault(name, []).append(story)
+        name = history.name if history.name in by_name else UNDECLARED
+        by_name.setdefault(name, []).append(history)
     now = datetime.fromtimestamp(now_ms / 1000, UTC)
     rows = ({"command": name, **_counts(histories, now)} for name, histories in by_name.items())
     return BoundedCounts(tuple(rows), since)
@@ -199,18 +199,18 @@ def _counts(histories: Iterable[CommandHistory], now: datetime) -> dict[str, Any
     oldest: datetime | None = None
     held_since: datetime | None = None
     held_reason: str | None = None
-    for story in histories:
-        if story.state in ENDED:
+    for history in histories:
+        if history.state in ENDED:
             continue
-        receipt = story.receipt
+        receipt = history.receipt
         if receipt is not None and receipt.code == HELD_BACK:
             at = receipt.finished_at
             held_since = at if held_since is None else min(held_since, at)
             held_reason = redact(receipt.message or "")
-        state = story.state if story.state in {State.FAILED, State.UNKNOWN} else "waiting"
+        state = history.state if history.state in {State.FAILED, State.UNKNOWN} else "waiting"
         states[state] += 1
-        if state == "waiting" and story.at is not None:
-            oldest = story.at if oldest is None else min(oldest, story.at)
+        if state == "waiting" and history.at is not None:
+            oldest = history.at if oldest is None else min(oldest, history.at)
     waits = _seconds_since(oldest, now)
     return {
         "failed": states[State.FAILED],

@@ -35,6 +35,12 @@ def agent_name_problem(name: str) -> str:
     return ""
 
 
+def person_agent(name: str) -> str:
+    """The agent that stands for a person; never the name of an agent that runs."""
+    plain = re.sub(r"[^a-z0-9_-]+", "-", name.lower()).strip("-")
+    return f"{PERSON_PREFIX}{plain or 'unknown'}"[:63]
+
+
 def requester_problem(record: CommandRecord) -> str:
     """Why nobody may ask under the agent that this record names; empty where it is in order.
 

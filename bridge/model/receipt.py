@@ -37,6 +37,10 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
+ENDED_WITHOUT_EFFECT = (State.FAILED, State.REJECTED, State.EXPIRED, State.CANCELLED)
+"""States in which a command has ended and has changed nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """The last state of a command; field by field `schemas/receipt.avsc`.

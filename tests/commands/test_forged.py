@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bridge.cli.commands.history import command_histories
 from bridge.commands.codes import outcome_headers
 from bridge.commands.contract import AFTER_RECEIPTS, BEFORE_RECEIPTS
+from bridge.commands.history import command_histories
 from bridge.commands.manual.conclude import Verdict, conclude, write_conclusion
 from bridge.commands.receipts.builder import refused
 from bridge.connector import Done, Effect

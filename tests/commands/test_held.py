@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from bridge.cli.commands.history import command_histories
 from bridge.commands.codes import HELD_BACK, outcome_headers
 from bridge.commands.contract import AFTER_LEGACY, AFTER_RECEIPTS, BEFORE_RECEIPTS
 from bridge.commands.group import executor_group
+from bridge.commands.history import command_histories
 from bridge.commands.receipts.builder import refused
 from bridge.commands.receipts.index import ReceiptIndex
 from bridge.connector import Done, Effect

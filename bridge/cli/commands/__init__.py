@@ -18,7 +18,7 @@ from bridge.cli.params.times import TIME
 from bridge.model.receipt import State
 
 if TYPE_CHECKING:
-    from bridge.cli.commands.history import CommandHistory
+    from bridge.commands.history import CommandHistory
     from bridge.wiring import Bridge
 
 COLUMNS = ("requested", "name", "row", "state", "by", "why", "id")
@@ -66,16 +66,16 @@ def command(
         return
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
+        from bridge.cli.commands.history_row import history_row
+        from bridge.commands.history import CommandFilter
+
         del stop
+        wanted = CommandFilter(states, name=name, ids=[command_id] if command_id else ())
         page: NewestPage[CommandHistory] = NewestPage(limit, after)
-        for story in (await read_histories(bridge, since)).values():
-            if (
-                (not states or story.state in states)
-                and name in ("", story.name, story.name.partition(".")[2])
-                and command_id in ("", story.id)
-            ):
-                page.add(story.id, story)
-        rows = [story.row() if as_json else _line(story) for story in page.items]
+        for history in (await read_histories(bridge, since)).values():
+            if wanted.takes(history):
+                page.add(history.id, history)
+        rows = [history_row(each) if as_json else _line(each) for each in page.items]
         page.report("commands")
         return print_listing(rows, COLUMNS, as_json=as_json, nothing="no command fits")
 
@@ -91,6 +91,7 @@ def show(ctx: click.Context, *, command_id: str, as_json: bool) -> None:
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         from bridge.cli.commands.confirming_change import find_confirming_change
+        from bridge.cli.commands.history_row import history_row
 
         del stop
         history = (await read_histories(bridge, None)).get(command_id)
@@ -100,7 +101,7 @@ def show(ctx: click.Context, *, command_id: str, as_json: bool) -> None:
             )
         change = await find_confirming_change(bridge, history)
         if as_json:
-            print_json({**history.row(), "confirmed": change})
+            print_json({**history_row(history), "confirmed": change})
         else:
             _print(history, change)
         return 0
@@ -113,27 +114,29 @@ command.add_command(settle)
 command.add_command(retry)
 
 
-def _line(story: CommandHistory) -> dict[str, Any]:
+def _line(history: CommandHistory) -> dict[str, Any]:
+    from bridge.cli.commands.history_row import history_row
     from bridge.cli.output.records import key_text, local_time
 
-    row = story.row()
+    row = history_row(history)
     return {
-        "requested": local_time(story.at) if story.at else None,
-        "name": story.name,
+        "requested": local_time(history.at) if history.at else None,
+        "name": history.name,
         "row": key_text(row["key"]) if row["key"] is not None else None,
-        "state": story.state,
+        "state": history.state,
         "by": row["agent"],
         "why": row["message"] or row["reason"],
-        "id": story.id,
+        "id": history.id,
     }
 
 
-def _print(story: CommandHistory, change: dict[str, Any] | None) -> None:
+def _print(history: CommandHistory, change: dict[str, Any] | None) -> None:
+    from bridge.cli.commands.history_row import history_row
     from bridge.cli.output.records import key_text, local_time
     from bridge.cli.output.rows import cell
 
-    row = story.row()
-    click.echo(f"{click.style(story.name, bold=True)} {key_text(row['key'])}: {story.state}")
+    row = history_row(history)
+    click.echo(f"{click.style(history.name, bold=True)} {key_text(row['key'])}: {history.state}")
     for name, value in row.items():
         if value is None or name in ("name", "state", "key", "steps"):
             continue

@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from bridge.capture.report.confirmations import confirmed
-from bridge.cli.commands.history import CommandHistory
 from bridge.cli.follow_topics import partitions_of, read_by_time
 from bridge.cli.params.log_start import LogStart, resolve_offsets
+from bridge.commands.history import CommandHistory
 from bridge.model.names import change_topic
 from bridge.wiring import Bridge
 
@@ -17,25 +17,25 @@ MARGIN = timedelta(minutes=10)
 """How far the clocks of who asked and of who captured may differ."""
 
 
-async def find_confirming_change(bridge: Bridge, story: CommandHistory) -> dict[str, Any] | None:
+async def find_confirming_change(bridge: Bridge, history: CommandHistory) -> dict[str, Any] | None:
     """The first change of the command's entity that carries its id: entity, position, topic,
     partition, offset. None: not captured (yet), or the command isn't declared any more.
 
     Reads the entity's topic from the time of the request on.
     """
-    spec = bridge.declared.get(story.name)
-    if spec is None or story.at is None or story.receipt is None:
+    spec = bridge.declared.get(history.name)
+    if spec is None or history.at is None or history.receipt is None:
         return None
     topic = change_topic(bridge.name, spec.system, spec.entity)
     if topic not in await bridge.log.topics():
         return None
-    start = LogStart("time", int((story.at - MARGIN).timestamp() * 1000))
+    start = LogStart("time", int((history.at - MARGIN).timestamp() * 1000))
     places = await resolve_offsets(bridge.log, await partitions_of(bridge.log, [topic]), start)
     async with contextlib.aclosing(read_by_time(bridge.log, places)) as batches:
         async for batch in batches:
             for record in batch:
                 confirmation = confirmed(record.headers) if record.value is not None else None
-                if confirmation is not None and confirmation.command_id == story.id:
+                if confirmation is not None and confirmation.command_id == history.id:
                     return {
                         "entity": confirmation.entity,
                         "position": confirmation.position,

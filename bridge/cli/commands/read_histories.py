@@ -9,14 +9,14 @@ from bridge.cli.output.skipped_records import SkippedRecords
 from bridge.cli.params.log_start import BEGINNING, LogStart
 
 if TYPE_CHECKING:
-    from bridge.cli.commands.history import CommandHistory
+    from bridge.commands.history import CommandHistory
     from bridge.wiring import Bridge
 
 
 async def read_histories(bridge: Bridge, since: int | None) -> dict[str, CommandHistory]:
     """Every command that was requested since then, by id, in order of their requests."""
-    from bridge.cli.commands.history import command_histories
     from bridge.cli.decoding import system_topic_history
+    from bridge.commands.history import command_histories
 
     start = BEGINNING if since is None else LogStart("time", since)
     skipped = SkippedRecords()
@@ -32,5 +32,7 @@ async def read_histories(bridge: Bridge, since: int | None) -> dict[str, Command
     histories = command_histories(records)
     # Steps and receipts of older commands came along: those aren't "since".
     return {
-        id_: story for id_, story in histories.items() if since is None or story.request is not None
+        id_: history
+        for id_, history in histories.items()
+        if since is None or history.request is not None
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +12,16 @@ import click
 
 from bridge.cli.command_runner import as_json, confirm, print_listing, progress, run_with_bridge
 from bridge.cli.commands.read_histories import read_histories
-from bridge.cli.commands.send import person
 from bridge.cli.params.times import TIME
+from bridge.model.agent_name import person_agent
 from bridge.model.errors import Fenced
+from bridge.model.receipt import ENDED_WITHOUT_EFFECT
 
 if TYPE_CHECKING:
-    from bridge.cli.commands.history import CommandHistory
+    from bridge.commands.manual.plan_retries import PlannedRetry
     from bridge.commands.manual.retry import RetriedCommand, RetryRequest
-    from bridge.model.specs import CommandSpec
     from bridge.wiring import Bridge
 
-RETRYABLE = ("failed", "rejected", "expired", "cancelled")
 COLUMNS = ("command", "row", "state", "code", "old", "new", "why")
 
 
@@ -33,7 +32,7 @@ COLUMNS = ("command", "row", "state", "code", "old", "new", "why")
     "--state",
     "states",
     multiple=True,
-    type=click.Choice(RETRYABLE),
+    type=click.Choice([state.value for state in ENDED_WITHOUT_EFFECT]),
     help="Only commands that ended in this state; repeatable.",
 )
 @click.option(
@@ -84,33 +83,28 @@ def retry(
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
+        from bridge.commands.history import CommandFilter
+        from bridge.commands.manual.plan_retries import plan_retries
         from bridge.commands.manual.retry import RetryRequest
 
-        stories = await read_histories(bridge, None)
-        wanted = [
-            story
-            for story in stories.values()
-            if story.state in (states or RETRYABLE)
-            and (not codes or (story.receipt is not None and story.receipt.code in codes))
-            and (not ids or story.id in ids)
-            and system in ("", story.name.partition(".")[0])
-            and name in ("", story.name, story.name.partition(".")[2])
-            and (since is None or (story.at is not None and story.at.timestamp() * 1000 >= since))
-        ]
+        histories = await read_histories(bridge, None)
+        wanted = CommandFilter(states or ENDED_WITHOUT_EFFECT, codes, ids, system, name, since)
+        chosen = [history for history in histories.values() if wanted.takes(history)]
         request = RetryRequest(
-            person(by or getpass.getuser()),
+            person_agent(by or getpass.getuser()),
             reason,
             None if deadline is None else datetime.fromtimestamp(deadline / 1000, UTC),
             datetime.now(UTC),
         )
-        rows, retries = _plan(wanted, stories, bridge.declared, request)
-        if retries and not dry_run:
+        plans = plan_retries(chosen, histories, bridge.declared, request)
+        retries = [planned.command for planned in plans if planned.command is not None]
+        sends = bool(retries) and not dry_run
+        if sends:
             if not yes:
-                confirm(f"Send {len(retries)} of {len(wanted)} commands again?")
+                confirm(f"Send {len(retries)} of {len(chosen)} commands again?")
             with progress("sending again", len(retries)) as advance:
                 await _send(bridge, retries, request, advance)
-            for row in rows:
-                row["sent"] = row["new"] is not None and row["why"] is None
+        rows = [_row(planned, sent=sends) for planned in plans]
         return print_listing(rows, COLUMNS, as_json=as_json, nothing="no command fits")
 
     run_with_bridge(ctx, act)
@@ -140,61 +134,18 @@ async def _send(
         ) from None
 
 
-def _plan(
-    wanted: list[CommandHistory],
-    stories: Mapping[str, CommandHistory],
-    declared: Mapping[str, CommandSpec],
-    request: RetryRequest,
-) -> tuple[list[dict[str, Any]], list[RetriedCommand]]:
-    """What is shown of each, and what is to be sent. Pure."""
+def _row(planned: PlannedRetry, *, sent: bool) -> dict[str, Any]:
     from bridge.cli.output.records import key_text, parse_json_text
-    from bridge.commands.manual.retry import RetriedCommand, retry_id, retry_of
-    from bridge.model.system_records import Target
 
-    rows: list[dict[str, Any]] = []
-    retries: list[RetriedCommand] = []
-    for story in wanted:
-        old, spec = story.request, declared.get(story.name)
-        why = _obstacle(story, stories, spec, request)
-        if old is not None and spec is not None and not why:
-            target = Target(spec.system, spec.entity, old.key)
-            retries.append(RetriedCommand(story.id, retry_of(old, request), target))
-        rows.append(
-            {
-                "command": story.name,
-                "row": key_text(parse_json_text(old.key)) if old is not None else None,
-                "state": story.state,
-                "code": story.receipt.code if story.receipt is not None else None,
-                "old": story.id,
-                "new": retry_id(old) if old is not None else None,
-                "why": why or None,
-                "sent": False,
-            }
-        )
-    return rows, retries
-
-
-def _obstacle(
-    story: CommandHistory,
-    stories: Mapping[str, CommandHistory],
-    spec: CommandSpec | None,
-    request: RetryRequest,
-) -> str:
-    """Why a command is not sent again; empty where it is."""
-    from bridge.commands.codes import only_claims_id
-    from bridge.commands.manual.retry import retry_id
-
-    old = story.request
-    if old is None:
-        return "its record is not in the log any more"
-    if story.receipt is not None and only_claims_id(story.receipt.code):
-        return "its record does not hold together, so that nobody knows whose it is"
-    before = stories.get(retry_id(old))
-    if before is not None:
-        return f"was sent again before: {before.state}"
-    if spec is None:
-        return "it is not declared any more"
-    deadline = old.deadline if request.deadline is None else request.deadline
-    if deadline is not None and deadline <= request.at:
-        return "its deadline is over: give another one by --deadline"
-    return ""
+    history = planned.history
+    request, receipt = history.request, history.receipt
+    return {
+        "command": history.name,
+        "row": key_text(parse_json_text(request.key)) if request is not None else None,
+        "state": history.state,
+        "code": receipt.code if receipt is not None else None,
+        "old": history.id,
+        "new": planned.new_id,
+        "why": planned.obstacle or None,
+        "sent": sent and planned.command is not None,
+    }

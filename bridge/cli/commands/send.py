@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 import getpass
 import json
-import re
-import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +17,9 @@ from bridge.cli.output.rows import print_json
 from bridge.cli.params.field_values import parse_key, parse_pairs
 from bridge.cli.params.numbers import SECONDS
 from bridge.cli.params.times import TIME
-from bridge.model.agent_name import OPERATOR_HANDLER, PERSON_PREFIX
 from bridge.model.errors import Rejected, RetryLater
-from bridge.model.receipt import Outcome
 
 if TYPE_CHECKING:
-    from bridge.log.port import Record
     from bridge.model.command import CommandRecord
     from bridge.model.receipt import Receipt
     from bridge.model.specs import CommandSpec
@@ -87,19 +82,19 @@ def send(
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
         from bridge.cli.entities import resolve_entity
-        from bridge.commands.decision.arguments import check_args, find_command
-        from bridge.model.command import Command, seal
+        from bridge.commands.decision.arguments import check_args, find_command, qualify_command
+        from bridge.commands.manual.send import seal_for_person, send_command
+        from bridge.model.command import Command
 
         try:
-            spec = find_command(bridge.declared, full_name(bridge.declared, name))
+            spec = find_command(bridge.declared, qualify_command(bridge.declared, name))
             arguments_json = arguments(spec, args)
             check_args(spec, arguments_json)
         except Rejected as error:
             raise click.UsageError(str(error)) from None
         entity = await resolve_entity(bridge, f"{spec.system}.{spec.entity}")
         target = _key(entity, key)
-        asked_at = datetime.now(UTC)
-        record = seal(
+        record = seal_for_person(
             Command(
                 spec.qualified,
                 target,
@@ -109,31 +104,18 @@ def send(
                 deadline=None if deadline is None else datetime.fromtimestamp(deadline / 1000, UTC),
             ),
             target,
-            agent=person(by or getpass.getuser()),
-            requested_at=asked_at,
-            idempotency_key=idempotency_key or f"bridgectl/{uuid.uuid4()}",
-            handler=OPERATOR_HANDLER,
+            by=by or getpass.getuser(),
+            at=datetime.now(UTC),
+            idempotency_key=idempotency_key,
         )
         if not dry_run:
-            await _append(bridge, spec, target, record)
+            await send_command(bridge.log, bridge.codec, spec, target, record)
         _show(record, sent=not dry_run, as_json=as_json)
         if dry_run or wait is None:
             return 0
         return await _wait(bridge, record, wait, as_json=as_json)
 
     run_with_bridge(ctx, act)
-
-
-def full_name(declared: Collection[str], name: str) -> str:
-    """`system.command` for a command's bare name where one system has it."""
-    same = [command for command in declared if command.partition(".")[2] == name]
-    return same[0] if len(same) == 1 else name
-
-
-def person(name: str) -> str:
-    """The agent that stands for a person; never one of the agents that run."""
-    plain = re.sub(r"[^a-z0-9_-]+", "-", name.lower()).strip("-")
-    return f"{PERSON_PREFIX}{plain or 'unknown'}"[:63]
 
 
 def arguments(spec: CommandSpec, texts: tuple[str, ...]) -> dict[str, Any]:
@@ -159,22 +141,12 @@ def _key(entity: Entity, text: str) -> Mapping[str, Any]:
         raise click.UsageError(f"--key: {error}") from None
 
 
-async def _append(
-    bridge: Bridge, spec: CommandSpec, key: Mapping[str, Any], record: CommandRecord
-) -> None:
-    from bridge.model.system_records import target
-
-    topic = bridge.codec.topic("command")
-    await bridge.log.create_topics([bridge.codec.spec("command")])
-    entry = bridge.codec.entry("command", target(spec.system, spec.entity, key), record)
-    await bridge.log.append(topic, [entry])
-
-
 def _show(record: CommandRecord, *, sent: bool, as_json: bool) -> None:
     if as_json:
-        from bridge.cli.commands.history import CommandHistory
+        from bridge.cli.commands.history_row import history_row
+        from bridge.commands.history import CommandHistory
 
-        print_json({"sent": sent, **CommandHistory(record.id, record).row()})
+        print_json({"sent": sent, **history_row(CommandHistory(record.id, record))})
         return
     click.echo(f"{'sent' if sent else 'would be sent'}: {record.name} {record.key} {record.args}")
     click.echo(f"id: {record.id}")
@@ -209,61 +181,39 @@ async def _wait(bridge: Bridge, record: CommandRecord, seconds: float, *, as_jso
 
 async def _state(bridge: Bridge, record: CommandRecord) -> str:
     """How far a command without a receipt is."""
-    from bridge.cli.commands.history import command_histories
     from bridge.cli.decoding import system_topic_history
     from bridge.cli.params.log_start import LogStart
     from bridge.commands.codes import HELD_BACK
+    from bridge.commands.history import command_histories
 
     since = LogStart("time", int(record.requested_at.timestamp() * 1000) - 60_000)
     async with contextlib.aclosing(system_topic_history(bridge, ["audit"], since)) as audit_records:
         steps = [item.fixed async for item in audit_records if item.fixed is not None]
-    story = command_histories([record, *steps])[record.id]
-    last = story.steps[-1] if story.steps else None
-    return f"held back ({last.message})" if last and last.code == HELD_BACK else story.state
+    history = command_histories([record, *steps])[record.id]
+    last = history.steps[-1] if history.steps else None
+    return f"held back ({last.message})" if last and last.code == HELD_BACK else history.state
 
 
 async def _receipt(bridge: Bridge, record: CommandRecord) -> Receipt:
     from bridge.cli.follow_topics import follow_topics, partitions_of
     from bridge.cli.params.log_start import BEGINNING, LogStart, resolve_offsets
+    from bridge.commands.manual.send import may_be_repeated
+    from bridge.commands.receipts.awaited import answers_command, ends_wait
     from bridge.model.receipt import Receipt
 
     topic = bridge.codec.topic("receipt")
     await bridge.log.create_topics([bridge.codec.spec("receipt")])
     places = await partitions_of(bridge.log, [topic])
-    # A repeated command has its receipt already, maybe for long.
-    repeated = not record.idempotency_key.startswith("bridgectl/")
     since = LogStart("time", int(record.requested_at.timestamp() * 1000) - 60_000)
-    begin = await resolve_offsets(bridge.log, places, BEGINNING if repeated else since)
+    begin = await resolve_offsets(
+        bridge.log, places, BEGINNING if may_be_repeated(record) else since
+    )
     async with contextlib.aclosing(follow_topics(bridge.log, begin)) as batches:
         async for batch in batches:
             for item in batch:
-                if item.value is None or not _answers(item, record):
+                if item.value is None or not answers_command(item, record):
                     continue
                 receipt = await bridge.codec.decode("receipt", item.value)
-                if isinstance(receipt, Receipt) and _ends(receipt, item, record):
+                if isinstance(receipt, Receipt) and ends_wait(receipt, item.timestamp, record):
                     return receipt
     raise RetryLater(f"{bridge.log.name} stopped answering")
-
-
-def _ends(receipt: Receipt, item: Record, command: CommandRecord) -> bool:
-    """Whether there is nothing to wait for any more; an outcome that was unknown before the command
-    was sent again is asked for again.
-    """
-    from bridge.commands.codes import AWAITING_VERDICT_CODES, is_final
-
-    if receipt.code in AWAITING_VERDICT_CODES:
-        return item.timestamp >= command.requested_at.timestamp() * 1000
-    return is_final(receipt) or receipt.outcome != Outcome.UNKNOWN_OUTCOME
-
-
-def _answers(receipt: Record, command: CommandRecord) -> bool:
-    """Whether this is the receipt of that id and content, or a rejection written since."""
-    from bridge.model import headers
-
-    headers_by_name = dict(receipt.headers)
-    if headers_by_name.get(headers.ID) != command.id.encode():
-        return False
-    digest = headers_by_name.get(headers.DIGEST)
-    if digest is None:
-        return receipt.timestamp >= command.requested_at.timestamp() * 1000
-    return digest == command.digest.encode()

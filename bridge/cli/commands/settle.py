@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.cli.command_runner import NothingFound, as_json, run_with_bridge
-from bridge.cli.commands.send import person
 from bridge.cli.output.rows import print_json
 from bridge.cli.params.log_start import BEGINNING
+from bridge.model.agent_name import person_agent
 from bridge.model.errors import Fenced, Rejected
 
 if TYPE_CHECKING:
-    from bridge.cli.commands.history import CommandHistory
+    from bridge.commands.history import CommandHistory
     from bridge.model.system_records import Target
     from bridge.wiring import Bridge
 
@@ -60,15 +60,15 @@ def settle(
         from bridge.model.receipt import Outcome
 
         del stop
-        story, target = await _find_unknown(bridge, command_id)
-        if story is None or story.request is None or target is None:
+        history, target = await _find_unknown(bridge, command_id)
+        if history is None or history.request is None or target is None:
             raise NothingFound(
                 f"there is no command {command_id!r}; `bridgectl commands --state unknown` lists "
                 "those that wait for a person"
             )
-        finding = settling.Verdict(Outcome(outcome), person(by or getpass.getuser()), reason)
+        finding = settling.Verdict(Outcome(outcome), person_agent(by or getpass.getuser()), reason)
         try:
-            course = settling.conclude(story.request, story.receipt, finding, datetime.now(UTC))
+            course = settling.conclude(history.request, history.receipt, finding, datetime.now(UTC))
             await settling.write_conclusion(bridge.log, bridge.codec, bridge.name, target, course)
         except (Rejected, Fenced) as error:
             raise click.ClickException(str(error)) from None
@@ -84,23 +84,19 @@ def settle(
 async def _find_unknown(
     bridge: Bridge, command_id: str
 ) -> tuple[CommandHistory | None, Target | None]:
-    """The command's story, and what it is about as its own record says."""
-    from bridge.cli.commands.history import command_histories
+    """The command's history, and what it is about as its own record says."""
     from bridge.cli.decoding import system_topic_history
+    from bridge.commands.history import command_histories
+    from bridge.commands.manual.conclude import target_of
     from bridge.model.command import CommandRecord
-    from bridge.model.system_records import Target
 
     target, records = None, []
     names = ["commands", "audit", "receipts"]
-    async with contextlib.aclosing(system_topic_history(bridge, names, BEGINNING)) as history:
-        async for item in history:
+    async with contextlib.aclosing(system_topic_history(bridge, names, BEGINNING)) as decoded:
+        async for item in decoded:
             if item.fixed is None:
                 continue
             records.append(item.fixed)
-            if not isinstance(item.fixed, CommandRecord) or item.fixed.id != command_id:
-                continue
-            # A copy that was sent for another row is not the command.
-            fits = isinstance(item.key, Target) and item.key.key == item.fixed.key
-            if fits and target is None and isinstance(item.key, Target):
-                target = item.key
+            if isinstance(item.fixed, CommandRecord) and item.fixed.id == command_id:
+                target = target or target_of(item.key, item.fixed)
     return command_histories(records).get(command_id), target

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from bridge.model.argument_values import value_of
 from bridge.model.conversion_error import ConversionError
 from bridge.model.errors import Rejected
 from bridge.model.specs import ArgSpec, CommandSpec
+
+
+def qualify_command(commands: Collection[str], name: str) -> str:
+    """`system.command` for a command's own name where one system has it; else `name` as it is."""
+    same = [command for command in commands if command.partition(".")[2] == name]
+    return same[0] if len(same) == 1 else name
 
 
 def find_command(commands: Mapping[str, CommandSpec], name: str) -> CommandSpec:

@@ -13,7 +13,7 @@ from bridge.log.system_topics import SystemTopicCodec
 from bridge.model.command import CommandRecord
 from bridge.model.errors import Rejected
 from bridge.model.receipt import Outcome, Receipt
-from bridge.model.system_records import Target
+from bridge.model.system_records import SystemKey, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,13 @@ def conclude(
         by=clip_message(verdict.by),
     )
     return lifecycle
+
+
+def target_of(key: SystemKey, command: CommandRecord) -> Target | None:
+    """The row that a command is about, by the key of its record; None for a copy that was sent for
+    another row, which is not the command.
+    """
+    return key if isinstance(key, Target) and key.key == command.key else None
 
 
 def _words(receipt: Receipt) -> str:

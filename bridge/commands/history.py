@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
-from bridge.cli.output.records import parse_json_text
 from bridge.commands.codes import (
     AWAITING_VERDICT_CODES,
     HELD_BACK,
@@ -61,43 +59,38 @@ class CommandHistory:
             return self.steps[0].at
         return self.receipt.finished_at if self.receipt else None
 
-    def row(self) -> dict[str, Any]:
-        """For programs, and, less some columns, for people."""
-        request, receipt = self.request, self.receipt
-        last = self.steps[-1] if self.steps else None
-        return {
-            "id": self.id,
-            "name": self.name,
-            "state": self.state,
-            "key": parse_json_text(request.key) if request else None,
-            "args": parse_json_text(request.args) if request else None,
-            "expect": request.expect if request else None,
-            "agent": request.agent if request else None,
-            "agent_version": request.agent_version if request else None,
-            "handler": request.handler if request else None,
-            "caused_by": request.caused_by if request else None,
-            "reason": request.reason if request else None,
-            "confidence": request.confidence if request else None,
-            "deadline": request.deadline if request else None,
-            "digest": request.digest if request else None,
-            "requested_at": request.requested_at if request else None,
-            "finished_at": receipt.finished_at if receipt else None,
-            "code": receipt.code if receipt else (last.code if last else None),
-            "message": receipt.message if receipt else (last.message if last else None),
-            "result": parse_json_text(receipt.result) if receipt and receipt.result else None,
-            "version": receipt.version if receipt else None,
-            "position": receipt.position if receipt else None,
-            "steps": [
-                {
-                    "state": step.state,
-                    "at": step.at,
-                    "by": step.by,
-                    "code": step.code,
-                    "message": step.message,
-                }
-                for step in self.steps
-            ],
-        }
+
+@dataclass(frozen=True, slots=True)
+class CommandFilter:
+    """Chooses commands by what became of them; an empty field chooses all.
+
+    states: `CommandHistory.state`
+    codes: of the receipt
+    ids: of the commands
+    system: the name of the system
+    name: `system.command`, or the command's own name
+    since: requested at this time or later, in milliseconds since 1970
+    """
+
+    states: Collection[str] = ()
+    codes: Collection[str] = ()
+    ids: Collection[str] = ()
+    system: str = ""
+    name: str = ""
+    since: int | None = None
+
+    def takes(self, history: CommandHistory) -> bool:
+        """Whether this command is chosen."""
+        receipt, at = history.receipt, history.at
+        system, _, name = history.name.partition(".")
+        return (
+            (not self.states or history.state in self.states)
+            and (not self.codes or (receipt is not None and receipt.code in self.codes))
+            and (not self.ids or history.id in self.ids)
+            and self.system in ("", system)
+            and self.name in ("", history.name, name)
+            and (self.since is None or (at is not None and at.timestamp() * 1000 >= self.since))
+        )
 
 
 def command_histories(records: Iterable[SystemRecord]) -> dict[str, CommandHistory]:
@@ -110,20 +103,20 @@ def command_histories(records: Iterable[SystemRecord]) -> dict[str, CommandHisto
     for record in records:
         match record:
             case CommandRecord():
-                story = histories.setdefault(record.id, CommandHistory(record.id))
-                story.request = story.request or record
+                history = histories.setdefault(record.id, CommandHistory(record.id))
+                history.request = history.request or record
             case AuditRecord():
                 histories.setdefault(
                     record.command_id, CommandHistory(record.command_id)
                 ).steps.append(record)
             case Receipt():
-                story = histories.setdefault(record.command_id, CommandHistory(record.command_id))
-                if story.receipt is None or _replaces(record, story.receipt):
-                    story.receipt = record
+                history = histories.setdefault(record.command_id, CommandHistory(record.command_id))
+                if history.receipt is None or _replaces(record, history.receipt):
+                    history.receipt = record
             case _:
                 continue
-    for story in histories.values():
-        story.steps.sort(key=lambda step: step.at)
+    for history in histories.values():
+        history.steps.sort(key=lambda step: step.at)
     return dict(sorted(histories.items(), key=lambda item: _begun(item[1])))
 
 
@@ -141,5 +134,5 @@ def _weight(receipt: Receipt) -> int:
     return 2 if is_final(receipt) else 0 if only_claims_id(receipt.code) else 1
 
 
-def _begun(story: CommandHistory) -> float:
-    return story.at.timestamp() if story.at else 0.0
+def _begun(history: CommandHistory) -> float:
+    return history.at.timestamp() if history.at else 0.0
