@@ -22,7 +22,7 @@ from tests.cli.bridge_folder import PROGRAM, create_bridge_folder
 from tests.docker_files import ROOT, environment, instructions, stages
 from tests.locks import locked_versions
 from tests.services.ports import free_ports
-from tests.waiting import STOP_TIMEOUT_S, WAIT_TIMEOUT_S
+from tests.waiting import STOP_TIMEOUT_S, WAIT_TIMEOUT_S, wait_until
 
 KUBERNETES = ROOT / "docker" / "kubernetes"
 USER = "10001"
@@ -257,12 +257,11 @@ def test_it_ends_in_order_where_only_its_data_folder_can_be_written(tmp_path: Pa
 
 
 def _until_ready(port: int) -> None:
-    end = time.monotonic() + WAIT_TIMEOUT_S
-    while True:
+    def ready() -> bool:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
-                assert answer.status == 200
-                return
+                return bool(answer.status == 200)
         except OSError:
-            assert time.monotonic() < end
-            time.sleep(0.1)
+            return False
+
+    wait_until(ready)

@@ -1,4 +1,4 @@
-"""Waiting for what happens elsewhere."""
+"""Waiting for what happens elsewhere: `until` within a loop of asyncio, `wait_until` without one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 WAIT_TIMEOUT_S = 60.0
 """Seconds after which nothing is expected any more. Several workers share two cores with the servers
@@ -18,10 +18,22 @@ STOP_TIMEOUT_S = 20.0
 """Seconds that stand for the five in which a bridge promises to end: the machine may keep it from its
 processor for longer. What it must not wait for goes on for a minute.
 """
+POLL_INTERVAL_S = 0.02
+"""Pause between two checks of a condition."""
+LONGEST_PAUSE_S = 1.0
+
+T = TypeVar("T")
 
 
-async def until(condition: Callable[[], Any], seconds: float = WAIT_TIMEOUT_S) -> None:
-    """Wait for a condition, which may be a coroutine function; fails after `seconds`."""
+async def until(
+    condition: Callable[[], Any],
+    seconds: float = WAIT_TIMEOUT_S,
+    *,
+    describe: Callable[[], object] = str,
+) -> None:
+    """Wait until a condition is true, which may be a coroutine function. After `seconds` it fails with
+    what `describe` returns.
+    """
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
@@ -29,8 +41,34 @@ async def until(condition: Callable[[], Any], seconds: float = WAIT_TIMEOUT_S) -
             value = await value
         if value:
             return
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain"
-        await asyncio.sleep(0.02)
+        _check_deadline(deadline, seconds, describe)
+        await asyncio.sleep(POLL_INTERVAL_S)
+
+
+def wait_until(
+    condition: Callable[[], T | None],
+    seconds: float = WAIT_TIMEOUT_S,
+    *,
+    interval: float = POLL_INTERVAL_S,
+    describe: Callable[[], object] = str,
+) -> T:
+    """As `until`, where there is no loop; returns the condition's value. `interval` is the shortest pause between two checks.
+
+    A pause takes twice as long as the check did: `bridgectl status` without a pause would keep the
+    processor from the bridge that it waits for.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        checked_at = time.monotonic()
+        if value := condition():
+            return value
+        _check_deadline(deadline, seconds, describe)
+        check_s = time.monotonic() - checked_at
+        time.sleep(min(max(interval, 2 * check_s), LONGEST_PAUSE_S))
+
+
+def _check_deadline(deadline: float, seconds: float, describe: Callable[[], object]) -> None:
+    assert time.monotonic() < deadline, f"waited {seconds} s in vain\n{describe()}"
 
 
 async def ended(task: asyncio.Task[None], stop: asyncio.Event) -> None:
@@ -52,9 +90,10 @@ def end_in_order(process: subprocess.Popen[Any], seconds: float = WAIT_TIMEOUT_S
     """SIGTERM to a program of ours; its exit code. One that is still starting is waited for: until it
     handles the signal, the signal kills it.
     """
-    deadline = time.monotonic() + seconds
-    while process.poll() is None and not catches(process.pid, signal.SIGTERM):
-        assert time.monotonic() < deadline, f"handles no SIGTERM after {seconds} s"
-        time.sleep(0.02)
+    wait_until(
+        lambda: process.poll() is not None or catches(process.pid, signal.SIGTERM),
+        seconds,
+        describe=lambda: "handles no SIGTERM",
+    )
     process.terminate()
     return process.wait(seconds)

@@ -8,8 +8,7 @@ import os
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from urllib.parse import quote
 from click.testing import CliRunner
 
 from bridge.cli.app import group
-from tests.waiting import WAIT_TIMEOUT_S, end_in_order
+from tests.waiting import WAIT_TIMEOUT_S, end_in_order, wait_until
 
 PROGRAM = Path(sys.executable).with_name("bridgectl")
 
@@ -42,20 +41,6 @@ class Answer:
         return " ".join(f"{self.out} {self.err}".split())
 
 
-def until(
-    ready: Callable[[], Any], what: Callable[[], str], seconds: float = WAIT_TIMEOUT_S
-) -> Any:
-    """The first answer of `ready` that isn't empty or false."""
-    end = time.monotonic() + seconds
-    while True:
-        answer = ready()
-        if answer:
-            return answer
-        if time.monotonic() > end:
-            raise AssertionError(what())
-        time.sleep(0.1)
-
-
 class GuardedRun:
     """`bridgectl run`, whose lines are kept."""
 
@@ -74,7 +59,9 @@ class GuardedRun:
         def is_in_output() -> bool:
             return re.search(pattern, self.text) is not None
 
-        until(is_in_output, lambda: f"never said {pattern!r}:\n{self._output.read_text()}")
+        wait_until(
+            is_in_output, describe=lambda: f"never said {pattern!r}:\n{self._output.read_text()}"
+        )
         return self.text
 
     def ends(self) -> int:
@@ -219,7 +206,7 @@ class GuardedBridge:
             seen[:] = self.changes(entity)
             return len(seen) >= count
 
-        until(enough, lambda: f"{len(seen)} of {count}: {seen}\n{self.last_output()}")
+        wait_until(enough, describe=lambda: f"{len(seen)} of {count}: {seen}\n{self.last_output()}")
         return seen
 
     def last_output(self) -> str:

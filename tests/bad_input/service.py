@@ -11,9 +11,10 @@ from typing import Any
 
 import httpx
 
-from tests.bad_input.guarded_bridge import GuardedBridge, until
+from tests.bad_input.guarded_bridge import GuardedBridge
 from tests.http_proxy import CannedResponse, HttpProxy, Rule, standing
 from tests.services.cap import PASSWORD, Cap
+from tests.waiting import wait_until
 
 SYSTEM = """\
 system: erp
@@ -100,21 +101,23 @@ class GuardedService:
 
     def until_customers(self) -> None:
         """Wait until the log says what the ERP has."""
-        until(
+        wait_until(
             lambda: self.bridge.state("customer", "id") == self.customers(),
-            lambda: f"{self.bridge.state('customer', 'id')}\n{self.bridge.last_output()}",
+            describe=lambda: f"{self.bridge.state('customer', 'id')}\n{self.bridge.last_output()}",
         )
 
     def asks_on(self, times: int = 20) -> None:
         """Wait until so much more was asked of the service."""
         wanted = len(self.between.requests) + times
-        until(lambda: len(self.between.requests) >= wanted, lambda: "nothing more is asked")
+        wait_until(
+            lambda: len(self.between.requests) >= wanted, describe=lambda: "nothing more is asked"
+        )
 
     def until_products(self) -> None:
         wanted = self.rows("Products", "ID", "name", "stock")
-        until(
+        wait_until(
             lambda: self.bridge.state("product", "id") == wanted,
-            lambda: f"{self.bridge.state('product', 'id')}\n{self.bridge.last_output()}",
+            describe=lambda: f"{self.bridge.state('product', 'id')}\n{self.bridge.last_output()}",
         )
 
 

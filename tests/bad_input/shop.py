@@ -8,9 +8,10 @@ from typing import Any
 import psycopg
 from sqlalchemy.engine import make_url
 
-from tests.bad_input.guarded_bridge import GuardedBridge, until
+from tests.bad_input.guarded_bridge import GuardedBridge
 from tests.secret_scan import secret
 from tests.services.postgres import Postgres
+from tests.waiting import wait_until
 
 SYSTEM = """\
 system: shop
@@ -53,9 +54,9 @@ class PostgresShop:
 
     def until_equal(self) -> None:
         """The log's events end in the table's rows: those of the snapshot come when they come."""
-        until(
+        wait_until(
             lambda: self.bridge.state("article", "id") == self.table(),
-            lambda: f"{self.bridge.state('article', 'id')} is not {self.table()}",
+            describe=lambda: f"{self.bridge.state('article', 'id')} is not {self.table()}",
         )
 
     def drop_slots(self) -> None:

@@ -14,7 +14,7 @@ from bridge.model.command import Command, seal
 from bridge.model.system_records import target
 from bridge.wiring import open_bridge
 from tests.bad_input.erp import GuardedErp, demo_erp
-from tests.bad_input.guarded_bridge import until
+from tests.waiting import wait_until
 
 ORDER = (
     "insert into vbak values ('0000000007', '0000000001', '20260131', '101500', 100, 1, '', null)"
@@ -119,7 +119,9 @@ def test_what_other_programs_write_is_rejected_by_receipt_and_the_next_is_carrie
         run.says("streaming")
         asyncio.run(write(new_erp, [(name, at, args) for name, at, args, _ in wrong]))
         asyncio.run(write(new_erp, [("erp.change_order", key, RIGHT)]))
-        receipts_read = until(lambda: receipts(new_erp, len(wrong) + 1), lambda: run.text)
+        receipts_read = wait_until(
+            lambda: receipts(new_erp, len(wrong) + 1), describe=lambda: run.text
+        )
         assert [row["outcome"] for row in receipts_read].count("succeeded") == 1
         messages = [row["message"] for row in receipts_read if row["outcome"] == "rejected"]
         assert len(messages) == len(wrong)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.bad_input.erp import demo_erp
-from tests.bad_input.guarded_bridge import until
+from tests.waiting import wait_until
 
 
 class SmallDisk(NamedTuple):
@@ -57,7 +57,7 @@ def test_a_full_disk_is_told_and_once_there_is_room_capture_goes_on(
     spare = small_disk.outside / "spare"
     with bridge.running() as run:
         run.says("entity=erp.customer rows=40")
-        until(small_erp.is_in_the_log, lambda: run.text)
+        wait_until(small_erp.is_in_the_log, describe=lambda: run.text)
         fill(spare)
         raised: list[int] = []
 
@@ -67,14 +67,16 @@ def test_a_full_disk_is_told_and_once_there_is_room_capture_goes_on(
                 small_erp.raise_exposure(customer, raised[-1])
             return "is full" in run.text
 
-        until(full, lambda: run.text)
+        wait_until(full, describe=lambda: run.text)
         text = run.says("is full: nothing of this was written; free some space.*state=retrying")
         assert "bridge.db" in text
         send = ("commands", "send", "block_order", "--key", "1", "--arg", "reason=x")
         bridge.fails(*send, code=1, says=("bridge.db", "is full", "free some space"))
         small_erp.raise_exposure(1, 999_999)
         spare.unlink()
-        until(lambda: len(small_erp.exposures_of_updates()) > len(raised), lambda: run.text)
+        wait_until(
+            lambda: len(small_erp.exposures_of_updates()) > len(raised), describe=lambda: run.text
+        )
     assert sorted(small_erp.exposures_of_updates()) == sorted(
         f"{cents / 100:.2f}" for cents in [*raised, 999_999]
     )

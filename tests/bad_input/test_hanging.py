@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.bad_input.guarded_bridge import GuardedBridge, GuardedRun, until
+from tests.bad_input.guarded_bridge import GuardedBridge, GuardedRun
 from tests.bad_input.service import service
 from tests.connectors.tryton.kit_system import capturer
 from tests.http_proxy import HANG, ForwardedRequest, HttpProxy, standing
 from tests.services.cap import Cap
 from tests.services.tryton import PASSWORD, Tryton
-from tests.waiting import STOP_TIMEOUT_S
+from tests.waiting import STOP_TIMEOUT_S, wait_until
 
 AGENT = """\
 from bridge import Agent
@@ -62,9 +62,12 @@ class HangingErp:
         bridge = self.bridge.folder / "bridge.yaml"
         bridge.write_text(bridge.read_text() + "agents: [reader.py]\n")
         with self.bridge.running() as run:
-            until(lambda: self.bridge.events("customer"), lambda: run.text)
+            wait_until(lambda: self.bridge.events("customer"), describe=lambda: run.text)
             self.rename("Bob", "--wait", "60")
-            until(lambda: [name for _, name in self.bridge.changes("customer")], lambda: run.text)
+            wait_until(
+                lambda: [name for _, name in self.bridge.changes("customer")],
+                describe=lambda: run.text,
+            )
             yield run
 
     def rename(self, name: str, *more: str) -> None:
@@ -104,11 +107,13 @@ def test_ctrl_c_ends_the_bridge_within_five_seconds(erp: HangingErp, command: bo
     with erp.running() as run:
         erp.between.rule = hanging(lambda _: True)
         before = len(erp.between.requests)
-        until(lambda: len(erp.between.requests) > before, lambda: "nothing is asked")
+        wait_until(lambda: len(erp.between.requests) > before, describe=lambda: "nothing is asked")
         if command:
             before = len(erp.between.requests)
             erp.rename("Eve")
-            until(lambda: len(erp.between.requests) > before, lambda: "no command is sent")
+            wait_until(
+                lambda: len(erp.between.requests) > before, describe=lambda: "no command is sent"
+            )
         run.process.send_signal(signal.SIGINT)
         began = time.monotonic()
         assert run.ends() == 0

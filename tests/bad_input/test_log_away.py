@@ -7,12 +7,13 @@ from urllib.parse import urlsplit
 
 from tests.bad_input.erp import demo_erp
 from tests.bad_input.gate import Gate
-from tests.bad_input.guarded_bridge import GuardedRun, until
+from tests.bad_input.guarded_bridge import GuardedRun
 from tests.bad_input.shop import postgres_shop
 from tests.conftest import PrivateKafka
 from tests.services.kafka import Kafka
 from tests.services.postgres import Postgres
 from tests.services.registry import RegistryServer
+from tests.waiting import wait_until
 
 ONE_SHOT = [
     ("check",),
@@ -41,7 +42,7 @@ def test_a_broker_that_is_down_at_the_start_and_later_is_waited_for(
         broker.start()
         run.says("streaming")
         legacy.raise_exposure(1, 100)
-        until(lambda: legacy.exposures_of_updates() == ["1.00"], run_text(run))
+        wait_until(lambda: legacy.exposures_of_updates() == ["1.00"], describe=run_text(run))
 
         broker.kill()
         legacy.raise_exposure(1, 200)
@@ -49,7 +50,7 @@ def test_a_broker_that_is_down_at_the_start_and_later_is_waited_for(
         legacy.raise_exposure(1, 300)
         broker.start()
         legacy.raise_exposure(1, 400)
-        until(lambda: len(legacy.exposures_of_updates()) >= 4, run_text(run))
+        wait_until(lambda: len(legacy.exposures_of_updates()) >= 4, describe=run_text(run))
     assert legacy.exposures_of_updates() == ["1.00", "2.00", "3.00", "4.00"]
     assert legacy.is_in_the_log()
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.bad_input.guarded_bridge import until
 from tests.bad_input.service import (
     GuardedService,
     at,
@@ -32,6 +31,7 @@ from tests.http_proxy import (
 )
 from tests.secret_scan import secret
 from tests.services.cap import Cap
+from tests.waiting import wait_until
 
 JSON = {"Content-Type": "application/json"}
 
@@ -288,7 +288,7 @@ def test_tokens_are_renewed_and_a_token_server_that_fails_is_named(
                 cap.forget()
                 erp.asks_on(60)
                 # One at first, one because it was forgotten, others because they expired.
-                until(lambda: len(tokens.requests) > 3, lambda: run.text)
+                wait_until(lambda: len(tokens.requests) > 3, describe=lambda: run.text)
                 assert "401" not in run.text
                 tokens.rule = everywhere(DROP)
                 named = f"the token's server {tokens.address}/-/token"
@@ -327,7 +327,7 @@ def test_a_refused_csrf_token_is_fetched_anew_once_and_then_told(
         erp.bridge.call(*send, "name=Cid", "--wait", "3")
         run.says("refuses the x-csrf-token that it has just handed out; its cookies have to come")
         erp.between.rule = nothing
-        until(lambda: erp.customers()["C1"]["name"] == "Cid", lambda: run.text)
+        wait_until(lambda: erp.customers()["C1"]["name"] == "Cid", describe=lambda: run.text)
         erp.until_customers()
 
 

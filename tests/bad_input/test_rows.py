@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.bad_input.erp import GuardedErp, demo_erp
-from tests.bad_input.guarded_bridge import until
 from tests.secret_scan import secret
+from tests.waiting import wait_until
 
 PERSON = "Jane Doe, 4 Privet Drive"
 
@@ -44,19 +44,21 @@ def test_a_row_that_cannot_be_normalised_is_put_aside_and_mended_it_comes(tmp_pa
     with bridge.running() as run:
         run.says("dead letter.*gbstk")
         legacy.sql(order(3, 1), order(4, 9), order(5, 1))
-        until(lambda: len(orders(legacy)) == 2, lambda: run.text)
+        wait_until(lambda: len(orders(legacy)) == 2, describe=lambda: run.text)
         assert sorted(number for _, number, _ in orders(legacy)) == ["3", "5"]
-        for letter in until(lambda: letters(legacy, 2), lambda: run.text):
+        for letter in wait_until(lambda: letters(legacy, 2), describe=lambda: run.text):
             text = bridge.call("dead", "show", letter["letter"]).text
             for part in ("erp.sales_order", "gbstk", "status", "map", "9"):
                 assert part in text, (part, text)
         legacy.sql("update vbak set gbstk = 2 where gbstk = 9")
-        until(lambda: len(orders(legacy)) == 4, lambda: run.text)
+        wait_until(lambda: len(orders(legacy)) == 4, describe=lambda: run.text)
         # Good, then bad, then gone: the delete comes, whatever the old row holds.
         legacy.sql("update vbak set gbstk = 9 where vbeln = '0000000005'")
-        until(lambda: letters(legacy, 3), lambda: run.text)
+        wait_until(lambda: letters(legacy, 3), describe=lambda: run.text)
         legacy.sql("delete from vbak where vbeln = '0000000005'")
-        until(lambda: "5" not in bridge.state("sales_order", "order_no"), lambda: run.text)
+        wait_until(
+            lambda: "5" not in bridge.state("sales_order", "order_no"), describe=lambda: run.text
+        )
     assert sorted(orders(legacy)[2:]) == [("update", "2", "partial"), ("update", "4", "partial")]
     state = bridge.state("sales_order", "order_no")
     assert {number: row["status"] for number, row in state.items()} == {

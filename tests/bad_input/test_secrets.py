@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.bad_input.erp import demo_erp
-from tests.bad_input.guarded_bridge import PROGRAM, GuardedBridge, until
+from tests.bad_input.guarded_bridge import PROGRAM, GuardedBridge
 from tests.secret_scan import secret
-from tests.waiting import catches
+from tests.waiting import catches, wait_until
 
 SHOP = """\
 system: shop
@@ -116,10 +116,10 @@ def test_a_signal_while_modules_are_loaded_ends_with_0(
             ],
         )
         # Python itself is up once SIGTERM is caught: from there on the bridge answers for it.
-        until(partial(catches, pid, signal.SIGTERM), output.read_text)
+        wait_until(partial(catches, pid, signal.SIGTERM), describe=output.read_text)
         time.sleep(after)  # spread over the loading: that is what is tested
         os.kill(pid, number)
-        status = until(partial(ended, pid), output.read_text)[1]
+        status = wait_until(partial(ended, pid), describe=output.read_text)[1]
         assert os.waitstatus_to_exitcode(status) == 0, (after, output.read_text())
         assert "Aborted" not in output.read_text(), after
         legacy.bridge.clean(output.read_text(), f"after {after} s")

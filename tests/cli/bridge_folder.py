@@ -17,7 +17,7 @@ from typing import Any
 from click.testing import CliRunner
 
 from bridge.cli.app import group
-from tests.waiting import WAIT_TIMEOUT_S
+from tests.waiting import WAIT_TIMEOUT_S, wait_until
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo"
 PROGRAM = Path(sys.executable).with_name("bridgectl")
@@ -103,15 +103,18 @@ class BridgeFolder:
 
     def until(self, *words: str, count: int = 1, seconds: float = WAIT_TIMEOUT_S) -> CliResult:
         """The answer of a listing once it has `count` rows."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            answer = self.call(*words)
-            if answer.code == 0 and len(answer.out.splitlines()) >= count:
-                return answer
-            time.sleep(0.1)
         log_path = self.folder / "run.log"
-        raise AssertionError(
-            f"{words}: {answer}\n{log_path.read_text() if log_path.exists() else ''}"
+
+        def full_answer() -> CliResult | None:
+            answer = self.call(*words)
+            return answer if answer.code == 0 and len(answer.out.splitlines()) >= count else None
+
+        return wait_until(
+            full_answer,
+            seconds,
+            describe=lambda: (
+                f"{words}: {self.call(*words)}\n{log_path.read_text() if log_path.exists() else ''}"
+            ),
         )
 
 

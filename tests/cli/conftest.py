@@ -1,12 +1,11 @@
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cli.bridge_folder import BridgeFolder, create_bridge_folder, live
-from tests.waiting import WAIT_TIMEOUT_S
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -34,8 +33,10 @@ def lived(lived_once: BridgeFolder, tmp_path: Path) -> BridgeFolder:
 def bridge_runs(processes: None, lived: BridgeFolder) -> Iterator[BridgeFolder]:
     """The copy with `bridgectl run` on it, once it captures."""
     with lived.running():
-        end = time.monotonic() + WAIT_TIMEOUT_S
-        while "streaming" not in {row.get("state") for row in lived.call("status", "--json").rows}:
-            assert time.monotonic() < end, (lived.folder / "run.log").read_text()
-            time.sleep(0.1)
+        wait_until(
+            lambda: (
+                "streaming" in {row.get("state") for row in lived.call("status", "--json").rows}
+            ),
+            describe=(lived.folder / "run.log").read_text,
+        )
         yield lived

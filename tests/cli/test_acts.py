@@ -7,6 +7,7 @@ import pytest
 
 from bridge.model.position import parse_position
 from tests.cli.bridge_folder import BridgeFolder, order
+from tests.waiting import wait_until
 
 
 def test_a_person_sends_a_command_and_sees_what_became_of_it(bridge_runs: BridgeFolder) -> None:
@@ -171,10 +172,11 @@ def test_offsets_are_shown_before_they_are_reset(lived: BridgeFolder) -> None:
 
 def test_offsets_of_a_group_that_lives_stay(bridge_runs: BridgeFolder) -> None:
     group = "demo.agent.credit-watch"
-    members = 0
-    while not members:  # the test's own time limit ends this
-        rows = bridge_runs.call("log", "groups", group, "--json").rows
-        members = sum(row["members"] for row in rows)
+    wait_until(
+        lambda: any(
+            row["members"] for row in bridge_runs.call("log", "groups", group, "--json").rows
+        )
+    )
     answer = bridge_runs.call("log", "offsets", "reset", group, "--to", "end", "--yes")
     assert answer.code == 1
     assert "live members" in answer.err

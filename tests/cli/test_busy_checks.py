@@ -8,8 +8,8 @@ import contextlib
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ import pytest
 
 from tests.cli.bridge_folder import BridgeFolder, create_bridge_folder, order
 from tests.cli.test_copy import move
-from tests.waiting import WAIT_TIMEOUT_S
+from tests.waiting import WAIT_TIMEOUT_S, wait_until
 
 if TYPE_CHECKING:
     from tests.services.kafka import Kafka
@@ -65,15 +65,16 @@ def look(bridge_folder: BridgeFolder, expected: set[str]) -> None:
     seen = 0
     for _ in range(CHECKS):
         assert findings(bridge_folder) == expected
-        end = time.monotonic() + WAIT_TIMEOUT_S
-        while True:
-            answer = bridge_folder.call("status", "--json")
-            assert answer.code == 0, answer
-            [system] = [row for row in answer.rows if row["kind"] == "system"]
-            if system.get("changes", 0) > seen:
-                break
-            assert time.monotonic() < end, answer
-        seen = system["changes"]
+        seen = wait_until(partial(more_changes, bridge_folder, seen))
+
+
+def more_changes(bridge_folder: BridgeFolder, seen: int) -> int | None:
+    """How many changes were captured, once there are more than `seen`."""
+    answer = bridge_folder.call("status", "--json")
+    assert answer.code == 0, answer
+    [system] = [row for row in answer.rows if row["kind"] == "system"]
+    count: int = system.get("changes", 0)
+    return count if count > seen else None
 
 
 def test_postgres(tmp_path: Path, database: str) -> None:

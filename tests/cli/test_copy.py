@@ -6,6 +6,7 @@ import pytest
 
 from bridge.wiring.copy_log import next_request
 from tests.cli.bridge_folder import BridgeFolder, order
+from tests.waiting import wait_until
 
 
 def move(bridge_folder: BridgeFolder, url: str) -> None:
@@ -42,10 +43,9 @@ def test_a_second_copy_carries_only_what_came_since(lived: BridgeFolder) -> None
 
 
 def test_a_bridge_that_runs_is_not_copied(bridge_runs: BridgeFolder) -> None:
-    members = 0
-    while not members:  # the test's own time limit ends this
-        rows = bridge_runs.call("log", "groups", "--json").rows
-        members = sum(row["members"] for row in rows)
+    wait_until(
+        lambda: any(row["members"] for row in bridge_runs.call("log", "groups", "--json").rows)
+    )
     answer = bridge_runs.call("log", "copy", "--to", f"sqlite:///{bridge_runs.folder}/new.db")
     assert answer.code == 1
     assert "stop the bridge" in answer.err

@@ -16,6 +16,7 @@ from bridge.cli.log.group_state import (
 )
 from bridge.log.port import GroupInfo, TopicPartition
 from tests.cli.bridge_folder import BridgeFolder
+from tests.waiting import wait_until
 
 STUMBLER = "demo.agent.stumbler"
 
@@ -77,8 +78,7 @@ def test_a_group_with_members_or_of_this_configuration_is_not_deleted_by_mistake
 ) -> None:
     group = "demo.agent.credit-watch"
     bridge_runs.until("log", "groups", group, "--json")
-    while status(bridge_runs)[1][group]["state"] != ACTIVE:  # the test's own time limit ends this
-        pass
+    wait_until(lambda: status(bridge_runs)[1][group]["state"] == ACTIVE)
     refused = bridge_runs.call("log", "offsets", "delete", group, "--yes")
     assert refused.code == 1
     assert "live members" in refused.err

@@ -1,7 +1,6 @@
 """The same commands on a real Kafka, after the embedded log was copied into it."""
 
 import re
-import time
 
 import httpx
 
@@ -10,7 +9,7 @@ from tests.cli.test_copy import move
 from tests.services.kafka import Kafka
 from tests.services.ports import free_ports
 from tests.services.registry import RegistryServer
-from tests.waiting import WAIT_TIMEOUT_S
+from tests.waiting import WAIT_TIMEOUT_S, wait_until
 
 
 def test_a_bridge_that_moved_to_kafka_goes_on_and_everything_can_be_asked_there(
@@ -40,15 +39,13 @@ def test_a_bridge_that_moved_to_kafka_goes_on_and_everything_can_be_asked_there(
         words = ("commands", "send", "block_order", "--key", "4801", "--arg", "reason=moved")
         assert bridge_folder.call(*words, "--wait", "60").code == 0
         # The marks of transactions, which take offsets on Kafka, are nothing that waits.
-        end = time.monotonic() + WAIT_TIMEOUT_S
-        while lags := {
-            row["group"]: row["lag"]
-            for row in bridge_folder.call("log", "groups", "--json").rows
-            if row["group"].startswith("moved.") and row["lag"]
-        }:
-            assert time.monotonic() < end, lags
-        while lags_of_metrics(address) != {0.0}:
-            assert time.monotonic() < end, lags_of_metrics(address)
+        wait_until(
+            lambda: not lags_of_groups(bridge_folder),
+            describe=lambda: lags_of_groups(bridge_folder),
+        )
+        wait_until(
+            lambda: lags_of_metrics(address) == {0.0}, describe=lambda: lags_of_metrics(address)
+        )
         assert httpx.get(f"http://{address}/readyz", trust_env=False).json()["ready"] is True
 
     after = bridge_folder.call("tail", "sales_order", "--no-follow", "--json").rows
@@ -78,6 +75,15 @@ def test_a_bridge_that_moved_to_kafka_goes_on_and_everything_can_be_asked_there(
         row for row in bridge_folder.call("status", "--json").rows if row["kind"] == "dead_letters"
     ]
     assert counts[0]["dead_letters"] == 2
+
+
+def lags_of_groups(bridge_folder: BridgeFolder) -> dict[str, int]:
+    """Of each group of the bridge that has one."""
+    return {
+        row["group"]: row["lag"]
+        for row in bridge_folder.call("log", "groups", "--json").rows
+        if row["group"].startswith("moved.") and row["lag"]
+    }
 
 
 def lags_of_metrics(address: str) -> set[float]:

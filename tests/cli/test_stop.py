@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.bridge_folder import BridgeFolder
-from tests.waiting import STOP_TIMEOUT_S, WAIT_TIMEOUT_S
+from tests.waiting import STOP_TIMEOUT_S, WAIT_TIMEOUT_S, wait_until
 
 FOR_AN_HOUR = 3600
 HANDLERS = {
@@ -36,10 +36,7 @@ def begin():
 
 
 def wait_for(path: Path) -> None:
-    end = time.monotonic() + WAIT_TIMEOUT_S
-    while not path.exists():
-        assert time.monotonic() < end, path
-        time.sleep(0.05)
+    wait_until(path.exists, describe=lambda: path)
 
 
 @pytest.mark.usefixtures("processes")

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from tests.cli.bridge_folder import BridgeFolder
+from tests.waiting import wait_until
 
 READER = """
 from bridge import Agent
@@ -69,18 +70,8 @@ def test_a_system_that_is_not_readable_is_said_by_handler_and_since_when(
 
 
 def waiting(bridge_folder: BridgeFolder) -> list[dict[str, object]]:
-    def handlers() -> list[dict[str, object]]:
-        rows = bridge_folder.call("status", "--json").rows
-        return [row for row in rows if row["kind"] == "wait"]
+    def waits_of_both_parts() -> list[dict[str, object]] | None:
+        rows = [row for row in bridge_folder.call("status", "--json").rows if row["kind"] == "wait"]
+        return rows if {row["part"] for row in rows} >= {"handler", "reads"} else None
 
-    from time import monotonic, sleep
-
-    from tests.waiting import WAIT_TIMEOUT_S
-
-    end = monotonic() + WAIT_TIMEOUT_S
-    while monotonic() < end:
-        rows = handlers()
-        if {row["part"] for row in rows} >= {"handler", "reads"}:
-            return rows
-        sleep(0.2)
-    raise AssertionError(bridge_folder.call("status").out)
+    return wait_until(waits_of_both_parts, describe=lambda: bridge_folder.call("status").out)

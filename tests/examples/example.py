@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from tests.cli.bridge_folder import BridgeFolder
 from tests.services.ports import free_ports
+from tests.waiting import wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -49,13 +49,14 @@ class Example(BridgeFolder):
 
     def wait(self, condition: Callable[[], object], seconds: float = 120) -> None:
         """Until it holds; fails with what was said."""
-        end = time.monotonic() + seconds
-        while not condition():
-            log = self.folder / "run.log"
-            text = self.output + (log.read_text() if log.exists() else "")
-            assert time.monotonic() < end, f"waited {seconds} s in vain\n{text}"
-            # Each look costs the ERP more than it costs us.
-            time.sleep(0.5)
+        log = self.folder / "run.log"
+        wait_until(
+            condition,
+            seconds,
+            # Each check costs the ERP more than it costs us.
+            interval=0.5,
+            describe=lambda: self.output + (log.read_text() if log.exists() else ""),
+        )
 
 
 def copied(name: str, port: int, folder: Path) -> Example:

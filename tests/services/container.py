@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.services.process import wait_until
+from tests.waiting import wait_until
 
 
 @cache
@@ -65,7 +65,7 @@ class Container:
         else:
             self._container.start()
             self._is_created = True
-        wait_until(self._ready, self._seconds, self._tail)
+        wait_until(self._ready, self._seconds, describe=self._tail)
 
     def end(self, sign: signal.Signals, seconds: float = 30) -> None:
         """Send a signal and wait until the container has stopped."""

@@ -4,10 +4,11 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+
+from tests.waiting import wait_until
 
 # Ends the server when this process is gone, however it went: `read` returns once the last
 # writer of the pipe has died.
@@ -17,15 +18,6 @@ BRIEF_JAVA = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")
 
 server_pids: set[int] = set()
 """The servers of this process that run, and their guards: some are shared by the whole session."""
-
-
-def wait_until(ready: Callable[[], bool], seconds: float, what: Callable[[], str]) -> None:
-    """Ask `ready` until it says yes; after `seconds` raise TimeoutError with `what()`."""
-    until = time.monotonic() + seconds
-    while not ready():
-        if time.monotonic() > until:
-            raise TimeoutError(what())
-        time.sleep(0.05)
 
 
 class Process:
@@ -75,7 +67,7 @@ class Process:
             start_new_session=True,
         )
         server_pids.update((self._running.pid, self._guard.pid))
-        wait_until(self._serves, self._seconds, self._tail)
+        wait_until(self._serves, self._seconds, describe=self._tail)
 
     def end(self, sign: signal.Signals, seconds: float = 30) -> None:
         """Send a signal and wait until the program is gone; SIGKILL after `seconds`."""

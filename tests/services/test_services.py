@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import httpx
@@ -22,6 +21,7 @@ from tests.services.odatapy import Odatapy
 from tests.services.ports import free_ports
 from tests.services.postgres import Mode, Postgres
 from tests.services.registry import RegistryServer
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -132,10 +132,7 @@ def test_a_server_ends_with_the_process_that_started_it(postgres: Postgres) -> N
     server = int(starter.stdout.readline())
     starter.kill()
     starter.communicate()
-    until = time.monotonic() + 60
-    while alive(server) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not alive(server)
+    wait_until(lambda: not alive(server))
 
 
 def test_a_database_that_was_killed_starts_once_its_last_session_has_noticed(

@@ -24,7 +24,7 @@ from tests.services.postgres import Postgres
 from tests.torture import log_reader, truth
 from tests.torture.compare import Happened, compare
 from tests.torture.load import TABLE, Loader
-from tests.waiting import WAIT_TIMEOUT_S
+from tests.waiting import WAIT_TIMEOUT_S, wait_until
 
 PASSWORD = "TORTURE_PASSWORD"
 ENTITY = """\
@@ -127,15 +127,14 @@ class CrashTarget(ABC):
     def verdict(self, seconds: float = 2 * WAIT_TIMEOUT_S) -> int:
         """Wait until the log has everything, then hold it against the oracle; the changes."""
         happened = self.happened()
-        deadline = time.monotonic() + seconds
-        while True:
-            logged = self._counted()
-            if logged >= len(happened) and not self.jobs():
-                break
-            assert time.monotonic() < deadline, (
-                f"the log has {logged} of {len(happened)} changes, and {self.jobs()} snapshots to take"
-            )
-            time.sleep(0.2)
+        wait_until(
+            lambda: self._counted() >= len(happened) and not self.jobs(),
+            seconds,
+            describe=lambda: (
+                f"the log has {self._counted()} of {len(happened)} changes, and {self.jobs()}"
+                " snapshots to take"
+            ),
+        )
         compare(happened, self.logged_changes())
         return len(happened)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.torture.child import READY
 from tests.torture.crash_target import CrashTarget
-from tests.waiting import WAIT_TIMEOUT_S
+from tests.waiting import WAIT_TIMEOUT_S, wait_until
 
 ROOT = Path(__file__).parents[2]
 Harm = Callable[[], None]
@@ -64,10 +64,10 @@ class TorturedCapture:
         """SIGTERM: it ends in order. One that is still starting is waited for: until it handles the
         signal, the signal kills it.
         """
-        deadline = time.monotonic() + WAIT_TIMEOUT_S
-        while READY not in self._own_output() and self._process.poll() is None:
-            assert time.monotonic() < deadline, f"capture doesn't start:\n{self.output()}"
-            time.sleep(0.02)
+        wait_until(
+            lambda: READY in self._own_output() or self._process.poll() is not None,
+            describe=lambda: f"capture doesn't start:\n{self.output()}",
+        )
         self._process.terminate()
         code = self._process.wait(WAIT_TIMEOUT_S)
         self._log.close()
@@ -151,10 +151,7 @@ def at_step(target: CrashTarget, step: str, nth: int, seed: int, *, pause: float
 def begin(target: CrashTarget) -> None:
     """Let capture start for the first time: what happens from now on must be in the log."""
     child = TorturedCapture(target)
-    deadline = time.monotonic() + WAIT_TIMEOUT_S
-    while not target.started():
-        assert time.monotonic() < deadline, f"capture doesn't start:\n{child.output()}"
-        time.sleep(0.05)
+    wait_until(target.started, describe=lambda: f"capture doesn't start:\n{child.output()}")
     child.end()
 
 

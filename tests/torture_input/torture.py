@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bad_input.guarded_bridge import until
 from tests.connectors.odata.mutated_answers import Mutating
 from tests.services.cap import PASSWORD, Cap
 from tests.torture.crash_target import ObservedLog
@@ -14,6 +13,7 @@ from tests.torture_input import verdict
 from tests.torture_input.bridge import TorturedBridge
 from tests.torture_input.feed import Fed, feed_records, feed_rows, feed_tasks
 from tests.torture_input.hostile import Hostile
+from tests.waiting import wait_until
 
 ROUND = 50
 """Inputs of each kind in a round."""
@@ -46,13 +46,15 @@ def torture(
             service.begin(None)
             _product(cap, number)
             bridge.sql("insert into task (seed) values (?)", (-number,))
-            until(
+            wait_until(
                 lambda: alive() and bridge.canary() == number,
-                lambda: f"canary {number} has no effect:\n{run.text[-6000:]}",
+                describe=lambda: f"canary {number} has no effect:\n{run.text[-6000:]}",
             )
-            until(
+            wait_until(
                 lambda: alive() and _captured_stock(bridge) == number,
-                lambda: f"canary {number} of the service isn't captured:\n{run.text[-6000:]}",
+                describe=lambda: (
+                    f"canary {number} of the service isn't captured:\n{run.text[-6000:]}"
+                ),
             )
 
         canary(1)
@@ -71,7 +73,7 @@ def torture(
             gaps.update(verdict.missing(verdict.read(log, "acme"), fed, _effects(bridge)))
             return alive() and not gaps
 
-        until(accounted, lambda: f"{verdict.as_text(gaps)}\n{run.text[-6000:]}")
+        wait_until(accounted, describe=lambda: f"{verdict.as_text(gaps)}\n{run.text[-6000:]}")
     _check_listings(bridge)
     report(f"{fed.row_changes} rows, {len(fed.tasks)} tasks, {len(fed.commands)} commands")
     return fed.row_changes + len(fed.tasks) + len(fed.commands)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from connectors.odata.capture.source import ODataSource
 from tests.connectors.odata.set_polls import polling
 from tests.http_proxy import CannedResponse, ForwardedRequest, HttpProxy, alone
 from tests.services.cap import Cap
+from tests.waiting import until
 
 METADATA = b"""<edmx:Edmx Version="4.0" xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx">
 <edmx:DataServices><Schema Namespace="S" xmlns="http://docs.oasis-open.org/odata/ns/edm">
@@ -93,18 +94,19 @@ async def test_a_link_that_expired_is_no_lost_history(status: int) -> None:
         await source.open(None)
         changes: list[Change] = []
 
-        async def until(*row: object) -> None:
-            deadline = time.monotonic() + 20
-            while not any(change.new == row for change in changes):
-                assert time.monotonic() < deadline, changes
-                with suppress(RetryLater):  # as for a service of which nothing can be read
-                    changes.extend((await source.read(1, 0.05)).changes)
+        async def read_until_it_comes(*row: object) -> bool:
+            with suppress(RetryLater):  # as for a service of which nothing can be read
+                changes.extend((await source.read(1, 0.05)).changes)
+            return any(change.new == row for change in changes)
+
+        async def comes(*row: object) -> None:
+            await until(partial(read_until_it_comes, *row), describe=lambda: changes)
 
         for name in ("b", "c", "d"):
             things.rows |= {1: name, 7: name}
-            await until(1, name)
+            await comes(1, name)
             things.expire()
-            await until(7, name)
+            await comes(7, name)
         assert not [change for change in changes if change.op == DELETE]
         await source.close()
 

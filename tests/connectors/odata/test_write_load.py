@@ -25,6 +25,7 @@ from tests.connectors.odata.write_load import EntitySetUser, ODataWriteLoad, Row
 from tests.services import provide
 from tests.services.cap import Cap
 from tests.services.odatapy import Odatapy
+from tests.waiting import wait_until
 
 ROUNDS = int(os.environ.get("BRIDGE_LOAD_ROUNDS", "2"))
 SEED = int(os.environ.get("BRIDGE_LOAD_SEED", "4"))
@@ -95,10 +96,7 @@ class ODataCaptureProcess:
         self.until(lambda: self.log.progress().get("counter", 0) > before, seconds)
 
     def until(self, condition: Callable[[], bool], seconds: float = 120) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, f"waited {seconds} s in vain:\n{self.output()}"
-            time.sleep(0.2)
+        wait_until(condition, seconds, describe=self.output)
 
     def output(self) -> str:
         return (self._folder / "run.log").read_text(errors="replace")[-3000:]

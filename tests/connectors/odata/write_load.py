@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import random
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime
@@ -16,6 +15,8 @@ from decimal import Decimal
 from typing import Any
 
 import httpx
+
+from tests.waiting import wait_until
 
 KEY = "order_no"
 EXACT = "application/json;IEEE754Compatible=true"
@@ -60,17 +61,19 @@ class EntitySetUser:
         return rows_by_key
 
     def _get(self, path: str) -> httpx.Response:
-        until, why = time.monotonic() + 60, ""
-        while time.monotonic() < until:
+        why = ""
+
+        def answer() -> httpx.Response | None:
+            nonlocal why
             try:
-                answer = self._client.get(path, headers={"Accept": EXACT})
-                if answer.is_success or answer.status_code == 404:
-                    return answer
-                why = answer.text
+                response = self._client.get(path, headers={"Accept": EXACT})
             except httpx.TransportError as error:
                 why = repr(error)
-            time.sleep(0.02)
-        raise AssertionError(f"the service is away for a minute: {why}")
+                return None
+            why = response.text
+            return response if response.is_success or response.status_code == 404 else None
+
+        return wait_until(answer, describe=lambda: f"the service is away: {why}")
 
 
 def plain(text: str) -> Row:

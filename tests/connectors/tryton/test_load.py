@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from tests.services.tryton import PASSWORD, Tryton
 from tests.services.tryton_store import Database
 from tests.torture import log_reader as reading
 from tests.torture.log_reader import LoggedChange
+from tests.waiting import wait_until
 
 ROUNDS = int(os.environ.get("BRIDGE_LOAD_ROUNDS", "3"))
 SEED = int(os.environ.get("BRIDGE_LOAD_SEED", "4"))
@@ -100,10 +101,7 @@ class TrytonCaptureProcess:
         self.until(lambda: self.progress().get("counter", 0) > before, seconds)
 
     def until(self, condition: Callable[[], bool], seconds: float = 120) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, f"waited {seconds} s in vain:\n{self.output()}"
-            time.sleep(0.2)
+        wait_until(condition, seconds, describe=self.output)
 
     def output(self) -> str:
         return (self._folder / "run.log").read_text(errors="replace")[-3000:]
@@ -209,9 +207,9 @@ def work_under_kills(
 def check_equal(bridge: TrytonCaptureProcess, entity: str, erp_rows: dict[int, Row]) -> None:
     """Give the log time to catch up, then hold it against the ERP's rows."""
     assert erp_rows
-    deadline = time.monotonic() + 120
-    while (log_rows := bridge.rows(entity)) != erp_rows and time.monotonic() < deadline:
-        time.sleep(0.2)
+    with suppress(AssertionError):  # what differs is said below
+        wait_until(lambda: bridge.rows(entity) == erp_rows, seconds=120)
+    log_rows = bridge.rows(entity)
     missing = {key: row for key, row in erp_rows.items() if log_rows.get(key) != row}
     left_over = sorted(set(log_rows) - set(erp_rows))
     assert not missing, f"{entity}: the log has {[log_rows.get(key) for key in missing]}: {missing}"

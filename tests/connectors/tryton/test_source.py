@@ -23,6 +23,7 @@ from tests.connectors.tryton.kit_system import capturer
 from tests.http_proxy import CannedResponse, ForwardedRequest, HttpProxy, Rule, nothing
 from tests.services.tryton import CLERK, OUTSIDER, PASSWORD, Tryton
 from tests.services.tryton_rpc import TrytonRpc
+from tests.waiting import until
 
 ORDER, SWITCHED = TableUse("kit.order"), TableUse("kit.switched")
 OPTIONS = {"poll": 0.05, "overlap": 60, "overlap_interval": 0}
@@ -54,10 +55,17 @@ class Follow:
         return batch
 
     async def until(self, condition: Callable[[], Any]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            assert time.monotonic() < deadline, (self.emitted(), self.stale, self.troubles)
-            await self.read()
+        async def read_until_it_holds() -> Any:
+            holds = condition()
+            if not holds:
+                await self.read()
+            return holds
+
+        await until(
+            read_until_it_holds,
+            PATIENCE,
+            describe=lambda: (self.emitted(), self.stale, self.troubles),
+        )
 
     async def caught_up(self) -> None:
         """Whatever is there now is told."""
