@@ -16,12 +16,13 @@ STAGE ?=
 # Tests start hundreds of processes: without compiled bytecode a third of their time is compiling.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup lock build services check unit test steady demo example-odata example-tryton bench torture torture-input busy-checks clean
+.PHONY: help setup lock build services check docs unit test steady demo example-odata example-tryton bench torture torture-input busy-checks clean
 
 help:
 	@echo "make demo       the story in one minute, with no server"
 	@echo "make example-odata, make example-tryton   start a real ERP for an example, until Ctrl-C"
 	@echo "make check      lint, types and layers"
+	@echo "make docs       the documentation as a site, in site/html; any warning fails"
 	@echo "make unit       every test that starts no server and no process"
 	@echo "make test       check and all tests (real PostgreSQL, Kafka, registry and ERPs)"
 	@echo "make test STAGE=capture   the tests of one stage or folder, of several:"
@@ -56,6 +57,7 @@ lock: setup
 	$(LOCK) pyproject.toml --extra all --extra dev -o locks/dev.txt $(ARGS)
 	$(LOCK) pyproject.toml --extra all -c locks/dev.txt -o locks/runtime.txt
 	printf 'cython\nsetuptools\n' | $(LOCK) - -c locks/dev.txt -o locks/build.txt
+	$(LOCK) pyproject.toml --extra docs --fork-strategy fewest -c locks/dev.txt -o locks/docs.txt $(ARGS)
 
 # The compiled modules shadow their Python files, so they are made again when those change.
 COMPILED := $(wildcard bridge/plan/execute.py bridge/plan/execute.pxd bridge/plan/native.pxd bridge/log/kafka/pack.py bridge/log/kafka/pack.pxd connectors/postgres/protocol/frames.py connectors/postgres/protocol/frames.pxd)
@@ -85,6 +87,16 @@ check: setup
 	$(BIN)/mypy bridge connectors tests $(wildcard benchmarks examples)
 	$(BIN)/lint-imports --no-logo
 
+docs: .make/docs
+	$(BIN)/python -m tests.docs.site
+	$(BIN)/python -m properdocs build --quiet --strict
+	$(BIN)/python -m tests.docs.site.other_hosts
+
+# Beside what `setup` installs, of the same versions where both need a package.
+.make/docs: locks/docs.txt .make/setup
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r locks/docs.txt
+	touch $@
+
 unit: setup
 	$(BIN)/pytest $(PARALLEL) -m unit $(ARGS)
 
@@ -92,7 +104,7 @@ unit: setup
 comma := ,
 STAGES := $(addprefix tests/,$(subst $(comma), ,$(STAGE)))
 
-test: $(if $(STAGE),,check) services
+test: $(if $(STAGE),,check docs) services
 	$(BIN)/pytest $(PARALLEL) --durations 25 $(STAGES) $(ARGS)
 
 steady: setup services
@@ -117,6 +129,6 @@ busy-checks: setup services
 	BRIDGE_BUSY_CHECKS=$(N) $(BIN)/pytest tests/cli/test_busy_checks.py $(ARGS)
 
 clean:
-	rm -rf .venv .make build dist examples/*/var *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .make build dist site examples/*/var *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find bridge connectors -name '*.so' -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -10,7 +10,7 @@ _PINNED = re.compile(r"^([\w.-]+)==(\S+)")
 
 
 def lock_text(name: str) -> str:
-    """A lock as it is: `runtime`, `build` or `dev`."""
+    """A lock as it is: `runtime`, `build`, `dev` or `docs`."""
     return (FOLDER / f"{name}.txt").read_text(encoding="utf-8")
 
 

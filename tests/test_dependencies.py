@@ -91,7 +91,9 @@ def wanted(*extras: str) -> set[str]:
 
 
 def test_every_dependency_is_locked() -> None:
-    assert wanted(*PROJECT["optional-dependencies"]) <= locked_versions("dev").keys()
+    developed = set(PROJECT["optional-dependencies"]) - {"docs"}
+    assert wanted(*developed) <= locked_versions("dev").keys()
+    assert wanted("docs") <= locked_versions("docs").keys()
     assert wanted("kafka", "postgres", "odbc") <= locked_versions("runtime").keys()
 
 
@@ -101,7 +103,14 @@ def test_what_runs_is_what_was_tested() -> None:
         assert locked_versions(lock).items() <= tested.items(), lock
 
 
-@pytest.mark.parametrize("lock", ["runtime", "build", "dev"])
+def test_what_makes_the_site_changes_no_version_of_what_is_tested() -> None:
+    tested = locked_versions("dev")
+    shared = {name: each for name, each in locked_versions("docs").items() if name in tested}
+    assert {"click", "pydantic"} <= shared.keys()
+    assert shared.items() <= tested.items()
+
+
+@pytest.mark.parametrize("lock", ["runtime", "build", "dev", "docs"])
 def test_a_lock_has_the_hash_of_each_file_and_no_address(lock: str) -> None:
     text = lock_text(lock)
     assert "://" not in text
