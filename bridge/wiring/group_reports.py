@@ -24,7 +24,7 @@ from bridge.log.group_progress import REPORT_AT_MOST_EVERY_S, REPORT_EVERY_S
 from bridge.log.port import Entry, Log, TopicPartition
 from bridge.model.error_text import error_message
 from bridge.model.errors import BridgeError, RetryLater
-from bridge.model.redaction import redact_messages
+from bridge.model.redacted_messages import redact_messages
 from bridge.model.work_progress import CAPTURE_SILENT_AFTER_S, MICROSECONDS, WorkProgress
 from bridge.observe import HandlerFailed, HandlerWaits, Notice, PartState, WorkReported
 from bridge.wiring.part_waits import PartWait, PartWaits, dump_waits, load_wait

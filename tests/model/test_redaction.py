@@ -184,7 +184,7 @@ def test_a_secret_anywhere_in_a_long_text_is_hidden_and_never_all_of_it_unescape
         lengths.append(len(text))
         return unescaped(text)
 
-    monkeypatch.setattr("bridge.model.redaction.unescaped", measured)
+    monkeypatch.setattr("bridge.model.secret_search.unescaped", measured)
     redactor = Redactor()
     redactor.register("correct-horse-battery")
     for secret in ("correct-horse-battery", "%63orrect-hors%65-battery"):

@@ -18,7 +18,7 @@ from bridge.log.port import Log, TopicPartition, TopicSpec
 from bridge.log.topic_specs import internal_topic_spec
 from bridge.model.error_text import error_message
 from bridge.model.names import STATUS, internal_topic
-from bridge.model.redaction import redact_messages
+from bridge.model.redacted_messages import redact_messages
 from bridge.model.work_progress import (
     CAPTURE_SILENT_AFTER_S,
     STALLED_AFTER_S,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from bridge.model.errors import ConfigurationError
-from bridge.model.redaction import redact_messages
+from bridge.model.redacted_messages import redact_messages
 
 if TYPE_CHECKING:
     from bridge.capture.report.status_record import SourceStatus

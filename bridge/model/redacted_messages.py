@@ -1,0 +1,40 @@
+"""Takes secrets out of the sentences of an object; names, numbers and values stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from bridge.model.redaction import redact
+
+MESSAGE_NAMES: Final = frozenset(
+    {
+        "reason",
+        "message",
+        "waiting",
+        "troubles",
+        "remarks",
+        "problems",
+        "error",
+        "traceback",
+        "what",
+        "hint",
+        "why",
+        "failed",
+    }
+)
+"""Fields that hold sentences; all others hold names, numbers and values."""
+
+
+def redact_messages(value: Any, name: str = "") -> Any:
+    """A copy of `value` (JSON's objects, lists and texts) whose sentences hold no secret: texts under
+    `MESSAGE_NAMES`, at any depth.
+    """
+    if isinstance(value, str):
+        return redact(value) if name in MESSAGE_NAMES else value
+    if isinstance(value, Mapping):
+        inner = name if name in MESSAGE_NAMES else ""
+        return {key: redact_messages(item, inner or str(key)) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [redact_messages(item, name) for item in value]
+    return value
