@@ -14,6 +14,9 @@ from bridge.config.renamed_keys import RENAMED_KEYS, RenamedKey
 from bridge.wiring.connectors import connector_names, load_connector
 from tests.config.files import BRIDGE, ENVIRON, SYSTEM, write
 
+ROOT = Path(__file__).parents[2]
+#: A value of `change_detection` has the name that a key had.
+STILL_A_VALUE = {"listing"}
 CONNECTORS = sorted(set(connector_names()) & {"journal", "odata", "postgres", "tryton"})
 
 
@@ -64,3 +67,12 @@ def test_a_renamed_key_is_written_under_its_new_name(tmp_path: Path) -> None:
     assert problems_of(tmp_path, ("capture", "in_doubt_timeout"), 300, "odata") == ""
     path = ("capture", "sets", "*", "change_detection")
     assert problems_of(tmp_path, path, "listing", "odata") == ""
+
+
+@pytest.mark.parametrize(
+    "old", sorted({row.old[-1] for row in RENAMED_KEYS if not row.section} - STILL_A_VALUE)
+)
+def test_no_message_and_no_page_names_a_key_by_its_old_name(old: str) -> None:
+    files = [*ROOT.glob("connectors/**/*.py"), *ROOT.glob("docs/*.md"), ROOT / "README.md"]
+    naming = [str(file.relative_to(ROOT)) for file in files if f"`{old}`" in file.read_text()]
+    assert naming == []

@@ -183,7 +183,8 @@ class ODataClient:
         size = self._limits.max_batch_requests
         if changeset and len(requests) > size:
             raise Rejected(
-                "too_many", f"{self._where}: {len(requests)} requests together; `batch` is {size}"
+                "too_many",
+                f"{self._where}: {len(requests)} requests together; `max_batch_requests` is {size}",
             )
         version = (await self.metadata()).version
         responses: list[ODataResponse] = []

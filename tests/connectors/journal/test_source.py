@@ -139,7 +139,7 @@ async def test_the_legacy_program_is_never_blocked_for_long_by_a_large_clean_up(
 async def test_a_database_locked_by_the_legacy_program_delays_the_clean_up_and_nothing_else(
     legacy: Legacy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("connectors.sql.engine.BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("connectors.journal.source.BUSY_TIMEOUT_S", 0.05)
     legacy.run(TABLE)
     source = await opened(legacy.system("t", purge_after_ms=0))
     legacy.run("INSERT INTO t VALUES (0, 1)", "INSERT INTO t VALUES (1, 1)")
