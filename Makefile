@@ -87,9 +87,10 @@ check: setup
 	$(BIN)/mypy bridge connectors tests $(wildcard benchmarks examples)
 	$(BIN)/lint-imports --no-logo
 
+# Never with --quiet: what isn't reported isn't counted by --strict either.
 docs: .make/docs
 	$(BIN)/python -m tests.docs.site
-	$(BIN)/python -m properdocs build --quiet --strict
+	$(BIN)/python -m properdocs build -f mkdocs.yml --strict
 	$(BIN)/python -m tests.docs.site.other_hosts
 
 # Beside what `setup` installs, of the same versions where both need a package.
