@@ -158,8 +158,8 @@ async def test_a_password_that_is_replaced_reaches_clients_that_run(
     login = {"mechanism": "SCRAM-SHA-512", "username": "rotated", "password": FIRST}
     wanted = settings(secured.sasl, protocol="SASL_SSL", ca=secured.ca, **login)
     log = KafkaLog(wanted, file.read_text)
-    assert log._password is not None
-    log._password._read_again_s = 0.05
+    assert log._clients._password is not None
+    log._clients._password._read_again_s = 0.05
     await log.open()
     try:
         let_in(SECOND)

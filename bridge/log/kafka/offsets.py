@@ -1,0 +1,116 @@
+"""Offsets of partitions: where they begin and end, and what stands at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+import aiokafka
+
+from bridge.log.kafka import internals
+from bridge.log.kafka.admin import KafkaAdmin
+from bridge.log.kafka.errors import translated_errors
+from bridge.log.port import TopicPartition
+from bridge.model.errors import Rejected
+
+#: Seconds in which a commit's markers are written.
+MARKERS_TIMEOUT_S: Final = 0.25
+
+
+class KafkaOffsets:
+    """Asks a cluster for offsets.
+
+    stable: a client that reads committed records only
+    undecided: one that reads all, those of open transactions too
+    timeout_s: seconds that an answer may take
+    """
+
+    def __init__(
+        self,
+        stable: aiokafka.AIOKafkaConsumer,
+        undecided: aiokafka.AIOKafkaConsumer,
+        admin: KafkaAdmin,
+        timeout_s: float,
+    ) -> None:
+        self._stable = stable
+        self._undecided = undecided
+        self._admin = admin
+        self._timeout_s = timeout_s
+
+    async def close(self) -> None:
+        """Stop both clients, the one whatever the end of the other raises."""
+        async with AsyncExitStack() as ends:
+            ends.push_async_callback(internals.stop, self._undecided)
+            ends.push_async_callback(internals.stop, self._stable)
+
+    async def beginning_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        places = await self._places(partitions)
+        async with self._answering("first offsets"):
+            offsets = await self._stable.beginning_offsets(places)
+        return {TopicPartition(*partition): at for partition, at in offsets.items()}
+
+    async def end_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        """The last stable offsets: `read_committed` readers get no further.
+
+        Kafka answers a commit before its markers are written, so what is undecided now is waited
+        for, MARKERS_TIMEOUT_S seconds at most: then it belongs to a transaction that is really open.
+        """
+        places = await self._places(partitions)
+        async with self._answering("last offsets"):
+            undecided = await self._undecided.end_offsets(places)
+            stable_ends = await self._stable.end_offsets(places)
+            loop = asyncio.get_running_loop()
+            deadline = loop.time() + MARKERS_TIMEOUT_S
+            while behind := [
+                partition for partition in places if stable_ends[partition] < undecided[partition]
+            ]:
+                if loop.time() > deadline:
+                    break
+                await asyncio.sleep(0.002)
+                stable_ends = {**stable_ends, **await self._stable.end_offsets(behind)}
+        return {TopicPartition(*partition): at for partition, at in stable_ends.items()}
+
+    async def offsets_at(
+        self, partitions: Iterable[TopicPartition], timestamp: int
+    ) -> Mapping[TopicPartition, int]:
+        places = await self._places(partitions)
+        # First: what is committed in between must be in the one or the other.
+        ends = await self.end_offsets([TopicPartition(*partition) for partition in places])
+        async with self._answering("offsets by time"):
+            offsets_by_time = await self._stable.offsets_for_times(
+                dict.fromkeys(places, max(timestamp, 0))
+            )
+        offsets = {
+            TopicPartition(*partition): at.offset
+            for partition, at in offsets_by_time.items()
+            if at is not None
+        }
+        return {**ends, **offsets}
+
+    async def check_partition(self, partition: TopicPartition) -> None:
+        """Raises Rejected for a partition that the topic doesn't have."""
+        count = await self._admin.partitions(partition.topic)
+        if not 0 <= partition.partition < count:
+            raise Rejected(
+                "no_such_partition",
+                f"topic {partition.topic} has no partition {partition.partition}: it has {count}",
+            )
+
+    async def _places(self, partitions: Iterable[TopicPartition]) -> list[aiokafka.TopicPartition]:
+        wanted = list(partitions)
+        for partition in wanted:
+            await self.check_partition(partition)
+        return [aiokafka.TopicPartition(*topic_partition) for topic_partition in wanted]
+
+    @asynccontextmanager
+    async def _answering(self, doing: str) -> AsyncIterator[None]:
+        """A question that the broker answers in time, or RetryLater."""
+        with translated_errors(doing):
+            async with asyncio.timeout(self._timeout_s):
+                yield
