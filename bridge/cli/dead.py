@@ -17,16 +17,16 @@ from bridge.cli.output.rows import print_json
 from bridge.cli.output.safe_text import safe_text
 from bridge.cli.output.skipped_records import SkippedRecords
 from bridge.cli.params.dead_letter_id import DeadLetterId, parse_letter
-from bridge.cli.params.log_start import BEGINNING, LogStart
 from bridge.cli.params.times import TIME
+from bridge.log.start_offsets import BEGINNING, LogStart
 from bridge.model import handed_back
 from bridge.model.handed_back import HandedBack, LetterSubject
 from bridge.model.system_records import RELEASED, DeadLetter
 
 if TYPE_CHECKING:
-    from bridge.cli.decoding import DecodedRecord
     from bridge.model.specs import EntitySpec
     from bridge.wiring import Bridge
+    from bridge.wiring.decoding import DecodedRecord
 
 KINDS = ("row", "record", "event", "command")
 COLUMNS = ("letter", "age", "kind", "source", "handler", "entity", "key", "reason")
@@ -188,7 +188,9 @@ def _number(record: DecodedRecord) -> str:
 
 
 def _row(record: DecodedRecord) -> dict[str, Any]:
-    row = record.row()
+    from bridge.cli.output.decoded import decoded_row
+
+    row = decoded_row(record)
     # `topic`, `partition` and `offset` are those of what is meant, not of its letter.
     meant = {name: getattr(record.fixed, name) for name in ("topic", "partition", "offset")}
     return {"letter": _number(record), **row, "kind": row.pop("letter_kind"), **meant}
@@ -210,7 +212,7 @@ async def _letters(
     bridge: Bridge, start: LogStart, skipped: SkippedRecords | None = None
 ) -> AsyncGenerator[DecodedRecord]:
     """Each dead letter in turn; never all of them, which may be more than the memory holds."""
-    from bridge.cli.decoding import system_topic_history
+    from bridge.wiring.decoding import system_topic_history
 
     async with contextlib.aclosing(system_topic_history(bridge, ["dead"], start)) as records:
         async for letter in records:
@@ -305,8 +307,9 @@ async def _raw_key(keys: KeyNames, letter: DeadLetter) -> dict[str, Any] | None:
 
 async def _carried(bridge: Bridge, letter_record: DecodedRecord) -> dict[str, Any] | None:
     """The event or command that a letter carries, decoded."""
-    from bridge.cli.decoding import Decoding
+    from bridge.cli.output.decoded import decoded_row
     from bridge.log.port import Record
+    from bridge.wiring.decoding import Decoding
 
     letter = letter_record.fixed
     if not isinstance(letter, DeadLetter) or letter.value is None:
@@ -320,7 +323,7 @@ async def _carried(bridge: Bridge, letter_record: DecodedRecord) -> dict[str, An
         letter.value,
         (),
     )
-    return (await Decoding(bridge).decode(record)).row()
+    return decoded_row(await Decoding(bridge).decode(record))
 
 
 def _print(row: dict[str, Any]) -> None:

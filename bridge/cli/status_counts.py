@@ -27,9 +27,9 @@ from bridge.model.redaction import redact
 from bridge.model.system_records import RELEASED, DeadLetter
 
 if TYPE_CHECKING:
-    from bridge.cli.decoding import DecodedRecord
     from bridge.commands.history import CommandHistory
     from bridge.wiring import Bridge
+    from bridge.wiring.decoding import DecodedRecord
 
 MAX_RECORDS: Final = 10_000
 """So many records of the topics are read at most."""
@@ -82,9 +82,9 @@ async def _recent_records(
     """The recent records of these fixed topics, less what may be large in them, and since when they
     are all there (None: from the beginning). Raises TimeoutError.
     """
-    from bridge.cli.decoding import Decoding
-    from bridge.cli.follow_topics import partitions_of, read_by_time
+    from bridge.log.follow_topics import partitions_of, read_by_time
     from bridge.log.recent_offsets import recent_starts
+    from bridge.wiring.decoding import Decoding
 
     log = bridge.log
     async with asyncio.timeout(READ_TIMEOUT_S):

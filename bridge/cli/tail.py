@@ -14,15 +14,16 @@ import click
 from bridge.cli.command_runner import NOTHING_FOUND, as_json, print_json, run_with_bridge
 from bridge.cli.output.safe_text import safe_text
 from bridge.cli.params.field_values import parse_key_parts
-from bridge.cli.params.log_start import BEGINNING, END, LOG_POSITION, LogStart, resolve_offsets
+from bridge.cli.params.log_start import LOG_POSITION
 from bridge.cli.params.numbers import COUNT
 from bridge.cli.params.topics import existing_topics
+from bridge.log.start_offsets import BEGINNING, END, LogStart, resolve_offsets
 from bridge.model.canonical import plain
 
 if TYPE_CHECKING:
-    from bridge.cli.decoding import DecodedRecord
     from bridge.log.port import Record
     from bridge.wiring import Bridge
+    from bridge.wiring.decoding import DecodedRecord
 
 OPS = ("create", "update", "delete", "read")
 _COLOURS = {"create": "green", "update": "yellow", "delete": "red", "read": "blue", "dead": "red"}
@@ -49,7 +50,9 @@ class RecordFilter:
             )
         if self.ops:
             return False
-        row = record.row()
+        from bridge.cli.output.decoded import decoded_row
+
+        row = decoded_row(record)
         if row["key"] == self.key:
             return True
         return self.key in (row.get("command_id"), row.get("id"), row.get("source")) or (
@@ -136,7 +139,7 @@ def command(
 async def _records(
     bridge: Bridge, names: tuple[str, ...], begin: LogStart, *, follow: bool
 ) -> AsyncGenerator[list[Record]]:
-    from bridge.cli.follow_topics import follow_topics, partitions_of, read_by_time
+    from bridge.log.follow_topics import follow_topics, partitions_of, read_by_time
 
     topic_infos = await bridge.log.topics()
     topics = existing_topics(bridge.name, names, list(bridge.entities), topic_infos)
@@ -148,7 +151,7 @@ async def _records(
 
 
 async def _decoded(bridge: Bridge, batch: list[Record], *, raw: bool) -> list[DecodedRecord]:
-    from bridge.cli.decoding import DecodedRecord, Decoding
+    from bridge.wiring.decoding import DecodedRecord, Decoding
 
     if raw:
         return [DecodedRecord(record) for record in batch]
@@ -157,10 +160,12 @@ async def _decoded(bridge: Bridge, batch: list[Record], *, raw: bool) -> list[De
 
 
 def _show(record: DecodedRecord, *, as_json: bool) -> None:
+    from bridge.cli.output.decoded import decoded_line, decoded_row
+
     if as_json:
-        print_json(record.row(), flush=False)
+        print_json(decoded_row(record), flush=False)
         return
-    when, what, which, key, rest = map(safe_text, record.line())
+    when, what, which, key, rest = map(safe_text, decoded_line(record))
     colour = _COLOURS.get(which) or _COLOURS.get(what)
     line = "  ".join(
         [

@@ -14,8 +14,8 @@ import pytest
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
-from bridge.cli.check.declarations import connector_of
 from bridge.config import ConfigProblems, load, models
+from bridge.wiring.check.declarations import connector_of
 from tests.secret_scan import secret
 
 ENVIRON = {"PASSWORD": secret("s3cr3t/p@ss"), "KEY": secret("m4sk-k3y")}

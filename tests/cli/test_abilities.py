@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bridge.cli.output.capability_phrases import capability_phrases
 from bridge.connector import Capabilities, System
 from bridge.model.errors import RetryLater
+from bridge.wiring.capability_phrases import capability_phrases
 from tests.cli.bridge_folder import BridgeFolder
 from tests.connectors.polled import fake
 from tests.connectors.polled.store import JsonStore, StoreTable

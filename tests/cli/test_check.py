@@ -6,10 +6,6 @@ from typing import Any, cast
 
 import pytest
 
-from bridge.cli.check.checkpoints import resuming_findings
-from bridge.cli.check.declarations import probe_problems, statement_problems
-from bridge.cli.check.log import collisions, expected, topic_findings
-from bridge.cli.check.snapshots import snapshot_findings
 from bridge.config import load
 from bridge.config.log_target import log_target
 from bridge.connector import (
@@ -26,6 +22,10 @@ from bridge.model.errors import BridgeError, ConfigurationError, Rejected, Retry
 from bridge.model.specs import ArgSpec, CommandSpec
 from bridge.model.types import FieldType
 from bridge.plan.steps import Wire
+from bridge.wiring.check.checkpoints import resuming_findings
+from bridge.wiring.check.declarations import probe_problems, statement_problems
+from bridge.wiring.check.log import collisions, expected, topic_findings
+from bridge.wiring.check.snapshots import snapshot_findings
 from tests.cli.bridge_folder import BridgeFolder
 from tests.waiting import WAIT_TIMEOUT_S
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.cli.log.group_state import (
+from bridge.log.port import GroupInfo, TopicPartition
+from bridge.wiring.group_state import (
     ACTIVE,
     FINISHED,
     FOREIGN,
@@ -14,7 +15,6 @@ from bridge.cli.log.group_state import (
     UNKNOWN,
     group_state,
 )
-from bridge.log.port import GroupInfo, TopicPartition
 from tests.cli.bridge_folder import BridgeFolder
 from tests.waiting import wait_until
 

@@ -20,11 +20,12 @@ from bridge.cli.params.field_values import (
     parse_pairs,
     parse_value,
 )
-from bridge.cli.params.log_start import BEGINNING, END, LogStart, clamp_offset, parse_start
 from bridge.cli.params.log_start import LogPositionParam as StartType
+from bridge.cli.params.log_start import parse_start
 from bridge.cli.params.times import TimeParam, instant_ms, span_ms
 from bridge.cli.params.topics import existing_topics, resolve_topics
 from bridge.log.port import TopicPartition
+from bridge.log.start_offsets import BEGINNING, END, LogStart, clamp_offset
 from bridge.model.types import Entity, Field, FieldType, parse_type
 from tests.hostile_values import EARLY, LATE, quick
 

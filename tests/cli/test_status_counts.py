@@ -272,7 +272,7 @@ async def test_the_recent_part_is_the_longest_span_that_fits(
 
 
 async def places_of(bridge: Bridge, topic: str) -> list[Any]:
-    from bridge.cli.follow_topics import partitions_of
+    from bridge.log.follow_topics import partitions_of
 
     return await partitions_of(bridge.log, [topic])
 

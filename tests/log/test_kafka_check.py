@@ -20,8 +20,6 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from bridge.agent.group import agent_group
-from bridge.cli.check.access import access_findings, access_rules
-from bridge.cli.check.result import CheckResult
 from bridge.log.check_port import LogFinding, SupportsLogCheck
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.kafka import KafkaLog, KafkaSettings, Security
@@ -33,6 +31,8 @@ from bridge.log.registry.embedded import EmbeddedRegistry
 from bridge.log.registry.remembered import RememberedRegistry
 from bridge.model.errors import ConfigurationError
 from bridge.model.names import SCHEMA_IDS, SCHEMAS, internal_topic, replay_topic
+from bridge.wiring.check.access import access_findings, access_rules
+from bridge.wiring.check.result import CheckResult
 from tests.conftest import PrivateKafka
 from tests.log.conftest import OpenEmbedded
 from tests.secret_scan import secret

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from bridge.cli.check.log import log_findings
 from bridge.config import load
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.port import Entry, TopicSpec
@@ -20,6 +19,7 @@ from bridge.private_files import (
     make_private_folder,
     others_write,
 )
+from bridge.wiring.check.log import log_findings
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o277], ids=oct)

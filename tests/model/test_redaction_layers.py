@@ -19,7 +19,7 @@ import pytest
 from bridge.agent.error_trace import error_trace
 from bridge.capture.report.status_record import SourceStatus, dump
 from bridge.cli.app import _fail
-from bridge.cli.check.result import CheckResult, show
+from bridge.cli.check.result_lines import show
 from bridge.cli.log_output.notice_lines import line_logger
 from bridge.cli.output.safe_text import SafeWriter
 from bridge.config.secrets import resolve_references
@@ -37,6 +37,7 @@ from bridge.model.system_records import (
     encode,
 )
 from bridge.plan.transform import _mask
+from bridge.wiring.check.result import CheckResult
 
 AT = datetime(2026, 1, 31, tzinfo=UTC)
 

@@ -90,8 +90,8 @@ def show(ctx: click.Context, *, command_id: str, as_json: bool) -> None:
     """Show one command: request, audit trail, receipt, and the change that confirmed it."""
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
-        from bridge.cli.commands.confirming_change import find_confirming_change
         from bridge.cli.commands.history_row import history_row
+        from bridge.wiring.confirming_change import find_confirming_change
 
         del stop
         history = (await read_histories(bridge, None)).get(command_id)

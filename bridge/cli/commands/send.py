@@ -181,10 +181,10 @@ async def _wait(bridge: Bridge, record: CommandRecord, seconds: float, *, as_jso
 
 async def _state(bridge: Bridge, record: CommandRecord) -> str:
     """How far a command without a receipt is."""
-    from bridge.cli.decoding import system_topic_history
-    from bridge.cli.params.log_start import LogStart
     from bridge.commands.codes import HELD_BACK
     from bridge.commands.history import command_histories
+    from bridge.log.start_offsets import LogStart
+    from bridge.wiring.decoding import system_topic_history
 
     since = LogStart("time", int(record.requested_at.timestamp() * 1000) - 60_000)
     async with contextlib.aclosing(system_topic_history(bridge, ["audit"], since)) as audit_records:
@@ -195,10 +195,10 @@ async def _state(bridge: Bridge, record: CommandRecord) -> str:
 
 
 async def _receipt(bridge: Bridge, record: CommandRecord) -> Receipt:
-    from bridge.cli.follow_topics import follow_topics, partitions_of
-    from bridge.cli.params.log_start import BEGINNING, LogStart, resolve_offsets
     from bridge.commands.manual.send import may_be_repeated
     from bridge.commands.receipts.awaited import answers_command, ends_wait
+    from bridge.log.follow_topics import follow_topics, partitions_of
+    from bridge.log.start_offsets import BEGINNING, LogStart, resolve_offsets
     from bridge.model.receipt import Receipt
 
     topic = bridge.codec.topic("receipt")

@@ -12,7 +12,7 @@ import click
 
 from bridge.cli.command_runner import NothingFound, as_json, run_with_bridge
 from bridge.cli.output.rows import print_json
-from bridge.cli.params.log_start import BEGINNING
+from bridge.log.start_offsets import BEGINNING
 from bridge.model.agent_name import person_agent
 from bridge.model.errors import Fenced, Rejected
 
@@ -85,10 +85,10 @@ async def _find_unknown(
     bridge: Bridge, command_id: str
 ) -> tuple[CommandHistory | None, Target | None]:
     """The command's history, and what it is about as its own record says."""
-    from bridge.cli.decoding import system_topic_history
     from bridge.commands.history import command_histories
     from bridge.commands.manual.conclude import target_of
     from bridge.model.command import CommandRecord
+    from bridge.wiring.decoding import system_topic_history
 
     target, records = None, []
     names = ["commands", "audit", "receipts"]

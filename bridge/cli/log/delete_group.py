@@ -29,7 +29,7 @@ def delete(ctx: click.Context, *, group: str, dry_run: bool, yes: bool, as_json:
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
-        from bridge.cli.log.group_state import STOPPED, UNFINISHED, group_states
+        from bridge.wiring.group_state import STOPPED, UNFINISHED, group_states
 
         info = (await bridge.log.groups()).get(group)
         if info is None:

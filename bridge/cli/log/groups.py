@@ -10,11 +10,12 @@ import click
 
 from bridge.cli.command_runner import NothingFound, as_json, confirm, print_listing, run_with_bridge
 from bridge.cli.output.rows import print_rows
-from bridge.cli.params.log_start import LOG_POSITION, LogStart
-from bridge.cli.params.log_start import resolve_offsets as offsets_of
+from bridge.cli.params.log_start import LOG_POSITION
 from bridge.cli.params.topics import resolve_topics
 from bridge.log.group_lag import partition_lags
 from bridge.log.port import GroupInfo, Log, TopicInfo, TopicPartition
+from bridge.log.start_offsets import LogStart
+from bridge.log.start_offsets import resolve_offsets as offsets_of
 
 if TYPE_CHECKING:
     from bridge.wiring import Bridge
@@ -35,7 +36,7 @@ def groups(ctx: click.Context, *, group: str | None, partitions: bool, as_json: 
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
-        from bridge.cli.log.group_state import group_states
+        from bridge.wiring.group_state import group_states
 
         infos = await bridge.log.groups()
         chosen = {name: info for name, info in infos.items() if group in (None, name)}

@@ -121,7 +121,8 @@ async def _next_records(
 async def _show(
     bridge: Bridge, group: str, records: Sequence[Record], *, dry_run: bool, as_json: bool
 ) -> None:
-    from bridge.cli.decoding import Decoding
+    from bridge.cli.output.decoded import decoded_line, decoded_row
+    from bridge.wiring.decoding import Decoding
 
     decoding = Decoding(bridge)
     for record in records:
@@ -133,12 +134,12 @@ async def _show(
                 "partition": record.partition,
                 "offset": record.offset,
                 "skipped": not dry_run,
-                "record": decoded.row(),
+                "record": decoded_row(decoded),
             }
             print_json(row)
             continue
         at = f"{record.topic}-{record.partition} offset {record.offset}"
-        click.echo(f"{at}: {'  '.join(part for part in decoded.line() if part)}")
+        click.echo(f"{at}: {'  '.join(part for part in decoded_line(decoded) if part)}")
 
 
 async def _bury(bridge: Bridge, group: str, records: Sequence[Record]) -> None:

@@ -1,26 +1,13 @@
-"""Where reading begins: the beginning, the end, an instant, or an offset."""
+"""An option that says where reading begins: the beginning, the end, an instant, or an offset."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import click
 
 from bridge.cli.params.times import EPOCH, FORMS, MIN_EPOCH_MS, instant_ms, now_ms
-from bridge.log.port import Log, TopicPartition
-
-
-@dataclass(frozen=True, slots=True)
-class LogStart:
-    """`value` is milliseconds since 1970 for a time, an offset for an offset."""
-
-    kind: Literal["beginning", "end", "time", "offset"]
-    value: int = 0
-
-
-BEGINNING, END = LogStart("beginning"), LogStart("end")
+from bridge.log.start_offsets import BEGINNING, END, LogStart
 
 
 def parse_start(text: str, now_ms: int) -> LogStart:
@@ -60,31 +47,3 @@ class LogPositionParam(click.ParamType):  # type: ignore[type-arg]  # generic on
 
 
 LOG_POSITION = LogPositionParam()
-
-
-async def resolve_offsets(
-    log: Log, partitions: Iterable[TopicPartition], start: LogStart
-) -> dict[TopicPartition, int]:
-    """The offset of each partition where `start` is; an offset is held inside of what is there."""
-    wanted = list(partitions)
-    if start.kind == "end":
-        return dict(await log.end_offsets(wanted))
-    if start.kind == "time":
-        return dict(await log.offsets_at(wanted, start.value))
-    first = await log.beginning_offsets(wanted)
-    if start.kind == "beginning":
-        return dict(first)
-    last = await log.end_offsets(wanted)
-    return clamp_offset(wanted, start.value, first, last)
-
-
-def clamp_offset(
-    partitions: Iterable[TopicPartition],
-    offset: int,
-    first: Mapping[TopicPartition, int],
-    last: Mapping[TopicPartition, int],
-) -> dict[TopicPartition, int]:
-    """`offset` in each partition, neither before its first record nor behind its end."""
-    return {
-        partition: min(max(offset, first[partition]), last[partition]) for partition in partitions
-    }

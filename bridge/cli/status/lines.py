@@ -24,7 +24,7 @@ def print_lines(report: StatusReport) -> None:
 
 
 def _print_systems_and_groups(report: StatusReport) -> None:
-    from bridge.cli.log.group_state import retired_lines
+    from bridge.cli.log.group_lines import retired_lines
 
     forms_text = ", ".join(f"{what} {form}" for what, form in report.implementations.items())
     click.echo(f"bridge {report.bridge}, log {report.log}, {forms_text}\n")

@@ -130,9 +130,10 @@ async def _waits(bridge: Bridge, now: int) -> list[dict[str, Any]]:
 
 async def _groups(bridge: Bridge, now: int) -> tuple[list[dict[str, Any]], int]:
     """A row for each group and topic, and how many groups are stalled."""
-    from bridge.cli.log.group_state import FINISHED, NOT_READING, group_states, without_lag
+    from bridge.cli.log.group_lines import without_lag
     from bridge.cli.log.groups import group_rows, summed
     from bridge.wiring.group_stalls import group_stalls
+    from bridge.wiring.group_state import FINISHED, NOT_READING, group_states
 
     infos = await bridge.log.groups()
     states = await group_states(bridge, infos)

@@ -31,8 +31,8 @@ async def system_rows(bridge: Bridge, now: int) -> list[dict[str, Any]]:
 
 def system_row(bridge: Bridge, name: str, status: SourceStatus | None, now: int) -> dict[str, Any]:
     """A system with its connector and what its capture reported last; `now` in microseconds."""
-    from bridge.cli.output.capability_phrases import capability_phrases
     from bridge.wiring import load_connector
+    from bridge.wiring.capability_phrases import capability_phrases
 
     config = bridge.systems[name]
     connector = load_connector(config)

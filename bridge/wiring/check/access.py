@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from bridge.cli.check.result import CheckResult
 from bridge.log.check_port import SupportsAccessLists
 from bridge.log.port import Log
 from bridge.model.errors import BridgeError
@@ -19,6 +18,7 @@ from bridge.model.names import (
     replay_topic,
     system_topic,
 )
+from bridge.wiring.check.result import CheckResult
 
 #: Begins the transactional ids of records that are appended outside of a partition's owner.
 APPEND_IDS = "legacy-bridge-append-"

@@ -8,8 +8,6 @@ from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from bridge.capture.entity import stored_type
-from bridge.cli.check.access import access_findings
-from bridge.cli.check.result import CheckResult, Severity
 from bridge.config import Config
 from bridge.log.check_port import LogFinding, SupportsLogCheck
 from bridge.log.port import Log, TopicInfo, TopicSpec
@@ -31,6 +29,8 @@ from bridge.model.names import (
 )
 from bridge.model.types import Entity
 from bridge.private_files import exposed_files
+from bridge.wiring.check.access import access_findings
+from bridge.wiring.check.result import CheckResult, Severity
 from bridge.wiring.event_log import make_bare_registry, make_log, make_registry
 from bridge.wiring.log_file_problem import log_file_problem
 from bridge.wiring.missing_topics import missing_topics

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Final
 
 from bridge.log.port import GroupInfo
 
@@ -85,21 +85,3 @@ def _configured_agents(bridge: Bridge) -> list[str] | None:
     with contextlib.redirect_stdout(sys.stderr):
         agents, problems = read_agents(bridge.config.agents)
     return None if problems else [agent.name for agent in agents]
-
-
-def without_lag(rows: list[dict[str, Any]], states: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Rows of groups with their states, and no lag where a group reads no more. Pure."""
-    return [
-        {**row, "state": states[row["group"]]}
-        | ({"lag": None, "missing": None} if states[row["group"]] in NOT_READING else {})
-        for row in rows
-    ]
-
-
-def retired_lines(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """What to do about groups that nobody reads with any more, one a group. Pure."""
-    names = dict.fromkeys(row["group"] for row in rows if row["state"] == RETIRED)
-    return [
-        f"{name} is of nothing in this configuration: `bridgectl log offsets delete {name}` deletes it"
-        for name in names
-    ]

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Collection
 from typing import Final
 
-from bridge.cli.check.result import CheckResult
 from bridge.config import SystemConfig
 from bridge.connector import Connector, Snapshot, System
 from bridge.model.error_text import error_message
 from bridge.model.errors import BridgeError, RetryLater, Unsupported
+from bridge.wiring.check.result import CheckResult
 
 TRIAL_ROWS: Final = 2
 """Of each of the two chunks that are read: the second one begins after the first one's last row."""

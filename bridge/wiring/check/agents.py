@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 
 from bridge.agent import Agent
-from bridge.cli.check.result import CheckResult
 from bridge.config import Config
 from bridge.wiring.agents import read_agents
+from bridge.wiring.check.result import CheckResult
 
 LOCATION = "agents"
 

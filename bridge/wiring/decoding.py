@@ -5,15 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from bridge.cli.follow_topics import partitions_of, read_by_time
-from bridge.cli.output import records
-from bridge.cli.params.log_start import LogStart, resolve_offsets
+from bridge.log.follow_topics import partitions_of, read_by_time
 from bridge.log.port import Record
+from bridge.log.start_offsets import LogStart, resolve_offsets
 from bridge.model import framing
-from bridge.model.canonical import plain
-from bridge.model.error_text import describe_error, error_message
+from bridge.model.error_text import error_message
 from bridge.model.event import Event
 from bridge.model.names import system_topic
 from bridge.model.system_records import SYSTEM_TOPICS, SystemKey, SystemRecord, TopicKind
@@ -23,7 +20,7 @@ from bridge.wiring import Bridge
 @dataclass(frozen=True, slots=True)
 class DecodedRecord:
     """A record and what stands in it: exactly one of `event` and `fixed`, or neither, and then why
-    where something was expected to. Whatever the record holds, it is shown, as bytes if need be.
+    where something was expected to.
     """
 
     record: Record
@@ -37,36 +34,6 @@ class DecodedRecord:
     def tombstone(self) -> bool:
         """Whether it only says that its key is gone."""
         return self.record.value is None
-
-    def row(self) -> dict[str, Any]:
-        """For programs."""
-        try:
-            row = self._row()
-            # Whatever can't be printed shows here, and not where it would end a listing.
-            plain(row)
-        except Exception as error:  # noqa: BLE001 - it is one record of many: shown as bytes
-            return records.unreadable_row(self.record, describe_error(error))
-        return row
-
-    def _row(self) -> dict[str, Any]:
-        if self.event is not None:
-            return records.event_row(self.record, self.event)
-        if self.kind is not None and self.fixed is not None:
-            return records.system_record_row(self.record, self.kind, self.key, self.fixed)
-        if self.unreadable:
-            return records.unreadable_row(self.record, self.unreadable)
-        return records.raw_row(self.record)
-
-    def line(self) -> tuple[str, str, str, str, str]:
-        """For people: time, what, which, key, the rest."""
-        try:
-            if self.event is not None:
-                return records.event_line(self.event)
-            if self.kind is not None and self.fixed is not None:
-                return records.system_record_line(self.record, self.kind, self.key, self.fixed)
-        except Exception as error:  # noqa: BLE001 - as of `row`
-            return records.raw_line(self.record, describe_error(error))
-        return records.raw_line(self.record, self.unreadable)
 
 
 class Decoding:

@@ -1,57 +1,20 @@
-"""What `check` found: one thing, its place, and what fixes it."""
+"""What `check` found, as lines and as an exit code."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
 
 import click
 
 from bridge.cli.command_runner import print_json
-from bridge.config import Problem
 from bridge.model.redaction import redact
+from bridge.wiring.check.result import CheckResult
 
-Severity = Literal["ok", "warning", "error", "configuration"]
 #: A longer fix that `setup` can run is left to `setup --show`, so that nothing else is buried.
 MAX_FIX_LINES, MAX_FIX_CHARACTERS = 12, 600
 _MARKS = {"ok": "ok", "warning": "warning", "error": "wrong", "configuration": "wrong"}
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "red", "configuration": "red"}
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """`severity` ok, warning (works, but), error (something outside is wrong: exit code 1), or
-    configuration (a file is wrong: exit code 2). `location` a file with its line, or what was asked;
-    `fix` the exact statement that fixes it, `setup` whether `bridgectl setup` can run that.
-    """
-
-    severity: Severity
-    area: str
-    message: str
-    location: str = ""
-    hint: str = ""
-    fix: str = ""
-    setup: bool = False
-
-    def row(self) -> dict[str, Any]:
-        """For programs."""
-        return {
-            "severity": self.severity,
-            "area": self.area,
-            "location": self.location,
-            "message": self.message,
-            "hint": self.hint,
-            "fix": self.fix,
-            "setup_can_fix": self.setup,
-        }
-
-
-def result_of_problem(problem: Problem, severity: Severity = "configuration") -> CheckResult:
-    """A problem of a file."""
-    location = f"{problem.file}:{problem.line}" if problem.line else problem.file
-    what = f"{problem.where}: {problem.what}" if problem.where else problem.what
-    return CheckResult(severity, "configuration", what, location, problem.hint)
 
 
 def exit_code(results: Iterable[CheckResult]) -> int:

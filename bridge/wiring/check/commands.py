@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
 
-from bridge.cli.check.result import CheckResult, result_of_problem
 from bridge.config import SystemConfig
 from bridge.connector import ChecksCommands, ChecksRights, CommandRight, Connector, System
 from bridge.model.errors import ConfigurationError, RetryLater
+from bridge.wiring.check.result import CheckResult, result_of_problem
 
 
 async def fitting_findings(

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 
 from bridge.capture.checkpoint.store import progress_of
 from bridge.capture.checkpoint.store import topic as positions_topic
-from bridge.cli.check.result import CheckResult, Severity
 from bridge.config import Config
 from bridge.connector import Checkpoint, ChecksResuming, Connector, System
 from bridge.log.port import Log
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
+from bridge.wiring.check.result import CheckResult, Severity
 from bridge.wiring.event_log import make_log
 
 CheckpointOf = Callable[[str], Awaitable[Checkpoint | None]]

@@ -8,12 +8,6 @@ from types import MappingProxyType
 from bridge.agent import Agent
 from bridge.capture.entity import shape_conflict
 from bridge.capture.table_shapes import describe_tables
-from bridge.cli.check.agents import where_findings
-from bridge.cli.check.commands import fitting_findings
-from bridge.cli.check.declarations import command_findings, lookup_findings
-from bridge.cli.check.result import CheckResult, Severity, result_of_problem
-from bridge.cli.check.snapshots import snapshot_findings
-from bridge.cli.output.capability_phrases import capability_phrases
 from bridge.config import SystemConfig
 from bridge.connector import Connector, Finding, Shape, System
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
@@ -22,7 +16,13 @@ from bridge.model.specs import EntitySpec
 from bridge.model.types import Entity
 from bridge.plan.execute import RowEncoder
 from bridge.plan.make_plan import entity_type, make_plan
+from bridge.wiring.capability_phrases import capability_phrases
 from bridge.wiring.change_detection import describe_change_detection
+from bridge.wiring.check.agents import where_findings
+from bridge.wiring.check.commands import fitting_findings
+from bridge.wiring.check.declarations import command_findings, lookup_findings
+from bridge.wiring.check.result import CheckResult, Severity, result_of_problem
+from bridge.wiring.check.snapshots import snapshot_findings
 
 
 async def system_findings(

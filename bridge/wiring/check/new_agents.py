@@ -7,10 +7,10 @@ from collections.abc import AsyncGenerator, Sequence
 from bridge.agent import Agent
 from bridge.agent.first_start import start_text, unread_topics
 from bridge.agent.group import agent_group
-from bridge.cli.check.result import CheckResult
 from bridge.config import Config
 from bridge.model.errors import BridgeError
 from bridge.model.names import change_topic, split_entity
+from bridge.wiring.check.result import CheckResult
 from bridge.wiring.event_log import make_log
 
 

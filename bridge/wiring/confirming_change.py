@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from bridge.capture.report.confirmations import confirmed
-from bridge.cli.follow_topics import partitions_of, read_by_time
-from bridge.cli.params.log_start import LogStart, resolve_offsets
 from bridge.commands.history import CommandHistory
+from bridge.log.follow_topics import partitions_of, read_by_time
+from bridge.log.start_offsets import LogStart, resolve_offsets
 from bridge.model.names import change_topic
 from bridge.wiring import Bridge
 

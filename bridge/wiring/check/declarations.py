@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from bridge.cli.check.result import CheckResult, result_of_problem
 from bridge.config import Config, ConfigProblems, SystemConfig
 from bridge.connector import ChecksTransport, Connector, System
 from bridge.model.errors import ConfigurationError
 from bridge.model.specs import CommandSpec
 from bridge.plan.to_source import lookup_problems
 from bridge.tls import UnusableTlsFiles, tls_context
+from bridge.wiring.check.result import CheckResult, result_of_problem
 from bridge.wiring.connectors import build_system, load_connector
 from connectors.sql.write.statement import parameters_of
 

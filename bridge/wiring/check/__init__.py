@@ -1,0 +1,1 @@
+"""Whether the files, the log and the systems are as a bridge needs them."""
