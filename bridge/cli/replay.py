@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,37 +18,8 @@ from bridge.cli.params.topics import resolve_topics
 
 if TYPE_CHECKING:
     from bridge.replay import ReplayProgress, Selection
-    from bridge.replay.contract import Sink
+    from bridge.replay.destination import Destination
     from bridge.wiring import Bridge
-
-_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """Where replayed events go: an agent's name, a topic's, or a file's path."""
-
-    kind: Literal["agent", "topic", "file"]
-    name: str
-
-
-def destination(text: str, agents: Collection[str]) -> Destination:
-    """`credit-watch` (or `agent:..`), `topic:name`, `events.jsonl` (or `file:..`). Pure.
-
-    Raises UsageError for what is neither an agent nor looks like a file.
-    """
-    kind, colon, name = text.partition(":")
-    if colon and name and kind in ("topic", "file"):
-        return Destination("topic" if kind == "topic" else "file", name)
-    bare = name if colon and kind == "agent" else text
-    if bare in agents:
-        return Destination("agent", bare)
-    if bare == text and ("/" in text or "." in text):
-        return Destination("file", text)
-    agents_text = f"agents are {', '.join(sorted(agents))}" if agents else "there are no agents"
-    raise click.UsageError(
-        f"--to {text}: {agents_text}; a file has a dot or a slash in its name, a topic is topic:NAME"
-    )
 
 
 @click.command(
@@ -127,7 +95,8 @@ def command(
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
-        from bridge.replay import Selection, replay
+        from bridge.replay import DryRun, Selection, replay
+        from bridge.replay.destination import make_sink
 
         goal = _allowed_destination(bridge, to)
         topic = await _topic(bridge, name)
@@ -142,12 +111,17 @@ def command(
         )
         if not dry_run and goal.kind != "file" and not as_json:
             click.echo(f"replay {called}: --name {called} continues with it", err=True)
+        sink = (
+            DryRun()
+            if dry_run
+            else make_sink(bridge.log, bridge.name, called, goal, resumable=bool(replay_name))
+        )
         with progress(f"replay of {topic}", None) as advance:
             done = await replay(
                 bridge.log,
                 bridge.events,
                 selection,
-                _sink(bridge, goal, called, dry_run=dry_run, resumable=bool(replay_name)),
+                sink,
                 now=now_ms,
                 rate=0.0 if dry_run else rate,
                 report=lambda state: advance(state.scanned, state.of),
@@ -160,9 +134,14 @@ def command(
 
 def _allowed_destination(bridge: Bridge, to: str) -> Destination:
     from bridge.replay import refuse_own_topic
+    from bridge.replay.destination import parse_destination
     from bridge.wiring.agents import load_agents
 
-    goal = destination(to, {agent.name for agent in load_agents(bridge.config.agents)})
+    agents = {agent.name for agent in load_agents(bridge.config.agents)}
+    try:
+        goal = parse_destination(to, agents)
+    except ValueError as error:
+        raise click.UsageError(f"--to {to}: {error}") from None
     if goal.kind == "topic":
         refuse_own_topic(bridge.name, goal.name, bridge.entities)
     return goal
@@ -170,10 +149,13 @@ def _allowed_destination(bridge: Bridge, to: str) -> Destination:
 
 def _checked_name(replay_name: str | None) -> str:
     """The replay's name, or one made of the time. Raises UsageError."""
+    from bridge.replay.destination import check_replay_name
+
     name = replay_name or f"{datetime.now(UTC):%Y%m%dt%H%M%S}-{now_ms() % 1000:03}"
-    if not _NAME.fullmatch(name):
-        raise click.UsageError(f"--name {name!r}: use letters, digits, dots, dashes, underscores")
-    return name
+    try:
+        return check_replay_name(name)
+    except ValueError as error:
+        raise click.UsageError(f"--name {name!r}: {error}") from None
 
 
 def _check_where(texts: Sequence[str]) -> None:
@@ -218,20 +200,6 @@ async def _where(bridge: Bridge, topic: str, texts: tuple[str, ...]) -> Mapping[
         return parse_condition(await resolve_entity(bridge, name), texts)
     except ValueError as error:
         raise click.UsageError(f"--where: {error}") from None
-
-
-def _sink(
-    bridge: Bridge, goal: Destination, called: str, *, dry_run: bool, resumable: bool
-) -> Sink:
-    from bridge.replay import DryRun, JsonLinesSink, TopicSink, agent_sink
-
-    if dry_run:
-        return DryRun()
-    if goal.kind == "agent":
-        return agent_sink(bridge.log, bridge.name, called, goal.name, resumable=resumable)
-    if goal.kind == "topic":
-        return TopicSink(bridge.log, bridge.name, called, goal.name, resumable=resumable)
-    return JsonLinesSink(Path(goal.name))
 
 
 def _report(

@@ -10,6 +10,7 @@ import click
 
 from bridge.cli.command_runner import as_json, print_listing, run_with_bridge
 from bridge.log.port import TopicInfo, TopicPartition
+from bridge.log.topic_content import belongs_to_bridge, topic_content
 
 if TYPE_CHECKING:
     from bridge.wiring import Bridge
@@ -31,7 +32,7 @@ def topics(ctx: click.Context, *, everything: bool, as_json: bool) -> None:
         topic_infos = {
             name: info
             for name, info in sorted((await bridge.log.topics()).items())
-            if everything or of_bridge(bridge.name, name)
+            if everything or belongs_to_bridge(bridge.name, name)
         }
         places = [
             TopicPartition(name, number)
@@ -47,11 +48,6 @@ def topics(ctx: click.Context, *, everything: bool, as_json: bool) -> None:
     run_with_bridge(ctx, act)
 
 
-def of_bridge(bridge: str, topic: str) -> bool:
-    """Whether a topic belongs to this bridge."""
-    return topic.startswith((f"{bridge}.", f"_{bridge}."))
-
-
 def _row(
     bridge: Bridge,
     name: str,
@@ -63,7 +59,7 @@ def _row(
     kept = info.spec.history_ms if info.spec.cleanup == "compact" else info.spec.retention_ms
     return {
         "topic": name,
-        "content": _holds(bridge, name),
+        "content": topic_content(bridge.name, name, bridge.entities),
         "partitions": info.partitions,
         "offsets": sum(last[partition] - first[partition] for partition in mine),
         "cleanup": info.spec.cleanup,
@@ -76,15 +72,6 @@ def _row(
         "retention_ms": info.spec.retention_ms,
         "records": info.records,
     }
-
-
-def _holds(bridge: Bridge, topic: str) -> str:
-    if topic.startswith("_"):
-        return "internal"
-    entity = topic.removeprefix(f"{bridge.name}.")
-    if entity in bridge.entities:
-        return "changes"
-    return entity if "." not in entity else "other"
 
 
 def span_text(milliseconds: int | None) -> str:
