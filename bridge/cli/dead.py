@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-from collections.abc import AsyncGenerator, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +14,15 @@ from bridge.cli.output.page import NewestPage, after_option, limit_option
 from bridge.cli.output.rows import print_json
 from bridge.cli.output.safe_text import safe_text
 from bridge.cli.output.skipped_records import SkippedRecords
-from bridge.cli.params.dead_letter_id import DeadLetterId, parse_letter
 from bridge.cli.params.times import TIME
+from bridge.log.dead_letter_id import DeadLetterId, parse_letter_id
 from bridge.log.start_offsets import BEGINNING, LogStart
-from bridge.model import handed_back
-from bridge.model.handed_back import HandedBack, LetterSubject
 from bridge.model.system_records import RELEASED, DeadLetter
 
 if TYPE_CHECKING:
-    from bridge.model.specs import EntitySpec
     from bridge.wiring import Bridge
     from bridge.wiring.decoding import DecodedRecord
+    from bridge.wiring.raw_row_key import KeyNames
 
 KINDS = ("row", "record", "event", "command")
 COLUMNS = ("letter", "age", "kind", "source", "handler", "entity", "key", "reason")
@@ -61,13 +57,16 @@ def command(
         return
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
+        from bridge.wiring.dead_letters import dead_letters, letter_subject, released_since
+        from bridge.wiring.raw_row_key import KeyNames
+
         del stop
         start = BEGINNING if since is None else LogStart("time", since)
         # Read twice, because all letters at once may not fit the memory.
-        gone = await _released_since(bridge, start)
+        gone = await released_since(bridge, start)
         skipped = SkippedRecords()
         page: NewestPage[DecodedRecord] = NewestPage(limit, after)
-        async for letter_record in _letters(bridge, start, skipped):
+        async for letter_record in dead_letters(bridge, start, skipped.note):
             letter = letter_record.fixed
             if (
                 isinstance(letter, DeadLetter)
@@ -101,9 +100,11 @@ def show(ctx: click.Context, *, letter: str, as_json: bool) -> None:
     """Show everything about one dead letter, given its number in `bridgectl dead`, or the id of its event
     from a log line of `bridgectl run`.
     """
-    wanted = parse_letter(letter)
+    wanted = _parse_letter(letter)
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
+        from bridge.wiring.raw_row_key import KeyNames
+
         del stop
         letter_record = await _letter(bridge, wanted)
         carried = await _carried(bridge, letter_record)
@@ -128,14 +129,15 @@ def retry(ctx: click.Context, *, letters: tuple[str, ...], yes: bool, as_json: b
 
     An event is handed back only once; if its handler fails again, it gets a new number.
     """
-    wanted = [parse_letter(letter) for letter in letters]
+    wanted = [_parse_letter(letter) for letter in letters]
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
         from bridge.replay import hand_back, refuse_others
+        from bridge.wiring.dead_letters import letter_subject, released_since
 
         letter_records = [await _letter(bridge, letter) for letter in wanted]
-        gone = await _released_since(bridge, BEGINNING)
+        gone = await released_since(bridge, BEGINNING)
         if again := [
             _number(letter) for letter in letter_records if letter_subject(letter) in gone
         ]:
@@ -154,33 +156,6 @@ def retry(ctx: click.Context, *, letters: tuple[str, ...], yes: bool, as_json: b
         return 0
 
     run_with_bridge(ctx, act)
-
-
-def released(records: Iterable[DecodedRecord]) -> HandedBack:
-    """Which of the dead letters among these records were handed back after they were parked. Pure."""
-    letters = HandedBack()
-    for record in records:
-        _note(record, letters)
-    return letters
-
-
-async def _released_since(bridge: Bridge, start: LogStart) -> HandedBack:
-    letters = HandedBack()
-    async for record in _letters(bridge, start):
-        _note(record, letters)
-    return letters
-
-
-def _note(record: DecodedRecord, letters: HandedBack) -> None:
-    if isinstance(record.fixed, DeadLetter):
-        letters.note(record.fixed, letter_subject(record))
-
-
-def letter_subject(record: DecodedRecord) -> LetterSubject:
-    """What the dead letter in a record is about. Pure."""
-    letter = record.fixed
-    assert isinstance(letter, DeadLetter), "only these are read"  # noqa: S101
-    return handed_back.letter_subject(letter, record.record.partition, record.record.offset)
 
 
 def _number(record: DecodedRecord) -> str:
@@ -208,101 +183,37 @@ def _row_for_people(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-async def _letters(
-    bridge: Bridge, start: LogStart, skipped: SkippedRecords | None = None
-) -> AsyncGenerator[DecodedRecord]:
-    """Each dead letter in turn; never all of them, which may be more than the memory holds."""
-    from bridge.wiring.decoding import system_topic_history
-
-    async with contextlib.aclosing(system_topic_history(bridge, ["dead"], start)) as records:
-        async for letter in records:
-            if letter.fixed is not None:
-                yield letter
-            elif skipped is not None:
-                skipped.note(letter.record, letter.unreadable)
-
-
 async def _letter(bridge: Bridge, wanted: DeadLetterId) -> DecodedRecord:
-    matches: dict[tuple[str, str | None], list[DecodedRecord]] = {}
-    start = BEGINNING if wanted.offset is None else LogStart("offset", wanted.offset)
-    async with contextlib.aclosing(_letters(bridge, start)) as letters:
-        async for each in letters:
-            letter = each.fixed
-            if (
-                isinstance(letter, DeadLetter)
-                and wanted.is_of(each.record, letter)
-                # A release is found by its number only.
-                and (wanted.offset is not None or letter.error != RELEASED)
-            ):
-                matches.setdefault((letter.source, letter.handler), []).append(each)
-                if wanted.partition is not None:
-                    break
-    if not matches:
+    from bridge.wiring.dead_letters import find_letters
+
+    letters = await find_letters(bridge, wanted)
+    if not letters:
         raise NothingFound(f"there is no dead letter {wanted.text}; `bridgectl dead` lists them")
-    if wanted.offset is None:
-        # An event that was parked more than once: what became of it last.
-        newest = [letters[-1] for letters in matches.values()]
-    else:
-        newest = [each for letters in matches.values() for each in letters]
-    if len(newest) > 1:
-        numbers = ", ".join(_number(letter) for letter in newest)
+    if len(letters) > 1:
+        numbers = ", ".join(_number(letter) for letter in letters)
         raise click.UsageError(f"{wanted.text} is ambiguous: {numbers}")
-    return newest[0]
+    return letters[0]
+
+
+def _parse_letter(text: str) -> DeadLetterId:
+    try:
+        return parse_letter_id(text)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 async def _subject(
     keys: KeyNames, record: DecodedRecord, carried: dict[str, Any] | None
 ) -> dict[str, Any]:
     """The row that a letter is about: its entity, and its key where that can be told."""
+    from bridge.wiring.raw_row_key import raw_row_key
+
     letter = record.fixed
     assert isinstance(letter, DeadLetter), "only these are read"  # noqa: S101
     if carried is not None and isinstance(carried.get("key"), dict):
         return {"entity": carried.get("entity"), "row_key": carried["key"]}
     entity = letter.source if letter.kind in ("row", "record") else None
-    return {"entity": entity, "row_key": await _raw_key(keys, letter)}
-
-
-class KeyNames:
-    """The names of entities' key fields, each entity's looked up once."""
-
-    def __init__(self, bridge: Bridge) -> None:
-        self.specs = bridge.entities
-        self._bridge = bridge
-        self._names: dict[str, Sequence[str]] = {}
-
-    async def of(self, spec: EntitySpec) -> Sequence[str]:
-        """As declared; where the table's primary key is the key, as the log has it, and empty where
-        it has none yet.
-        """
-        from bridge.cli.entities import registered_subject
-
-        if spec.key:
-            return spec.key
-        if spec.qualified not in self._names:
-            schema = await registered_subject(self._bridge, spec.qualified, "key")
-            fields = [] if schema is None else json.loads(schema.schema.text)["fields"]
-            self._names[spec.qualified] = [field["name"] for field in fields]
-        return self._names[spec.qualified]
-
-
-async def _raw_key(keys: KeyNames, letter: DeadLetter) -> dict[str, Any] | None:
-    """The key of a row that became no event, as the source has it."""
-    from bridge.cli.output.records import parse_json_text
-
-    spec = keys.specs.get(letter.source)
-    raw = parse_json_text(letter.raw) if letter.raw else None
-    if spec is None or not isinstance(raw, dict):
-        return None
-    row = raw.get("new") or raw.get("old")
-    columns = {field.name: field.columns for field in spec.fields}
-    if not isinstance(row, dict):
-        return None
-    return {
-        name: row[column]
-        for name in await keys.of(spec)
-        for column in columns.get(name, (name,))
-        if column in row
-    } or None
+    return {"entity": entity, "row_key": await raw_row_key(keys, letter)}
 
 
 async def _carried(bridge: Bridge, letter_record: DecodedRecord) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from bridge.cli.command_runner import NOTHING_FOUND, as_json, run_with_bridge
 from bridge.cli.output.rows import print_json, print_rows
 from bridge.cli.params.field_values import parse_condition, parse_key
 from bridge.cli.params.numbers import COUNT
+from bridge.cli.params.topics import qualify_entity
 from bridge.model.errors import RowError
 
 if TYPE_CHECKING:
@@ -66,7 +67,6 @@ def command(
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
-        from bridge.cli.entities import qualify_entity
         from bridge.model.names import split_entity
 
         name = qualify_entity(bridge.entities, entity)

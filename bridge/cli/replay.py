@@ -177,8 +177,8 @@ async def _topic(bridge: Bridge, name: str) -> str:
 
 async def _key(bridge: Bridge, topic: str, text: str) -> str:
     """A key as selections compare it: canonical JSON of the key fields, for an entity's topic."""
-    from bridge.cli.entities import resolve_entity
     from bridge.model.canonical import canonical_json
+    from bridge.wiring.entities import resolve_entity
 
     name = topic.removeprefix(f"{bridge.name}.")
     if name not in bridge.entities:
@@ -191,7 +191,7 @@ async def _key(bridge: Bridge, topic: str, text: str) -> str:
 
 async def _where(bridge: Bridge, topic: str, texts: tuple[str, ...]) -> Mapping[str, Any]:
     """The condition as values of an entity's fields; as texts for a topic of something else."""
-    from bridge.cli.entities import resolve_entity
+    from bridge.wiring.entities import resolve_entity
 
     name = topic.removeprefix(f"{bridge.name}.")
     if name not in bridge.entities or not texts:

@@ -18,6 +18,7 @@ from bridge.cli.command_runner import (
     run_with_bridge,
 )
 from bridge.cli.output.rows import print_json, print_rows
+from bridge.cli.params.topics import qualify_entity
 
 if TYPE_CHECKING:
     from bridge.wiring import Bridge
@@ -137,8 +138,8 @@ def show(ctx: click.Context, *, entity: str, key: bool, catalogue: bool, as_json
 
     Where the registry has none yet, it is built from the table and its declaration.
     """
-    from bridge.cli.entities import from_catalogue, qualify_entity, registered_subject
     from bridge.model.avro import change_schema, key_schema
+    from bridge.wiring.entities import from_catalogue, registered_subject
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
@@ -169,7 +170,7 @@ def plan(ctx: click.Context, *, entity: str, as_json: bool) -> None:
 
     Left the field; then the columns with the form of their bytes, the transforms, the type.
     """
-    from bridge.cli.entities import plan_entity, qualify_entity
+    from bridge.wiring.entities import plan_entity
 
     loaded = load_configuration(ctx)
     specs = {item.qualified: item for system in loaded.systems for item in system.spec.entities}

@@ -12,6 +12,7 @@ import click
 from bridge.cli.command_runner import as_json, progress, run_with_bridge
 from bridge.cli.output.rows import print_json
 from bridge.cli.params.field_values import parse_condition
+from bridge.cli.params.topics import qualify_entity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -161,7 +162,6 @@ async def _meant(bridge: Bridge, name: str) -> tuple[str, str]:
     """System and entity; the entity is empty for a whole system."""
     if name in bridge.systems:
         return name, ""
-    from bridge.cli.entities import qualify_entity
     from bridge.model.names import split_entity
 
     return split_entity(qualify_entity(bridge.entities, name))

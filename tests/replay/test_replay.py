@@ -15,7 +15,6 @@ import pytest
 
 from bridge import Agent, Command, Event
 from bridge.agent import Context
-from bridge.cli.dead import letter_subject, released
 from bridge.log.copying.dead_letters import dead_letter
 from bridge.log.copying.schema_ids import SchemaIds
 from bridge.log.port import Entry, TopicPartition, TopicSpec
@@ -38,6 +37,7 @@ from bridge.replay import (
 from bridge.replay.contract import SelectedRecord
 from bridge.replay.notes import finished_replays, replay_group
 from bridge.replay.select import incomplete_reason
+from bridge.wiring.dead_letters import letter_subject, released
 from bridge.wiring.decoding import DecodedRecord
 from bridge.wiring.registry_events import RegistryEventDecoder
 from tests.agent.running_agent import running

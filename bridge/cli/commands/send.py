@@ -81,10 +81,10 @@ def send(
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
-        from bridge.cli.entities import resolve_entity
         from bridge.commands.decision.arguments import check_args, find_command, qualify_command
         from bridge.commands.manual.send import seal_for_person, send_command
         from bridge.model.command import Command
+        from bridge.wiring.entities import resolve_entity
 
         try:
             spec = find_command(bridge.declared, qualify_command(bridge.declared, name))

@@ -1,4 +1,4 @@
-"""Which topics a name on the command line means."""
+"""Names of entities and topics on the command line."""
 
 from __future__ import annotations
 
@@ -7,35 +7,26 @@ from collections.abc import Collection, Iterable, Sequence
 import click
 
 from bridge.cli.command_runner import NothingFound
-from bridge.model.names import SYSTEM_TOPICS, change_topic, system_topic
+from bridge.model import entity_names
+from bridge.model.names import change_topic, split_entity
+
+
+def qualify_entity(entities: Collection[str], name: str) -> str:
+    """`entity_names.qualify_entity`. Raises UsageError."""
+    try:
+        return entity_names.qualify_entity(entities, name)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def resolve_topics(
     bridge: str, name: str, entities: Collection[str], topic_names: Collection[str]
 ) -> list[str]:
-    """The topics that `name` means: an entity (`erp.sales_order`, or `sales_order` where only one
-    system has it), a system (all of its entities), a fixed topic (`commands`), or a topic in full.
-
-    Raises UsageError for a name that means nothing.
-    """
-    systems = {entity.partition(".")[0] for entity in entities}
-    if name in entities:
-        return [_change(bridge, name)]
-    if name in systems:
-        return [_change(bridge, entity) for entity in entities if entity.startswith(f"{name}.")]
-    if name in SYSTEM_TOPICS:
-        return [system_topic(bridge, name)]
-    if name in topic_names:
-        return [name]
-    bare = [entity for entity in entities if entity.partition(".")[2] == name]
-    if len(bare) == 1:
-        return [_change(bridge, bare[0])]
-    if bare:
-        raise click.UsageError(f"{name!r} is an entity of several systems: {', '.join(bare)}")
-    raise click.UsageError(
-        f"{name!r} is no entity, system or topic; entities are {', '.join(sorted(entities))}; "
-        f"topics are listed by `bridgectl log topics`"
-    )
+    """`entity_names.topics_of_name`. Raises UsageError."""
+    try:
+        return entity_names.topics_of_name(bridge, name, entities, topic_names)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def existing_topics(
@@ -43,12 +34,12 @@ def existing_topics(
 ) -> list[str]:
     """The topics that are meant and are there; without names every entity's changes.
 
-    Raises NothingFound when none of them is in the log, UsageError as `topic_of`.
+    Raises NothingFound when none of them is in the log, UsageError as `resolve_topics`.
     """
     wanted: Iterable[str] = (
         [topic for name in names for topic in resolve_topics(bridge, name, entities, topic_names)]
         if names
-        else [_change(bridge, entity) for entity in entities]
+        else [change_topic(bridge, *split_entity(entity)) for entity in entities]
     )
     topics = list(dict.fromkeys(wanted))
     matching_topics = [topic for topic in topics if topic in topic_names]
@@ -58,8 +49,3 @@ def existing_topics(
             "writes it"
         )
     return matching_topics
-
-
-def _change(bridge: str, entity: str) -> str:
-    system, _, name = entity.partition(".")
-    return change_topic(bridge, system, name)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
-
-import click
 
 from bridge.config import Config
 from bridge.connector import Shape
@@ -38,21 +35,6 @@ class CatalogueEntity:
     spec: EntitySpec
     entity: Entity
     shape: Shape
-
-
-def qualify_entity(entities: Collection[str], name: str) -> str:
-    """`name` as `system.entity`; the entity alone will do where one system has it.
-
-    Raises UsageError that lists what there is.
-    """
-    if name in entities:
-        return name
-    same = [entity for entity in entities if entity.partition(".")[2] == name]
-    if len(same) == 1:
-        return same[0]
-    if same:
-        raise click.UsageError(f"{name!r} is an entity of several systems: {', '.join(same)}")
-    raise click.UsageError(f"there is no entity {name!r}; entities are {', '.join(entities)}")
 
 
 async def registered_subject(

@@ -7,8 +7,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-import click
-
 from bridge.log.port import Record
 from bridge.model.system_records import DeadLetter
 
@@ -35,14 +33,14 @@ class DeadLetterId:
         return self.about in (letter.event_id, letter.position, record_position)
 
 
-def parse_letter(text: str) -> DeadLetterId:
-    """Raises UsageError for what can't name one."""
+def parse_letter_id(text: str) -> DeadLetterId:
+    """Raises ValueError for what can't name one."""
     number = _NUMBER.fullmatch(text)
     if number is not None:
         partition = None if number[1] is None else int(number[1])
         return DeadLetterId(text, partition, int(number[2]))
     if ":" in text or _POSITION.fullmatch(text):
         return DeadLetterId(text, about=text)
-    raise click.UsageError(
+    raise ValueError(
         f"{text!r} is no dead letter: write its number, such as 0-17, or the id of its event"
     )
