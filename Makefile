@@ -16,7 +16,7 @@ STAGE ?=
 # Tests start hundreds of processes: without compiled bytecode a third of their time is compiling.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup lock build services check docs unit test steady demo example-odata example-tryton bench torture torture-input busy-checks clean
+.PHONY: help setup lock build services check lint types layers docs unit test steady demo example-odata example-tryton bench torture torture-input busy-checks clean
 
 help:
 	@echo "make demo       the story in one minute, with no server"
@@ -81,10 +81,19 @@ TRYTON := $(wildcard tests/services/tryton*.py tests/services/files/tryton/kit/*
 .make/services: tests/services/install.py examples/tryton/start.py examples/tryton/company.py tests/services/files/cap/package.json $(TRYTON) .make/setup
 	if $(BIN)/python -m tests.services.install; then touch $@; fi
 
+# Side by side; what each says is shown as soon as it is done.
 check: setup
+	@$(MAKE) --no-print-directory -j 3 -O lint types layers
+
+lint:
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+# Not with --num-workers: on a busy machine mypy gives up waiting for them.
+types:
 	$(BIN)/mypy bridge connectors tests $(wildcard benchmarks examples)
+
+layers:
 	$(BIN)/lint-imports --no-logo
 
 # Never with --quiet: what isn't reported isn't counted by --strict either.
