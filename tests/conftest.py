@@ -14,7 +14,6 @@ for `processes`.
 """
 
 import gc
-import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -26,6 +25,7 @@ from hypothesis import HealthCheck, settings
 from bridge.model import redaction
 from bridge.model.redaction import Redactor
 from tests import secret_scan
+from tests.example_counts import IN_CI, examples
 from tests.leftovers import Leftovers
 from tests.marks import mark, may_start_processes
 from tests.process_guard import ProcessGuard
@@ -43,7 +43,12 @@ if TYPE_CHECKING:
 
 # How long an example takes says how busy the machine is. In CI hypothesis has such a profile itself.
 if settings.get_current_profile_name() != "ci":
-    settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile(
+        "busy",
+        max_examples=examples(),
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
     settings.load_profile("busy")
 
 
@@ -105,7 +110,7 @@ def available() -> Iterator[None]:
         return
     except ServerUnavailable as error:
         reason = str(error)
-    if os.environ.get("CI", "").lower() in {"true", "1"}:
+    if IN_CI:
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
 

@@ -10,7 +10,9 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 
-quick = settings(max_examples=150, deadline=None, derandomize=True, database=None)
+from tests.example_counts import examples
+
+quick = settings(max_examples=examples(150), deadline=None, derandomize=True, database=None)
 """Enough to find a kind, the same each time, and over in a second or two."""
 
 HALF_EMOJI = "\ud83d"

@@ -33,6 +33,7 @@ from bridge.observe import Handled, HandlerFailed, Notice
 from tests.agent.running_agent import running
 from tests.agent.sqlite_erp import ErpHarness
 from tests.agent.test_call import attempts, delivery, handler_of
+from tests.example_counts import examples
 from tests.waiting import until
 
 MINUTES = (60.0, 300.0)
@@ -51,7 +52,7 @@ def test_a_short_outage_parks_nothing_unless_somebody_wants_it_to() -> None:
     assert waits_of(Agent("a", attempts=3, first_wait_s=0, longest_wait_s=0)) == [0, 0]
 
 
-@settings(derandomize=True, max_examples=200, deadline=None)
+@settings(derandomize=True, max_examples=examples(200), deadline=None)
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True), st.floats(0, 1e4))
 def test_waits_grow_with_jitter_up_to_the_longest(
     failures: int, chance: float, first: float

@@ -15,6 +15,7 @@ from bridge.capture.snapshot.windows import ChunkWindow, ChunkWindows, Emission,
 from bridge.connector import Chunk, Column, Shape
 from bridge.model.types import FieldType
 from bridge.plan.steps import Wire
+from tests.example_counts import examples
 
 SHAPE = Shape("t", (Column("id", "int", FieldType("integer"), "python", key=True),), Wire.PYTHON)
 
@@ -173,7 +174,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.sets(st.integers(0, 7)), st.integers(1, 4), ACTIONS)
 def test_the_log_ends_equal_to_the_table_whatever_happens_meanwhile(
     present: set[int], limit: int, actions: list[Any]

@@ -19,6 +19,7 @@ from bridge.connector.answer_check import (
     first_repeated,
     may_equal,
 )
+from tests.example_counts import examples
 
 NOON = datetime(2024, 1, 31, 12, tzinfo=UTC)
 GUID = "6f9619ff-8b86-d011-b42d-00c04fc964ff"
@@ -93,7 +94,7 @@ SCALARS = st.one_of(
 )
 
 
-@settings(max_examples=300, derandomize=True, deadline=None)
+@settings(max_examples=examples(300), derandomize=True, deadline=None)
 @given(SCALARS, SCALARS)
 def test_any_two_values_can_be_compared_either_way(left: Any, right: Any) -> None:
     assert may_equal(left, right) == may_equal(right, left)
@@ -101,7 +102,7 @@ def test_any_two_values_can_be_compared_either_way(left: Any, right: Any) -> Non
     first_misplaced([(left,), (right,)])
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=examples(200), derandomize=True, deadline=None)
 @given(st.lists(st.integers(0, 30), unique=True, min_size=2), st.randoms())
 def test_any_other_order_than_the_one_asked_for_is_seen(keys: list[int], dice: Any) -> None:
     ordered = [(key,) for key in sorted(keys)]

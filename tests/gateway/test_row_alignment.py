@@ -23,6 +23,7 @@ from connectors.sql.dialect import SqlDialect
 from connectors.sql.read.reader import SqlReader
 from connectors.sql.sqlite.dialect import SQLITE
 from tests.connectors.sql.conftest import SqlDatabase
+from tests.example_counts import examples
 
 TEXT = st.text("aAbBäÄßsS é1-", max_size=3)
 
@@ -47,7 +48,7 @@ COMPARES: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("unique", [True, False])
 @pytest.mark.parametrize("how", COMPARES)
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=examples(200), derandomize=True, deadline=None)
 @given(
     requested=st.lists(TEXT, min_size=1, max_size=8, unique=True), texts=st.lists(TEXT, max_size=8)
 )

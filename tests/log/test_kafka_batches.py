@@ -19,6 +19,7 @@ from bridge.log.kafka.settings import MAX_BATCH_BYTES
 from bridge.log.port import Entry, RecordTooLarge
 from bridge.model.errors import Rejected
 from bridge.plan.murmur2 import partition
+from tests.example_counts import examples
 
 ROOT = Path(__file__).parents[2]
 NOW = 1_767_225_600_000
@@ -64,7 +65,7 @@ def by_aiokafka(entries: list[Entry]) -> bytes:
 
 
 @pytest.mark.parametrize("form", FORMS, ids=["installed", "interpreted"])
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(entries=ENTRIES)
 def test_a_batch_is_byte_for_byte_what_aiokafka_builds(form: Any, entries: list[Entry]) -> None:
     routed: dict[int, list[Entry]] = {}

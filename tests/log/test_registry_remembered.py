@@ -21,6 +21,7 @@ from bridge.log.registry_port import Registry
 from bridge.model.errors import ConfigurationError, Rejected
 from bridge.observe import Notice, PartState
 from bridge.wiring.run_parts import BridgePart, _verify, run_parts
+from tests.example_counts import examples
 from tests.log.conftest import OpenEmbedded
 from tests.waiting import until
 
@@ -368,7 +369,7 @@ class History:
                 assert await self.registry.schema(schema_id) == text
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=examples(30), deadline=None, derandomize=True)
 @given(steps=st.lists(STEPS, max_size=14))
 def test_whatever_becomes_of_the_registry_no_id_is_read_as_another_schema(
     steps: list[tuple[str, int, int]],

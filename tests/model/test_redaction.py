@@ -23,6 +23,7 @@ from bridge.model.redaction import (
 )
 from bridge.model.secret_urls import secrets_in_url
 from bridge.model.unescaping import UnescapedText, unescaped
+from tests.example_counts import examples
 
 ENCODINGS: dict[str, Callable[[str], str]] = {
     "as it is": str,
@@ -107,7 +108,7 @@ def _pairs(content: bytes) -> list[bytes]:
     return [content[at : at + 2] for at in range(0, len(content), 2)]
 
 
-@settings(max_examples=250, deadline=None, derandomize=True)
+@settings(max_examples=examples(250), deadline=None, derandomize=True)
 @given(SECRETS, st.sampled_from(sorted(ENCODINGS)), AROUND, AROUND)
 @example("a%41b\"c'd/e\\f", "json", "", "")
 @example("\\u0041\\x41%41&amp;", "json in json", "", "")
@@ -134,7 +135,7 @@ def test_a_secret_is_hidden_in_every_encoding(
     }  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=examples(150), deadline=None, derandomize=True)
 @given(SECRETS, st.sampled_from(sorted(ENCODINGS)), st.integers(0, 60), st.integers(0, 3))
 def test_no_cut_leaves_the_first_part_of_a_secret(
     secret: str, encoding: str, limit: int, repeated: int
@@ -150,7 +151,7 @@ def test_no_cut_leaves_the_first_part_of_a_secret(
     assert len(cut) == limit or len(cut) == len(whole) or len(text) > limit
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None, derandomize=True)
 @given(st.text("abcdefghijklmnopqrstuvwxyz", min_size=20, max_size=40), st.integers(8, 19))
 def test_a_secret_that_the_server_cut_is_hidden_at_the_end_of_its_text(
     secret: str, kept: int
@@ -161,7 +162,7 @@ def test_a_secret_that_the_server_cut_is_hidden_at_the_end_of_its_text(
         assert redactor.redact(f"login {secret[:kept]}{ending}") == f"login ***{ending}"
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None, derandomize=True)
 @given(st.text("abcdefghijklmnopqrstuvwxyz", min_size=20, max_size=40), st.integers(8, 19))
 def test_the_rest_of_a_secret_is_hidden_where_the_server_cut_its_first_part(
     secret: str, kept: int

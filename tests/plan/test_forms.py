@@ -18,6 +18,7 @@ from bridge.model.types import Entity, FieldType, parse_type
 from bridge.plan.coerce_number import shortest_single
 from bridge.plan.murmur2 import partition
 from bridge.plan.steps import MISSING, Wire
+from tests.example_counts import examples
 from tests.plan.plans import (
     CAPTURED,
     Text,
@@ -31,7 +32,7 @@ from tests.plan.plans import (
     text,
 )
 
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
 LOCALS = st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999))

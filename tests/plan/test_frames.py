@@ -14,6 +14,7 @@ from bridge.connector import Batch, Change, Column, Shape
 from bridge.model.errors import HistoryLost, RetryLater
 from bridge.model.types import FieldType
 from bridge.plan.steps import Wire
+from tests.example_counts import examples
 from tests.plan.plans import pgoutput
 from tests.services.postgres import Postgres
 
@@ -211,7 +212,7 @@ def described(batch: Batch) -> list[Any]:
     return [changes, truncates]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=4), st.data())
 def test_resuming_anywhere_repeats_nothing_and_leaves_nothing_out(
     compiled_frames: ModuleType,
@@ -280,7 +281,7 @@ def test_an_unchanged_relation_keeps_its_shape_and_a_changed_one_gets_another(
     assert [column.name for column in three.columns] == ["id", "more"]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_a_damaged_frame_asks_for_a_new_connection_in_both_forms(
     compiled_frames: ModuleType, interpreted_frames: ModuleType, data: st.DataObject

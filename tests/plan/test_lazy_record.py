@@ -21,6 +21,7 @@ from bridge.model.framing import header
 from bridge.model.types import Entity, Field, parse_type
 from bridge.plan.avro_reader import codes
 from bridge.plan.lazy_record import Decoder
+from tests.example_counts import examples
 from tests.plan.test_forms import KINDS
 
 ENTITY = Entity(
@@ -81,7 +82,7 @@ def test_a_change_that_fastavro_wrote_reads_back_field_by_field() -> None:
     assert change.after != change.before
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_row_reads_back_as_fastavro_wrote_it(
     compiled: ModuleType, interpreted: ModuleType, data: st.DataObject
@@ -125,7 +126,7 @@ def test_any_row_reads_back_as_fastavro_wrote_it(
     st.binary(max_size=40),
     st.binary(max_size=4).map(lambda raw: bytes(c % 6 | c & 16 for c in raw) + b"\1"),
 )
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=list(HealthCheck))
 def test_garbage_is_read_alike_or_refused_alike(
     compiled: ModuleType, interpreted: ModuleType, data: bytes, layout: bytes
 ) -> None:

@@ -19,6 +19,7 @@ from bridge.model.types import parse_type
 from bridge.plan.make_plan import entity_type, make_plan
 from bridge.plan.steps import MISSING, Wire
 from bridge.plan.to_source import lookup_problems, to_source
+from tests.example_counts import examples
 from tests.plan.plans import CAPTURED, Text, pgoutput, plan_of, read_change, shape
 
 KEY = FieldSpec("id", ("id",))
@@ -277,7 +278,7 @@ INVERTIBLE: list[tuple[FieldSpec, str, st.SearchStrategy[Any]]] = [
 ]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 @pytest.mark.parametrize("case", INVERTIBLE, ids=str)
 def test_outwards_is_the_inverse_of_inwards(

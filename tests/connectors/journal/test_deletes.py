@@ -14,6 +14,7 @@ from bridge.connector import DELETE
 from connectors.journal import connector
 from connectors.journal.dialects.sqlite.unique_columns import table_rules
 from connectors.journal.short_engine import engine_for
+from tests.example_counts import examples
 
 from .conftest import Legacy
 from .replay import Rebuilt
@@ -153,7 +154,7 @@ async def told_of(
     foreign=st.booleans(),
 )
 @settings(
-    max_examples=200,
+    max_examples=examples(200),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],

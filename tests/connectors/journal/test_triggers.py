@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bridge.connector import CREATE, DELETE, UPDATE
 from connectors.journal import connector
+from tests.example_counts import examples
 
 from .conftest import Legacy
 from .replay import Rebuilt
@@ -60,7 +61,7 @@ KEY_ONLY = "CREATE TABLE t (id INTEGER PRIMARY KEY, u, a, b)"
     statements=st.lists(STATEMENTS, max_size=12),
     recursive=st.booleans(),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 async def test_whatever_a_program_does_to_a_table_its_changes_rebuild_it_old_rows_included(
     table: str, statements: list[str], recursive: bool
 ) -> None:

@@ -20,6 +20,7 @@ from connectors.odata.capture.source import ODataSource
 from connectors.odata.connector import connector
 from connectors.odata.lookup.reader import ODataReader
 from tests.connectors.odata.refusing_service import CHANGED, KEYS, REFUSALS, SETS, RefusingService
+from tests.example_counts import examples
 
 EVERY_SET = pytest.mark.parametrize("table", sorted(SETS))
 
@@ -65,7 +66,7 @@ async def test_a_first_snapshot_is_made_whatever_is_refused(refusal: str, table:
         assert await walked(service, table) == keys_of(service, table)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True,
+@settings(max_examples=examples(25), deadline=None, derandomize=True,
           suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
 @given(
     refusals=st.sets(st.sampled_from(sorted(REFUSALS)), min_size=2, max_size=5),

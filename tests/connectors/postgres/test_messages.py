@@ -16,6 +16,7 @@ from connectors.postgres.protocol.frames import (
     Frames,
 )
 from tests.connectors.postgres.postgres_erp import PostgresErp, changes_of, open_source, read_to
+from tests.example_counts import examples
 
 PREFIXES = st.one_of(
     st.sampled_from([COMMAND.encode(), WATERMARK.encode(), HEARTBEAT.encode(), b""]),
@@ -32,7 +33,7 @@ def logical(prefix: bytes, content: bytes, *, transactional: bool) -> bytes:
     return frame(head + prefix + b"\0" + struct.pack(">i", len(content)) + content)
 
 
-@settings(max_examples=300, derandomize=True, deadline=None)
+@settings(max_examples=examples(300), derandomize=True, deadline=None)
 @given(
     PREFIXES, st.one_of(st.binary(max_size=60), st.text(max_size=30).map(str.encode)), st.booleans()
 )

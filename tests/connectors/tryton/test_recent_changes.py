@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from connectors.tryton.capture.checkpoint import ModelState, pack, unpack
 from connectors.tryton.capture.recent_changes import RecentChanges, RowStamp, datetime_of, micros_of
+from tests.example_counts import examples
 
 OVERLAP = 100
 Version = tuple[int, int]
@@ -67,7 +68,7 @@ def visible(histories: list[list[Version]], now: int) -> list[RowStamp]:
     return stamps
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(rows, st.lists(polls, min_size=3, max_size=20))
 def test_every_row_ends_as_it_is_and_is_emitted_as_new_once(
     steps: list[list[tuple[int, int]]], plan: list[PollPlan]
