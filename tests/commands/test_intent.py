@@ -303,6 +303,25 @@ async def test_a_command_in_doubt_whose_time_is_over_is_asked_for_before_it_expi
     assert effects(tmp_path) == {happened.id: 1}
 
 
+async def test_a_crash_may_follow_a_request_that_had_no_answer(here: ErpHarness) -> None:
+    """Crash tests kill where a step says so: also where the whole call of the writer failed."""
+    (command,) = commands(1)
+    await send(here, command)
+    steps: list[str] = []
+
+    class SilentOnce(RpcWriter):
+        async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
+            results = await super().execute(effects)
+            if self.calls == 1:
+                raise OutcomeUnknown("no answer came")
+            return results
+
+    writer = SilentOnce(here.folder)
+    async with executing(here, writer=writer, ledger=False, steps=steps.append):
+        assert await final_codes(here, command) == ["reconciled"]
+    assert steps[2:6] == ["before_legacy", "after_legacy", "before_probe", "after_probe"]
+
+
 @pytest.mark.usefixtures("processes")
 async def test_an_executor_frozen_behind_its_intent_does_not_act_once_another_has(
     tmp_path: Path,

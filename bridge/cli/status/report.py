@@ -86,7 +86,7 @@ async def read_report(bridge: Bridge) -> StatusReport:
         bridge.name,
         bridge.log.name,
         problems,
-        await system_rows(bridge, now),
+        await system_rows(bridge),
         groups,
         stalled_groups,
         await _waits(bridge, now),

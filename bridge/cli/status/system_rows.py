@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,13 @@ if TYPE_CHECKING:
     from bridge.wiring import Bridge
 
 
-async def system_rows(bridge: Bridge, now: int) -> list[dict[str, Any]]:
-    """A row for each system, as of `now` in microseconds."""
+async def system_rows(bridge: Bridge) -> list[dict[str, Any]]:
+    """A row for each system, as of the time at which the reports were read."""
     from bridge.capture.report.status_record import statuses
 
     statuses_by_system = await statuses(bridge.log, bridge.name)
+    # An earlier time would be before the newest reports: then a source that is up to date has an age.
+    now = time.time_ns() // 1000
     return [
         redact_messages(
             system_row(bridge, name, statuses_by_system.get(name), now)

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from bridge.commands.boot_clock import elapsed
 from bridge.commands.codes import KEY_REUSED
-from bridge.commands.contract import CrashPointHook, PartitionTransactions
+from bridge.commands.contract import AFTER_LEGACY, CrashPointHook, PartitionTransactions
 from bridge.commands.incoming import IncomingCommand
 from bridge.commands.receipts.index import ReceiptIndex
 from bridge.commands.strategy.contract import ExecutionResult, PendingCommand, Reconciled
@@ -290,8 +290,9 @@ class IntentStrategy:
         try:
             return await run_effects(self._writer, effects, self._crash_point)
         except (OutcomeUnknown, RetryLater) as error:
-            return [error for _ in effects]
+            outcome: Exception = error
         except EffectsFailed as failure:
             # How far it came the system has to say.
-            unknown = OutcomeUnknown(str(failure))
-            return [unknown for _ in effects]
+            outcome = OutcomeUnknown(str(failure))
+        self._crash_point(AFTER_LEGACY)
+        return [outcome for _ in effects]
