@@ -100,7 +100,6 @@ class _Copy:
         self._producer = producer
         self._ids = ids
         self._records = 0
-        self._read_records = FIRST_READ_RECORDS
 
     async def run(
         self,
@@ -221,14 +220,14 @@ class _Copy:
         """The records of a range in batches, each with the offset up to which it goes."""
         partition = TopicPartition(topic, part.partition)
         reader = await self._source.reader({partition: part.start})
-        self._read_records = FIRST_READ_RECORDS
+        limit = FIRST_READ_RECORDS
         ends = {partition: part.stop}
         try:
-            batches = read_until(self._source, reader, ends, limit=lambda: self._read_records)
+            batches = read_until(self._source, reader, ends, limit=lambda: limit)
             async for batch in batches:
                 records = [record for record in batch if record.offset < part.stop]
                 size = sum(len(r.key or b"") + len(r.value or b"") for r in records)
-                self._read_records = next_limit(size, len(records), self._read_records)
+                limit = next_limit(size, len(records), limit)
                 yield records, min(reader.position(partition), part.stop)
         finally:
             await reader.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
@@ -122,10 +123,11 @@ async def _counted(log: Log, spans: Iterable[tuple[TopicPartition, int, int]]) -
     begin: dict[TopicPartition, int] = {}
     for partition, start, _ in counts:
         begin[partition] = min(start, begin.get(partition, start))
-    async for records in read_to_end(log, begin):
-        for record in records:
-            partition = TopicPartition(record.topic, record.partition)
-            for span in counts:
-                if span[0] == partition and span[1] <= record.offset < span[2]:
-                    counts[span] += 1
+    async with aclosing(read_to_end(log, begin)) as batches:
+        async for records in batches:
+            for record in records:
+                partition = TopicPartition(record.topic, record.partition)
+                for span in counts:
+                    if span[0] == partition and span[1] <= record.offset < span[2]:
+                        counts[span] += 1
     return counts

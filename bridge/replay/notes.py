@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import aclosing
 from typing import Any, Final
 
 from bridge.log.port import Log, TopicPartition
@@ -29,11 +30,12 @@ async def replay_notes(log: Log, partition: TopicPartition) -> dict[str, Mapping
     RetryLater when they can't be read to their end.
     """
     notes: dict[str, Mapping[str, Any]] = {}
-    async for records in read_to_end(log, await log.beginning_offsets([partition])):
-        for record in records:
-            note = _note_of(record.value)
-            if note is not None and record.key is not None:
-                notes[record.key.decode(errors="replace")] = note
+    async with aclosing(read_to_end(log, await log.beginning_offsets([partition]))) as batches:
+        async for records in batches:
+            for record in records:
+                note = _note_of(record.value)
+                if note is not None and record.key is not None:
+                    notes[record.key.decode(errors="replace")] = note
     return notes
 
 

@@ -18,8 +18,6 @@ from bridge.log.read_to_end import read_to_end
 from bridge.model.names import change_topic
 from bridge.wiring.event_log import make_log, make_registry
 
-PATIENCE = 10.0
-
 
 async def copy_bridge_log(
     config: Config, target: Config, progress: Callable[[Copying], None] = lambda _: None

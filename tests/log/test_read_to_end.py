@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -106,6 +107,21 @@ def test_one_function_reads_up_to_an_end() -> None:
     }
     assert len(texts) > 200
     assert reading == {"read_to_end.py"}
+
+
+def test_whoever_reads_to_an_end_closes_the_reader_also_where_a_record_ends_it() -> None:
+    """Else the reader is open until the collector finds it, or its loop has ended."""
+    root = Path(__file__).parents[2]
+    files = [file for folder in ("bridge", "connectors") for file in (root / folder).rglob("*.py")]
+    loops = [
+        f"{file.relative_to(root)}:{node.lineno}"
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.AsyncFor)
+        and isinstance(node.iter, ast.Call)
+        and ast.unparse(node.iter.func) in {"read_to_end", "read_by_time"}
+    ]
+    assert loops == []
 
 
 async def test_a_log_that_answers_nothing_is_away(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ class Retry:
 
     `sleep`: how to wait while something is unavailable.
     `rest`: how to wait after a failure of the handler; the place in the concurrency limit may be given away.
-    `backoff`: the waits of both kinds (None: as the agent declares, and `AWAY`).
+    `backoff`: the waits of both kinds (None: as the agent declares, and `UNAVAILABLE_BACKOFF`).
     """
 
     def __init__(

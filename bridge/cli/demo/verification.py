@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import aclosing
 from typing import Any
 
 from sqlalchemy import create_engine, text
@@ -38,16 +39,17 @@ async def state_of_log(bridge: Bridge, entity: str) -> dict[str, dict[str, Any]]
     places = [TopicPartition(topic, number) for number in range(info.partitions)]
     begins = await bridge.log.beginning_offsets(places)
     rows: dict[str, dict[str, Any]] = {}
-    async for records in read_to_end(bridge.log, begins):
-        for record in records:
-            event = await bridge.events.decode(record)
-            if event is None:
-                continue
-            key = canonical_json(dict(event.key))
-            if event.op == "delete":
-                rows.pop(key, None)
-            else:
-                rows[key] = as_dict(event.after)
+    async with aclosing(read_to_end(bridge.log, begins)) as batches:
+        async for records in batches:
+            for record in records:
+                event = await bridge.events.decode(record)
+                if event is None:
+                    continue
+                key = canonical_json(dict(event.key))
+                if event.op == "delete":
+                    rows.pop(key, None)
+                else:
+                    rows[key] = as_dict(event.after)
     return rows
 
 

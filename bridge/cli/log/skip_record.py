@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 SKIPPED = "Skipped"
 """`DeadLetter.error` of a record that an operator skipped."""
-READ_TIMEOUT_S = 30.0
 
 
 @click.command(

@@ -22,7 +22,9 @@ from bridge.model.receipt import Outcome
 MAX_RECORDS_PER_READ = 2000
 POLL_PAUSE_S = 0.005
 READ_TIMEOUT_S = 30.0
-"""Seconds without a record, although the log says there is one: then it is away."""
+"""Seconds in which an intent of this process can be read: a transaction of another one hides it until
+that has ended.
+"""
 
 
 @dataclass(frozen=True, slots=True)

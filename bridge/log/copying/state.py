@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import aclosing
 from typing import Any
 
 from bridge.log.port import Entry, Log, TopicPartition, Transaction
@@ -101,11 +102,12 @@ def _entry(key: str, value: Any) -> Entry:
 async def _newest(log: Log, partition: TopicPartition) -> dict[str, Any]:
     """The last value of each key."""
     values: dict[str, Any] = {}
-    async for records in read_to_end(log, await log.beginning_offsets([partition])):
-        for record in records:
-            key = (record.key or b"").decode()
-            if record.value is None:
-                values.pop(key, None)
-            else:
-                values[key] = json.loads(record.value)
+    async with aclosing(read_to_end(log, await log.beginning_offsets([partition]))) as batches:
+        async for records in batches:
+            for record in records:
+                key = (record.key or b"").decode()
+                if record.value is None:
+                    values.pop(key, None)
+                else:
+                    values[key] = json.loads(record.value)
     return values

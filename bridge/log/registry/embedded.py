@@ -24,9 +24,6 @@ from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.model.names import SCHEMAS
 from bridge.single_flight import CoalescedRun
 
-_READ = 1000
-#: Seconds in which a read has to move on, while there is something to be read.
-_WAIT = 30.0
 _logger = logging.getLogger(__name__)
 #: What the bridge's own check holds every subject to.
 _LEVELS = frozenset({"BACKWARD_TRANSITIVE", "BACKWARD"})

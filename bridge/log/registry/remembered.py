@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import aclosing
 from time import monotonic
 from typing import Final, Protocol
 
@@ -225,9 +226,12 @@ class RememberedRegistry:
         if self._next_offset is None:
             self._next_offset = (await self._log.beginning_offsets([partition]))[partition]
         ends = await self._log.end_offsets([partition])
-        async for records in read_to_end(self._log, {partition: self._next_offset}, ends):
-            self._take(records)
-            self._next_offset = records[-1].offset + 1
+        async with aclosing(
+            read_to_end(self._log, {partition: self._next_offset}, ends)
+        ) as batches:
+            async for records in batches:
+                self._take(records)
+                self._next_offset = records[-1].offset + 1
         self._next_offset = max(self._next_offset, ends[partition])
 
     def _take(self, records: Iterable[Record]) -> None:

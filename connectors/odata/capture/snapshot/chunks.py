@@ -74,10 +74,6 @@ class ODataSnapshot:
         """Why pages of a table can't begin after a key, though the metadata says that they can."""
         return self._keyset.faults.get(table, "")
 
-    def uncounted(self, table: str) -> str:
-        """Why the rows of a table aren't counted, though the metadata says that they can be."""
-        return self._counts.refusal(table)
-
     def most_rows(self, table: str) -> int | None:
         """How many rows of a table the service gives at most for one question, where fewer than asked."""
         return self._client.top_limits.of(table)

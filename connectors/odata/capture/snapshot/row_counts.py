@@ -14,12 +14,7 @@ class RowCounts:
 
     def __init__(self, client: ODataClient) -> None:
         self._client = client
-        #: By set, why the service doesn't count its rows.
-        self._refusals: dict[str, str] = {}
-
-    def refusal(self, table: str) -> str:
-        """Why the rows of a table aren't counted, though the metadata says that they can be."""
-        return self._refusals.get(table, "")
+        self._refusing: set[str] = set()
 
     async def count(self, table: EntitySetTable, filtered: str) -> int:
         """The number of rows that `filtered` finds; 0 where the service doesn't count.
@@ -27,7 +22,7 @@ class RowCounts:
         Counted with a page of no rows, or else by `/$count`. Raises RetryLater where nothing else is
         answered either.
         """
-        if not table.set.countable or table.name in self._refusals:
+        if not table.set.countable or table.name in self._refusing:
             return 0
         try:
             return await self._count_in_page(table, filtered)
@@ -39,7 +34,7 @@ class RowCounts:
                 return counted
             # Whatever else is wrong shows here: an outage, or a filter that is refused.
             await self._client.page(table.name, query_options(table, filtered=filtered, top=1))
-            self._refusals[table.name] = str(error)
+            self._refusing.add(table.name)
             return 0
 
     async def _count_in_page(self, table: EntitySetTable, filtered: str) -> int:
