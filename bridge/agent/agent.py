@@ -1,4 +1,4 @@
-"""The agent as users have it: what it declares, and a bench to test it on."""
+"""The public `Agent` class: the declaration, plus a test bench."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ class Agent(AgentDeclaration):
     """A program that handles events and may return commands.
 
     `name`: unique in the bridge; part of its consumer group and of the ids of its commands.
-    `version`: goes into each command.
-    `start`: where it begins in topics that it has never read: "beginning", "now", or an instant (a
+    `version`: recorded in each command.
+    `start`: where it begins in topics that it has never read: "beginning", "now", or a time (a
     datetime with a time zone, or its ISO 8601 text).
-    `on_failure`: what becomes of an event whose handler keeps failing: `park` dead-letters it and
-    continues, `park_key` also dead-letters later events of its key, `stop` ends the agent before it.
-    `own_echo`: whether handlers also get changes that this agent's own commands caused.
-    `attempts`: how often a failing handler is called for one event.
-    `first_wait_s`, `longest_wait_s`: seconds between attempts; the wait doubles from the first to the
-    longest, two minutes in all by default.
-    `concurrency`: how many handlers run side by side, for different keys.
-    `unfinished`: how many events of a partition may be in flight.
+    `on_failure`: what happens to an event whose handler keeps failing: `park` dead-letters it and
+    continues, `park_key` also dead-letters later events of its key, `stop` stops the agent without
+    moving past it.
+    `own_echo`: whether handlers also receive changes that this agent's own commands caused.
+    `attempts`: how many times a failing handler is called for one event.
+    `first_wait_s`, `longest_wait_s`: seconds between attempts; the wait doubles from the first to
+    the longest, which adds up to two minutes by default.
+    `concurrency`: how many handlers run concurrently, for different keys.
+    `unfinished`: how many events of one partition may be in flight.
 
     Raises ConfigurationError for a value that is out of range.
     """

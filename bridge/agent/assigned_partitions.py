@@ -1,4 +1,4 @@
-"""The partitions that this member of an agent's group has, and what is in flight in each."""
+"""The partitions assigned to this member of an agent's group, and the events in flight in each."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from bridge.log.port import Log, TopicPartition
 
 
 class AssignedPartitions:
-    """The `Rebalance` of an agent; lives in the bridge's loop.
+    """The `Rebalance` of an agent; used in the bridge's loop only.
 
     `change_topics`: the topics to which `start` applies.
-    `parked_keys`: of an agent with `on_failure: park_key`.
-    `cancel_dropped`: cancels the handlers of partitions that are dropped.
+    `parked_keys`: only for an agent with `on_failure: park_key`.
+    `cancel_dropped`: cancels the handlers of partitions that were lost.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class AssignedPartitions:
         return iter(self._work.values())
 
     def get(self, partition: TopicPartition) -> PartitionWork | None:
-        """The work of a partition; None where it was lost."""
+        """The work of a partition; None if the partition was lost."""
         return self._work.get(partition)
 
     async def revoke_all(self) -> None:
@@ -52,7 +52,7 @@ class AssignedPartitions:
         await self.revoked(frozenset(self._work))
 
     async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
-        """As Rebalance: what is in flight for these counts no more."""
+        """As Rebalance: discard what is in flight for these partitions."""
         for partition in partitions:
             work = self._work.pop(partition, None)
             if work is not None:
@@ -69,14 +69,14 @@ class AssignedPartitions:
         first = await first_offsets(self._log, self._group, changes, self._start)
         for partition in partitions:
             work = self._work[partition] = self._new_work(partition)
-            # Committed soon, whether or not an event comes: a restart begins there, too.
+            # Committed soon, even if no event arrives, so that a restart begins here too.
             work.upto = first.get(partition)
         if self._parked_keys is not None:
             self._parked_keys.take_over()
         return first or None
 
     def begin_again(self, partitions: frozenset[TopicPartition]) -> None:
-        """Their offsets begin again, so that what is in flight for these counts no more."""
+        """Their topic was recreated and offsets start over: discard what is in flight for them."""
         if self._parked_keys is not None:
             self._parked_keys.forget(partitions)
         for partition in partitions:

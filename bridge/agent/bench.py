@@ -31,18 +31,18 @@ from bridge.model.types import Entity, Relation
 
 T = TypeVar("T")
 MAX_COMMAND_BYTES = 899_000
-"""What a log takes unless `max_record_bytes` says otherwise, less the headers."""
+"""The largest command a log accepts by default (`max_record_bytes`), less room for headers."""
 
 
 class _AnyCommand:
-    """In a test every command counts as declared, with the key that the handler gave."""
+    """In a test every command is treated as declared, with the key that the handler passed."""
 
     def target(self, name: str) -> CommandTarget:
         return CommandTarget(*split_entity(name), ())
 
 
 def _check_record(answer: SealedCommand) -> None:
-    """Refuse what the bridge would refuse to write. Raises Rejected."""
+    """Raises Rejected for a command that the bridge would refuse to write."""
     name = answer.record.name
     try:
         key, value = encode_key("command", answer.target), encode("command", answer.record)
@@ -52,16 +52,16 @@ def _check_record(answer: SealedCommand) -> None:
     if size > MAX_COMMAND_BYTES:
         raise Rejected(
             "record_too_large",
-            f"command {name} takes {size} bytes; a log takes {MAX_COMMAND_BYTES}",
+            f"command {name} takes {size} bytes; the limit is {MAX_COMMAND_BYTES}",
         )
 
 
 class Bench(AbstractContextManager["Bench"]):
     """An agent under test. Use it as a context manager, in a plain (not async) test.
 
-    `emit` makes a change in the test's legacy system and hands the event to the handlers; an
-    error of a handler comes out of it as it is. `redeliver` hands the last event over again, as
-    a replay would: the same commands have the same ids, so they are not in `commands` twice.
+    `emit` changes a row of the test's legacy system and passes the event to the handlers; it raises
+    whatever a handler raises. `redeliver` delivers the last event again, as a replay would: the
+    same commands have the same ids, so `commands` does not list them twice.
     """
 
     def __init__(
@@ -106,22 +106,22 @@ class Bench(AbstractContextManager["Bench"]):
 
     @property
     def commands(self) -> list[Command]:
-        """The commands that the handlers asked for, each once, in order."""
+        """The commands that the handlers returned, each once, in order."""
         return [answer.command for answer in self._answers.values()]
 
     @property
     def answers(self) -> list[SealedCommand]:
-        """The same as they would stand in the log: id, digest, key."""
+        """The same commands as they would be written to the log, with id, digest and key."""
         return list(self._answers.values())
 
     @property
     def receipts(self) -> list[Receipt]:
-        """What an executor that carries out everything would answer."""
+        """The receipts of an executor that carries out every command."""
         return list(self._receipts)
 
     @property
     def legacy_queries(self) -> int:
-        """Queries that a legacy system would have been sent."""
+        """How many queries the legacy system would have received."""
         return self._reads.queries
 
     def emit(
@@ -136,13 +136,13 @@ class Bench(AbstractContextManager["Bench"]):
         return event
 
     def emit_many(self, entity: str, op: str, rows: Sequence[Mapping[str, Any]]) -> list[Event]:
-        """Many changes at once: their handlers run side by side, as they would in a batch."""
+        """Many changes at once; their handlers run concurrently, as for a batch of events."""
         events = [self._changed(entity, op, row, None) for row in rows]
         self._deliver(events)
         return events
 
     def redeliver(self) -> None:
-        """Hand over again what was emitted last."""
+        """Deliver the last emitted events again."""
         self._deliver(self._last)
 
     def _changed(
@@ -153,7 +153,7 @@ class Bench(AbstractContextManager["Bench"]):
         self._reads.entity_of(entity, [row])
         before = self._reads.row(entity, row)
         after = None if op == "delete" else {**(before or {}), **row}
-        # What later rows add to the type belongs to this event's rows too, as null.
+        # A field that a later row adds to the type is null in this event's rows.
         kind = self._reads.entity_of(entity, [after] if after else [])
         if after is None:
             self._reads.drop(entity, row)
@@ -198,7 +198,7 @@ class Bench(AbstractContextManager["Bench"]):
                 self._receipts.append(self._receipt(answer, same))
 
     def _is_interrupted(self) -> bool:
-        """Whether handlers are cancelled by Ctrl-C, and not by something of theirs."""
+        """Whether handlers are being cancelled by Ctrl-C rather than by their own code."""
         return self._delivering is not None and self._delivering.cancelling() > 0
 
     async def _handle_all(self, events: list[Event]) -> list[SealedCommand]:
@@ -219,7 +219,7 @@ class Bench(AbstractContextManager["Bench"]):
         return answers
 
     async def _handle_once(self, handler: EventHandler, event: Event) -> list[SealedCommand]:
-        assert self._call is not None, "only while the bench is entered"  # noqa: S101
+        assert self._call is not None, "the bench is not in use as a context manager"  # noqa: S101
         record = Record(event.topic, event.partition, event.offset, 0, None, None, ())
         answers = await self._call(Delivery(event, handler, record))
         for answer in answers:
@@ -231,7 +231,7 @@ class Bench(AbstractContextManager["Bench"]):
             outcome, code, message = Outcome.SUCCEEDED, None, None
         else:
             outcome, code = Outcome.REJECTED, "key_reused"
-            message = "the same idempotency key came with another command"
+            message = "the same idempotency key was used for a different command"
         return Receipt(answer.record.id, outcome, code, message, None, None, None, self._clock())
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -247,7 +247,8 @@ class Bench(AbstractContextManager["Bench"]):
 
 
 def _is_in_a_loop() -> bool:
-    # Apart: what a handler raises would be reported as raised "during handling of" this one.
+    # A function of its own: otherwise a handler's error would be reported as raised "during
+    # handling of" this one.
     try:
         asyncio.get_running_loop()
     except RuntimeError:

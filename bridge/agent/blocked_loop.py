@@ -18,23 +18,23 @@ from bridge.agent.mailbox import Mailbox
 from bridge.observe import HandlerBlocks, Observer
 
 POLL_S = 0.2
-"""Seconds between two polls of a loop that has something to do."""
+"""Seconds between two checks of a busy loop."""
 LATE_AFTER_S = 0.1
-"""Seconds without an answer that count: a loop that is only busy answers sooner."""
+"""Seconds without an answer that count as blocked: a loop that is merely busy answers sooner."""
 WINDOW_S = 10.0
 MIN_BLOCKED_S = 2.0
-"""Seconds of the window that a loop has to be blocked for to be reported."""
+"""A loop is reported once it was blocked for this many seconds of the window."""
 REPORT_INTERVAL_S = 60.0
-"""Seconds after a report in which the same agent isn't reported again."""
+"""Minimum seconds between two reports about the same agent."""
 ADVICE_TEXT = (
-    "{handler} keeps the agent's event loop from its other events{where}: await an async client, "
+    "{handler} blocks its agent's event loop, so other events wait{where}: await an async client, "
     "asyncio.sleep or asyncio.to_thread, or make the handler a plain `def`, which runs in a thread"
 )
 _OWN_FOLDERS = tuple(f"{Path(file).parent}{os.sep}" for file in (__file__, asyncio.__file__))
 
 
 class BlockedLoopWatch:
-    """Asks the loop of `thread` for an answer again and again, from the bridge's loop."""
+    """Pings the loop of `thread` repeatedly, from the bridge's loop."""
 
     def __init__(
         self,
@@ -54,12 +54,14 @@ class BlockedLoopWatch:
         self._clock = clock
         self._sent_at: float | None = None
         self._delays: deque[tuple[float, float]] = deque()
-        """When, and for how many seconds, the loop did not answer. Its thread appends at any time."""
+        """(time, seconds) of each gap in which the loop did not answer. Its thread appends at any
+        time.
+        """
         self._seen: Counter[tuple[str, str]] = Counter()
         self._silent_until = clock()
 
     async def run(self, is_busy: Callable[[], bool]) -> None:
-        """Watch until cancelled; nothing is asked of a loop that has nothing to do."""
+        """Watch until cancelled; an idle loop is not pinged."""
         while True:
             await asyncio.sleep(POLL_S)
             if self._sent_at is not None or is_busy():
@@ -108,7 +110,7 @@ class BlockedLoopWatch:
         )
 
     def _culprit(self) -> tuple[str, str] | None:
-        """The handler that runs now, and the line of it. None where none does any more."""
+        """The handler that is running and its current line; None if none is running any more."""
         frame = sys._current_frames().get(self._thread)  # noqa: SLF001 - what debuggers use
         outermost: FrameType | None = None
         while frame is not None:

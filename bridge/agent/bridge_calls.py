@@ -1,4 +1,4 @@
-"""What handlers need of the bridge, called in the bridge's loop and awaited in the handlers'."""
+"""What handlers need from the bridge: run in the bridge's loop, awaited in the handlers' loop."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ T = TypeVar("T")
 Work = Callable[[], Coroutine[Any, Any, Any]]
 
 OTHER_ROWS_ANSWERED_WITHIN_S: Final = 300.0
-"""A refusal is taken for one of its own row while others were answered since the last one, so long ago
-at most: an event that waits is tried again more often than that.
+"""A refusal is blamed on the row itself if other rows were answered since the last refusal, within
+this many seconds: a waiting event is retried more often than that.
 """
 
 
@@ -49,7 +49,7 @@ class BridgeCalls:
         self._running: dict[asyncio.Future[Any], asyncio.Task[Any]] = {}
 
     async def call(self, work: Work) -> Any:
-        """What `work` returns or raises; cancelled with its caller."""
+        """Return or raise what `work` does; cancelled with its caller."""
         answer: asyncio.Future[Any] = self._handlers.create_future()
         self.post(self._begin, work, answer)
         try:
@@ -57,12 +57,12 @@ class BridgeCalls:
         except asyncio.CancelledError:
             self.post(self._cancel, answer)
             raise
-        # Many are answered together, and what their handlers do now may block.
+        # Many calls complete together, and what their handlers do next may block.
         await self._pause()
         return value
 
     def post(self, call: Callable[..., object], *arguments: Any) -> None:
-        """Have something called in the bridge's loop, in the order of posting."""
+        """Run `call` in the bridge's loop; calls run in the order of posting."""
         self._to_bridge.post_soon(self._handlers, call, *arguments)
 
     def _begin(self, work: Work, answer: asyncio.Future[Any]) -> None:
@@ -86,7 +86,7 @@ class BridgeCalls:
 
 
 async def _contained(work: Work) -> Any:
-    """What else it raises would end the bridge's loop."""
+    """Wrap errors that would otherwise end the bridge's loop."""
     try:
         return await work()
     except (Exception, asyncio.CancelledError, KeyboardInterrupt):
@@ -105,11 +105,11 @@ def _settle(answer: asyncio.Future[Any], value: Any, error: BaseException | None
 
 
 class BridgeReads:
-    """Reads of the gateway, for handlers. An error that says that a system is away says which.
+    """Reads of the gateway, for handlers. A RetryLater names the system that is unavailable.
 
-    A missing right, a table that is gone or whatever else a person has to set up is waited for, as
-    commands wait for it: nothing is wrong with the event. Where the same question about other rows is
-    answered meanwhile, the refusal is about this one, and is raised as it is.
+    A missing permission, a dropped table or anything else that a person has to set up is waited
+    for, as commands do: nothing is wrong with the event. If the same query succeeds for other rows
+    meanwhile, the refusal concerns this row only and is raised unchanged.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class BridgeReads:
         self._reads = reads
         self._clock = clock
         self._answered_at: dict[str, float | None] = {}
-        """Of questions that were refused: when they were answered first after that."""
+        """Refused query -> time of its first success after the refusal."""
 
     async def get(self, entity: str, key: Any) -> Any | None:
         """As EntityReads."""
@@ -164,7 +164,8 @@ class BridgeReads:
         except Rejected as error:
             if error.code != UNAVAILABLE:
                 raise
-            # The table was renamed, or doesn't fit its entity: of no row, and a person fixes it.
+            # The table was renamed or doesn't match its entity: no fault of a row, and a person
+            # fixes it.
             raise _waiting(entity, error) from error
         if question in self._answered_at and self._answered_at[question] is None:
             self._answered_at[question] = self._clock()
@@ -178,7 +179,7 @@ def _waiting(entity: str, error: BridgeError) -> RetryLater:
 
 
 class BridgeEventDecoder:
-    """Events of records: in the bridge's loop until their schema was read, then at once."""
+    """Decodes records: in the bridge's loop until their schema has been read, then directly."""
 
     def __init__(self, calls: BridgeCalls, events: EventDecoder) -> None:
         self._calls = calls
@@ -197,15 +198,15 @@ class BridgeEventDecoder:
 
 
 class BridgeParkedKeys:
-    """The keys that are parked, which live in the bridge's loop."""
+    """The parked keys, whose state belongs to the bridge's loop."""
 
     def __init__(self, calls: BridgeCalls, parked: ParkedKeys) -> None:
         self._calls = calls
         self._parked = parked
 
     def add(self, entity: str, key: bytes | None, partition: TopicPartition) -> None:
-        """As ParkedKeys; nothing where the partition is lost by the time that the bridge hears of it:
-        the letter of this event is never written then.
+        """As ParkedKeys; does nothing if the partition has been lost by the time the bridge's loop
+        runs it: the event's dead letter is never written then.
         """
         is_dropped = self._calls.dropped_check()
 
@@ -221,7 +222,7 @@ class BridgeParkedKeys:
 
 
 class BridgePartWaiting(PartWaiting):
-    """What a part waits for, which the bridge's loop keeps."""
+    """What a part waits for, kept in the bridge's loop."""
 
     def __init__(self, calls: BridgeCalls, waiting: PartWaiting) -> None:
         self._calls = calls
@@ -233,7 +234,7 @@ class BridgePartWaiting(PartWaiting):
 
 
 def bridge_observer(calls: BridgeCalls, observer: Observer) -> Observer:
-    """`observer`, called in the bridge's loop: not every one may be called by several threads."""
+    """`observer`, called in the bridge's loop: not every observer is thread-safe."""
 
     def observe(notice: Notice) -> None:
         calls.post(observer, notice)

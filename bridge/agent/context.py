@@ -1,4 +1,4 @@
-"""What a handler is called with besides its event: reads, a log, the time."""
+"""The handler's second argument: reads, a logger, the time."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def key_of_event(event: Event) -> str:
 
 
 class HandlerLog(logging.LoggerAdapter[logging.Logger]):
-    """A logger whose records carry where they are from beside the `extra` that a call gives."""
+    """A logger that adds the event's origin to the `extra` of each call."""
 
     def process(
         self, msg: Any, kwargs: MutableMapping[str, Any]
     ) -> tuple[Any, MutableMapping[str, Any]]:
-        """As LoggerAdapter, which would leave the call's own `extra` out."""
+        """As LoggerAdapter, but keeps the call's own `extra`."""
         kwargs["extra"] = {**(kwargs.get("extra") or {}), **(self.extra or {})}
         return msg, kwargs
 
@@ -41,8 +41,8 @@ class Context:
 
     `event`: the event that is handled.
 
-    Reads raise RetryLater while a system is unavailable, which a handler lets through: it is called
-    again later. Reads that wait at the same time share queries.
+    Reads raise RetryLater while a system is unavailable; let it propagate, and the handler is
+    called again later. Reads that wait at the same time share queries.
     """
 
     __slots__ = ("_clock", "_handler", "_log", "_logger", "_reads", "event")
@@ -64,8 +64,8 @@ class Context:
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
-        """A logger that knows agent, handler and event: its entity, key and id, and its topic,
-        partition and offset.
+        """A logger whose records name agent, handler and event: its entity, key and id, and its
+        topic, partition and offset.
         """
         if self._log is None:
             event = self.event

@@ -1,4 +1,4 @@
-"""What the agent stage needs from the rest; `bridge.wiring` hands it in."""
+"""What the agent stage needs from other stages; `bridge.wiring` provides it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bridge.log.port import TopicPartition
 
 
 class ParkedKeyRegistry(Protocol):
-    """The keys whose events are parked, of an agent with `on_failure: park_key`."""
+    """The parked keys of an agent with `on_failure: park_key`."""
 
     def add(self, entity: str, key: bytes | None, partition: TopicPartition) -> None:
         """Park the key: one of its events, from `partition`, is being dead-lettered."""
@@ -20,9 +20,9 @@ class ParkedKeyRegistry(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CommandTarget:
-    """What a declared command is about: its entity, that entity's key fields, its guards.
+    """The target of a declared command: its entity, that entity's key fields, its guards.
 
-    `key` empty: not known here (in a test); a command's key is then taken as it is given.
+    `key` empty: unknown (in a test); a command's key is then used unchecked.
     """
 
     system: str
@@ -35,4 +35,4 @@ class CommandTargets(Protocol):
     """The declared commands of all systems."""
 
     def target(self, name: str) -> CommandTarget:
-        """Raises Rejected (`unknown_command`) that says what there is."""
+        """Raises Rejected (`unknown_command`), which lists the declared commands."""

@@ -24,7 +24,7 @@ Run = TypeVar("Run", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class EventHandler:
-    """One handler: which events it wants, and the function that gets them, of which form."""
+    """One handler: which events it wants, its function, and the form of that function."""
 
     name: str
     entity: str
@@ -35,7 +35,7 @@ class EventHandler:
     form: HandlerForm
 
     def wants(self, event: Event) -> bool:
-        """Whether the event is of its entity and operations and fulfils `where`.
+        """Whether the event is of its entity and operations and matches `where`.
 
         Raises what `where` raises.
         """
@@ -59,11 +59,11 @@ def _matches(value: Any, wanted: Any) -> bool:
 
 
 MAX_WAIT_S = 86_400.0
-"""An event that waits for longer holds its partition up for more than a day."""
+"""One day: a waiting event holds up its whole partition."""
 
 
 class AgentDeclaration:
-    """All of an `Agent` but its test bench, which is made of parts that know agents."""
+    """An `Agent` without its test bench, which is built from parts that depend on this."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class AgentDeclaration:
             raise ConfigurationError(f"agent {name!r} {problem}")
         if on_failure not in ("park", "park_key", "stop"):
             raise ConfigurationError(
-                f"agent {name!r}: on_failure is {on_failure!r}; it is park, park_key or stop"
+                f"agent {name!r}: on_failure is {on_failure!r}; it must be park, park_key or stop"
             )
         for what, number in (
             ("attempts", attempts),
@@ -91,11 +91,14 @@ class AgentDeclaration:
             ("unfinished", unfinished),
         ):
             if number < 1:
-                raise ConfigurationError(f"agent {name!r}: {what} is {number}; it is at least 1")
+                raise ConfigurationError(
+                    f"agent {name!r}: {what} is {number}; it must be at least 1"
+                )
         if not 0 <= first_wait_s <= longest_wait_s <= MAX_WAIT_S:
             raise ConfigurationError(
                 f"agent {name!r}: first_wait_s is {first_wait_s} and longest_wait_s {longest_wait_s}; "
-                f"they are seconds from 0 to {MAX_WAIT_S:.0f}, the first one not the longer one"
+                f"both must be seconds from 0 to {MAX_WAIT_S:.0f}, and first_wait_s at most "
+                "longest_wait_s"
             )
         try:
             self.start = parse_start(start)
@@ -114,7 +117,7 @@ class AgentDeclaration:
 
     @property
     def handlers(self) -> tuple[EventHandler, ...]:
-        """In the order in which they were declared, which is that in which they run."""
+        """In the order of declaration, which is the order in which they run."""
         return tuple(self._handlers)
 
     @property
@@ -132,22 +135,23 @@ class AgentDeclaration:
     ) -> Callable[[Run], Run]:
         """Declare a handler, `async` or plain (plain ones run in threads), of `(event, ctx)`.
 
-        `ops` of create, update, delete and read (rows of a snapshot; not among the default).
+        `ops`: some of create, update, delete and read (rows of a snapshot; not in the default).
         `where`: a function of the event, or fields of its row and the values they must have.
-        `echo`: also what this agent's own commands caused. It returns None, a Command, several,
-        or yields them. Raises ConfigurationError for what can't be meant.
+        `echo`: also pass changes that this agent's own commands caused.
+        The handler returns None, a Command, several, or yields them. Raises ConfigurationError for
+        an invalid declaration.
         """
         self._check_entity(entity)
         wanted = frozenset({ops} if isinstance(ops, str) else ops)
         if unknown := wanted - OPS or (not wanted and {"nothing"}):
             raise ConfigurationError(
-                f"agent {self.name!r} on {entity}: ops has {', '.join(sorted(unknown))}; "
+                f"agent {self.name!r} on {entity}: unknown ops {', '.join(sorted(unknown))}; "
                 f"use some of {', '.join(sorted(OPS))}"
             )
         if not (where is None or callable(where) or isinstance(where, Mapping)):
             raise ConfigurationError(
-                f"agent {self.name!r} on {entity}: where is a {type(where).__name__}; it is a "
-                'function of the event or fields and their values, {"status": "open"}'
+                f"agent {self.name!r} on {entity}: where is a {type(where).__name__}; it must be a "
+                'function of the event, or fields and their values: {"status": "open"}'
             )
 
         def declare(run: Run) -> Run:
@@ -160,8 +164,8 @@ class AgentDeclaration:
                 raise ConfigurationError(f"agent {self.name!r}, handler {name!r} {problem}")
             if any(handler.name == name and handler.entity == entity for handler in self._handlers):
                 raise ConfigurationError(
-                    f"agent {self.name!r} has two handlers {name!r} on {entity}: give one "
-                    "another name, because command ids are made of it"
+                    f"agent {self.name!r} has two handlers {name!r} on {entity}: rename one, "
+                    "because command ids are derived from the name"
                 )
             self._handlers.append(
                 EventHandler(name, entity, wanted, where, echo, run, handler_form(run))
@@ -181,7 +185,9 @@ class AgentDeclaration:
         )
 
     def is_echo(self, handler: EventHandler, event: Event) -> bool:
-        """Whether a command of this agent caused the event and the handler doesn't want that."""
+        """Whether a command of this agent caused the event and the handler doesn't want such
+        events.
+        """
         if self.own_echo or handler.echo or event.caused_by is None:
             return False
         return event.caused_by.startswith(f"{self.name}:")

@@ -1,5 +1,5 @@
-"""Where an error was raised, in few lines for people: the frames of somebody's own code, and the
-error. No values of variables, and never more than a record of the log can keep.
+"""A short traceback for people: the frames of the user's own code, and the error. No values of
+variables, and never longer than a log record may be.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _LIBRARIES = tuple(
 
 
 def error_trace(error: BaseException, limit: int = MAX_TRACE_CHARACTERS) -> str:
-    """The error with those that caused it, oldest first, each with its frames; at most `limit`
-    characters, of which the end says most. Whatever the error is, this can't fail.
+    """The error and its causes, oldest first, each with its frames; cut at the start to at most
+    `limit` characters, because the end matters most. Never raises, whatever the error is.
     """
     try:
         text = "\n".join(_lines(error))
@@ -40,7 +40,7 @@ def error_trace(error: BaseException, limit: int = MAX_TRACE_CHARACTERS) -> str:
 
 
 def handler_trace(error: BaseException) -> str:
-    """The same, beside the sentence of the error: empty where it says no more than that."""
+    """The same, to accompany the error's own message: empty if it adds nothing to that."""
     trace = error_trace(error)
     return "" if trace == describe_error(error) else trace
 
@@ -50,7 +50,7 @@ def _lines(error: BaseException) -> list[str]:
     lines: list[str] = []
     has_own_code = any(_own_code(each.__traceback__) for each in chain)
     for each in reversed(chain):
-        # What caused it inside of a library has its sentence only, where somebody's own line is known.
+        # Causes inside a library get their message only, if a line of the user's own code is known.
         if not has_own_code or _own_code(each.__traceback__):
             lines += _frames(each.__traceback__)
         lines.append(describe_error(each))
@@ -62,7 +62,7 @@ def _lines(error: BaseException) -> list[str]:
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """The error, then what it was raised from or while handling; each once."""
+    """The error, then the errors it was raised from or while handling; each once."""
     chain: list[BaseException] = []
     current: BaseException | None = error
     while current is not None and current not in chain and len(chain) < MAX_CAUSES:
@@ -75,7 +75,7 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 def _own_code(trace: TracebackType | None) -> bool:
-    """Whether a frame of it is neither the bridge's nor a library's."""
+    """Whether any frame is in neither the bridge's nor a library's code."""
     files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(trace)]
     return any(not file.startswith((*_BRIDGE, *_LIBRARIES, "<")) for file in files)
 
@@ -90,12 +90,12 @@ def _frames(trace: TracebackType | None) -> list[str]:
         for frame_summary in places
         if not frame_summary[0].startswith((*_BRIDGE, "<"))
     ]
-    # An agent that is installed as a package stands among the libraries itself.
+    # An agent that is installed as a package is itself among the libraries.
     users = [
         frame_summary for frame_summary in own if not frame_summary[0].startswith(_LIBRARIES)
     ] or own
     if own and own[-1] != users[-1]:
-        # Raised in a library: where in it says what somebody's own line does not.
+        # Raised in a library: the place in it adds what the user's own line does not show.
         users.append(own[-1])
     return [_frame_text(*frame_summary) for frame_summary in users[-MAX_FRAMES:]]
 

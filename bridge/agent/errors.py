@@ -1,4 +1,4 @@
-"""What a read by an agent can meet."""
+"""Errors of reads by agents."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The legacy system of a test: rows in memory behind the port `EntityReads`.
+"""The legacy system of a test: rows in memory, read through the port `EntityReads`.
 
 It counts queries as the gateway sends them: reads of one shape that wait at the same time are
-one query, and a row that was read stays known until it changes.
+one query, and a row that was read is cached until it changes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ QueryShape = tuple[str, tuple[str, ...]]
 
 
 class FakeReads:
-    """Rows by entity. `queries` counts what a legacy system would have been asked."""
+    """Rows by entity. `queries` counts the queries that a legacy system would have received."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class FakeReads:
                 self.put(qualified, row)
 
     def entity_of(self, qualified: str, rows: Sequence[Mapping[str, Any]]) -> Entity:
-        """The entity's type, with what `rows` show beside what is known of it."""
+        """The entity's type: what is known of it, extended by what `rows` contain."""
         seen = self._samples.setdefault(qualified, [])
         seen.extend(rows)
         earlier = self.entities.get(qualified)
@@ -55,17 +55,17 @@ class FakeReads:
         return entity
 
     def put(self, qualified: str, row: Mapping[str, Any]) -> None:
-        """The row is now so; who read it must ask again."""
+        """Store the row's new state; it is no longer cached."""
         self._rows.setdefault(qualified, {})[self.key_text(qualified, row)] = dict(row)
         self._forget(qualified)
 
     def drop(self, qualified: str, key: Mapping[str, Any]) -> None:
-        """The row is gone."""
+        """Delete the row."""
         self._rows.get(qualified, {}).pop(self.key_text(qualified, key), None)
         self._forget(qualified)
 
     def row(self, qualified: str, key: Any) -> Mapping[str, Any] | None:
-        """The row's values as they are, without a query."""
+        """The row's current values, without counting a query."""
         return self._rows.get(qualified, {}).get(self.key_text(qualified, key))
 
     def key_text(self, qualified: str, key: Any) -> str:
@@ -100,7 +100,7 @@ class FakeReads:
         )
         if declared is None:
             raise ConfigurationError(
-                f"{entity} has no relation {relation!r}; give it with "
+                f"{entity} has no relation {relation!r}; pass it with "
                 f"agent.test(..., relations={{{entity!r}: [...]}})"
             )
         other = f"{entity.partition('.')[0]}.{declared.entity}"
@@ -131,7 +131,7 @@ class FakeReads:
         if asking is None:
             loop = asyncio.get_running_loop()
             asking = self._asking[shape] = loop.create_future()
-            # Twice, so that readers who come one step of the loop later are still taken along.
+            # Twice, so that readers that ask one step of the loop later still join.
             loop.call_soon(loop.call_soon, self._send, shape, asking)
         await asyncio.shield(asking)
         read_texts.update(texts)
@@ -156,6 +156,6 @@ class FakeReads:
         if entity is None:
             names = ", ".join(sorted(self.entities)) or "none"
             raise ConfigurationError(
-                f"the test has no rows of {qualified} (it has: {names}); give them to agent.test"
+                f"the test has no rows of {qualified} (it has: {names}); pass them to agent.test"
             )
         return entity

@@ -1,4 +1,6 @@
-"""Where an agent begins in topics in which its group has no offset yet, and how much lies before."""
+"""Where an agent begins in topics in which its group has no offset yet, and how many events are
+there.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +12,16 @@ from typing import Literal
 from bridge.log.port import Log, TopicPartition
 
 AgentStart = Literal["beginning", "now"] | datetime
-"""`beginning`: with the oldest event; `now`: with what comes from then on; or with the events from an
-instant on.
+"""`beginning`: with the oldest event; `now`: with events written after the start; or with the
+events from a given time on.
 """
 FIRST_RECORD_TIMEOUT_S = 1.0
 MAX_FIRST_RECORDS = 8
-"""Partitions whose first record is read, so that the start of an agent waits for few."""
+"""How many partitions' first records are read, to keep the start of an agent short."""
 
 
 def parse_start(start: object) -> AgentStart:
-    """An agent's `start`; an instant may be text (ISO 8601 with a zone). Raises ValueError."""
+    """Parse an agent's `start`; a time may be text (ISO 8601 with a zone). Raises ValueError."""
     if start == "beginning":
         return "beginning"
     if start == "now":
@@ -29,7 +31,7 @@ def parse_start(start: object) -> AgentStart:
             start = datetime.fromisoformat(start)
         except ValueError:
             raise ValueError(
-                f'{start!r} is neither "beginning", "now" nor an instant such as '
+                f'{start!r} is neither "beginning", "now" nor a time such as '
                 '"2026-01-31T10:00+01:00"'
             ) from None
     if not isinstance(start, datetime):
@@ -41,8 +43,9 @@ def parse_start(start: object) -> AgentStart:
 
 @dataclass(frozen=True, slots=True)
 class UnreadTopic:
-    """What a topic holds that a new group has before it: at most so many events, the oldest one's
-    time in milliseconds since 1970 (None: not known).
+    """A topic that a new group has not read.
+    `events`: at most so many events; `oldest`: the oldest one's time in milliseconds since 1970
+    (None: unknown).
     """
 
     topic: str
@@ -52,7 +55,7 @@ class UnreadTopic:
 
     @property
     def since(self) -> str:
-        """The oldest event's time for people."""
+        """The oldest event's time, for messages."""
         if self.oldest is None:
             return ""
         try:
@@ -63,7 +66,7 @@ class UnreadTopic:
 
 
 async def unread_topics(log: Log, group: str, topics: Iterable[str]) -> list[UnreadTopic]:
-    """The topics that have events in partitions in which the group has no offset."""
+    """The topics that have events in partitions where the group has no offset."""
     topic_infos = await log.topics()
     places = [
         TopicPartition(topic, number)
@@ -85,7 +88,9 @@ async def unread_topics(log: Log, group: str, topics: Iterable[str]) -> list[Unr
 
 
 async def _oldest(log: Log, offsets: Mapping[TopicPartition, int]) -> dict[str, int]:
-    """The time of each topic's first record, as far as one comes soon; of some of its partitions."""
+    """The time of each topic's first record, from a sample of its partitions; omitted if none
+    arrives soon.
+    """
     oldest: dict[str, int] = {}
     for partition, offset in [*offsets.items()][:MAX_FIRST_RECORDS]:
         reader = await log.reader({partition: offset})
@@ -101,9 +106,9 @@ async def _oldest(log: Log, offsets: Mapping[TopicPartition, int]) -> dict[str, 
 async def first_offsets(
     log: Log, group: str, partitions: Iterable[TopicPartition], start: AgentStart
 ) -> dict[TopicPartition, int]:
-    """Where a group begins in those of the partitions in which it has no offset; none of them where
-    it begins at the beginning, as logs have it. So it does with `now`, too: what was there when it
-    began has offsets by `commit_ends`, and all that came later is its own.
+    """Where a group begins in those of the partitions where it has no offset. Empty for
+    `beginning`, the default of logs, and for `now`: partitions that existed at the start got
+    offsets from `commit_end_offsets`, and later ones are read from their beginning.
     """
     if not isinstance(start, datetime):
         return {}
@@ -113,17 +118,17 @@ async def first_offsets(
 
 
 async def commit_end_offsets(log: Log, bridge: str, group: str, topics: Iterable[str]) -> None:
-    """Commit the ends of those of the topics that are there and in which the group has no offset.
+    """Commit the end offsets of those topics that exist and in which the group has no offset.
 
-    Before any of its members reads: an offset that a member only meant to commit is lost with it, and
-    who comes after it would begin at a later end. Raises RetryLater, and Fenced or OutcomeUnknown where
-    another member does the same: then it is to be called again.
+    Call it before any member reads: an offset that a member had not committed yet is lost with the
+    member, and its successor would begin at a later end. Raises RetryLater, and Fenced or
+    OutcomeUnknown if another member does the same at once: call it again then.
     """
     counts = {name: info.partitions for name, info in (await log.topics()).items()}
     names = sorted(counts.keys() & set(topics))
     if not (await _without_offsets(log, group, names, counts)):
         return
-    # Opened before the offsets are read, so that they can't change by another's hand.
+    # Opened before the offsets are read, which fences other members that could change them.
     producer = await log.producer(f"{bridge}.{group}.start")
     try:
         new = await _without_offsets(log, group, names, counts)
@@ -138,7 +143,7 @@ async def commit_end_offsets(log: Log, bridge: str, group: str, topics: Iterable
 async def _without_offsets(
     log: Log, group: str, topics: Iterable[str], counts: Mapping[str, int]
 ) -> list[TopicPartition]:
-    """All partitions of those topics in none of whose partitions the group has an offset."""
+    """All partitions of those topics for which the group has no offset in any partition."""
     places = [TopicPartition(name, number) for name in topics for number in range(counts[name])]
     committed = await log.committed(group, places)
     read = {partition.topic for partition in places if committed.get(partition) is not None}
@@ -146,12 +151,12 @@ async def _without_offsets(
 
 
 def start_text(agent: str, group: str, unread: UnreadTopic, start: AgentStart) -> str:
-    """What a new agent does with the events that are there, and how it would do otherwise. Pure."""
-    what = f"agent {agent!r} has no offsets in {unread.topic}: it is new, or they are gone"
+    """What a new agent does with existing events, and how to choose otherwise. Pure."""
+    what = f"agent {agent!r} has no offsets in {unread.topic}: it is new, or they were deleted"
     if start == "beginning":
         return (
-            f"{what}. It handles up to {unread.events:,} old events{unread.since}. To begin with "
-            f'what comes from now on, say Agent({agent!r}, start="now"), or while it does not run '
+            f"{what}. It handles up to {unread.events:,} old events{unread.since}. To skip "
+            f'them, write Agent({agent!r}, start="now"), or stop the agent and run '
             f"`bridgectl log offsets reset {group} --to end`"
         )
     if isinstance(start, datetime):
@@ -159,4 +164,4 @@ def start_text(agent: str, group: str, unread: UnreadTopic, start: AgentStart) -
         return (
             f"{what}. Of up to {unread.events:,} events it handles those from {at.isoformat()} on"
         )
-    return f"{what}. It begins now, and leaves up to {unread.events:,} old events{unread.since} out"
+    return f"{what}. It begins now and skips up to {unread.events:,} old events{unread.since}"

@@ -12,6 +12,6 @@ def agent_group(bridge: str, agent: str) -> str:
 
 
 def agent_topics(bridge: str, agent: AgentDeclaration) -> list[str]:
-    """What an agent reads: the changes of its entities, and what operators replay into it."""
+    """The topics that an agent reads: its entities' change topics, and its replay topic."""
     entities = [change_topic(bridge, *split_entity(entity)) for entity in agent.entities]
     return [*entities, replay_topic(bridge, agent.name)]

@@ -1,4 +1,4 @@
-"""What kind of callable a handler is, and whether it takes what it is called with."""
+"""What kind of callable a handler is, and whether it accepts (event, ctx)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HandlerForm = Literal["coroutine", "async_generator", "plain"]
 def handler_form(run: Callable[..., Any]) -> HandlerForm:
     """How the bridge calls `run`: awaited, iterated, or in a thread.
 
-    An object is judged by its `__call__`. An async function behind a plain wrapper or a lambda is
+    An object is judged by its `__call__`. An async function in a plain wrapper or a lambda is
     `plain`: the wrapper runs in a thread, and what it returns is awaited.
     """
     call = run if inspect.isroutine(run) else getattr(type(run), "__call__", run)  # noqa: B004
@@ -25,7 +25,7 @@ def handler_form(run: Callable[..., Any]) -> HandlerForm:
 
 
 def signature_problem(run: Callable[..., Any]) -> str | None:
-    """Why `run(event, ctx)` can't be called, or None where it can or nobody knows."""
+    """Why `run(event, ctx)` can't be called; None if it can, or if the signature is unknown."""
     try:
         signature = inspect.signature(run)
     except (TypeError, ValueError):  # a builtin without one

@@ -2,7 +2,7 @@
 
 A handler that blocks (a synchronous client, a long computation) holds up the handlers of its own
 agent, and nothing else: the bridge's loop keeps the group's membership, reads, writes what is
-finished, runs the other parts and answers signals.
+finished, runs the other parts and handles signals.
 (docs/decisions/2026-11-29-handlers-have-a-loop-of-their-own.md)
 """
 
@@ -23,17 +23,20 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 MAX_TURN_S = 0.05
-"""Seconds after which a turn of the loop begins no more jobs, so that cancellations get through."""
+"""Seconds after which one iteration of the loop starts no more jobs, so that cancellations get
+through.
+"""
 MAX_TO_THREAD_THREADS = 32
-"""Threads of `asyncio.to_thread` in handlers."""
+"""Threads for `asyncio.to_thread` in handlers."""
 
 
 class HandlerLoop(Generic[Job, Result]):
-    """Runs `work` of jobs side by side in its thread, and calls back in the bridge's loop.
+    """Runs `work` for jobs concurrently in its thread, and calls back in the bridge's loop.
 
-    `start`, `cancel` and `close` are called in the bridge's loop; `to_bridge`, `pause`, `is_ended` and
-    `dropped_check` serve what runs in the handlers'. `is_dropped` of a job may change at any time: one
-    that is dropped isn't begun. `give_up` gives the result of a job whose `work` was broken off.
+    Call `start`, `send`, `cancel` and `close` in the bridge's loop; `to_bridge`, `pause`,
+    `is_ended` and `dropped_check` in the handlers' loop.
+    `is_dropped`: may change for a job at any time; a dropped job isn't started.
+    `give_up`: the result of a job whose `work` was interrupted.
     """
 
     def __init__(
@@ -69,21 +72,21 @@ class HandlerLoop(Generic[Job, Result]):
     # -- in the bridge's loop ------------------------------------------------------------------
 
     def start(self, job: Job) -> None:
-        """Begin a job; `send` follows, once for several."""
+        """Queue a job; call `send` afterwards, once for several."""
         self.to_handlers.post(self._start, job)
 
     def send(self) -> None:
-        """Hand over what was started."""
+        """Pass the queued jobs to the handlers' loop."""
         self.to_handlers.send()
 
     def cancel(self) -> None:
-        """Cancel the jobs that are dropped."""
+        """Cancel the jobs that were dropped."""
         self.to_handlers.post(self._cancel)
         self.to_handlers.send()
 
     async def close(self, seconds: float) -> bool:
-        """Cancel everything and end the thread; False when it hasn't ended within `seconds`: a
-        handler blocks it, whose thread ends with it or with the process.
+        """Cancel everything and end the thread; False if it hasn't ended within `seconds` because a
+        handler blocks it. The thread then ends with that handler or with the process.
         """
         self._closing = True
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -97,22 +100,26 @@ class HandlerLoop(Generic[Job, Result]):
     # -- in the handlers' loop -----------------------------------------------------------------
 
     def is_ended(self, task: asyncio.Task[Any]) -> bool:
-        """Whether the agent wants this task to end."""
+        """Whether the agent itself cancelled this task."""
         job = self._jobs.get(task)
         return self._closing or (job is not None and self._is_dropped(job))
 
     def current_job(self) -> Job | None:
-        """The job that the current task works at."""
+        """The job that the current task works on."""
         task = asyncio.current_task()
         return None if task is None else self._jobs.get(task)
 
     def dropped_check(self) -> Callable[[], bool]:
-        """Whether the job of the current task is dropped, to be asked at any time, in any thread."""
+        """A check whether the current task's job was dropped; callable at any time, in any
+        thread.
+        """
         job = self.current_job()
         return lambda: job is not None and self._is_dropped(job)
 
     async def pause(self) -> None:
-        """Wait for the next turn where this one has lasted too long to begin something in it."""
+        """Wait for the loop's next iteration if this one has lasted too long to start anything in
+        it.
+        """
         while monotonic() - self._turn_began > MAX_TURN_S:
             if not self._new_turn:
                 self._new_turn = True
@@ -142,12 +149,12 @@ class HandlerLoop(Generic[Job, Result]):
                 task = asyncio.current_task()
                 if task is None or self.is_ended(task):
                     raise
-                # Somebody's library, of a handler that had ended already. Its event isn't done.
+                # A library cancelled it after its handler had ended. Its event isn't done.
                 while task.uncancel():
                     pass
             except (GeneratorExit, RuntimeError) as error:
-                # A task that the handler waited for raised GeneratorExit, which Python takes for the
-                # order to close what `work` is made of.
+                # A task that the handler awaited raised GeneratorExit, which Python mistakes for
+                # the request to close the coroutine of `work`.
                 if asyncio.current_task() is None:
                     raise
                 return self._give_up(job, contained(error, "a task that the handler waited for"))
@@ -155,7 +162,7 @@ class HandlerLoop(Generic[Job, Result]):
     def _done(self, task: asyncio.Task[Result]) -> None:
         job = self._jobs.pop(task)
         if task.cancelled() and not (self._closing or self._is_dropped(job)):
-            # By somebody's code in this loop, before it had begun. Its event isn't done.
+            # Cancelled by user code in this loop before it had begun. Its event isn't done.
             self._start(job)
             return
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
@@ -164,7 +171,7 @@ class HandlerLoop(Generic[Job, Result]):
         self.to_bridge.post_soon(self.loop, self._finished, job, result, failure)
         now = monotonic()
         if now - max(self._turn_began, self._sent) > MAX_TURN_S:
-            # What is finished is written before more is begun, which may take as long.
+            # Finished work is written before more is started, which may take just as long.
             self._sent = now
             self.to_bridge.send()
 
@@ -190,7 +197,7 @@ class HandlerLoop(Generic[Job, Result]):
             if self._closing:
                 break
         try:
-            # What was cancelled takes its leave.
+            # Let cancelled tasks finish.
             self.loop.run_until_complete(self._leave())
         except BaseException:  # noqa: BLE001, S110 - of handlers that are over
             pass

@@ -16,11 +16,11 @@ Job = tuple[PartitionWork, InFlightEvent[Record, OutgoingEntry]]
 
 
 class HandlerSchedule:
-    """Starts jobs in the handlers' loop and takes their results; lives in the bridge's loop.
+    """Starts jobs in the handlers' loop and collects their results; used in the bridge's loop only.
 
     `handlers`: the loop, set before `start`.
-    `finished`: set whenever a job has ended; who waits for it clears it.
-    `failure`: the first error that ends the agent. Nothing is started after it.
+    `finished`: set whenever a job has ended; whoever waits for it clears it.
+    `failure`: the first error that ends the agent. No job is started after it.
     """
 
     handlers: HandlerLoop[Job, list[OutgoingEntry]]
@@ -36,7 +36,7 @@ class HandlerSchedule:
         self._stopping = False
 
     def start(self) -> None:
-        """Start what may start, taking turns between the partitions."""
+        """Start the jobs that may start, round-robin over the partitions."""
         if self._stopping or self.failure is not None:
             return
         candidates = list(self._partitions)
@@ -74,23 +74,23 @@ class HandlerSchedule:
         self._start_soon()
 
     def rested(self, job: Job) -> None:
-        """Its handler failed and waits: until it is tried again others have its slot."""
+        """Its handler failed and waits: others may use its slot until the retry."""
         self.slots.rest(job)
         if not self.slots.running:
             self._idle.set()
         self._start_soon()
 
     async def resumed(self, job: Job) -> None:
-        """Its handler is to be tried again: return once it has a slot."""
+        """Wait for a slot to retry its handler."""
         await self.slots.resume(job)
         self._idle.clear()
 
     def stop(self) -> None:
-        """Start nothing any more."""
+        """Start no more jobs."""
         self._stopping = True
 
     async def until_idle(self, timeout_s: float) -> None:
-        """Wait until no handler runs, at most so long."""
+        """Wait until no handler runs, for at most `timeout_s`."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._idle.wait()
@@ -99,7 +99,7 @@ class HandlerSchedule:
 
     def _start_soon(self) -> None:
         if not self._starting:
-            # At the end of this turn of the loop, when others have finished, too.
+            # At the end of this iteration of the loop, when other jobs may have finished too.
             self._starting = True
             asyncio.get_running_loop().call_soon(self._start_more)
 

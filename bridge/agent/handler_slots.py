@@ -1,7 +1,6 @@
-"""How many handlers of an agent run side by side, where some of them wait to be tried again.
-
-One that waits gives its slot to another event, and takes the next free one when it resumes.
-Lives in the bridge's loop.
+"""The concurrency limit of an agent's handlers, some of which wait to be retried.
+A waiting handler gives its slot to another event, and takes the next free one when it resumes. Used
+in the bridge's loop only.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class HandlerSlots(Generic[Job]):
         self.running += 1
 
     def end(self, job: Job) -> None:
-        """A job has ended, in whichever way."""
+        """A job has ended, successfully or not."""
         if self._resting and job in self._resting:
             self._resting.discard(job)
             return
@@ -41,22 +40,22 @@ class HandlerSlots(Generic[Job]):
             self.admit()
 
     def rest(self, job: Job) -> None:
-        """A job that runs waits for a while."""
+        """A running job starts to wait and frees its slot."""
         if job in self._resting:
-            return  # it was begun again out of an earlier rest
+            return  # it had been resumed from an earlier rest
         self._resting.add(job)
         self.running -= 1
         self.admit()
 
     async def resume(self, job: Job) -> None:
-        """Return once the job may run again: before any that hasn't started yet."""
+        """Return once the job may run again; it takes precedence over jobs that haven't started."""
         admitted = asyncio.get_running_loop().create_future()
         self._resuming.append((job, admitted))
         self.admit()
         await admitted
 
     def admit(self) -> None:
-        """Let those that have rested run again, as far as there is room."""
+        """Let rested jobs run again, as far as there is room."""
         while self._resuming and self.has_room():
             job, admitted = self._resuming.popleft()
             if not admitted.done() and job in self._resting:

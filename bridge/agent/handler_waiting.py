@@ -1,4 +1,6 @@
-"""Handlers that wait for something that is away: which, for what, since when, with how many events."""
+"""Handlers that wait for something unavailable: which, for what, since when, with how many
+events.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ class _Wait:
 
 
 class HandlerWaiting:
-    """Counts the events of an agent's handlers that wait; used in the handlers' loop. `clock` in
+    """Counts the waiting events of an agent's handlers; used in the handlers' loop. `clock`:
     seconds since 1970.
     """
 
@@ -42,14 +44,14 @@ class HandlerWaiting:
         wait.events += 1
 
     def failed(self, handler: str, error: RetryLater, tries: int) -> None:
-        """An event that waits was tried so many times in vain."""
+        """A waiting event has failed `tries` times."""
         wait = self._waits[handler]
         reason = error_message(error) or error_name(error)
         self._observer(
             HandlerWaits(self._agent, handler, wait.events, wait.since, error.system, reason)
         )
         where = f" for system {error.system!r}" if error.system else ""
-        what = f"handler {handler} waits{where} (events that wait: {wait.events})"
+        what = f"handler {handler} waits{where} (waiting events: {wait.events})"
         self._part.tried(tries, f"{what}: {reason}", f"handler {handler}")
 
     def end(self, handler: str) -> None:

@@ -1,8 +1,8 @@
-"""The events of one partition that are under way: what may start, what may be written. Pure.
-
-Events come in with rising offsets. Those of one key start one after the other, those of
-different keys side by side. What was finished comes out in order, up to the first event that
-isn't, so that the offset written with it says exactly what is done.
+"""The events of one partition that are in flight: which may start, whose results may be written.
+Pure.
+Events arrive with rising offsets. Those of one key run one after the other, those of different keys
+concurrently. Results are taken in order, up to the first unfinished event, so that the offset
+written with them covers exactly what is done.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 @dataclass(slots=True, eq=False)
 class InFlightEvent(Generic[Item, Result]):
-    """One event on its way; `result` once it is finished."""
+    """One event in flight; `result` is set once it is finished."""
 
     offset: int
     key: bytes | None
@@ -27,7 +27,7 @@ class InFlightEvent(Generic[Item, Result]):
 
 
 class InFlightEvents(Generic[Item, Result]):
-    """The unfinished events of a partition and what came out of those that wait for them."""
+    """The unfinished events of a partition, and the results of later events that wait for them."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -40,11 +40,11 @@ class InFlightEvents(Generic[Item, Result]):
 
     @property
     def full(self) -> bool:
-        """Whether no more events should be read for now."""
+        """Whether reading should pause."""
         return len(self._slots) >= self._limit
 
     def add(self, offset: int, key: bytes | None, item: Item) -> None:
-        """An event arrived. Raises ValueError when its offset does not rise."""
+        """Add an event. Raises ValueError if its offset is not greater than the last one's."""
         if self._slots and offset <= self._slots[-1].offset:
             raise ValueError(f"offset {offset} came after {self._slots[-1].offset}")
         slot: InFlightEvent[Item, Result] = InFlightEvent(offset, key, item)
@@ -55,14 +55,14 @@ class InFlightEvents(Generic[Item, Result]):
             self._ready.append(slot)
 
     def start(self) -> InFlightEvent[Item, Result] | None:
-        """The next event that may start now, if there is one. Each is given out once."""
+        """The next event that may start now, or None. Each is returned once."""
         return self._ready.popleft() if self._ready else None
 
     def finish(self, slot: InFlightEvent[Item, Result], results: list[Result]) -> None:
-        """An event that was started is done; the next of its key may start."""
+        """A started event is done; the next one of its key may start."""
         line = self._lines[slot.key]
         if line[0] is not slot or slot.finished:
-            raise ValueError(f"offset {slot.offset} is not the event of its key under way")
+            raise ValueError(f"offset {slot.offset} is not the event of its key that was started")
         slot.finished, slot.results = True, results
         line.popleft()
         if line:
@@ -71,9 +71,9 @@ class InFlightEvents(Generic[Item, Result]):
             del self._lines[slot.key]
 
     def take(self) -> tuple[list[Result], int] | None:
-        """Results of what is done up to the first unfinished event, and the offset after it.
+        """The results up to the first unfinished event, and the offset after them.
 
-        None when nothing is. The caller writes them before it takes again.
+        None if there are none. The caller writes them before it takes again.
         """
         results: list[Result] = []
         upto: int | None = None

@@ -1,6 +1,5 @@
-"""Calls from one thread into the event loop of another; what is posted together travels together.
-
-Waking a loop costs a system call and a change of threads, which is more than most calls do.
+"""Calls from one thread into the event loop of another, delivered in batches.
+Waking a loop costs a system call and a thread switch, which is more than most calls cost.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from typing import Any
 
 
 class Mailbox:
-    """Posted to by one thread, emptied by `receiver` in its own, in order; `before` is called in
-    front of each delivery.
+    """One thread posts; `receiver` runs the calls in its own thread, in order; `before` is called
+    before each delivery.
     """
 
     def __init__(
@@ -27,20 +26,22 @@ class Mailbox:
         self._sending = False
 
     def post(self, call: Callable[..., object], *arguments: Any) -> None:
-        """Have `call` called by the receiver; nothing happens before `send`."""
+        """Queue `call` for the receiver; nothing is delivered before `send`."""
         self._calls.append((call, arguments))
 
     def post_soon(
         self, sender: asyncio.AbstractEventLoop, call: Callable[..., object], *arguments: Any
     ) -> None:
-        """Post, and send at the end of the `sender`'s turn: with what else it posts in it."""
+        """Post, and send at the end of the current iteration of `sender`, with everything else
+        posted in it.
+        """
         self._calls.append((call, arguments))
         if not self._sending:
             self._sending = True
             sender.call_soon(self.send)
 
     def send(self) -> None:
-        """Wake the receiver up. One that is closed gets nothing any more."""
+        """Wake the receiver up. A closed receiver gets nothing."""
         self._sending = False
         if self._calls and not self._waking:
             self._waking = True
@@ -48,7 +49,7 @@ class Mailbox:
                 self._receiver.call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:
-        # First: what is posted from now on wakes the receiver again.
+        # First, so that anything posted from now on wakes the receiver again.
         self._waking = False
         if self._before is not None:
             self._before()

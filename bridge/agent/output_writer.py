@@ -1,4 +1,4 @@
-"""Writes what came of finished events: commands, dead letters and offsets, in one transaction a
+"""Writes the results of finished events: commands, dead letters and offsets, in one transaction per
 partition.
 """
 
@@ -19,8 +19,8 @@ from bridge.waiting import PartWaiting
 
 
 class OutputWriter:
-    """Lives in the bridge's loop. A partition that was lost is given up; another member begins with what
-    wasn't written.
+    """Used in the bridge's loop only. The results of a lost partition are discarded; its new owner
+    begins with the events whose results weren't written.
     """
 
     def __init__(
@@ -52,14 +52,14 @@ class OutputWriter:
             await self.write(owner)
 
     def end(self) -> None:
-        """Let `run` return after the transactions that are open; from now on `write` writes bare
-        offsets at once, and tries nothing again.
+        """Let `run` return after the open transactions; from now on `write` writes bare offsets
+        immediately and does not retry.
         """
         self._ending = True
         self._schedule.finished.set()
 
     async def write(self, owner: PartitionOwner) -> None:
-        """Write once what is due, all partitions side by side."""
+        """Write what is due once, all partitions concurrently."""
         all_work = list(self._partitions)
         for work in all_work:
             work.gather()
@@ -91,7 +91,7 @@ class OutputWriter:
         try:
             await retry(write, RetryPolicy(max_wait_s=5.0), report=report, sleep=self._sleep)
         except (Fenced, OutcomeUnknown):
-            # The next read takes the partition again, or finds that it is another's now.
+            # The next read claims the partition again, or finds that another member has it.
             if self._partitions.get(work.partition) is work:
                 await self._partitions.revoked(frozenset({work.partition}))
 

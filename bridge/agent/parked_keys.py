@@ -1,4 +1,4 @@
-"""Keys that an agent with `on_failure: park_key` has parked, as the dead letters tell."""
+"""Keys that an agent with `on_failure: park_key` has parked, as recorded in the dead letters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ POLL_EVERY_S = 1.0
 
 
 class ParkedKeys:
-    """Follows the dead letters of one agent; `entities` by their topics. Many handlers ask."""
+    """Follows the dead letters of one agent. `entities`: topic -> entity. Safe for many concurrent
+    handlers.
+    """
 
     def __init__(
         self,
@@ -32,10 +34,10 @@ class ParkedKeys:
         self._entities = entities
         self._clock = clock
         self._keys: set[tuple[str, bytes | None]] = set()
-        #: Those whose letters are not read yet, by the partitions of their events.
+        #: Parked keys whose letters have not been read back yet, by the partition of their event.
         self._unwritten: dict[tuple[str, bytes | None], TopicPartition] = {}
         self._changes = 0
-        """Rises when letters may stand in the log that nobody here knows of."""
+        """Increased when the log may contain letters that were not read here yet."""
         self._read_changes = 0
         self._reader: Consumer | None = None
         self._polled_at = 0.0
@@ -59,17 +61,19 @@ class ParkedKeys:
         self._unwritten[entity, key] = partition
 
     def forget(self, places: frozenset[TopicPartition]) -> None:
-        """These partitions are gone, and with them the letters that were not written yet."""
+        """These partitions were lost, and with them the letters that were not written yet."""
         self._unwritten = {each: at for each, at in self._unwritten.items() if at not in places}
-        # Some may have been written all the same.
+        # Some of them may have been written nevertheless.
         self._changes += 1
 
     def take_over(self) -> None:
-        """Partitions came: whoever had them before may have parked keys of theirs."""
+        """Partitions were assigned: their previous owner may have parked keys."""
         self._changes += 1
 
     async def holds(self, entity: str, key: bytes | None) -> bool:
-        """Whether the key is parked. One that is may have been released a second ago."""
+        """Whether the key is parked. True may be out of date: the key may just have been
+        released.
+        """
         wanted = (entity, key)
         if not (self._stale or wanted in self._keys or wanted in self._unwritten):
             return False
@@ -95,8 +99,8 @@ class ParkedKeys:
                     await self._take(record)
         except RetryLater as error:
             raise RetryLater(
-                f"agent {self._agent!r}: the dead letters can't be read to their end, so that "
-                f"nobody knows which keys are parked: {error}"
+                f"agent {self._agent!r}: the dead letters can't be read to their end, so it is "
+                f"unknown which keys are parked: {error}"
             ) from error
 
     async def _take(self, record: Record) -> None:
@@ -105,7 +109,7 @@ class ParkedKeys:
         try:
             letter = await self._codec.decode("dead", record.value)
         except ValueError:
-            # Somebody else's record parks nothing; `bridgectl dead` shows it.
+            # A record of another program parks nothing; `bridgectl dead` shows it.
             return
         if isinstance(letter, DeadLetter):
             self._note(letter)

@@ -15,10 +15,11 @@ OFFSETS_EVERY_S = 0.5
 
 @dataclass(slots=True, eq=False)
 class PartitionWork:
-    """What is in flight for one assignment of one partition; `dropped` when that ends: what is
-    in flight counts no more. Handlers' threads read it.
+    """The work of one assignment of one partition.
+    `dropped`: the assignment has ended, and what is in flight is discarded; handlers' threads read
+    it.
 
-    `entries` and `upto` wait for their transaction; `wrote_at` is when the last one was.
+    `entries`, `upto`: wait for their transaction; `wrote_at`: the time of the last one.
     """
 
     partition: TopicPartition
@@ -30,24 +31,26 @@ class PartitionWork:
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def gather(self) -> None:
-        """Take over what the window has finished."""
+        """Take the results that `InFlightEvents` has finished."""
         taken = self.in_flight.take()
         if taken is not None:
             self.entries.extend(taken[0])
             self.upto = taken[1]
 
     def due(self, now: float) -> bool:
-        """Whether there is something to write now: entries at once, bare offsets seldom."""
+        """Whether there is something to write now: entries immediately, bare offsets at
+        intervals.
+        """
         if self.upto is None:
             return False
         return bool(self.entries) or now - self.wrote_at >= OFFSETS_EVERY_S
 
     def wrote(self, now: float) -> None:
-        """The transaction is through."""
+        """The transaction was committed."""
         self.entries, self.upto, self.wrote_at = [], None, now
 
     def by_topic(self) -> dict[str, list[Entry]]:
-        """The waiting entries, in order a topic."""
+        """The waiting entries by topic, each in order."""
         topics: dict[str, list[Entry]] = {}
         for topic, entry in self.entries:
             topics.setdefault(topic, []).append(entry)

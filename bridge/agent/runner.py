@@ -1,11 +1,11 @@
 """Runs an agent on the log.
 
-Read, start what may start, write what is finished: three things that go on side by side, in the
-bridge's event loop. Handlers have one of their own, in a thread (`handler_loop`): whatever they do,
-the agent keeps its membership and writes. No log transaction is open while a handler runs. The
-commands of an event, its dead letters and the offset after it become visible in one short
-transaction, and only when every earlier event of its partition is finished: so each is in the log
-once, whatever is killed
+It reads, starts handlers and writes results concurrently, in the bridge's event loop. Handlers have
+an event loop of their own, in a thread (`handler_loop`): whatever they do, the agent keeps its
+group membership and keeps writing. No log transaction is open while a handler runs. The commands of
+an event, its dead letters and the offset after it become visible in one short transaction, and only
+once every earlier event of its partition is finished: so each is in the log once, whichever process
+is killed
 (docs/decisions/2026-11-22-commands-wait-for-earlier-events.md).
 """
 
@@ -54,15 +54,17 @@ from bridge.waiting import PartWaiting
 
 MAX_PLAIN_HANDLER_THREADS = 64
 READ_TIMEOUT_S = 1.0
-"""Seconds that a read waits when nothing comes."""
+"""Seconds that a read waits for records."""
 FULL_READ_TIMEOUT_S = 0.02
-"""Seconds that it waits while a partition is full, since room comes without a word of the log."""
+"""Seconds that it waits while a partition is full, because the log doesn't signal when there is
+room.
+"""
 BEGIN_AGAIN_S = (0.05, 1.0)
-"""Seconds, at least and at most, to the next try where two members begin at the same time."""
+"""Minimum and maximum seconds to the next try if two members begin at the same time."""
 FINISH_TIMEOUT_S = 2.0
-"""Seconds that running handlers have to finish when the agent is to end."""
+"""Seconds that running handlers get to finish when the agent stops."""
 CANCEL_TIMEOUT_S = 0.5
-"""Seconds that those which were cancelled then have to take their leave; blocking ones don't."""
+"""Seconds that cancelled handlers then get to clean up; blocking ones can't be cancelled."""
 
 
 def _now() -> datetime:
@@ -70,7 +72,7 @@ def _now() -> datetime:
 
 
 class _AgentGroupWatch(ObservedGroup):
-    """Also has partitions begin again whose topic was made again."""
+    """Also restarts partitions whose topic was recreated."""
 
     def __init__(
         self, observer: Observer, begin_again: Callable[[frozenset[TopicPartition]], None]
@@ -79,7 +81,7 @@ class _AgentGroupWatch(ObservedGroup):
         self._begin_again = begin_again
 
     def begins(self, group: str, counts: Mapping[TopicPartition, int]) -> None:
-        """As GroupWatch. `AgentRunner` has said so, and how to have it otherwise."""
+        """As GroupWatch. Silent: `AgentRunner` has already reported where the agent begins."""
 
     def removed(self, error: RecordsRemoved) -> None:
         """As GroupWatch."""
@@ -88,7 +90,7 @@ class _AgentGroupWatch(ObservedGroup):
 
 
 class AgentRunner:
-    """One member of an agent's group; up to as many as there are partitions have work."""
+    """One member of an agent's group. At most as many members as partitions have work."""
 
     def __init__(
         self,
@@ -153,14 +155,14 @@ class AgentRunner:
 
     @property
     def topics(self) -> list[str]:
-        """What it reads: see `agent_topics`."""
+        """The topics that it reads: see `agent_topics`."""
         return agent_topics(self._bridge, self._agent)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Handle events until `stop` is set; then end within a few seconds.
 
-        Raises AgentStopped, RetryLater when the log is away at the start, and what a broken log
-        raises.
+        Raises AgentStopped, RetryLater if the log is unavailable at the start, and the errors of a
+        damaged log.
         """
         await self._log.create_topics([replay_topic_spec(self._bridge, self._agent.name)])
         handlers = self._schedule.handlers = self._open_handlers()
@@ -196,8 +198,8 @@ class AgentRunner:
             raise self._schedule.failure
 
     async def _begin(self) -> None:
-        """Say how many old events there are for an agent that has no offsets yet, and leave them out
-        where it is to.
+        """Log how many old events exist for an agent that has no offsets yet, and skip them if it
+        is declared so.
         """
         for unread in await unread_topics(self._log, self._group, self._entities):
             reason = start_text(self._agent.name, self._group, unread, self._agent.start)
@@ -206,7 +208,8 @@ class AgentRunner:
             try:
                 await commit_end_offsets(self._log, self._bridge, self._group, self._entities)
             except (Fenced, OutcomeUnknown):
-                # Another member begins at the same time. One after the other, they agree.
+                # Another member begins at the same time; after a retry both begin at the same
+                # offsets.
                 await self._sleep(random.uniform(*BEGIN_AGAIN_S))  # noqa: S311 - no secret
             else:
                 return
@@ -215,7 +218,7 @@ class AgentRunner:
         self._schedule.handlers.cancel()
 
     def _open_handlers(self) -> HandlerLoop[Job, list[OutgoingEntry]]:
-        """The handlers' loop, and all that runs in it."""
+        """The handlers' loop, and everything that runs in it."""
         loop: HandlerLoop[Job, list[OutgoingEntry]] = HandlerLoop(
             f"handlers-{self._agent.name}",
             lambda job: handling.handle(job[1].item, job[1].results),
@@ -266,8 +269,8 @@ class AgentRunner:
             await _ended(reading)
             await self._schedule.until_idle(FINISH_TIMEOUT_S)
             self._writer.end()
-            # A transaction that is open is not cut short: whether a commit that is cancelled
-            # happened only the log knows, and what is written next depends on it.
+            # An open transaction is not cancelled: whether a cancelled commit took effect only the
+            # log knows, and what is written next depends on it.
             await asyncio.wait((writing,), timeout=FINISH_TIMEOUT_S)
             if writing.done() and not writing.cancelled() and writing.exception() is None:
                 await self._writer.write(owner)
@@ -300,7 +303,8 @@ class AgentRunner:
                 self._waiting.tried(0, "", "read")
             for record in records:
                 work = self._partitions.get(TopicPartition(record.topic, record.partition))
-                # Without work the partition was lost since; its records come again.
+                # No work: the partition was lost meanwhile; its new owner reads these records
+                # again.
                 if work is not None:
                     work.in_flight.add(record.offset, record.key, record)
             self._schedule.start()

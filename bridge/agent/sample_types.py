@@ -1,4 +1,4 @@
-"""Entity types out of the rows of a test."""
+"""Entity types inferred from the rows of a test."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TEXT = FieldType("string")
 
 
 class PlainRow:
-    """A row over a dict: fields by attribute and by name."""
+    """A row backed by a dict: fields by attribute and by name."""
 
     __slots__ = ("_values",)
 
@@ -60,7 +60,7 @@ class PlainRow:
 
 
 def type_of_value(value: Any) -> FieldType:
-    """The field type that holds `value`; None and empty lists: as of text."""
+    """The field type that holds `value`; text for None and empty lists."""
     if isinstance(value, Decimal):
         exponent = value.as_tuple().exponent
         scale = max(0, -exponent) if isinstance(exponent, int) else 0
@@ -85,9 +85,9 @@ def entity_of_rows(
     key: Sequence[str] = (),
     relations: Sequence[Relation] = (),
 ) -> Entity:
-    """The entity that `rows` look like: all fields of all of them, in the order of appearance.
+    """The entity type inferred from `rows`: all their fields, in the order of appearance.
 
-    Its key is `key`, or else the first field. Raises ValueError when that isn't to be had.
+    Its key is `key`, or else the first field. Raises ValueError if a key field is missing.
     """
     system, name = split_entity(qualified)
     fields: dict[str, FieldType] = {}

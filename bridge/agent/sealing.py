@@ -1,4 +1,4 @@
-"""What a handler returned, as sealed commands ready for the log."""
+"""Turns what a handler returned into sealed commands for the log."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bridge.model.system_records import Target, target
 
 @dataclass(frozen=True, slots=True)
 class SealedCommand:
-    """One sealed command: its log key, its record, and the command as the handler gave it."""
+    """One sealed command: its log key, its record, and the command as the handler returned it."""
 
     target: Target
     record: CommandRecord
@@ -50,7 +50,7 @@ async def collect_commands(returned: Any) -> list[Command]:
 
 
 def complete_key(command: Command, declared: CommandTarget) -> dict[str, Any]:
-    """The command's key in full. Raises Rejected (`bad_key`)."""
+    """The command's key with all its fields. Raises Rejected (`bad_key`)."""
     key = command.key
     if not declared.key:
         return dict(key) if isinstance(key, Mapping) else {"key": key}
@@ -83,10 +83,10 @@ def seal_command(
 ) -> SealedCommand:
     """Seal the `ordinal`th command that `handler` returned for `event`.
 
-    Without an idempotency key of its own the id follows from agent, handler, event and ordinal,
+    Without an idempotency key of its own, the id is derived from agent, handler, event and ordinal,
     so that handling the event again gives the same id. Raises Rejected (`unknown_command`,
-    `bad_key`, `bad_value`; RetryLater as `commands`), and nothing else, whatever the handler put
-    into the command.
+    `bad_key`, `bad_value`) and RetryLater as `commands` does, and nothing else, whatever the
+    handler put into the command.
     """
     try:
         return _sealed(

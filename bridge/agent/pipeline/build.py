@@ -33,11 +33,11 @@ from bridge.waiting import PartWaiting
 
 @dataclass(frozen=True, slots=True)
 class PipelineDependencies:
-    """What the steps need from outside; all of it may be used in the event loop of the handlers.
+    """What the steps need from outside; everything is used in the event loop of the handlers.
 
-    `parked_keys`: of an agent with `on_failure: park_key`.
-    `sleep`, `rest`, `backoff`: as of `Retry`.
-    `threads`, `is_ended`: as of `CallHandler`.
+    `parked_keys`: only for an agent with `on_failure: park_key`.
+    `sleep`, `rest`, `backoff`: see `Retry`.
+    `threads`, `is_ended`: see `CallHandler`.
     """
 
     decoder: EventDecoder

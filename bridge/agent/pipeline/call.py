@@ -28,11 +28,11 @@ def _never(_task: asyncio.Task[Any]) -> bool:
 
 
 class CallHandler:
-    """The innermost step: one try of one handler, whose error comes out as an Exception.
+    """The innermost step: one try of one handler; whatever it raises becomes an Exception.
 
-    `threads`: where handlers run that aren't async (None: the loop's own).
-    `is_ended`: whether the agent wants a cancelled task to end; otherwise its handler, or a library of it,
-    cancelled it.
+    `threads`: where handlers that aren't async run (None: the loop's default executor).
+    `is_ended`: whether the agent itself cancelled the task; otherwise the handler, or a library
+    that it uses, did.
     """
 
     def __init__(
@@ -78,8 +78,8 @@ class CallHandler:
     async def _commands_of(
         self, handler: EventHandler, event: Event, context: Context
     ) -> list[Command]:
-        """What the handler returned. Whatever it raises comes out as an Exception, so that it has
-        failed like any other and ends nothing but itself.
+        """The commands that the handler returned. Whatever it raises becomes an Exception, so that
+        it fails like any other handler and ends nothing else.
         """
         try:
             if handler.form == "coroutine":
@@ -94,11 +94,12 @@ class CallHandler:
             task = _current_task()
             if task is None or self._is_ended(task) or _interrupted(error):
                 raise
-            # Let through, the event would be neither done nor failed, and hold its partition up.
+            # If it propagated, the event would be neither done nor failed, and hold up its
+            # partition.
             await self._forget_cancelling()
             if isinstance(error, asyncio.CancelledError):
                 raise EscapingError(
-                    "something that the handler waited for, or its own task, was cancelled"
+                    "the handler's task, or something that it awaited, was cancelled"
                 ) from error
             raise contained(error, "the handler") from error
         task = _current_task()
@@ -107,8 +108,8 @@ class CallHandler:
         return commands
 
     async def _forget_cancelling(self) -> None:
-        """A library cancelled the task of its handler (as some do for a time-out), and nobody took
-        that back: it is meant for the handler, which has ended.
+        """Undo a cancellation that a library requested (as some do for a timeout) and never took
+        back: it was meant for the handler, which has ended.
         """
         task = _current_task()
         if task is None or not task.cancelling() or self._is_ended(task):
@@ -127,7 +128,7 @@ class CallHandler:
         returned = await loop.run_in_executor(
             self._threads, _run_plain, handler.run, event, blocking
         )
-        # An async function behind a plain wrapper: its reads are awaited, as `blocking` notices.
+        # An async function in a plain wrapper: its reads are awaited, which `blocking` detects.
         return await returned if inspect.isawaitable(returned) else returned
 
 
@@ -136,15 +137,15 @@ def _run_plain(run: Callable[..., Any], event: Event, context: BlockingContext) 
         returned = run(event, context)
         return list(returned) if isinstance(returned, Iterator) else returned
     except StopIteration as error:
-        # No future can hold one: whoever waits for the thread would wait for ever (until 3.12).
+        # No future can hold a StopIteration: awaiting the thread would never end (before 3.12).
         raise RuntimeError("the handler raised StopIteration") from error
     except BaseException as error:
-        # Nor does a task live on that is woken with some of these.
+        # Some of these would end the task that they are delivered to.
         raise contained(error, "the handler") from error
 
 
 def _current_task() -> asyncio.Task[Any] | None:
-    """None outside of the loop: where a coroutine is closed."""
+    """None outside of the loop, as when a coroutine is closed."""
     try:
         return asyncio.current_task()
     except RuntimeError:
@@ -152,7 +153,9 @@ def _current_task() -> asyncio.Task[Any] | None:
 
 
 def _interrupted(error: BaseException) -> bool:
-    """Whether this is Ctrl-C: of a test bench, since a bridge's handlers run in other threads."""
+    """Whether this is Ctrl-C; only on a test bench, since a bridge's handlers run in other
+    threads.
+    """
     return (
         isinstance(error, KeyboardInterrupt)
         and threading.current_thread() is threading.main_thread()

@@ -18,7 +18,7 @@ from bridge.observe import DeadLetterWritten, Observer
 
 
 class DeadLetterEntries:
-    """Makes the entries of one agent's dead letters, of at most `max_entry_bytes` each."""
+    """Builds the log entries of one agent's dead letters, each of at most `max_entry_bytes`."""
 
     def __init__(
         self,
@@ -42,8 +42,10 @@ class DeadLetterEntries:
         cause: BaseException,
         attempts: int,
     ) -> OutgoingEntry:
-        """The entry for `record`, and a notice of it. `event` None: it couldn't be decoded; `handler`
-        None: it failed outside of any; `attempts`: how often the handler was called.
+        """The entry for `record`; also sends a notice of it.
+        `event`: None if it couldn't be decoded.
+        `handler`: None if it failed outside of any handler.
+        `attempts`: how often the handler was called.
         """
         letter = DeadLetter(
             kind="event",
@@ -60,7 +62,7 @@ class DeadLetterEntries:
             attempts=attempts,
             key=record.key,
             value=record.value,
-            # Of what the bridge itself refuses, the sentence says all.
+            # For errors of the bridge itself the message is enough.
             traceback=(handler_trace(cause) or None) if handler is not None and attempts else None,
         )
         location = f"{record.topic}:{record.partition}:{record.offset}"

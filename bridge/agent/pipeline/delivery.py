@@ -28,12 +28,13 @@ class Delivery:
 
 
 HandleEvent = Callable[[Delivery], Awaitable[list[Result]]]
-"""Handles an event and returns what came of it, in order: sealed commands near the handler, log
-entries outside of `EncodeCommands`.
+"""Handles an event and returns its results in order: sealed commands inside of `EncodeCommands`,
+log entries outside of it.
 
-Called once for each delivery, for many of them at once, in the event loop of the handlers. May be
-cancelled: nothing of the event has been written then. Raises EventGivenUp when nothing but dead-lettering
-is left, AgentStopped when the agent has to end.
+Called once per delivery, for many deliveries concurrently, in the event loop of the handlers. May
+be
+cancelled: nothing of the event has been written then. Raises EventGivenUp if the event can only be
+dead-lettered, AgentStopped if the agent has to end.
 """
 
 
@@ -56,5 +57,5 @@ class EventGivenUp(Exception):
 
 
 async def no_results() -> list[Result]:
-    """What a step returns that ends the delivery without a result."""
+    """The result of a step that ends the delivery early."""
     return []

@@ -11,7 +11,7 @@ from bridge.observe import Handled, Observer
 
 
 class SuppressEchoes(Generic[Result]):
-    """Ends deliveries of the agent's own changes, unless it or the handler wants them."""
+    """Ends deliveries of the agent's own changes, unless the agent or the handler wants them."""
 
     def __init__(
         self, agent: AgentDeclaration, observer: Observer, *, then: HandleEvent[Result]

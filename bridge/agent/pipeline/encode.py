@@ -11,7 +11,7 @@ from bridge.model.event import Event
 
 
 class EncodeCommands:
-    """Encodes the commands of a handler; gives the event up where one can't be written."""
+    """Encodes the commands of a handler; raises EventGivenUp if one can't be written."""
 
     def __init__(
         self, codec: SystemTopicCodec, max_entry_bytes: int, *, then: HandleEvent[SealedCommand]
@@ -36,14 +36,14 @@ class EncodeCommands:
         if size > self._max_entry_bytes:
             raise EventGivenUp(delivery.handler, 1) from Rejected(
                 "record_too_large",
-                f"command {answer.record.name} takes {size} bytes; the log takes "
+                f"command {answer.record.name} takes {size} bytes; the log accepts "
                 f"{self._max_entry_bytes}",
             )
         return OutgoingEntry(self._codec.topic("command"), entry)
 
 
 def _headers_of(event: Event) -> list[tuple[str, bytes]]:
-    """What a command's record takes over from the event that led to it."""
+    """The headers that a command's record inherits from its event."""
     pairs = [(headers.TRACEPARENT, event.traceparent.encode())] if event.traceparent else []
     if event.replayed:
         pairs.append((headers.REPLAY, event.id.encode()))

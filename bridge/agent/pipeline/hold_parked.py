@@ -9,7 +9,7 @@ from bridge.model.errors import Rejected
 
 
 class HoldParkedKeys:
-    """Dead-letters events whose key is parked; events that are replayed go past it."""
+    """Dead-letters events whose key is parked; replayed events pass."""
 
     def __init__(
         self,

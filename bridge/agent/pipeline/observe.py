@@ -1,4 +1,4 @@
-"""A notice of each try: how it ended, how long it took, how many commands came of it."""
+"""Reports each try: its outcome, its duration, the number of its commands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from bridge.observe import Handled, Observer
 
 
 class ObserveTries:
-    """Notices every try as `done`, `retry` or `parked`. The waits between tries count to none."""
+    """Reports every try as `done`, `retry` or `parked`. The waits between tries belong to no
+    try.
+    """
 
     def __init__(
         self, agent: AgentDeclaration, observer: Observer, *, then: HandleEvent[SealedCommand]

@@ -1,4 +1,4 @@
-"""What becomes of an event that can't be handled, by the agent's `on_failure`: it is dead-lettered
+"""What happens to an event that can't be handled, by the agent's `on_failure`: it is dead-lettered
 (`park`, `park_key`), or the agent stops before it (`stop`).
 """
 
@@ -20,12 +20,12 @@ from bridge.observe import HandlerFailed, Observer
 class AgentStopped(BridgeError):
     """An agent with `on_failure: stop` met an event that its handler can't handle.
 
-    Nothing of the event was written; the agent begins with it when it is started again.
+    Nothing of the event was written; the agent resumes with it when it is started again.
     """
 
 
 class ParkFailures:
-    """Dead-letters events that are given up, and parks their keys where `parked_keys` is given.
+    """Dead-letters events that are given up; also parks their keys if `parked_keys` is not None.
 
     Raises AgentStopped instead for an agent with `on_failure: stop`.
     """
@@ -46,7 +46,7 @@ class ParkFailures:
         self._then = then
 
     async def __call__(self, delivery: Delivery) -> list[OutgoingEntry]:
-        """As HandleEvent; raises no EventGivenUp."""
+        """As HandleEvent, but never raises EventGivenUp."""
         try:
             return await self._then(delivery)
         except EventGivenUp as given_up:
@@ -61,7 +61,7 @@ class ParkFailures:
             ]
 
     def park_record(self, record: Record, error: Exception) -> OutgoingEntry:
-        """Dead-letter a record whose handling broke off outside of any handler's delivery. Raises
+        """Dead-letter a record whose handling failed outside of any handler's delivery. Raises
         AgentStopped.
         """
         if self._agent.on_failure == "stop":

@@ -1,4 +1,6 @@
-"""One change record through all handlers of an agent: the entries to write for it."""
+"""Passes one change record through all handlers of an agent and collects the entries to write for
+it.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,9 @@ class RecordHandling:
         self._pipeline = pipeline
 
     async def handle(self, record: Record, entries: list[OutgoingEntry]) -> list[OutgoingEntry]:
-        """Collect in `entries` what to write for `record`, handler by handler, and return them: if this
-        breaks off, they hold the results of the handlers that were done. Raises AgentStopped.
+        """Append to `entries` what to write for `record`, handler by handler, and return it. If
+        this is interrupted, `entries` holds the results of the handlers that were done. Raises
+        AgentStopped.
         """
         entries.clear()
         try:
@@ -48,7 +51,7 @@ class RecordHandling:
     def give_up(
         self, record: Record, entries: list[OutgoingEntry], error: Exception
     ) -> list[OutgoingEntry]:
-        """What to write for a record whose `handle` broke off by an error that it couldn't catch;
+        """What to write for a record whose `handle` was ended by an error that it couldn't catch;
         `entries`: as `handle` left them. Raises AgentStopped.
         """
         letter = self._pipeline.park_record(record, error)
@@ -56,11 +59,12 @@ class RecordHandling:
 
 
 def _add_provenance(event: Event) -> None:
-    """Make the event's rows know where they are from."""
+    """Record the origin of the event's rows in them."""
     provenance = Provenance(
         event.entity, "event", event.occurred_at or event.captured_at, event.position
     )
-    # In place: nobody else has the event yet, and a copy of it costs more than decoding it did.
+    # In place: nothing else holds the event yet, and copying it would cost more than decoding it
+    # did.
     for name, row in (("before", event.before), ("after", event.after)):
         if row is not None and not isinstance(row, TracedRow):
             object.__setattr__(event, name, TracedRow(row, provenance, event.type))

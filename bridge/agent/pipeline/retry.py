@@ -1,4 +1,6 @@
-"""What is tried again: decoding while the registry is unavailable, handling until it succeeds or is given up."""
+"""Retries: decoding while the registry is unavailable, handling until it succeeds or is given
+up.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +34,9 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 class Retry:
-    """Tries again with back-off. While something that the handler needs is unavailable (RetryLater) there is
-    no limit, because nothing is wrong with the event; it is given up after `agent.attempts` other
-    errors, or one that another try can't change.
+    """Retries with back-off. While something that the handler needs is unavailable (RetryLater)
+    there is no limit, because nothing is wrong with the event; it is given up after
+    `agent.attempts` other errors, or after one that a retry can't change.
 
     `sleep`: how to wait while something is unavailable.
     `rest`: how to wait after a failure of the handler; the place in the concurrency limit may be given away.
@@ -69,11 +71,14 @@ class Retry:
             return await self._then(delivery)
         except Exception as error:  # noqa: BLE001 - counted as the first of its tries
             first = error
-        # Outside of the `except`: errors of later tries would have the first one as their context.
+        # Outside of the `except`: otherwise errors of later tries would have the first one as their
+        # context.
         return await self._again(delivery, first)
 
     async def _again(self, delivery: Delivery, error: Exception) -> list[SealedCommand]:
-        """What follows a first try that failed. Apart, because most tries don't fail."""
+        """Retry after a first try that failed. A function of its own, because most tries don't
+        fail.
+        """
         away = 0
         is_waiting = False
         handler = delivery.handler.name
@@ -121,7 +126,7 @@ class Retry:
 
 
 class RetryDecoding:
-    """An EventDecoder that tries again as long as the one it wraps raises RetryLater."""
+    """An EventDecoder that retries as long as the wrapped one raises RetryLater."""
 
     def __init__(self, decoder: EventDecoder, waiting: PartWaiting, sleep: Sleep) -> None:
         self._decoder = decoder

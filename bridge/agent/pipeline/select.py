@@ -1,4 +1,4 @@
-"""Passes on the events that the handler is declared for."""
+"""Passes only the events that the handler is declared for."""
 
 from __future__ import annotations
 
