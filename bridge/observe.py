@@ -1,8 +1,9 @@
-"""Hooks: what the core reports of itself, for Prometheus, OpenTelemetry and structlog to adapt.
+"""Hooks: what the core reports about itself, for adapters to Prometheus, OpenTelemetry and
+structlog.
 
-The core calls an Observer with one of these frozen dataclasses and imports no adapter. An observer is
-called in the task that reports, on the event loop: it must neither block nor raise (`unfailing`).
-Times are seconds; counts are those since the last notice of the same thing.
+The core calls an Observer with one of these frozen dataclasses and imports no adapter. Observers
+are called synchronously, on the event loop: they must neither block nor raise (see `unfailing`).
+Times are seconds; counts are increments since the previous notice of the same thing.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from bridge.model.work_progress import WorkProgress
 class Captured:
     """Changes of a system became visible in the log with one log transaction.
 
-    `behind` is the age of the newest change's commit when it was written (None: unknown).
+    behind: lag in seconds, from the newest change's commit until it was written (None: unknown)
     """
 
     system: str
@@ -47,10 +48,10 @@ class SourceState:
 class PartState:
     """A part of a running bridge changed its state.
 
-    kind: capture, agent, commands, registry, reads (what agents need of a system), or bridge: while its
-        log or registry is waited for, and once part of the log was deleted
+    kind: capture, agent, commands, registry, reads (an agent's reads of a system), or bridge (while
+        it waits for its log or registry, or after part of the log was deleted)
     name: of the system, agent or registry
-    state: running, retrying, stopped, failed; of reads also opened, where the first try succeeded
+    state: running, retrying, stopped, failed; for reads also opened, if the first try succeeded
     reason: why it retries or failed
     """
 
@@ -64,8 +65,8 @@ class PartState:
 class GroupMoved:
     """A consumer group can't resume where it was.
 
-    missing: at most so many records were removed before it had read them; 0: it has no offsets and
-        starts at the beginning
+    missing: upper bound of the records that were removed before the group had read them; 0: it has
+        no offsets and starts at the beginning
     reason: the same as a sentence
     """
 
@@ -92,8 +93,10 @@ class EntityPaused:
 
 @dataclass(frozen=True, slots=True)
 class EntityState:
-    """`unavailable`: one entity can't be captured for now, and goes on by itself once it can be;
-    `captured`: it is again, also one that was paused. The others go on.
+    """One entity's capture was interrupted or resumed; other entities continue.
+
+    state: unavailable (it can't be captured now, and resumes by itself once it can be) or captured
+    (it is captured again, also after a pause)
     """
 
     entity: str
@@ -103,8 +106,8 @@ class EntityState:
 
 @dataclass(frozen=True, slots=True)
 class CaptureRemark:
-    """One entity is captured in a slower or more expensive way than possible, and why; or no longer.
-    Reported once.
+    """Why one entity is captured in a slower or more expensive way than possible, or that this is
+    over. Reported once.
     """
 
     entity: str
@@ -115,7 +118,7 @@ class CaptureRemark:
 class WorkReported:
     """The progress of captures, entities or groups, as of now.
 
-    `bridge.model.work_progress.find_stall` says what it means at a later time. Reported at least every
+    `bridge.model.work_progress.find_stall` interprets it at a later time. Reported at least every
     10 s and at most every second while the part runs.
     """
 
@@ -136,8 +139,8 @@ class SnapshotProgress:
 class DeletesWithheld:
     """A comparison of an entity with its table missed rows, for which no delete was written.
 
-    present: rows that the system has, when asked for them by key
-    unasked: rows that can't be asked for by key
+    present: how many of them the system returned when queried by key
+    unasked: how many can't be queried by key
     """
 
     entity: str
@@ -165,7 +168,7 @@ class DeadLetterWritten:
 
     kind: row, record, event, command
     source: `system.entity`, a system or an agent
-    handler, attempts, traceback: where a handler failed: which one, how often, where in it
+    handler, attempts, traceback: set if a handler failed: its name, how often, and where
     key: the row's
     location: topic, partition and offset of the event
     show: the command line that shows the letter
@@ -189,7 +192,7 @@ class Handled:
     """One attempt of a handler for an event ended.
 
     outcome: done, retry, parked, echo
-    seconds: how long the attempt took, without the waits between attempts
+    seconds: how long the attempt took, excluding waits between attempts
     commands: how many it returned
     """
 
@@ -243,7 +246,7 @@ class HandlerWaits:
 class HandlerBlocks:
     """A handler blocks its agent's event loop.
 
-    seconds: for so long, of the last `window` seconds
+    seconds: how long, within the last `window` seconds
     where: the line of the handler that was running
     reason: what to do about it
     """
@@ -260,7 +263,7 @@ class HandlerBlocks:
 class RowsRead:
     """The gateway answered reads of one entity.
 
-    reads: rows that were asked for; queries: what they became
+    reads: rows that were requested; queries: how many queries that took
     """
 
     system: str
@@ -283,7 +286,7 @@ class Throttled:
 class CommandMoved:
     """A command reached a state of `bridge.model.receipt.State`.
 
-    repeated: the same command had its receipt already
+    repeated: the command already had a receipt
     key: canonical JSON of its row's key
     reason: empty for a success
     """
@@ -337,9 +340,9 @@ def ignore(notice: Notice) -> None:
 
 
 def unfailing(observer: Observer) -> Observer:
-    """An observer that never raises: whoever reports on the bridge must not be able to end it.
+    """An observer that never raises, so that reporting can't stop the bridge.
 
-    What fails is dropped: a terminal or a pipe that is gone can't show that it is gone.
+    Failures are dropped: a closed terminal or pipe can't show that it is closed.
     """
 
     def observe(notice: Notice) -> None:

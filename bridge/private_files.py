@@ -1,8 +1,7 @@
-"""Files and folders that nobody but their owner may read, from their creation on.
+"""Creates files and folders that only their owner may read, from their creation on.
 
-What the bridge stores is business data. A process's umask decides nothing here: neither whether
-others can read a file (0600, folders 0700), nor whether the owner can. What is there already keeps
-its mode, which somebody may have chosen: `bridgectl check` warns of it.
+What the bridge stores is business data. The umask has no influence: files are 0600 and folders
+0700. Existing ones keep their mode, which may be deliberate; `bridgectl check` warns about it.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _ROOT: Final = 0
 
 
 def make_private_file(path: Path) -> None:
-    """Make `path`, empty, where nothing is there; of a link what it names. Raises OSError."""
+    """Create `path`, empty, unless it exists; of a link, its target. Raises OSError."""
     path = path.resolve()
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0)
     try:
@@ -34,7 +33,7 @@ def make_private_file(path: Path) -> None:
 
 
 def make_private_folder(path: Path) -> None:
-    """Make `path`, and every folder above it that is missing. Raises OSError."""
+    """Create `path` and its missing parents. Raises OSError."""
     missing = [path]
     while not missing[-1].parent.exists():
         missing.append(missing[-1].parent)
@@ -49,8 +48,8 @@ def make_private_folder(path: Path) -> None:
 
 
 def exposed_files(path: Path, suffixes: tuple[str, ...] = ("", "-wal", "-shm")) -> Iterator[Path]:
-    """Of the file and those that belong to it, which others than the owner may read or write; the
-    folder where others may put files into it, and take these out.
+    """Those of the file and its companions that users other than the owner may read or write; also
+    the folder, if others may create or remove files in it.
     """
     if os.name != "posix":
         return
@@ -64,10 +63,10 @@ def exposed_files(path: Path, suffixes: tuple[str, ...] = ("", "-wal", "-shm")) 
 
 
 def others_write(folder: os.stat_result, user: int, groups: Collection[int]) -> bool:
-    """Whether others than `user`, a member of `groups`, may put files into a folder. Pure.
+    """Whether users other than `user`, a member of `groups`, may create files in a folder. Pure.
 
-    A group by which `user` itself may is no other: volumes of Kubernetes are root's, and their group
-    is the pod's. Nor is root's own group, to which containers of OpenShift belong.
+    A group through which `user` itself has access doesn't count: volumes of Kubernetes belong to
+    root and to the pod's group. Nor does root's group, to which containers of OpenShift belong.
     """
     mode = folder.st_mode
     if mode & stat.S_ISVTX:
@@ -79,7 +78,7 @@ def others_write(folder: os.stat_result, user: int, groups: Collection[int]) -> 
 
 
 def _set_mode(descriptor: int, path: Path, mode: int) -> None:
-    """Where the umask took more away than it should."""
+    """Restore the bits that the umask removed."""
     if hasattr(os, "fchmod"):
         os.fchmod(descriptor, mode)
     else:

@@ -1,7 +1,7 @@
-"""Where the data that ships with the package stands: `schemas/` and `examples/`.
+"""Where the data files of the package are: `schemas/` and `examples/`.
 
-A wheel carries both inside `bridge`; in a checkout (and an editable installation, which the
-mapping of the build does not reach) they stand beside it.
+A wheel carries both inside `bridge`; in a checkout (and in an editable installation, to which the
+build's mapping doesn't apply) they are beside it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from bridge.model.errors import ConfigurationError
 
 
 def data_folder(name: Literal["schemas", "examples"]) -> Path:
-    """The folder of that name. Raises ConfigurationError when it is missing in the installation."""
+    """The folder of that name. Raises ConfigurationError if the installation doesn't contain it."""
     package = Path(__file__).resolve().parent
     for folder in (package / name, package.parent / name):
         if folder.is_dir():

@@ -1,4 +1,4 @@
-"""Trying again what may pass by itself: one loop; policy, report and sleep are handed in."""
+"""The one retry loop; its policy, report and sleep are parameters."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ T = TypeVar("T")
 
 
 def is_retry_later(error: BaseException) -> bool:
-    """Whether the other side is away or busy."""
+    """Whether the other side is unavailable or busy."""
     return isinstance(error, RetryLater)
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """What is tried again, and how often.
+    """Which errors are retried, and for how long.
 
-    first_wait_s: the longest first wait; each further one may be twice as long. Waits are random,
-        so that many who wait for one thing don't come back together
-    max_wait_s: no wait is longer, except where the other side asked for a longer one (`RetryLater.after`)
-    give_up_after_s: the last error is raised after so many seconds, or at once where the other side
+    first_wait_s: upper bound of the first wait; it doubles with each further one. Waits are random,
+        so that many clients that wait for one thing don't return together
+    max_wait_s: upper bound of any wait, unless the other side asked for a longer one
+        (`RetryLater.after`)
+    give_up_after_s: the last error is raised after so many seconds, or at once if the other side
         asked for a wait that ends later; None: never
-    may_pass: which errors are worth another try; every other one is raised at once
+    may_pass: which errors are retried; all others are raised at once
     """
 
     first_wait_s: float = 0.1
@@ -49,7 +50,7 @@ class ReportsFailure(Protocol):
     """Called after each failed try, before the wait."""
 
     def __call__(self, failures: int, reason: str) -> None:
-        """`failures` in a row; `reason` is the last one's text, never empty."""
+        """`failures`: how many in a row; `reason`: the last one's text, never empty."""
 
 
 async def retry(
@@ -59,15 +60,15 @@ async def retry(
     report: ReportsFailure | None = None,
     sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
 ) -> T:
-    """What `call` returns, once it does.
+    """Call `call` until it succeeds, and return its result.
 
-    report: mandatory where the policy never gives up: what waits without end has to say so
-    sleep: what it raises ends the loop
+    report: mandatory if the policy never gives up: an endless wait has to be reported
+    sleep: an error that it raises ends the loop
 
     Raises the last error of `call`. May be cancelled at any time.
     """
     if policy.give_up_after_s is None and report is None:
-        raise ValueError("what is tried without end must report each failure")
+        raise ValueError("a policy that never gives up needs `report`")
 
     def before_sleep(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome is not None else None

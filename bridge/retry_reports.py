@@ -1,7 +1,7 @@
 """A failure that repeats is reported at once, then at growing intervals, then once when it is over.
 
-Loops that try again notice every try (`bridge.observe`); whoever writes lines for people asks here
-which of those are news. Pure: the clock is handed in.
+Retry loops report every try (`bridge.observe`); whoever writes lines for people decides here which
+of those are news. Pure: the time is a parameter.
 """
 
 from __future__ import annotations
@@ -13,17 +13,25 @@ from time import monotonic
 from typing import NamedTuple
 
 REPORT_INTERVALS_S = (10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-"""Seconds from one report of a failure to the next; the last one for as long as it takes."""
+"""Seconds between reports of a failure; the last interval repeats."""
 MAX_REASONS = 4
-"""Different reasons of one failure that are reported at once, or of one return of it."""
+"""How many different reasons of one failure, or of one recurrence of it, are reported
+immediately.
+"""
 ANOTHER_REASON_S = 30.0
-"""A further one waits so long for its report: a failure that has changed must not be silent for minutes."""
+"""Seconds until a further reason is reported: a failure that has changed must not be silent for
+minutes.
+"""
 MAX_REMEMBERED = 100
-"""Reasons of one failure that are distinguished. Those that never repeat are no more than that."""
+"""How many reasons of one failure are remembered, so that ever-changing texts can't grow without
+limit.
+"""
 REOPENED_WITHIN_S = 60.0
-"""A failure that comes back so soon after its end is still the same: what flaps is no news each time."""
+"""Seconds within which a failure that recurs is still the same one, so that flapping isn't news
+each time.
+"""
 FORGOTTEN_AFTER_S = 900.0
-"""Without another try for so long, the next failure is a new one."""
+"""Seconds without a try after which the next failure is a new one."""
 _DIGITS = re.compile(r"\d+")
 
 
@@ -50,7 +58,7 @@ class _Failure:
     """Since it began, or came back."""
 
     def is_news(self, reason: str, now: float) -> bool:
-        """Whether this try is to be reported; a reason that is reported is known from then on."""
+        """Whether to report this try; a reported reason is remembered."""
         is_new = reason not in self.reasons and len(self.reasons) < MAX_REMEMBERED
         if is_new and (
             self.new_reasons < MAX_REASONS or now >= self.reported_at + ANOTHER_REASON_S
@@ -62,15 +70,17 @@ class _Failure:
 
 
 class RetryReports:
-    """Which tries of which failures are to be reported. A failure goes by any key."""
+    """Decides which tries of which failures are reported. Failures are identified by any hashable
+    key.
+    """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._failures: dict[Hashable, _Failure] = {}
 
     def failed(self, key: Hashable, reason: str) -> RepeatedFailure | None:
-        """One more try has failed; None where nothing about it is news. The same reason with other
-        numbers in it (an offset, a time, a port) or other blanks is the same reason.
+        """One more try has failed; None if it needs no report. Reasons that differ only in numbers
+        (an offset, a time, a port) or in blanks are the same reason.
         """
         now = self._clock()
         failure = self._failures.get(key)
@@ -94,12 +104,12 @@ class RetryReports:
         return RepeatedFailure(failure.tries, now - failure.began)
 
     def is_failing(self, key: Hashable) -> bool:
-        """Whether it has failed and hasn't ended since."""
+        """Whether it has failed and not ended since."""
         failure = self._failures.get(key)
         return failure is not None and failure.ended is None
 
     def ended(self, key: Hashable) -> RepeatedFailure | None:
-        """It has failed for the last time; None where it hadn't, or nothing of it was reported."""
+        """The failure is over; None if there was none, or none of it was reported."""
         failure = self._failures.get(key)
         if failure is None or failure.ended is not None:
             return None

@@ -1,7 +1,7 @@
-"""What many tasks ask for at the same time is asked for once.
+"""Concurrent requests for the same thing share one call.
 
-`SingleFlight` is for answers by key, which the caller keeps once it has them; `CoalescedRun` for
-work that brings something up to date, where an answer that is under way may be too old.
+`SingleFlight` is for values by key, which the caller caches; `CoalescedRun` for work that brings
+something up to date, where the result of a call that has already begun may be too old.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ Value = TypeVar("Value")
 
 
 class SingleFlight(Generic[Key, Value]):
-    """Calls under way, by key. Whoever asks for a key meanwhile waits for the same call.
+    """Running calls by key. Requests for a key that is being fetched wait for the same call.
 
-    A call that failed has failed for all who waited for it; the next to ask begins another one. A
-    waiting task may be cancelled: the call ends when nobody waits for it any more.
+    A call that fails, fails for all who wait for it; the next request begins a new one. A waiting
+    task may be cancelled: the call is cancelled when no task waits for it any more.
     """
 
     def __init__(self) -> None:
         self._flights: dict[Key, _Flight[Value]] = {}
 
     async def result(self, key: Key, call: Callable[[], Awaitable[Value]]) -> Value:
-        """What `call` returns or raises, or the call for this key that is under way."""
+        """Return or raise what `call` does, or what the running call for this key does."""
         flight = self._flights.get(key)
         if flight is None:
             flight = self._flights[key] = _Flight(call)
@@ -52,7 +52,7 @@ class SingleFlight(Generic[Key, Value]):
 
 
 class _Flight(Generic[Value]):
-    """One call and how many wait for it."""
+    """One call and how many tasks wait for it."""
 
     __slots__ = ("task", "waiting")
 
@@ -62,9 +62,9 @@ class _Flight(Generic[Value]):
 
 
 class CoalescedRun:
-    """Runs one after the other, each for all who asked before it began.
+    """Runs work one run after the other, each on behalf of all callers that asked before it began.
 
-    A run that failed has failed for all of those; one that was cancelled is begun again.
+    A run that fails, fails for all of those; a run that was cancelled is begun again.
     """
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class CoalescedRun:
         self._failure: Exception | None = None
 
     async def run(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Return after a run of `work` that began after this call did. Raises what it raised."""
+        """Return after a run of `work` that began after this call. Raises what that run raised."""
         wanted = self._begun + 1
         async with self._turn:
             if self._ended < wanted:

@@ -1,7 +1,7 @@
-"""TLS of every client that speaks HTTP: whom it trusts, and as whom it appears.
+"""TLS for every HTTP client: which authorities it trusts, and which certificate it presents.
 
-One section of the configuration (`tls:`), one place that makes the context of it. Verification can't
-be turned off: a server with a certificate of its own is trusted by naming that as `ca`.
+One section of the configuration (`tls:`), one function that builds the SSL context from it.
+Verification can't be turned off: to trust a self-signed certificate, name it as `ca`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from functools import cache
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """Paths of PEM files; empty where nothing is said. `ca`: authorities to trust instead of the
-    usual ones; `certificate` the client's own, `key` its key where the certificate's file has none,
-    `key_password` what that is locked with.
+    """Paths of PEM files; empty if not configured.
+    `ca`: authorities to trust instead of the default ones.
+    `certificate`: the client's own.
+    `key`: its private key, if the certificate's file doesn't contain it.
+    `key_password`: the password of the key.
     """
 
     ca: str = ""
@@ -25,7 +27,9 @@ class TlsFiles:
 
 
 class UnusableTlsFiles(ValueError):
-    """The files can't be read, don't fit each other, or the key's password is wrong; says which."""
+    """The files can't be read, don't match, or the key's password is wrong; the message says
+    which.
+    """
 
 
 def tls_context(files: TlsFiles | None) -> ssl.SSLContext:
@@ -35,7 +39,7 @@ def tls_context(files: TlsFiles | None) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=files.ca) if files.ca else _new_usual_context()
         if files.certificate:
-            # Without a password OpenSSL would ask for one on the terminal.
+            # Without a password, OpenSSL would prompt for one on the terminal.
             context.load_cert_chain(files.certificate, files.key or None, files.key_password)
     except (OSError, ssl.SSLError, ValueError) as error:
         names = ", ".join(name for name in (files.ca, files.certificate, files.key) if name)
@@ -47,7 +51,7 @@ def tls_context(files: TlsFiles | None) -> ssl.SSLContext:
 
 
 def tls_error(error: BaseException | None) -> ssl.SSLError | None:
-    """The error of TLS that another one comes from, if any."""
+    """The TLS error that caused this one, if any."""
     while error is not None:
         if isinstance(error, ssl.SSLError):
             return error
@@ -56,14 +60,14 @@ def tls_error(error: BaseException | None) -> ssl.SSLError | None:
 
 
 def tls_refusal(error: BaseException) -> str:
-    """What is wrong with the certificates of an exchange that failed, and what to name under `tls:`;
-    empty where it failed for another reason.
+    """What is wrong with the certificates of a failed request, and what to set under `tls:`; empty
+    if it failed for another reason.
     """
     problem = tls_error(error)
     if isinstance(problem, ssl.SSLCertVerificationError):
         return (
-            f"the server's certificate is not trusted ({problem.verify_message}); name the file of "
-            "its authority as `ca` under `tls:`, and the host as the certificate has it"
+            f"the server's certificate is not trusted ({problem.verify_message}); set `ca` under "
+            "`tls:` to its authority's file, and use the host name that the certificate has"
         )
     if problem is not None and "ALERT" in str(problem.reason).upper():
         return (
@@ -75,7 +79,7 @@ def tls_refusal(error: BaseException) -> str:
 
 @cache
 def _usual_context() -> ssl.SSLContext:
-    """One for all: reading the authorities takes a tenth of a second, and a megabyte."""
+    """Shared: reading the authorities takes a tenth of a second, and a megabyte."""
     return _new_usual_context()
 
 

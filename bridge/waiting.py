@@ -1,18 +1,19 @@
-"""Notices that a part waits because the other side is away, and that it continues."""
+"""Reports that a part waits because the other side is unavailable, and that it continues."""
 
 from __future__ import annotations
 
 from bridge.observe import Observer, PartState
 
 MIN_FAILURES = 2
-"""Failed tries in a row before it is reported: a lock that isn't given once is no news."""
+"""Failed tries in a row before it is reported: a lock that is busy once is no news."""
 
 
 class PartWaiting:
-    """Of one part, `kind` and `name` as of `PartState`: hears of each try, notices each one that
-    failed (`bridge.retry_reports` says which of those are news), and the end of it.
+    """Waiting of one part; `kind` and `name` as in `PartState`. Receives each try, reports each
+    failed one (`bridge.retry_reports` decides which of those are news), and the end of the
+    failures.
 
-    A part may wait for several things at once; it runs again once it waits for none of them.
+    A part may wait for several things at once; it is running again once it waits for none of them.
     """
 
     def __init__(self, kind: str, name: str, observer: Observer) -> None:
@@ -22,8 +23,8 @@ class PartWaiting:
         self._waits: set[str] = set()
 
     def tried(self, failures: int, why: str, action: str = "") -> None:
-        """So many tries of `action` in a row were not through, the last one because of that (empty:
-        nobody is away).
+        """`failures` tries of `action` in a row did not succeed. `why`: the last one's reason;
+        empty if the other side is available again.
         """
         if failures == 0 and action in self._waits:
             self._waits.discard(action)

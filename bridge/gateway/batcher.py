@@ -16,14 +16,15 @@ Value = TypeVar("Value")
 Fetch = Callable[[list[Key], int], Awaitable[Mapping[Key, Value]]]
 
 PER_KEY_ERRORS = (Rejected, RowError)
-"""Errors that one key of a query may cause, and that the others needn't suffer from."""
+"""Errors that a single key may cause; they must not fail the query's other keys."""
 
 
 class Batcher(Generic[Key, Value]):
-    """Loads values by key. `fetch` is given at most `max_keys` keys, none of them twice, and how
-    many reads wait for them; it leaves out what it doesn't find.
+    """Loads values by key.
+    `fetch`: called with at most `max_keys` distinct keys and the number of reads that wait for
+    them; keys that it doesn't find are absent from its result.
 
-    A read never joins a query that has begun: the caller gets what was true after it asked.
+    A read never joins a query that has begun, so its result is never older than the call.
     """
 
     def __init__(self, fetch: Fetch[Key, Value], limiter: Limiter, max_keys: int) -> None:
@@ -36,7 +37,7 @@ class Batcher(Generic[Key, Value]):
         self._closed = False
 
     async def load(self, key: Key) -> Value | None:
-        """The value, or None. Raises what the query raised for this key; may be cancelled."""
+        """The value, or None. Raises what the query raised for this key. May be cancelled."""
         if self._closed:
             raise RetryLater("the gateway is closing")
         answer: asyncio.Future[Value | None] = asyncio.get_running_loop().create_future()
@@ -47,7 +48,7 @@ class Batcher(Generic[Key, Value]):
         return await answer
 
     async def close(self) -> None:
-        """End queries under way; who waits gets RetryLater."""
+        """Cancel running queries; waiting reads raise RetryLater."""
         self._closed = True
         tasks = list(self._tasks)
         for task in tasks:
@@ -57,11 +58,11 @@ class Batcher(Generic[Key, Value]):
 
     async def _dispatch(self) -> None:
         try:
-            # The task itself starts when every reader that is ready to run has asked. One more
-            # turn takes along those who await something else that is ready before they ask.
+            # This task starts after every reader that was ready to run has asked. One more
+            # iteration of the loop lets in readers that first await something that is already done.
             await asyncio.sleep(0)
             while self._waiting:
-                # Whoever asks while all connections are busy comes along with the next query.
+                # Reads that arrive while all connections are busy join the next query.
                 try:
                     await self._limiter.acquire()
                 except Exception as error:  # noqa: BLE001 - handed to everybody who waits for it
@@ -76,7 +77,7 @@ class Batcher(Generic[Key, Value]):
             self._dispatching = False
 
     def _refuse(self, error: Exception) -> None:
-        """Everybody who waits gets this instead of an answer."""
+        """Fail every waiting read with this error."""
         waiting, self._waiting = self._waiting, {}
         for answers in waiting.values():
             _fail(answers, error)
@@ -90,7 +91,7 @@ class Batcher(Generic[Key, Value]):
         return taken
 
     async def _answer(self, batch: dict[Key, list[asyncio.Future[Value | None]]]) -> None:
-        """Ask, and answer everybody in the batch, whatever comes of it."""
+        """Run the query and complete every read of the batch, whatever happens."""
         error: Exception = RuntimeError("the query ended without an answer")
         try:
             await self._ask(batch, list(batch))
@@ -113,7 +114,7 @@ class Batcher(Generic[Key, Value]):
     async def _ask(
         self, batch: dict[Key, list[asyncio.Future[Value | None]]], keys: list[Key]
     ) -> None:
-        """Answer these keys; the first half apart from the second where one of them is refused."""
+        """Query these keys; if one of them is refused, query each half separately."""
         try:
             values = await self._fetch(keys, sum(len(batch[key]) for key in keys))
         except PER_KEY_ERRORS as error:

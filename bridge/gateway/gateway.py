@@ -1,4 +1,4 @@
-"""The gateway of one system: every read of it goes through here."""
+"""The gateway of one system, through which all of its reads go."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def _now() -> datetime:
 class Gateway:
     """Reads of one system, batched and within its limits. Entities go by their bare names.
 
-    Everything may be called by any number of tasks at once. Raises RetryLater while the system
-    is away, Rejected for what can't be asked, RowError for a row that can't be normalised.
+    All methods may be called by any number of tasks at once. They raise RetryLater while the system
+    is unavailable, Rejected for an invalid query, RowError for a row that can't be normalised.
     """
 
     def __init__(
@@ -71,11 +71,11 @@ class Gateway:
         return rows[0] if rows else None
 
     async def get_many(self, entity: str, keys: Sequence[Any]) -> list[TracedRow | None]:
-        """The rows with those keys, aligned, None for each that isn't there."""
+        """The rows with those keys, aligned, None for each that doesn't exist."""
         return list(await asyncio.gather(*(self.get(entity, key) for key in keys)))
 
     async def related(self, entity: str, row: Any, relation: str) -> Any:
-        """The rows that a relation leads to: a list to many; a row or None to one."""
+        """The rows that a relation leads to: a list (to many), or a row or None (to one)."""
         table = self._table(entity)
         declared = _relation(table, relation)
         if declared.from_field:
@@ -97,7 +97,7 @@ class Gateway:
     async def query(self, entity: str, where: Mapping[str, Any], limit: int) -> list[TracedRow]:
         """Rows whose fields equal `where` (a list of values: any of them), at most `limit`."""
         if limit < 1:
-            raise Rejected("bad_query", f"limit is {limit}; it is at least 1")
+            raise Rejected("bad_query", f"limit is {limit}; it must be at least 1")
         table = self._table(entity)
         fields = tuple(where)
         choices = [
@@ -107,9 +107,9 @@ class Gateway:
         if where and not keys:
             return []
         if any(None in key for key in keys):
-            # In SQL nothing equals null, so that the answer would be empty without a word.
+            # In SQL nothing equals null, so the result would silently be empty.
             raise Rejected(
-                "bad_query", f"rows of {table.entity.qualified} can't be asked for by null"
+                "bad_query", f"rows of {table.entity.qualified} can't be queried by null"
             )
         if len(keys) > self._reader.max_keys:
             raise Rejected(
@@ -124,7 +124,7 @@ class Gateway:
             self._limiter.release()
 
     async def close(self) -> None:
-        """End what is under way and the Reader."""
+        """Cancel running queries and close the Reader."""
         for batcher in self._batchers.values():
             await batcher.close()
         await self._reader.close()
@@ -154,7 +154,7 @@ class Gateway:
         self, table: EntityMapping, fields: Fields, keys: list[Values], reads: int
     ) -> Mapping[Values, Rows]:
         def key_of(row: TracedRow) -> Values:
-            # In the source's own form, in which `7` and `007` are the same key.
+            # In the source's own form, where `7` and `007` are the same key.
             return table.outward(fields, [row[field] for field in fields])
 
         rows = await self._fetch(table, table.columns(fields), keys, None, reads)
@@ -195,7 +195,8 @@ class Gateway:
                 self._observer(Throttled(self._system, after, str(error)))
             raise
         finally:
-            # A query that failed was a query all the same; its reads are answered by later ones.
+            # A failed query is still counted as a query; its reads are counted with the query that
+            # answers them.
             took = perf_counter() - started
             self._observer(RowsRead(self._system, entity.qualified, answered, 1, took))
 

@@ -12,8 +12,8 @@ from bridge.model.names import split_entity
 
 
 class Gateways:
-    """Fulfils what agents and surfaces need of reads. `away`: why a system has no gateway yet; reads
-    of it raise RetryLater.
+    """Implements `EntityReads` over all systems. `away`: system -> why it has no gateway yet; its
+    reads raise RetryLater.
     """
 
     def __init__(

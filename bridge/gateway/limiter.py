@@ -1,5 +1,5 @@
-"""The ceilings of one system: queries at the same time, queries started a second, and none at all
-while the system asks to be left alone.
+"""The limits of one system: concurrent queries, queries started per second, and none while the
+system is throttling.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from bridge.model.errors import RetryLater
 from bridge.model.specs import SystemLimits
 
 MAX_THROTTLE_S = 30.0
-"""Seconds that a read waits for a throttled system; a longer throttle raises RetryLater at once."""
+"""Seconds that a read waits for a throttling system; for a longer pause it raises RetryLater at
+once.
+"""
 
 
 def next_start(now: float, earliest: float, rate: float) -> tuple[float, float]:
-    """When a query may start, and the earliest start of the one after it, in seconds.
+    """When a query may start, and the earliest start of the next one, in seconds.
 
     Evenly spaced (the generic cell rate algorithm without a burst); `rate` 0: at once.
     """
@@ -26,12 +28,12 @@ def next_start(now: float, earliest: float, rate: float) -> tuple[float, float]:
     return start, start + 1 / rate
 
 
-#: Queries that were refused side by side say nearly the same time.
+#: Concurrent queries are refused with nearly the same end of the pause.
 SAME_THROTTLE_S = 0.5
 
 
 class Limiter:
-    """Hands out a system's connections in the order of asking, paced to its rate."""
+    """Hands out a system's connections first come, first served, paced to its rate."""
 
     def __init__(
         self,
@@ -49,8 +51,8 @@ class Limiter:
         self._reason = ""
 
     def throttle(self, seconds: float, why: str) -> bool:
-        """The system asked to be left alone for so long: nothing more is begun before. Returns
-        whether that is news: no other query was refused with the same time.
+        """Start no query for `seconds`, because the system asked for a pause. Returns whether this
+        is new: False if another query was already refused with the same time.
         """
         now = self._clock()
         until = now + seconds
@@ -60,8 +62,8 @@ class Limiter:
         return news
 
     async def acquire(self) -> None:
-        """Wait for a connection and for the turn to use it; `release` gives it back. Raises
-        RetryLater when the system wants to be left alone for too long to wait.
+        """Wait for a connection and for permission to start; `release` returns the connection.
+        Raises RetryLater if the system's pause is too long to wait for.
         """
         await self._connections.acquire()
         try:
@@ -71,7 +73,9 @@ class Limiter:
             raise
 
     async def wait_for_start(self) -> None:
-        """Wait until one more query may start on a connection that is held. Raises as `acquire`."""
+        """Wait until one more query may start on a connection already acquired. Raises as
+        `acquire`.
+        """
         while (left := self._throttled_until - self._clock()) > 0:
             if left > MAX_THROTTLE_S:
                 raise RetryLater(f"{self._reason} (for {left:.0f} s more)", after=left)
@@ -82,5 +86,5 @@ class Limiter:
             await self._sleep(start - now)
 
     def release(self) -> None:
-        """Give a connection back."""
+        """Return a connection."""
         self._connections.release()

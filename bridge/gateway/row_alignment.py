@@ -1,9 +1,9 @@
-"""Which requested key a row belongs to, where only the database knows which values it takes for equal.
+"""Which requested key a row belongs to, where only the database knows which values are equal.
 
 A column may compare without case, accents or trailing blanks (`NOCASE`, citext, most collations of
-MariaDB and SQL Server), so that a row's own key isn't the one that was asked for. Whatever a database
-takes for equal is folded to the same text here; then a row belongs to the only key with its folded
-form, or the keys that share one have to be asked for in different queries. Pure.
+MariaDB and SQL Server), so a row's own key may differ from the requested one. Values that any
+database treats as equal are folded to the same text here; a row then belongs to the only key with
+its folded form, and keys that share a folded form are requested in separate queries. Pure.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Row = TypeVar("Row")
 
 
 def fold_key(key: Values) -> Values:
-    """The key in a form that equal keys share, and others may."""
+    """The key's folded form: the same for all equal keys, possibly also for some unequal ones."""
     return tuple(_folded(value) if isinstance(value, str) else value for value in key)
 
 
@@ -32,8 +32,8 @@ def _folded(text: str) -> str:
 def align_rows(
     keys: Sequence[Values], rows: Sequence[Row], key_of: Callable[[Row], Values]
 ) -> tuple[dict[Values, list[Row]], list[list[Values]]]:
-    """The rows of each key, and the keys that have to be asked for again: those of one list in one
-    query. `rows` answer a query for `keys`, none of them twice.
+    """The rows of each key, and the keys to query again, as lists of one query each.
+    `rows`: the result of a query for `keys`, which are distinct.
     """
     if len(keys) == 1:
         return ({keys[0]: list(rows)} if rows else {}), []
@@ -52,11 +52,11 @@ def align_rows(
     for key, belonging in others.items():
         candidates = groups.get(fold_key(key), ())
         if not candidates:
-            # By what this database compares nobody knows here: each key by itself.
+            # How this database compares is unknown: query each key by itself.
             return rows_by_key, [[key] for key in keys]
         if len(candidates) == 1:
             rows_by_key.setdefault(candidates[0], []).extend(belonging)
-    # Keys that may be equal there: the rows of each may be rows of the other, too.
+    # Keys that the database may treat as equal: each one's rows may also be the other's.
     return rows_by_key, _rounds([group for group in groups.values() if len(group) > 1])
 
 
@@ -65,6 +65,6 @@ def _any_text(keys: Iterable[Values]) -> bool:
 
 
 def _rounds(groups: Sequence[list[Values]]) -> list[list[Values]]:
-    """Keys with the same folded form in different lists."""
+    """Spread keys with the same folded form over different lists."""
     most = max(map(len, groups), default=0)
     return [[group[at] for group in groups if at < len(group)] for at in range(most)]

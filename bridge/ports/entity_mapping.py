@@ -1,4 +1,6 @@
-"""An entity mapped onto its table: what the gateway and the executor of commands convert with."""
+"""An entity mapped onto its table, with the conversions that the gateway and the command executor
+use.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,12 @@ from bridge.model.types import Entity
 class EntityMapping(Protocol):
     """Converts field values to the source's own form and raw rows to rows of the entity.
 
-    Both go through the plan that also normalises changes, so that a row that was read and `after`
-    of the same state are equal, field by field, and their versions compare. Does no I/O.
+    Both use the plan that also normalises changes: a row that was read equals the `after` of a
+    change to the same state, field by field, and their versions are comparable. Does no I/O.
 
     `spec`: the declaration, with the name of the table.
-    `entity`: the type as of now; it follows the table's columns.
-    `earlier`: the types before the table changed its shape, newest first.
+    `entity`: the current type; it follows the table's columns.
+    `earlier`: the types before each change of the table's shape, newest first.
     """
 
     @property

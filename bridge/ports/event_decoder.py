@@ -14,6 +14,6 @@ class EventDecoder(Protocol):
     async def decode(self, record: Record) -> Event | None:
         """The event, or None for a tombstone.
 
-        Raises RetryLater while the registry is unavailable, ValueError for a record that is no
+        Raises RetryLater while the registry is unavailable, ValueError for a record that is not a
         change. May be cancelled.
         """
