@@ -1,4 +1,6 @@
-"""Executes a batch of commands: decided, reconciled where in doubt, run in waves, each brought to its end."""
+"""Executes a batch of commands: decides, reconciles those in doubt, runs the rest in waves,
+finishes each.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,7 @@ from bridge.ports.entity_mapping import EntityMapping
 class BatchExecution:
     """Executes batches of one system's commands. Used by one task.
 
-    wait_reason: what the last batch waits for; empty where it waits for nothing, or only for its
+    wait_reason: what the last batch waits for; empty if it waits for nothing, or only for its
         partition.
     """
 
@@ -80,12 +82,10 @@ class BatchExecution:
         owned: PartitionTransactions,
         due: DueCommands | None = None,
     ) -> list[CommandLifecycle | None]:
-        """The lifecycle of each command, aligned; None for one that has to be tried again later (the
-        legacy system is away, or a lock was not given), and then for all after it of its key.
-
-        due: set where these are held commands that are tried again.
-
-        Raises RetryLater while the log is away.
+        """The lifecycle of each command, aligned; None for one that has to be retried later (the
+        legacy system is unavailable, or a lock is held), and then for all later ones of its key.
+        due: not None if these are held commands that are retried.
+        Raises RetryLater while the log is unavailable.
         """
         batch = BatchProgress([None] * len(commands), due)
         self.wait_reason = ""
@@ -110,7 +110,7 @@ class BatchExecution:
     def _admit(
         self, index: int, incoming: IncomingCommand, batch: BatchProgress
     ) -> PendingCommand | None:
-        """What is to be decided about a command; None for one that has its receipt."""
+        """The command with its decision; None if it already has its receipt."""
         now, command = self._clock(), incoming.command
         lifecycle = batch.lifecycles[index] = CommandLifecycle(command)
         recorded = batch.outcomes.get(command.id) or self._index.get(command.id)
@@ -124,16 +124,16 @@ class BatchExecution:
             return None
         held_record = self._index.held.get(command.id) if batch.due is None else None
         if held_record is not None and held_record.digest == command.digest:
-            return None  # Its first record is tried again.
+            return None  # Its first record is retried.
         unreadable = self._index.unreadable_outcome(command.id)
         if is_same and unreadable:
-            reason = f"{unreadable}, but the version of legacy-bridge that wrote it does"
+            reason = f"{unreadable}, although the version of legacy-bridge that wrote it does"
             receipt = unknown(command, incoming.target, reason, now)
             lifecycle.finish(receipt, superseded=True)
             return None
         decision = decide(command, incoming.target, self._commands, self._tables, now)
         if is_same:
-            lifecycle.doubt("its last word in the log is that it may have happened", now)
+            lifecycle.doubt("its last receipt in the log says that it may have taken effect", now)
         elif batch.due is None:
             lifecycle.receive(now)
             if not isinstance(decision, Refuse):
@@ -147,7 +147,9 @@ class BatchExecution:
     async def _verify_successes(
         self, batch: BatchProgress, commands: Sequence[IncomingCommand]
     ) -> None:
-        """Anybody who can write a receipt may have written one that says so."""
+        """Check receipts that claim success: anybody who can write to the log may have written
+        one.
+        """
         unverified, batch.unverified = batch.unverified, []
         if not unverified:
             return
@@ -166,7 +168,7 @@ class BatchExecution:
     async def _reconcile(
         self, pending: Sequence[PendingCommand], batch: BatchProgress
     ) -> list[PendingCommand]:
-        """Those that certainly haven't happened; the others end or wait."""
+        """Return those that certainly had no effect; the others end or wait."""
         doubtful = [command for command in pending if command.is_doubtful]
         if not doubtful:
             return list(pending)
@@ -182,16 +184,18 @@ class BatchExecution:
     async def _update_epoch(
         self, results: Sequence[ExecutionResult | None], batch: BatchProgress
     ) -> None:
-        """After the effects, so that no receipt names an epoch that had ended before them."""
+        """Call it after the effects, so that no receipt names an epoch that had ended before
+        them.
+        """
         effects = [result.done if isinstance(result, Reconciled) else result for result in results]
         if any(isinstance(done, Done) and done.position is not None for done in effects):
-            # While the log is away: the receipt is worth more than its position.
+            # The log is unavailable: a receipt without a position is better than none.
             with contextlib.suppress(RetryLater):
                 batch.epoch = None
                 batch.epoch = await self._epochs.now()
 
     def _starts(self, pending: PendingCommand, batch: BatchProgress) -> bool:
-        """Whether it is to be executed now; otherwise it ends, or waits for a person."""
+        """Whether to execute it now; otherwise it ends here, or waits for a person."""
         decision, now = pending.decision, self._clock()
         if isinstance(decision, Refuse):
             receipt = refused(
@@ -208,7 +212,7 @@ class BatchExecution:
         return isinstance(decision, Execute)
 
     def _hold_reason(self, pending: PendingCommand, batch: BatchProgress) -> str:
-        """Why a command that could start is held back; empty where it isn't."""
+        """Why a command that could start is held back; empty if it isn't."""
         first_held = batch.held_by_key.get(pending.incoming.key)
         if first_held is not None:
             return waits_after(first_held)
@@ -217,7 +221,7 @@ class BatchExecution:
         return self._held.reason(pending.incoming)
 
     def _hold_declaration(self, pending: PendingCommand, reason: str, batch: BatchProgress) -> None:
-        """It is held back, and so are the other commands of its declaration from now on."""
+        """Hold it back, and from now on the other commands of its declaration too."""
         name = pending.incoming.command.name
         if name not in batch.held_names:
             batch.held_names.add(name)
@@ -243,7 +247,7 @@ class BatchExecution:
             if not _is_missing_something(result) or self._held.is_refused_itself(command.incoming):
                 self._finish(command, result, batch)
             elif command.incoming.command.name in granted_names:
-                # It alone: tried again at once, it shows whether the right is gone by now.
+                # Only this one: retrying it at once shows whether the permission is missing now.
                 self._hold(command, error_message(result), batch)
             else:
                 self._hold_declaration(command, error_message(result), batch)
@@ -279,7 +283,7 @@ class BatchExecution:
             case Done():
                 return succeeded(command, decision, result, at, epoch, masked=self._masked)
             case Reconciled(done=done) if done.repeated:
-                # The ledger itself says so, which leaves nothing to explain.
+                # Confirmed by the ledger itself, so no explanation is needed.
                 return succeeded(command, None, done, at, epoch, masked=self._masked)
             case Reconciled(done=done):
                 return reconciled(command, decision, done, at, epoch, masked=self._masked)

@@ -1,4 +1,4 @@
-"""What a batch of commands has come to so far."""
+"""The progress of a batch of commands."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class BatchProgress:
     """The state of one batch while it is executed.
 
     lifecycles: one per command, aligned; None for a command that waits.
-    due: set where all commands are held ones that are tried again.
-    waiting_keys: the keys of commands that wait; later commands of these wait, too.
-    outcomes: of what has ended in this batch; the same command may come later in it.
-    epoch: of the system's history, as of after the last effects.
-    unverified: indexes of commands of which so far only the log says that they succeeded.
-    disputed: ids of those among them that the ledger denies.
+    due: not None if all commands are held ones that are retried.
+    waiting_keys: the keys of commands that wait; later commands of these keys wait too.
+    outcomes: of the commands that ended in this batch; the same command may occur again in it.
+    epoch: of the system's history, read after the last effects.
+    unverified: indexes of commands whose success is known from the log only.
+    disputed: ids of those whose success the ledger denies.
     held_by_key: the first command of the batch that is held back, by key.
     held_names: the declarations that are held back.
     """
@@ -39,7 +39,7 @@ class BatchProgress:
     held_names: set[str] = field(default_factory=set)
 
     def wait(self, index: int, key: bytes | None) -> None:
-        """This command is delivered again later, and so are all after it of its key."""
+        """This command is delivered again later, and so are all later ones of its key."""
         self.lifecycles[index] = None
         self.waiting_keys.add(key)
 
@@ -51,8 +51,8 @@ class BatchProgress:
 
 
 def waves(keys: Sequence[bytes | None]) -> list[list[int]]:
-    """Indexes in groups in which no key is twice, so that the order per key holds even when one of a
-    group has to wait.
+    """Indexes in groups with distinct keys, so that the order per key holds even if one of a group
+    has to wait.
     """
     counts: dict[bytes | None, int] = {}
     groups: list[list[int]] = []

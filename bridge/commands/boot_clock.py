@@ -1,4 +1,4 @@
-"""A clock that counts the time in which the machine slept."""
+"""A clock that includes the time in which the machine was suspended."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import time
 
 
 def elapsed() -> float:
-    """Seconds since an arbitrary point; time asleep counts where the system has such a clock."""
+    """Seconds since an arbitrary point; includes suspended time if the operating system has such a
+    clock.
+    """
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)

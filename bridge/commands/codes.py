@@ -1,4 +1,4 @@
-"""The codes of receipts, and what readers of receipts conclude from them. Pure."""
+"""The codes of receipts, and what they mean for readers of receipts. Pure."""
 
 from __future__ import annotations
 
@@ -7,36 +7,38 @@ from bridge.model.error_text import clean_text
 from bridge.model.receipt import Outcome, Receipt
 
 IN_PROGRESS = "in_progress"
-"""A command into a system without a ledger is about to be executed."""
+"""A command for a system without a ledger is about to be executed."""
 NOT_STARTED = "not_started"
-"""The intent of such a command is withdrawn: nothing of it has happened."""
+"""The intent of such a command is withdrawn: it has had no effect."""
 UNKNOWN = "unknown"
-"""Nobody but a person can tell whether the command has taken effect."""
+"""Only a person can find out whether the command has taken effect."""
 RECONCILED = "reconciled"
-"""The system was asked, and the command has taken effect."""
+"""The system was probed: the command has taken effect."""
 HELD_BACK = "held_back"
-"""The command waits until its declaration has what it is missing: nothing of it has happened."""
+"""The command waits until what its declaration is missing has been provided: it has had no
+effect.
+"""
 UNPROVEN = "unproven"
-"""A receipt says that the command succeeded, while the system's ledger has no row of it."""
+"""A receipt says that the command succeeded, but the system's ledger has no row of it."""
 SETTLED = "settled"
-"""A person has concluded what became of the command."""
+"""A person has concluded the outcome of the command."""
 RETRY_CODE = "retry"
 """The audit record of a new command that was sent in place of an old one."""
 KEY_REUSED = "key_reused"
-"""The command's id stands for another content."""
+"""The command's id was already used for different content."""
 UNDECIDABLE = "undecidable"
-"""The command holds what nobody thought of: it was not executed."""
+"""The command has content that the bridge can't handle: it was not executed."""
 
 INCONSISTENT_CODES = frozenset({"bad_id", "bad_digest", "bad_command", "bad_agent", "bad_target"})
-"""Codes of records that contradict themselves: their id may be another command's. Neither the log key
-nor who asks is part of the digest, so a copy with others must not end the command it was made of.
+"""Codes of inconsistent records, whose id may be another command's. Neither the log key nor the
+requester is part of the digest, so a copy with different ones must not end the original command.
 """
 ID_CLAIM_CODES = frozenset({KEY_REUSED, *INCONSISTENT_CODES})
-"""Codes of rejected records that only claim an id: the command that it belongs to may still come, or
-was another one.
+"""Codes of rejected records that only claim an id: the command that the id belongs to may still
+come, or was a different one.
 """
 REJECTION_CODES = frozenset({KEY_REUSED})
-"""Codes of effects that make a command rejected; any other error of an effect makes it failed."""
+"""Error codes of effects for which a command is rejected; with any other it has failed."""
 AWAITING_VERDICT_CODES = frozenset({UNKNOWN, UNPROVEN})
 """Codes of commands that wait for a person's conclusion."""
 
@@ -45,23 +47,25 @@ _HEADER_OF_CODE = {
     UNPROVEN: headers.DISPUTED,
     HELD_BACK: headers.HELD,
 }
-"""What a receipt of this code says in its outcome header instead of its outcome."""
+"""Code -> the value of a receipt's outcome header, where it differs from the outcome."""
 
 MAX_MESSAGE_CHARACTERS = 2000
 
 
 def only_claims_id(code: str | None) -> bool:
-    """Whether a receipt with this code only answers a record that claimed an id."""
+    """Whether a receipt with this code only answers a record that claims an id."""
     return code in ID_CLAIM_CODES
 
 
 def is_final(receipt: Receipt) -> bool:
-    """Whether this is the one receipt with which its command's id has ended."""
+    """Whether this is the final receipt of its command's id."""
     return not only_claims_id(receipt.code) and receipt.outcome != Outcome.UNKNOWN_OUTCOME
 
 
 def outcome_headers(receipt: Receipt, digest: str) -> list[tuple[str, bytes]]:
-    """The headers from which readers know which content the receipt answers and how, without decoding it."""
+    """The headers that give readers the answered content's digest and the outcome without decoding
+    the receipt.
+    """
     if only_claims_id(receipt.code):
         return []
     outcome = _HEADER_OF_CODE.get(receipt.code or "", receipt.outcome.encode())
@@ -69,5 +73,5 @@ def outcome_headers(receipt: Receipt, digest: str) -> list[tuple[str, bytes]]:
 
 
 def clip_message(text: str) -> str:
-    """A message as receipts and audit records can hold it: not too long, and UTF-8."""
+    """The message, made to fit receipts and audit records: limited in length, valid UTF-8."""
     return clean_text(text, MAX_MESSAGE_CHARACTERS)

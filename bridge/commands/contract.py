@@ -1,4 +1,4 @@
-"""What the command stage needs from the rest; `bridge.wiring` hands it in.
+"""What the command stage needs from other stages; `bridge.wiring` provides it.
 
 log: commands -> decide -> Writer (legacy transaction with the ledger) -> log: receipts, audit
 without a ledger: decide -> log: intents -> Writer -> log: receipts, audit
@@ -17,17 +17,19 @@ class PartitionTransactions(Protocol):
     """Writes to the log as the owner of partitions of the commands topic."""
 
     def transaction(self, partition: TopicPartition, /) -> AbstractAsyncContextManager[Transaction]:
-        """As `bridge.log.partition_owner.PartitionOwner.transaction`: Fenced for one that was lost."""
+        """As `bridge.log.partition_owner.PartitionOwner.transaction`: raises Fenced if the
+        partition was lost.
+        """
 
 
 class Epochs(Protocol):
-    """Reads the epoch that the target's positions begin with, as capture has it."""
+    """Reads the current epoch of the target's positions, as capture records it."""
 
     async def now(self) -> int | None:
-        """The current one; None where the system isn't captured. Raises RetryLater."""
+        """The current epoch; None if the system isn't captured. Raises RetryLater."""
 
     async def close(self) -> None:
-        """Close what reads the log."""
+        """Close the log reader."""
 
 
 class NoEpochs:
@@ -42,7 +44,7 @@ class NoEpochs:
 
 
 CrashPointHook = Callable[[str], None]
-"""Called before and after each action that a crash may separate from the next; a test kills there."""
+"""Called at each point where a crash would separate two actions; a test kills the process there."""
 
 BEFORE_INTENTS, AFTER_INTENTS = "before_intents", "after_intents"
 BEFORE_PROBE, AFTER_PROBE = "before_probe", "after_probe"
@@ -51,5 +53,5 @@ BEFORE_RECEIPTS, AFTER_RECEIPTS = "before_receipts", "after_receipts"
 
 
 def no_crash_points(name: str) -> None:
-    """Nobody is called."""
+    """Do nothing."""
     del name

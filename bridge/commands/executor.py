@@ -1,9 +1,10 @@
-"""Runs the executor of one system: commands from the log into the legacy system, receipts back.
+"""Runs the executor of one system: executes commands from the log, writes their receipts.
 
 A batch of commands is one legacy transaction (effects, markers, ledger rows), then one log
-transaction per partition (receipts, audit records, offsets). Killed in between, the commands come
-again, the ledger knows them, and their receipts are written then. Where there is no ledger, a log
-transaction per partition with intents comes first, and for what comes again the system is probed.
+transaction per partition (receipts, audit records, offsets). After a kill in between, the commands
+are delivered again, found in the ledger, and their receipts are written then. Without a ledger, a
+log transaction per partition with intents comes first, and redelivered commands are probed in the
+system.
 """
 
 from __future__ import annotations
@@ -49,9 +50,9 @@ READ_TIMEOUT_S = 0.5
 OFFSETS_PAUSE_S = 0.5
 """Seconds between transactions that only move offsets (past commands of other systems)."""
 MAX_HELD_COMMANDS = 50_000
-"""Held commands of a process, which keeps them in memory: with more it reads no further."""
+"""Maximum held commands, which a process keeps in memory: at the limit it stops reading."""
 RETRY_PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-"""Seconds to wait while the log or the system is away, from the first failure on."""
+"""Seconds to wait while the log or the system is unavailable, by consecutive failure."""
 
 
 def _now() -> datetime:
@@ -61,11 +62,11 @@ def _now() -> datetime:
 class CommandExecutor:
     """One member of a system's executor group.
 
-    ledger: whether the writer keeps a ledger; it is a LedgerWriter then.
+    ledger: whether the writer keeps a ledger; it must be a LedgerWriter then.
     tables: by bare entity name.
-    epochs: of the system's history; None where it is not captured.
-    crash_point: called before and after each action that a crash may separate from the next.
-    session_timeout: seconds after which a member that is not heard of loses its partitions.
+    epochs: of the system's history; None if it is not captured.
+    crash_point: called at each point where a crash would separate two actions.
+    session_timeout: seconds without a heartbeat after which a member loses its partitions.
     max_held: how many held commands are kept in memory.
     """
 
@@ -112,13 +113,13 @@ class CommandExecutor:
         self._resumer = self._new_resumer(system.name, observer)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Execute commands until `stop` is set; ends after the batch under way.
+        """Execute commands until `stop` is set; returns after the current batch.
 
-        Raises ConfigurationError when the ledger isn't there, and what a broken log raises.
+        Raises ConfigurationError if the ledger doesn't exist, and the errors of a damaged log.
         """
         try:
             await self._prepare(stop)
-            # Stopped meanwhile: then nobody joins a group, nor waits for a log that is away.
+            # Stopped meanwhile: don't join the group, nor wait for an unavailable log.
             if not stop.is_set():
                 await self._run(stop)
         finally:
@@ -130,7 +131,7 @@ class CommandExecutor:
         while not stop.is_set():
             try:
                 await self._writer.prepare()
-                # All receipts that there are: before there are commands that would wait for it.
+                # Read all existing receipts before there are commands that would wait for that.
                 await self._index.catch_up()
                 break
             except RetryLater as error:
@@ -164,10 +165,10 @@ class CommandExecutor:
             await self._committer.move_offsets(owned)
 
     async def _step(self, owned: PartitionOwner) -> bool:
-        """One batch; False when some of it has to wait."""
+        """Execute one batch; False if some of it has to wait."""
         if len(self._held) >= self._max_held:
             await pause_reading(owned, READ_TIMEOUT_S)
-            # Its partitions may have changed meanwhile, and with them what it holds.
+            # The partitions may have changed meanwhile, and with them the held commands.
             await self._resumer.find(owned)
             return True
         records = await owned.read(self._strategy.batch_size, READ_TIMEOUT_S)
@@ -177,7 +178,8 @@ class CommandExecutor:
             is_done = await self._own(owned, batches)
             lifecycles = await self._execute(batches, owned)
         except RetryLater:
-            # The log or the registry is away; nothing is written, so all of it comes again.
+            # The log or the registry is unavailable; nothing was written, so the whole batch is
+            # delivered again.
             seek_back(owned, first_offsets(records))
             raise
         for partition, batch in batches.items():
@@ -186,7 +188,7 @@ class CommandExecutor:
                     owned, partition, batch, lifecycles[partition]
                 )
             except RetryLater:
-                # The effects are there; the ledger answers for them next time.
+                # The effects took place; the ledger will report them next time.
                 waiting_offset = batch.records[0].offset
             if waiting_offset is not None:
                 seek_back(owned, {partition: waiting_offset})
@@ -198,8 +200,8 @@ class CommandExecutor:
     async def _own(
         self, owned: PartitionOwner, batches: dict[TopicPartition, PartitionBatch]
     ) -> bool:
-        """Own the partitions of commands in the system too, where it keeps that; False when some
-        turned out to be another process's: their batches are left out.
+        """Take ownership of the commands' partitions in the system too, if it records that; False
+        if some turned out to belong to another process: their batches are dropped.
         """
         offsets = {
             partition: batch.records[0].offset

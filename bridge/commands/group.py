@@ -1,4 +1,4 @@
-"""The consumer group of a system's executor: its name, and what its members hear of it."""
+"""The consumer group of a system's executor: its name, and its members' callbacks."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class RemovedCommandsGuard(ObservedGroup):
     """Refuses to continue after commands that were removed before they were executed."""
 
     def removed(self, error: RecordsRemoved) -> None:
-        """Raises ConfigurationError that says how a person lets it continue."""
+        """Raises ConfigurationError that says how to continue."""
         super().removed(error)
         raise ConfigurationError(
-            f"{error}. No command is executed until a person has said that those are given up: "
-            f"find out from who sends them what they were, then `bridgectl log offsets skip "
+            f"{error}. No command is executed until a person has accepted their loss: "
+            f"ask their senders what they were, then run `bridgectl log offsets skip "
             f"{error.group}` and start the bridge again"
         )
 
@@ -30,8 +30,8 @@ class RemovedCommandsGuard(ObservedGroup):
 class AssignmentWatch:
     """`Rebalance` of a member.
 
-    changed: whether its partitions have changed; set to False by whoever has dealt with it.
-    on_revoked: called with the partitions that are taken away.
+    changed: whether its partitions have changed; the consumer resets it to False.
+    on_revoked: called with the revoked partitions.
     """
 
     def __init__(self, on_revoked: Callable[[frozenset[TopicPartition]], Awaitable[None]]) -> None:
@@ -46,7 +46,7 @@ class AssignmentWatch:
     async def assigned(
         self, partitions: frozenset[TopicPartition]
     ) -> Mapping[TopicPartition, int] | None:
-        """As `bridge.log.port.Rebalance`: each begins where it was."""
+        """As `bridge.log.port.Rebalance`: each partition resumes at its committed offset."""
         del partitions
         self.changed = True
         return None

@@ -1,4 +1,4 @@
-"""Decodes records of the commands topic: commands for this system, or dead letters."""
+"""Decodes records of the commands topic into commands for this system, or dead letters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bridge.model.system_records import DeadLetter, Target
 
 @dataclass(frozen=True, slots=True)
 class IncomingCommand:
-    """One command as its record in the log has it.
+    """One command as read from the log.
 
     key: the record's key bytes.
     timestamp: of the record, in milliseconds.
@@ -31,11 +31,10 @@ class IncomingCommand:
 
 @dataclass(slots=True)
 class PartitionBatch:
-    """What a batch holds of one partition.
+    """One partition's part of a batch.
 
     records: all records, in order.
-    commands: by offset, the command that the record is, or its dead letter; those of other systems
-        aren't among them.
+    commands: offset -> the record's command, or its dead letter; without those of other systems.
     """
 
     records: list[Record] = field(default_factory=list)
@@ -51,7 +50,9 @@ class CommandDecoder:
         self._clock = clock
 
     async def by_partition(self, records: Sequence[Record]) -> dict[TopicPartition, PartitionBatch]:
-        """A batch by partition, in order. Raises RetryLater while the registry is away."""
+        """Decode a batch, by partition, in order. Raises RetryLater while the registry is
+        unavailable.
+        """
         batches: dict[TopicPartition, PartitionBatch] = {}
         for record in records:
             partition = TopicPartition(record.topic, record.partition)
@@ -63,12 +64,12 @@ class CommandDecoder:
         return batches
 
     async def command_of(self, record: Record) -> IncomingCommand | None:
-        """A record that is a command of this system; None for any other."""
+        """The record as a command of this system; None for any other record."""
         command = await self._decode(record)
         return command if isinstance(command, IncomingCommand) else None
 
     def is_own(self, key: bytes | None) -> bool:
-        """Whether a receipt under this key may be of a command of this system."""
+        """Whether a receipt with this key may belong to a command of this system."""
         try:
             target = self._codec.decode_key("receipt", key or b"")
         except UnreadableRecord:
@@ -76,7 +77,7 @@ class CommandDecoder:
         return not isinstance(target, Target) or target.system == self._system
 
     async def _decode(self, record: Record) -> IncomingCommand | DeadLetter | None:
-        """The command, a dead letter for what isn't one, None for another system's."""
+        """The command; a dead letter if the record isn't one; None if it is another system's."""
         try:
             target = self._codec.decode_key("command", record.key or b"")
             if isinstance(target, Target) and target.system != self._system:
@@ -85,7 +86,7 @@ class CommandDecoder:
         except UnreadableRecord as error:
             return self._dead_letter(record, error)
         if not isinstance(target, Target) or not isinstance(command, CommandRecord):
-            return self._dead_letter(record, TypeError("the record is no command"))
+            return self._dead_letter(record, TypeError("the record is not a command"))
         partition = TopicPartition(record.topic, record.partition)
         return IncomingCommand(
             command, target, record.key, partition, record.headers, record.timestamp

@@ -1,7 +1,7 @@
-"""The life of a command: its states, and which event leads from which state to which. No I/O.
+"""The lifecycle of a command: its states, and the events that lead from one to another. No I/O.
 
-`TRANSITIONS` is the whole state machine; `next_state` decides by it, and `CommandLifecycle` keeps
-what was decided, as the audit records and the receipt that the log is to hold.
+`TRANSITIONS` is the whole state machine; `next_state` applies it, and `CommandLifecycle` collects
+the audit records and the receipt to be written to the log.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class LifecycleTransition:
 
     event: what happens.
     sources: the states in which it may happen; None is the start: the command is new to this
-        process, delivered again, tried again after it was held back, or concluded by a person.
-    target: the state that the command is in afterwards.
+        process, delivered again, retried after it was held back, or concluded by a person.
+    target: the state of the command afterwards.
     """
 
     event: LifecycleEvent
@@ -80,7 +80,7 @@ TRANSITIONS: Final = (
     _transition(LifecycleEvent.EXPIRE, [None, State.RECEIVED, State.RECONCILING], State.EXPIRED),
     _transition(LifecycleEvent.LOSE_TRACK, [*_UNSTARTED, *_AT_WORK], State.UNKNOWN),
 )
-"""The state machine. `hold back` adds an audit record, and leaves the command where it waits."""
+"""The state machine. `hold back` adds an audit record and leaves the command waiting."""
 
 _TARGETS: Final = {
     (transition.event, source): transition.target
@@ -96,7 +96,7 @@ FINAL_STATES: Final[Mapping[Outcome, State]] = {
     Outcome.EXPIRED: State.EXPIRED,
     Outcome.CANCELLED: State.CANCELLED,
 }
-"""The state that a receipt's outcome names."""
+"""Outcome of a receipt -> state."""
 
 _FINISHING_EVENTS: Final[Mapping[Outcome, LifecycleEvent]] = {
     Outcome.UNKNOWN_OUTCOME: LifecycleEvent.LOSE_TRACK,
@@ -108,7 +108,7 @@ _FINISHING_EVENTS: Final[Mapping[Outcome, LifecycleEvent]] = {
 
 
 class InvalidTransition(Exception):
-    """A defect of the bridge: this event can't happen to a command in this state."""
+    """A defect of the bridge: this event must not happen to a command in this state."""
 
 
 def next_state(state: State | None, event: LifecycleEvent) -> State:
@@ -120,8 +120,8 @@ def next_state(state: State | None, event: LifecycleEvent) -> State:
 
 
 class CommandLifecycle:
-    """What one command went through in this process, as the log is to hold it. Nothing but its methods
-    changes it. Used by one task.
+    """The transitions of one command in this process, to be written to the log. Changed only
+    through its methods. Used by one task.
     """
 
     __slots__ = (
@@ -137,21 +137,21 @@ class CommandLifecycle:
     def __init__(self, command: CommandRecord) -> None:
         self.command: Final = command
         self.receipt: Receipt | None = None
-        """Its last receipt, once there is one."""
+        """Its last receipt, if any."""
         self.is_repeated = False
-        """It had taken effect before, and gets its receipt now."""
+        """True if it took effect earlier and gets its receipt only now."""
         self.is_superseded = False
-        """A later version of the bridge has ended it: the receipt of this one is for people, and no
-        reader of headers may take it for the last one.
+        """True if a later version of the bridge has ended it: the receipt of this version is for
+        people, and readers of headers must not treat it as final.
         """
         self.logged_outcome: Outcome | None = None
-        """It has its receipt already, with this outcome: nothing is written."""
+        """Set if it already has a receipt, which has this outcome: nothing is written."""
         self._transitions: list[AuditRecord] = []
         self._logged_count = 0
 
     @property
     def state(self) -> State | None:
-        """The state that it is in; None at the start."""
+        """The current state; None at the start."""
         return State(self._transitions[-1].state) if self._transitions else None
 
     @property
@@ -161,21 +161,21 @@ class CommandLifecycle:
 
     @property
     def unlogged(self) -> Sequence[AuditRecord]:
-        """The transitions that the log doesn't hold yet."""
+        """The transitions not written to the log yet."""
         return self._transitions[self._logged_count :]
 
     @property
     def is_logged(self) -> bool:
-        """Whether the log holds some of its transitions."""
+        """Whether any of its transitions are in the log."""
         return self._logged_count > 0
 
     @property
     def is_held(self) -> bool:
-        """Whether it waits for what its declaration is missing."""
+        """Whether it waits for something missing in its declaration."""
         return self.receipt is not None and self.receipt.code == HELD_BACK
 
     def mark_logged(self) -> None:
-        """The log holds all transitions so far."""
+        """All transitions so far are in the log."""
         self._logged_count = len(self._transitions)
 
     def receive(self, at: datetime) -> None:
@@ -191,16 +191,16 @@ class CommandLifecycle:
         self._apply(LifecycleEvent.AWAIT_APPROVAL, at, message=message)
 
     def execute(self, at: datetime) -> None:
-        """The system is about to be asked for its effect."""
+        """The system is about to be asked to execute it."""
         self._apply(LifecycleEvent.EXECUTE, at)
 
     def doubt(self, reason: str, at: datetime) -> None:
-        """It may have taken effect, and the system is asked whether it has."""
+        """It may have taken effect; the system is probed."""
         self._apply(LifecycleEvent.DOUBT, at, message=clip_message(reason))
         self._apply(LifecycleEvent.RECONCILE, at)
 
     def hold(self, receipt: Receipt) -> None:
-        """It waits, and its record is passed over: `receipt` is how it is found again."""
+        """It waits, and its record is skipped: it is found again by `receipt`."""
         if self.unlogged and self.state == State.EXECUTING:
             self._transitions.pop()
         self.receipt = receipt
@@ -222,16 +222,16 @@ class CommandLifecycle:
         )
 
     def mark_repeated(self) -> None:
-        """The effect that its receipt is about to report had happened before."""
+        """The effect that its receipt will report had taken place earlier."""
         self.is_repeated = True
 
     def answer_from_log(self, outcome: Outcome) -> None:
-        """The log has its receipt: what happened here since the last logged transition is void."""
+        """The log has its receipt: discard the transitions that aren't in the log."""
         self.logged_outcome = outcome
         del self._transitions[self._logged_count :]
 
     def reopen(self, at: datetime) -> None:
-        """The receipt in the log proved nothing: it is treated as received now."""
+        """The receipt in the log is not proven: start again as if received now."""
         self.logged_outcome = None
         self.receive(at)
 

@@ -1,4 +1,4 @@
-"""Where the executor reads on in its partitions: again from a record, or not for a while."""
+"""Moves the executor's reading: back to a record, or paused for a while."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def first_offsets(records: Sequence[Record]) -> dict[TopicPartition, int]:
 
 
 def seek_back(owned: PartitionOwner, offsets: Mapping[TopicPartition, int]) -> None:
-    """Read these partitions again from these offsets, as far as this process still owns them."""
+    """Read these partitions again from these offsets, if this process still owns them."""
     assigned = owned.member.assignment()
     for partition, offset in offsets.items():
         if partition in assigned:

@@ -98,7 +98,7 @@ async def test_one_that_begins_now_handles_what_comes_and_stays_where_it_began(
     async with running(here, listener(seen, start="now"), notices):
         await until(lambda: all_committed(here))
     [reason] = reasons(notices)
-    assert "leaves up to" in reason
+    assert "skips up to" in reason
     await publish(here, range(101, 111))
     more: list[Notice] = []
     async with running(here, listener(seen, start="now"), more):

@@ -113,7 +113,7 @@ def test_what_other_programs_write_is_rejected_by_receipt_and_the_next_is_carrie
     wrong += [
         ("erp.nothing", key, {}, "erp.nothing is not declared"),
         ("erp.change_order", {"colour": "1"}, RIGHT, "has the fields order_no, not colour"),
-        ("erp.change_order", {"order_no": [1]}, RIGHT, "send it under the key of its row"),
+        ("erp.change_order", {"order_no": [1]}, RIGHT, "use the key of its row"),
     ]
     with new_erp.bridge.running() as run:
         run.says("streaming")

@@ -148,7 +148,7 @@ def test_who_waits_for_a_held_command_is_told_what_it_waits_for(lived: BridgeFol
         "executor",
         datetime.now(UTC) + timedelta(seconds=5),
         HELD_BACK,
-        "it has not been carried out, and waits: permission denied for table vbak",
+        "it has not been executed, and waits: permission denied for table vbak",
     )
 
     async def write() -> None:
@@ -160,4 +160,4 @@ def test_who_waits_for_a_held_command_is_told_what_it_waits_for(lived: BridgeFol
     words = ("commands", "send", "block_order", "--key", "4711", "--arg", "reason=x", "--by", "bot")
     answer = lived.call(*words, "--idempotency-key", "ticket", "--wait", "0.2")
     assert answer.code == 1
-    assert "it is held back (it has not been carried out, and waits: permission" in answer.err
+    assert "it is held back (it has not been executed, and waits: permission" in answer.err

@@ -91,4 +91,4 @@ def test_who_waits_for_a_receipt_waits_past_an_intent(lived: BridgeFolder) -> No
     assert sent["id"] == ended["id"] == record.id
     assert (ended["outcome"], ended["code"]) == ("unknown_outcome", "unknown")
     # The demo's system has a ledger, so that it can't have been begun there.
-    assert "it was begun while its system kept no ledger" in ended["message"]
+    assert "it was started while its system had no ledger" in ended["message"]

@@ -89,7 +89,7 @@ async def test_what_an_executor_is_at_is_not_settled_in_the_meantime(here: ErpHa
         entry = here.codec.entry("receipt", order_target, receipt, receipt_headers)
         await here.log.append(here.codec.topic("receipt"), [entry])
     lifecycle = conclude(command, last, VERDICT, NOW)
-    with pytest.raises(Rejected, match="an executor is at it"):
+    with pytest.raises(Rejected, match="is being executed: wait for its receipt"):
         await write_conclusion(here.log, here.codec, here.bridge, order_target, lifecycle)
     entry = here.codec.entry("receipt", order_target, last, outcome_headers(last, command.digest))
     await here.log.append(here.codec.topic("receipt"), [entry])

@@ -34,7 +34,9 @@ def find_command(commands: Mapping[str, CommandSpec], name: str) -> CommandSpec:
 
 
 def check_args(spec: CommandSpec, args: Mapping[str, Any]) -> dict[str, Any]:
-    """Every argument's value, defaults included. Raises Rejected (`bad_args`) with all problems."""
+    """All arguments' values, defaults included. Raises Rejected (`bad_args`) that lists all
+    problems.
+    """
     declared = {arg.name: arg for arg in spec.args}
     values: dict[str, Any] = {}
     problems = [

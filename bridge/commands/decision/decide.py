@@ -1,4 +1,4 @@
-"""Decides what is to be done about a command. Pure."""
+"""Decides what to do with a command. Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Execute:
 
 @dataclass(frozen=True, slots=True)
 class Await:
-    """It is valid, and waits for a person; `message` says for what."""
+    """It is valid, but waits for a person; `message` says why."""
 
     spec: CommandSpec
     message: str
@@ -41,9 +41,9 @@ class Await:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """It ends here, without having touched the legacy system.
+    """It ends here without an effect on the legacy system.
 
-    effect: what it would have done, where only its deadline is over.
+    effect: what it would have done, if only its deadline has passed.
     """
 
     outcome: Outcome
@@ -69,7 +69,7 @@ _APPROVAL_MESSAGES = {
     ),
     Tier.ON_THE_LOOP: (
         "the command is on the loop: it runs after its veto window, which this version does not "
-        "keep yet, so a person has to approve it"
+        "support yet, so a person has to approve it"
     ),
 }
 
@@ -81,25 +81,25 @@ def decide(
     tables: Mapping[str, EntityMapping],
     now: datetime,
 ) -> Decision:
-    """Check identity, deadline, declaration, key and arguments, and follow the tier.
+    """Check identity, deadline, declaration, key and arguments, and apply the tier.
 
-    `commands` by `system.command`, `tables` by bare entity name, both of one system.
+    commands: by `system.command`; tables: by bare entity name; both of one system.
     """
     decision = _decide_without_deadline(record, target, commands, tables)
     if record.deadline is None or now <= record.deadline or _is_inconsistent(decision):
         return decision
-    message = f"{record.name} was to be started by {record.deadline.isoformat()}"
+    message = f"{record.name} had to be started by {record.deadline.isoformat()}"
     return Refuse(Outcome.EXPIRED, "deadline", message, decision.effect)
 
 
 def refuse_reused_key(command: CommandRecord, decision: Decision) -> Decision:
-    """The decision about a record whose id stands for another content."""
+    """The decision about a record whose id was already used for different content."""
     if isinstance(decision, Refuse) and only_claims_id(decision.code):
         return decision
     return Refuse(
         Outcome.REJECTED,
         KEY_REUSED,
-        f"command {command.id!r} was asked for before with another content",
+        f"command {command.id!r} was sent before with different content",
     )
 
 
@@ -113,7 +113,7 @@ def _decide_without_deadline(
     commands: Mapping[str, CommandSpec],
     tables: Mapping[str, EntityMapping],
 ) -> Decision:
-    """What is to be done, whatever the deadline."""
+    """The decision, regardless of the deadline."""
     try:
         key, args = parse_record(record)
         check_log_key(record, target, key)
@@ -143,10 +143,10 @@ def _make_effect(
     values: Mapping[str, Any],
     guard: Callable[[Shape | None, Any], None] | None,
 ) -> Effect:
-    """The effect of a checked command: its statement, and all that it binds.
+    """The effect of a checked command: its statement and its parameters.
 
-    `:key` (or `:key_FIELD`) is the key in the source's own form, `:id` the command's id, by which
-    a system can be asked for what it made. Raises Rejected (`bad_key`).
+    `:key` (or `:key_FIELD`) is the key in the source's own form; `:id` is the command's id, by
+    which a probe can find what the command created. Raises Rejected (`bad_key`).
     """
     key_fields = table.entity.key
     if set(key) != set(key_fields):

@@ -1,4 +1,4 @@
-"""Compares the version that a command expects, under the row's lock."""
+"""Checks a command's expected version under the row's lock."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Conflict(Rejected):
 def version_of(
     spec: CommandSpec, table: EntityMapping, shape: Shape | None, raw: Any
 ) -> str | None:
-    """The version that this command compares; None where there is no row. Raises RowError."""
+    """The version to compare with the expected one; None if there is no row. Raises RowError."""
     if shape is None or raw is None:
         return None
     return str(row_version(table.entity_of(shape), table.row(shape, raw), spec.guards))
@@ -32,8 +32,8 @@ def version_of(
 def earlier_versions(
     spec: CommandSpec, table: EntityMapping, shape: Shape, raw: Any
 ) -> Iterator[str]:
-    """The versions that the same row had before its table got another shape: whoever has read an
-    event of then expects one of them, and nothing that it read has changed.
+    """The versions that the same row had under earlier shapes of its table: a reader of an earlier
+    event expects one of them, although nothing that it read has changed.
     """
     row = table.row(shape, raw)
     for entity in table.earlier:
@@ -42,7 +42,9 @@ def earlier_versions(
 
 
 class ExpectGuard:
-    """The guard of an effect: the Writer calls it under the row's lock with the current raw row."""
+    """The guard of an effect. The Writer calls it with the current raw row while it holds the row's
+    lock.
+    """
 
     def __init__(self, spec: CommandSpec, table: EntityMapping, expect: str) -> None:
         self._spec = spec
@@ -50,19 +52,20 @@ class ExpectGuard:
         self._expect = expect
 
     def __call__(self, shape: Shape | None, raw: Any) -> None:
-        """Raises Conflict when the row has another version, Rejected when it isn't there."""
+        """Raises Conflict if the row has a different version, Rejected if it doesn't exist."""
         version = version_of(self._spec, self._table, shape, raw)
         if version is None:
             raise Rejected(
                 "not_found",
-                f"{self._spec.qualified}: {self._table.entity.qualified} has no such row (any more)",
+                f"{self._spec.qualified}: {self._table.entity.qualified} has no such row, or no "
+                "longer",
             )
         if version == self._expect:
             return
         if shape is None or self._expect not in earlier_versions(
             self._spec, self._table, shape, raw
         ):
-            # The version doesn't say which of them.
+            # The version doesn't show which of them.
             guards = " or ".join(self._spec.guards)
             over = f" in {guards}" if guards else ""
             raise Conflict(

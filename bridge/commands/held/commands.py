@@ -1,7 +1,8 @@
-"""Commands that wait for what a person has to provide for their declaration: a right, a table.
+"""Commands that wait for something a person has to provide for their declaration: a permission, a
+table.
 
-A command that is refused for a missing right holds back the commands of its declaration, and those
-after them of the same keys; all others continue. Every now and then a few of them are tried.
+A command that is refused for a missing permission holds back the commands of its declaration, and
+later ones of the same keys; all others continue. A few of them are retried at intervals.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from bridge.commands.incoming import IncomingCommand
 from bridge.log.port import TopicPartition
 
 RETRY_PAUSES_S = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)
-"""Seconds to the next try of a declaration, from its first refusal on."""
+"""Seconds to the next try of a declaration, by consecutive refusal."""
 
 KEYS_PER_TRY = 3
-"""Of so many keys one command each is tried: where the first is refused for its own row, and not for a
-missing right, another one shows it.
+"""One command of each of this many keys is tried: if the first is refused because of its own row,
+not for a missing permission, another one shows that.
 """
 
 
 @dataclass(slots=True)
 class HeldDeclaration:
-    """Why the commands of one declaration are held back, and when some are tried again."""
+    """Why the commands of one declaration are held back, and when some are retried."""
 
     reason: str
     failures: int
@@ -35,15 +36,15 @@ class HeldDeclaration:
 
 @dataclass(slots=True)
 class DueCommands:
-    """The held commands to try now, in order; the ids of those that may start."""
+    """The held commands to try now, in order, and the ids of those that may start."""
 
     commands: list[IncomingCommand] = field(default_factory=list)
     startable_ids: set[str] = field(default_factory=set)
 
 
 class HeldCommands:
-    """The held commands of this process's partitions, each key's in the order of the log.
-    `monotonic` in seconds.
+    """The held commands of this process's partitions, those of each key in the order of the log.
+    monotonic: a clock in seconds.
     """
 
     def __init__(self, monotonic: Callable[[], float] = elapsed) -> None:
@@ -66,11 +67,11 @@ class HeldCommands:
         return self._declarations
 
     def add(self, incoming: IncomingCommand) -> None:
-        """The log has it as held."""
+        """Add a command that the log records as held."""
         self._queues.setdefault(incoming.key, {}).setdefault(incoming.command.id, incoming)
 
     def remove(self, incoming: IncomingCommand) -> None:
-        """It isn't held any more."""
+        """Remove a command that is no longer held."""
         queue = self._queues.get(incoming.key, {})
         queue.pop(incoming.command.id, None)
         self._effects_at_refusal.pop(incoming.command.id, None)
@@ -85,7 +86,7 @@ class HeldCommands:
                 self.remove(incoming)
 
     def reason(self, incoming: IncomingCommand) -> str:
-        """Why this command may not start; empty where it may."""
+        """Why this command may not start; empty if it may."""
         declaration = self._declarations.get(incoming.command.name)
         if declaration is not None:
             return declaration.reason
@@ -97,9 +98,10 @@ class HeldCommands:
         self._effects[name] += 1
 
     def is_refused_itself(self, incoming: IncomingCommand) -> bool:
-        """Called at each refusal of a command: whether it is refused for its own row, since another one of
-        its declaration has taken effect after its previous refusal. A first refusal proves nothing:
-        the right may have been granted or revoked between two effects of one batch.
+        """Call it at each refusal of a command. Whether it is refused because of its own row, shown
+        by another command of its declaration that took effect after its previous refusal. A first
+        refusal proves
+        nothing: the permission may have been granted or revoked between two effects of one batch.
         """
         effects = self._effects[incoming.command.name]
         return self._effects_at_refusal.setdefault(incoming.command.id, effects) < effects
@@ -111,7 +113,7 @@ class HeldCommands:
         self._declarations[name] = HeldDeclaration(reason, failures, self._monotonic() + wait)
 
     def postpone(self, name: str) -> None:
-        """A try of this declaration could not be made; the reason is another one."""
+        """A try of this declaration failed for an unrelated reason."""
         if name in self._declarations:
             self.refuse(name, self._declarations[name].reason)
 
@@ -120,15 +122,15 @@ class HeldCommands:
         self._declarations.pop(name, None)
 
     def due(self, now: datetime, limit: int) -> DueCommands:
-        """Those whose deadline is over; those that nothing holds back any more, with what waits after
-        them; and a few of each declaration whose next try is due.
+        """Commands whose deadline has passed; those no longer held back, with the ones that wait
+        after them; and a few of each declaration whose next try is due.
         """
         due = DueCommands()
         tries: dict[str, int] = {}
         self._round += 1
         queues = list(self._queues.values())
         at = self._round * KEYS_PER_TRY % len(queues) if queues else 0
-        # The newest one first: it may be the first that isn't refused for its own row.
+        # The newest one first: it may be the first that isn't refused because of its own row.
         for queue in {id(q): q for q in [*queues[-1:], *queues[at:], *queues[:at]]}.values():
             if len(due.commands) >= limit:
                 break
@@ -144,7 +146,7 @@ class HeldCommands:
                     if startable:
                         due.startable_ids.add(incoming.command.id)
         for name in tries:
-            # Whatever comes of it: not again at once.
+            # Whatever the result, not again at once.
             self._declarations[name].due_at = self._monotonic() + RETRY_PAUSES_S[0]
         return due
 
@@ -162,5 +164,5 @@ class HeldCommands:
 
 
 def waits_after(command_id: str) -> str:
-    """Why a command waits although its own declaration is missing nothing."""
+    """Why a command waits although nothing is missing for its own declaration."""
     return f"it waits for {command_id}, an earlier command of the same row"

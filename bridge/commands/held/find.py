@@ -1,4 +1,4 @@
-"""Finds the records of held commands again, which the group's offsets have passed."""
+"""Finds the records of held commands, which are before the group's offsets."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ async def find_held(
     partitions: Collection[TopicPartition],
     held: Mapping[str, HeldRecord],
 ) -> list[IncomingCommand]:
-    """Those of the commands whose records are in these partitions, in their order. A record's offset
-    is another one in a copied log; its timestamp is the same. Raises RetryLater while the log is away.
+    """The held commands whose records are in these partitions, in order. Records are located by
+    timestamp, because offsets differ in a copied log. Raises RetryLater while the log is
+    unavailable.
     """
     if not partitions or not held:
         return []
@@ -41,8 +42,8 @@ async def find_held(
 
 
 def _is_same(command: IncomingCommand, held: HeldRecord) -> bool:
-    """Whether it is the command that is held, not a copy under another key: keys are the same in both
-    topics but for the schema's id.
+    """Whether it is the held command, not a copy under a different key. The keys in both topics
+    differ only in the schema id.
     """
     keys = [(key or b"")[framing.HEADER_SIZE :] for key in (command.key, held.key)]
     return command.command.digest == held.digest and keys[0] == keys[1]

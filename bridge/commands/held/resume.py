@@ -1,4 +1,4 @@
-"""Resumes the held commands of one process: finds them again, tries them, reports which are held."""
+"""Resumes the held commands of one process: finds them in the log, retries them, reports them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class HeldCommandResumer:
     """Used by the executor's task, between its batches.
 
     held: the held commands of this process's partitions.
-    assignment: whether those partitions have changed.
+    assignment: tells whether those partitions have changed.
     """
 
     def __init__(
@@ -60,8 +60,8 @@ class HeldCommandResumer:
         self._reported: set[str] = set()
 
     async def find(self, owned: PartitionOwner) -> None:
-        """Find the held commands of newly assigned partitions; to be called before any command that
-        comes after them is executed. Raises RetryLater while the log is away.
+        """Find the held commands of newly assigned partitions. Call it before any later command is
+        executed. Raises RetryLater while the log is unavailable.
         """
         if not self._assignment.changed:
             return
@@ -81,7 +81,7 @@ class HeldCommandResumer:
     def keep(
         self, batch: PartitionBatch, lifecycles: Mapping[int, CommandLifecycle | None]
     ) -> None:
-        """Keep those commands of a batch that the log has as held; `lifecycles` by offset."""
+        """Keep those commands of a batch that the log records as held; `lifecycles` by offset."""
         for offset, lifecycle in lifecycles.items():
             command = batch.commands[offset]
             if (
@@ -93,7 +93,7 @@ class HeldCommandResumer:
                 self._held.add(command)
 
     async def resume(self, owned: PartitionOwner) -> None:
-        """Try the held commands that are due. Raises RetryLater while the log is away."""
+        """Try the held commands that are due. Raises RetryLater while the log is unavailable."""
         if elapsed() - self._checked_at < MIN_PAUSE_S:
             return
         self._checked_at = elapsed()
@@ -131,7 +131,7 @@ class HeldCommandResumer:
             elif name not in self._reported:
                 self._reported.add(name)
                 reason = (
-                    f"{declaration.reason}. They are tried again by themselves, at least once a "
+                    f"{declaration.reason}. They are retried automatically, at least once a "
                     "minute, until their deadlines; `bridgectl commands --state waiting` lists them"
                 )
                 self._observer(CommandsHeld(self._system, name, "held", reason))

@@ -1,4 +1,4 @@
-"""A person concludes what became of a command of which no machine can tell."""
+"""A person concludes the outcome of a command that the bridge can't determine."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def conclude(
 ) -> CommandLifecycle:
     """The receipt and the audit record of a verdict; `last` is the command's last receipt.
 
-    Raises Rejected (`not_unknown`) unless that says that nobody can tell.
+    Raises Rejected (`not_unknown`) unless that receipt's outcome is unknown.
     """
     if (
         last is None
@@ -46,11 +46,11 @@ def conclude(
         raise Rejected(
             "not_unknown",
             f"{command.id} is not of unknown outcome: {problem}; only what the bridge itself can't "
-            "find out is settled by hand",
+            "find out is settled by a person",
         )
     if verdict.outcome not in (Outcome.SUCCEEDED, Outcome.FAILED):
         raise Rejected(
-            "bad_outcome", f"a command is settled as succeeded or failed, not {verdict.outcome}"
+            "bad_outcome", f"a command can be settled as succeeded or failed, not {verdict.outcome}"
         )
     lifecycle = CommandLifecycle(command)
     lifecycle.finish(
@@ -83,27 +83,27 @@ def _words(receipt: Receipt) -> str:
 async def write_conclusion(
     log: Log, codec: SystemTopicCodec, bridge: str, target: Target, lifecycle: CommandLifecycle
 ) -> None:
-    """Write both in one transaction. Of two people at the same time only one does: the other gets
-    Rejected (`not_unknown`) or Fenced; so does a person while an executor is about to execute the
-    command, because it was sent again. Raises what the log raises.
+    """Write both in one transaction. Of two people who do so at once, one gets Rejected
+    (`not_unknown`) or Fenced; so does a person while an executor is about to execute the command
+    because it was sent again. Raises what the log raises.
     """
     command, receipt = lifecycle.command, lifecycle.receipt
     assert receipt is not None, "a conclusion has a receipt"  # noqa: S101 - for the types
     producer = await log.producer(f"{bridge}.settle.{command.id}")
     index = ReceiptIndex(log, codec)
     try:
-        # After the producer was opened, which ends what another person had under way.
+        # After the producer was opened, which fences a concurrent conclusion.
         await index.catch_up()
         last = index.logged(command.id)
         if last is not None and last.outcome != Outcome.UNKNOWN_OUTCOME:
             raise Rejected(
                 "not_unknown",
-                f"{command.id} has just been settled as {last.outcome} by somebody else",
+                f"{command.id} has just been settled as {last.outcome} by another person",
             )
         if index.is_started_elsewhere(command.id):
             raise Rejected(
                 "not_unknown",
-                f"{command.id} was sent again, and an executor is at it: look what comes of it",
+                f"{command.id} was sent again and is being executed: wait for its receipt",
             )
         record_headers = outcome_headers(receipt, command.digest)
         receipts = [codec.entry("receipt", target, receipt, record_headers)]

@@ -1,4 +1,4 @@
-"""Sends new commands in place of those that ended without effect."""
+"""Sends new commands to replace those that ended without effect."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ MAX_RETRIES_PER_TRANSACTION = 500
 
 @dataclass(frozen=True, slots=True)
 class RetryRequest:
-    """A person's request to try commands again.
+    """A person's request to retry commands.
 
-    deadline: of the new commands; None: as the old ones have it.
+    deadline: of the new commands; None: that of the old ones.
     """
 
     by: str
@@ -44,16 +44,16 @@ class RetriedCommand:
 
 
 def retry_id(old: CommandRecord) -> str:
-    """The id of the command that tries this one again: always the same, so that two people, or one
-    twice, don't ask twice.
+    """The id of the command that retries this one: always the same, so that asking twice has the
+    effect of asking once.
     """
     return command_id(old.agent, _idempotency_key(old))
 
 
 def retry_of(old: CommandRecord, request: RetryRequest) -> CommandRecord:
-    """The same content under a new id, derived from the old one. It stays its agent's, which therefore
-    still skips the changes that the command causes; the reason, and the audit, name the person and
-    the old id.
+    """The same content under a new id, derived from the old one. It keeps its agent, which
+    therefore still skips the changes that the command causes; the reason and the audit name the
+    person and the old id.
     """
     cause = f": {request.reason}" if request.reason else ""
     return replace(
@@ -80,12 +80,12 @@ async def send_retries(
     request: RetryRequest,
     report_written: Callable[[int], None],
 ) -> None:
-    """Append the commands, each with the audit record of who asked for it, in transactions of many.
+    """Append the commands, each with an audit record of who requested it, many per transaction.
 
-    report_written: called with how many are written so far.
+    report_written: called with the number written so far.
 
-    Raises Fenced when another process starts the same meanwhile, and what the log raises; called
-    again, it continues where it was.
+    Raises Fenced if another process starts the same meanwhile, and what the log raises; if called
+    again, it continues after what was written.
     """
     producer = await log.producer(f"{bridge}.{RETRY_CODE}")
     try:

@@ -1,4 +1,4 @@
-"""Builds the receipt of what became of a command. Pure."""
+"""Builds receipts, one function per kind of end. Pure."""
 
 from __future__ import annotations
 
@@ -30,33 +30,34 @@ from bridge.model.system_records import Target
 
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_RESULT_BYTES = 256_000
-"""Bytes of a legacy system's answer that a receipt keeps; a record of the log holds about 900 kB."""
+"""Maximum bytes of a legacy system's result in a receipt; a log record holds about 900 kB."""
 
 
 def intent(record: CommandRecord, at: datetime) -> Receipt:
     """The receipt of a command that is about to be executed."""
-    message = "it is being carried out; an executor that comes upon this finds out what happened"
+    message = "it is being executed; an executor that finds this receipt determines what happened"
     return refused(record, Outcome.UNKNOWN_OUTCOME, IN_PROGRESS, message, at)
 
 
 def withdrawn(record: CommandRecord, reason: str, at: datetime) -> Receipt:
-    """The receipt that takes an intent back: nothing of it has happened."""
-    message = f"it has not been carried out, and is tried again: {reason}"
+    """The receipt that withdraws an intent: the command has had no effect."""
+    message = f"it has not been executed, and is retried: {reason}"
     return refused(record, Outcome.UNKNOWN_OUTCOME, NOT_STARTED, message, at)
 
 
 def unknown(record: CommandRecord, target: Target, reason: str, at: datetime) -> Receipt:
-    """The receipt of a command of which nobody but a person can tell whether it has happened."""
-    message = f"nobody can tell whether {record.name} has taken effect ({reason}): "
+    """The receipt of a command of which only a person can find out whether it has taken effect."""
+    message = f"the bridge can't find out whether {record.name} has taken effect ({reason}): "
     message += _conclude(record, target)
     return refused(record, Outcome.UNKNOWN_OUTCOME, UNKNOWN, message, at)
 
 
 def unproven(record: CommandRecord, target: Target, reason: str, at: datetime) -> Receipt:
-    """The receipt of a command whose first receipt isn't to be believed."""
+    """The receipt of a command whose first receipt can't be trusted."""
     message = (
-        f"the log has a receipt that {record.name} succeeded, but {reason}: perhaps somebody else "
-        "wrote that receipt, or the ledger lost rows. Nothing is carried out; "
+        f"the log has a receipt that {record.name} succeeded, but {reason}: perhaps another "
+        "program "
+        "wrote that receipt, or the ledger lost rows. Nothing is executed; "
     )
     message += _conclude(record, target)
     return refused(record, Outcome.UNKNOWN_OUTCOME, UNPROVEN, message, at)
@@ -64,14 +65,14 @@ def unproven(record: CommandRecord, target: Target, reason: str, at: datetime) -
 
 def _conclude(record: CommandRecord, target: Target) -> str:
     return (
-        f"look at {target.entity} {target.key} in {target.system}, then say what you found by "
+        f"check {target.entity} {target.key} in {target.system}, then record what you found with "
         f"`bridgectl commands settle {record.id} --as succeeded|failed --reason TEXT`"
     )
 
 
 def held_back(record: CommandRecord, reason: str, at: datetime) -> Receipt:
-    """The receipt of a command that waits: nothing of it has happened."""
-    message = f"it has not been carried out, and waits: {reason}"
+    """The receipt of a command that waits: it has had no effect."""
+    message = f"it has not been executed, and waits: {reason}"
     return refused(record, Outcome.UNKNOWN_OUTCOME, HELD_BACK, message, at)
 
 
@@ -84,8 +85,8 @@ def reconciled(
     *,
     masked: MaskedPaths = frozenset(),
 ) -> Receipt:
-    """The receipt of a command that the system, when asked, said to have taken effect."""
-    message = "the system was asked whether it has taken effect, and it has"
+    """The receipt of a command that has taken effect, as the system said when it was probed."""
+    message = "the system was asked whether it had taken effect, and it had"
     receipt = succeeded(record, decision, done, at, epoch, masked=masked)
     return replace(receipt, code=RECONCILED, message=receipt.message or message)
 
@@ -106,32 +107,33 @@ def succeeded(
     *,
     masked: MaskedPaths = frozenset(),
 ) -> Receipt:
-    """The receipt of a command that took effect, now or (repeated) the first time; `decision`
-    None: its row's version is not known any more. `epoch` is that of the system's history, as of
-    after the effect. What the system answered in `masked` columns is left out.
+    """The receipt of a command that took effect, now or (repeated) earlier.
+    decision: None if its row's version is no longer known.
+    epoch: of the system's history, read after the effect.
+    masked: columns that are left out of the system's result.
     """
     if done.finished_at is not None:
         with contextlib.suppress(OverflowError):
             at = _UNIX_EPOCH + timedelta(microseconds=done.finished_at)
     version = None
     if decision is not None:
-        # The effect is there even where its row has no version that the bridge can compute.
+        # The effect took place even if the bridge can't compute the row's version.
         with contextlib.suppress(Exception):
             version = version_of(decision.spec, decision.table, done.shape, done.after)
     if version is not None:
         version = clean_text(version)
     message = None
-    # It has taken effect: nothing in the system's answer may keep its receipt from being written.
+    # It has taken effect: nothing in the system's result may prevent its receipt.
     result = None if done.result is None else without_masked(done.result, masked)
     result = None if result is None else result.encode(errors="replace").decode()
     if result is not None and len(result.encode()) > MAX_RESULT_BYTES:
-        result, message = None, f"the answer has more than {MAX_RESULT_BYTES} bytes and isn't kept"
+        result, message = None, f"the result has more than {MAX_RESULT_BYTES} bytes and isn't kept"
     position = position_of(done, epoch)
     return Receipt(record.id, Outcome.SUCCEEDED, None, message, result, version, position, at)
 
 
 def position_of(done: Done, epoch: int | None) -> str | None:
-    """The effect is at or before this position of the system's history; None where the system doesn't
+    """The effect is at or before this position of the system's history; None if the system doesn't
     report one, or isn't captured.
     """
     if epoch is None or done.position is None or not 0 <= done.position <= MAX_COMMIT:
@@ -140,7 +142,7 @@ def position_of(done: Done, epoch: int | None) -> str | None:
 
 
 def failed(record: CommandRecord, error: Exception, at: datetime) -> Receipt:
-    """The receipt of a command whose effect was refused; nothing of it happened."""
+    """The receipt of a command whose effect was refused; it had no effect."""
     version = error.version if isinstance(error, Conflict) else None
     outcome = Outcome.FAILED
     if isinstance(error, Rejected):

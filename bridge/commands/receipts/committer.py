@@ -1,4 +1,4 @@
-"""Commits what became of a batch: receipts, audit records, dead letters, offsets."""
+"""Commits the results of a batch: receipts, audit records, dead letters, offsets."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from bridge.observe import CommandMoved, DeadLetterWritten, Observer
 
 
 class ReceiptCommitter:
-    """One log transaction per partition, then the observer's events. Used by one task.
+    """Writes one log transaction per partition, then reports to the observer. Used by one task.
 
-    Offsets before which there was nothing to write are kept, and committed now and then.
+    Offsets after records for which nothing was written are committed at intervals.
 
-    max_record_bytes: how many bytes the log takes per record.
+    max_record_bytes: the log's maximum bytes per record.
     """
 
     def __init__(
@@ -56,8 +56,8 @@ class ReceiptCommitter:
         batch: PartitionBatch,
         lifecycles: Mapping[int, CommandLifecycle | None],
     ) -> int | None:
-        """Write what is done, up to the first command that waits; returns its offset, None where all
-        are done. Raises RetryLater while the log is away.
+        """Write what is done, up to the first command that waits; returns its offset, None if all
+        are done. Raises RetryLater while the log is unavailable.
 
         lifecycles: by offset; None for a command that waits.
         """
@@ -75,16 +75,16 @@ class ReceiptCommitter:
         partition: TopicPartition,
         resumed: Iterable[tuple[IncomingCommand, CommandLifecycle]],
     ) -> None:
-        """Write what became of held commands, whose records were passed over before. Raises
-        RetryLater while the log is away.
+        """Write the results of held commands, whose records were skipped before. Raises RetryLater
+        while the log is unavailable.
         """
         records = self._records.of_held(resumed)
         if not records.entries or await self._commit(owned, partition, records, {}):
             self._report(records)
 
     async def move_offsets(self, owned: PartitionTransactions, min_pause_s: float = 0.0) -> None:
-        """Move the group past records for which there was nothing to write, unless that was done
-        within the last `min_pause_s` seconds.
+        """Commit the group's offsets past records for which nothing was written, unless that was
+        done within the last `min_pause_s` seconds.
         """
         if monotonic() - self._offsets_moved_at < min_pause_s:
             return
@@ -100,7 +100,7 @@ class ReceiptCommitter:
                 self._pending_offsets.setdefault(partition, offset)
 
     def report_transitions(self, lifecycle: CommandLifecycle) -> None:
-        """Emit the transitions that have just got into the log."""
+        """Report the transitions that have just been written to the log."""
         command = lifecycle.command
         for transition in lifecycle.unlogged:
             self._observer(
@@ -122,8 +122,8 @@ class ReceiptCommitter:
         records: PartitionRecords,
         offsets: Mapping[TopicPartition, int],
     ) -> bool:
-        """False when the partition was lost: its commands come again, here or elsewhere, and the
-        ledger and the receipts say then what happened.
+        """False if the partition was lost: its commands are delivered again, here or elsewhere, and
+        the ledger and the receipts show what happened.
         """
         self._crash_point(BEFORE_RECEIPTS)
         try:
@@ -140,7 +140,7 @@ class ReceiptCommitter:
         return True
 
     def _report(self, records: PartitionRecords) -> None:
-        """Emit what is in the log now, and note it in the index."""
+        """Report what is in the log now, and add it to the index."""
         for letter in records.letters:
             self._observer(DeadLetterWritten("command", letter.source, letter.reason))
         for lifecycle in records.lifecycles:

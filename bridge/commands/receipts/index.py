@@ -1,8 +1,7 @@
-"""Which commands have their receipt already, as the receipts in the log say.
+"""Which commands already have their receipt, according to the log.
 
-A command comes again when it is replayed, sent twice, or delivered again after a crash. The ledger
-knows those that took effect; whether they, or those that failed, have their receipt, only the log
-knows.
+A command recurs when it is replayed, sent twice, or delivered again after a crash. The ledger has
+those that took effect; whether these, or those that failed, have their receipt, only the log shows.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ that has ended.
 
 @dataclass(frozen=True, slots=True)
 class HeldRecord:
-    """What the log says of a command that is held back.
+    """What the log records about a command that is held back.
 
     key: the key of its receipt.
     digest: of its content.
@@ -42,12 +41,12 @@ class HeldRecord:
 
 
 class ReceiptIndex:
-    """Follows the receipts of all systems; each is read once, its headers only. Used by one task.
+    """Follows the receipts of all systems; reads each once, and only its headers. Used by one task.
 
-    `catch_up` is called before a batch; `add` and its like say what this process has just written, which
-    a transaction of another process may still hide from readers.
+    Call `catch_up` before a batch; `add` and its like record what this process has just written,
+    which an open transaction of another process may still hide from readers.
 
-    instance: the process whose intents these are (`IntentLog`); empty for one that writes none.
+    instance: this process, as named in its intents (`IntentLog`); empty for one that writes none.
     """
 
     def __init__(self, log: Log, codec: SystemTopicCodec, instance: str = "") -> None:
@@ -56,7 +55,7 @@ class ReceiptIndex:
         self._outcomes = OutcomeTable()
         self._instance = instance.encode()
         self._intended: dict[str, RecordedOutcome] = {}
-        """What this process is about to do or did, without a receipt yet that it has read."""
+        """What this process is about to do or did, for which it hasn't read a receipt yet."""
         self._generations: dict[str, int] = {}
         self._last_generation = 0
         self._started_elsewhere: set[str] = set()
@@ -67,11 +66,13 @@ class ReceiptIndex:
         self._reader: Consumer | None = None
 
     def get(self, command_id: str) -> RecordedOutcome | None:
-        """The outcome of this id as of the last `catch_up`, the intents of this process included."""
+        """The outcome of this id as of the last `catch_up`, including the intents of this
+        process.
+        """
         return self._outcomes.get(command_id) or self._intended.get(command_id)
 
     def logged(self, command_id: str) -> RecordedOutcome | None:
-        """The outcome of this id in the log, without the intents of this process."""
+        """The outcome of this id in the log, excluding the intents of this process."""
         return self._outcomes.get(command_id)
 
     def generation(self, command_id: str) -> int:
@@ -81,8 +82,8 @@ class ReceiptIndex:
         return self._generations.get(command_id, 0)
 
     def unreadable_outcome(self, command_id: str) -> str:
-        """Where this command's receipt is whose outcome this version can't read, and what it says;
-        empty where it has none. Only a person can tell whether the command has ended.
+        """Where this command's receipt with an outcome unknown to this version is, and what it
+        says; empty if it has none. Only a person can decide whether the command has ended.
         """
         return self._unreadable.get(command_id, "")
 
@@ -96,7 +97,7 @@ class ReceiptIndex:
         return self._held
 
     def hold(self, command_id: str, record: HeldRecord) -> None:
-        """This process has written that the command is held back: nothing of it has happened."""
+        """This process has written that the command is held back: it has had no effect."""
         self.withdraw(command_id)
         self._held[command_id] = record
 
@@ -121,8 +122,8 @@ class ReceiptIndex:
         self._outcomes.withdraw(command_id)
 
     async def read_up_to(self, intents: Iterable[bytes]) -> None:
-        """Read until these intents of this process have been read, and with them all before them.
-        Raises RetryLater while the log is away, or hides them for too long.
+        """Read until these intents of this process, and so everything before them, have been read.
+        Raises RetryLater while the log is unavailable, or hides them for too long.
         """
         self._awaited_intents = set(intents)
         waited_s = 0.0
@@ -138,7 +139,9 @@ class ReceiptIndex:
                 waited_s += POLL_PAUSE_S
 
     async def catch_up(self) -> None:
-        """Read what was written since the last call. Raises RetryLater while the log is away."""
+        """Read what was written since the last call. Raises RetryLater while the log is
+        unavailable.
+        """
         if not self._next_offsets:
             info = (await self._log.topics())[self._topic]
             partitions = [TopicPartition(self._topic, number) for number in range(info.partitions)]
@@ -159,7 +162,7 @@ class ReceiptIndex:
             raise
 
     async def close(self) -> None:
-        """Close the reader; `catch_up` may be called again nevertheless."""
+        """Close the reader; `catch_up` opens it again."""
         reader, self._reader = self._reader, None
         if reader is not None:
             await reader.close()
@@ -207,8 +210,8 @@ class ReceiptIndex:
         self._generations[command_id] = self._last_generation
 
     def _outcome(self, outcome_bytes: bytes, record: Record, command_id: str) -> Outcome:
-        """An outcome that this version can't read counts as unknown, and is remembered: left out, its
-        command would be executed again.
+        """An outcome that this version doesn't know counts as unknown and is remembered: if it were
+        skipped, its command would be executed again.
         """
         try:
             outcome = Outcome(outcome_bytes.decode())
@@ -225,5 +228,5 @@ class ReceiptIndex:
 
 
 def _milliseconds(text: bytes | None) -> int:
-    """A timestamp of a header; 0 for what is none."""
+    """The timestamp in a header; 0 if it is invalid."""
     return int(text) if text is not None and text.isdigit() else 0

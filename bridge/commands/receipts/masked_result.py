@@ -1,7 +1,7 @@
-"""What a system answered to a command, without the columns that `mask:` keeps out of the log. Pure.
+"""Removes the columns that `mask:` keeps out of the log from a command's result. Pure.
 
-A service answers with the whole row that it made, and a statement may return any column: receipts are
-records of the log as events are.
+A service returns the whole row that it created, and a statement may return any column: receipts are
+log records just as events are.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from bridge.model.specs import EntitySpec
 
 MaskedPaths = frozenset[tuple[str, ...]]
-"""Names of columns in lower case, one within another (`Address/City`)."""
+"""Column names in lower case, nested ones as paths (`Address/City`)."""
 
 
 def masked_paths(entities: Iterable[EntitySpec]) -> MaskedPaths:
@@ -28,8 +28,8 @@ def masked_paths(entities: Iterable[EntitySpec]) -> MaskedPaths:
 
 
 def without_masked(result: str, masked: MaskedPaths) -> str | None:
-    """`result` (JSON) without what is called like a masked column, at any depth; None where it can't
-    be read, so that nothing is known of it.
+    """`result` (JSON) without anything named like a masked column, at any depth; None if it can't
+    be parsed.
     """
     if not masked:
         return result

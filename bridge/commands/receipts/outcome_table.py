@@ -1,4 +1,4 @@
-"""Which command ids have a receipt, for which content and with which outcome: 16 bytes per command."""
+"""The content and outcome of each command id that has a receipt, in 16 bytes per command."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SUCCEEDED = _OUTCOMES.index(Outcome.SUCCEEDED)
 
 @dataclass(frozen=True, slots=True)
 class RecordedOutcome:
-    """What a receipt says of a command id.
+    """What a receipt says about a command id.
 
     content: a hash of the digest of the command that it answers.
     outcome: how that command ended.
@@ -26,21 +26,22 @@ class RecordedOutcome:
     outcome: Outcome
 
     def is_for(self, digest: str) -> bool:
-        """Whether it answers a command with this digest."""
+        """Whether it is for a command with this digest."""
         return self.content == _content(digest)
 
 
 def recorded_outcome(digest: str, outcome: Outcome) -> RecordedOutcome:
-    """What a receipt says of a command of this digest."""
+    """The recorded outcome of a command with this digest."""
     return RecordedOutcome(_content(digest), outcome)
 
 
 class OutcomeTable:
-    """Outcomes by command id. The first one of an id stays, unless it is `unknown_outcome`, which is no
-    end: then the next one of the same content replaces it.
+    """Outcomes by command id. The first one of an id stays, unless it is `unknown_outcome`, which
+    is not
+    final: then the next one of the same content replaces it.
 
-    A row of 16 bytes is nine of the id's hash (two more choose its bucket), six of the digest, one
-    for the outcome: a tenth of what a dict would take, since it is kept for every command ever.
+    A row of 16 bytes has nine of the id's hash (two more choose its bucket), six of the digest and
+    one for the outcome: a tenth of a dict's size, because rows are kept for every command ever.
     """
 
     def __init__(self) -> None:
@@ -71,7 +72,7 @@ class OutcomeTable:
             rows[at + _ROW_SIZE - 1] = _UNKNOWN
 
     def withdraw(self, command_id: str) -> None:
-        """Forget that the outcome of that id is unknown; any other outcome stays."""
+        """Remove the outcome of that id if it is unknown; any other outcome stays."""
         bucket, row_id = _hashed(command_id)
         rows = self._buckets.get(bucket, bytearray())
         at = _find(rows, row_id)
@@ -90,7 +91,7 @@ class OutcomeTable:
 
     @property
     def nbytes(self) -> int:
-        """How much memory it takes."""
+        """Its memory in bytes."""
         return getsizeof(self._buckets) + sum(
             getsizeof(bucket) + getsizeof(rows) for bucket, rows in self._buckets.items()
         )

@@ -1,4 +1,4 @@
-"""Makes log records of what became of the commands of one partition. No I/O."""
+"""Builds the log records for the results of one partition's commands. No I/O."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PartitionRecords:
     waits: whether the command at `next_offset` waits.
     entries: by topic.
     lifecycles: of the commands that the records are about.
-    held: of those among them that are held back, by command id.
+    held: those of them that are held back, by command id.
     """
 
     next_offset: int
@@ -42,8 +42,8 @@ class PartitionRecords:
 
 
 class RecordBuilder:
-    """Makes the records. What takes more than `max_record_bytes`, or no record can hold, is said in a
-    few words instead, and in a dead letter where not even those fit.
+    """Builds the records. A record that exceeds `max_record_bytes` or can't be encoded is
+    shortened, or replaced by a dead letter if not even the short form fits.
     """
 
     def __init__(self, codec: SystemTopicCodec, max_record_bytes: int) -> None:
@@ -74,8 +74,8 @@ class RecordBuilder:
     def of_held(
         self, resumed: Iterable[tuple[IncomingCommand, CommandLifecycle]]
     ) -> PartitionRecords:
-        """The same of commands whose records were passed over before; of those that continue to wait
-        nothing new is said.
+        """The same for held commands, whose records were skipped before; nothing is written for
+        those that continue to wait.
         """
         records = PartitionRecords(-1)
         for command, lifecycle in resumed:
@@ -153,14 +153,15 @@ def _letter_of_unwritable(
     lifecycle: CommandLifecycle,
     unwritable: Sequence[str],
 ) -> DeadLetter:
-    """The dead letter of a command whose end the log can't hold."""
+    """The dead letter of a command whose result doesn't fit the log."""
     last = lifecycle.transitions[-1]
     return DeadLetter(
         kind="command",
         source=command.target.system,
         reason=clean_text(
-            f"the command is {last.state} ({last.code or 'without a code'}), but the log can't "
-            f"hold {', '.join(unwritable)}: the command is too large"
+            f"the command is {last.state} ({last.code or 'without a codef'}), but "
+            f"{', '.join(unwritable)} "
+            f"can't be written to the log: the command is too large"
         ),
         at=last.at,
         topic=command.partition.topic,
@@ -173,7 +174,7 @@ def _letter_of_unwritable(
 
 
 def _shortened(receipt: Receipt) -> Receipt:
-    """The same end in as few words as say that something was left out."""
+    """The receipt in its shortest form, which says that something was left out."""
     return replace(
         receipt,
         message="the receipt could not be written in full: "

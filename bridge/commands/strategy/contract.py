@@ -19,10 +19,10 @@ from bridge.log.port import TopicPartition
 class PendingCommand:
     """One command of a batch that has no receipt yet.
 
-    index: its place in the batch.
+    index: its index in the batch.
     incoming: its record.
-    lifecycle: what it went through so far.
-    decision: what is to be done, once it is certain that it has not been done.
+    lifecycle: its transitions so far.
+    decision: what to do once it is certain that it has not taken effect.
     is_intended: its last receipt in the log says that it may have taken effect.
     is_doubtful: it may already have taken effect; do not execute before a probe says it has not.
     generation: `ReceiptIndex.generation` when it was probed.
@@ -55,7 +55,7 @@ class PendingCommand:
 
     @property
     def effect(self) -> Effect | None:
-        """What it would do, as far as that can be said."""
+        """What it would do, if known."""
         return self.decision.effect
 
 
@@ -67,11 +67,11 @@ class Reconciled:
 
 
 ExecutionResult = Done | Reconciled | RecordedOutcome | Exception
-"""What became of a command that was to be executed.
+"""The result of a command that was to be executed.
 
-Done: it took effect now. Reconciled: it had taken effect before. RecordedOutcome: it has its receipt
-already. RetryLater, Fenced: it waits. OutcomeUnknown: it may have taken effect, and nobody can tell.
-Any other error: it was refused, and nothing of it has happened.
+Done: it took effect now. Reconciled: it had taken effect earlier. RecordedOutcome: it already has
+its receipt. RetryLater, Fenced: it waits. OutcomeUnknown: it may have taken effect, which can't be
+determined. Any other error: it was refused and had no effect.
 """
 
 
@@ -82,13 +82,16 @@ class ExecutionStrategy(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """How many records are read for one batch: so many commands may be in doubt after a crash."""
+        """How many records are read for one batch, and so how many commands may be in doubt after a
+        crash.
+        """
 
     async def own(
         self, owned: PartitionTransactions, offsets: Mapping[TopicPartition, int]
     ) -> set[TopicPartition]:
-        """Own these partitions in the system too, where it keeps that; returns those that were lost to
-        another process. `offsets`: of the first record in each that isn't done. Raises RetryLater.
+        """Take ownership of these partitions in the system too, if it records that; returns those
+        that were lost to another process. `offsets`: of each partition's first unfinished record.
+        Raises RetryLater.
         """
 
     async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
@@ -98,18 +101,21 @@ class ExecutionStrategy(Protocol):
         """Whether this command may already have taken effect."""
 
     async def reconcile(self, doubtful: Sequence[PendingCommand]) -> list[ExecutionResult | None]:
-        """What became of these, aligned. None: certainly nothing. OutcomeUnknown: nobody can tell.
-        RetryLater: it can't be asked now.
+        """The results of these, aligned. None: certainly no effect. OutcomeUnknown: can't be
+        determined.
+        RetryLater: the system can't be probed now.
         """
 
     async def verify_successes(self, commands: Sequence[IncomingCommand]) -> list[Exception | None]:
         """Check commands whose receipts say that they succeeded, aligned. None: nothing contradicts
-        it. OutcomeUnknown: the system, which would know, doesn't. RetryLater: it can't be asked now.
+        it.
+        OutcomeUnknown: the system, which should have a record of it, has none. RetryLater: the
+        system can't be queried now.
         """
 
     async def execute(
         self, pending: Sequence[PendingCommand], owned: PartitionTransactions
     ) -> list[ExecutionResult]:
         """Execute the effects in order; the results are aligned. Raises RetryLater while the log is
-        away; ConfigurationError and Fenced when the system refuses this process as a whole.
+        unavailable; ConfigurationError and Fenced if the system refuses this process as a whole.
         """

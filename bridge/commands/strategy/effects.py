@@ -1,4 +1,4 @@
-"""Runs the effects of commands in order: the one call of a Writer's `execute`."""
+"""Runs the effects of commands in order: the only caller of a Writer's `execute`."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from bridge.model.errors import (
 
 
 class EffectsFailed(Exception):
-    """The Writer failed in a way that it must not: how far the effects came is not known."""
+    """The Writer violated its contract: which effects took place is unknown."""
 
     def __init__(self, cause: Exception) -> None:
         super().__init__(f"the connector failed: {describe_error(cause)}")
         self.cause = cause
 
     def as_refusal(self) -> Exception:
-        """The error of a command of which it is certain that nothing has happened."""
+        """The error of a command that certainly had no effect."""
         if isinstance(self.cause, BridgeError):
             return self.cause
         return Rejected("connector_error", str(self))
@@ -36,8 +36,8 @@ async def run_effects(
 ) -> Sequence[Done | Exception]:
     """Execute the effects in order; the results are aligned.
 
-    Raises RetryLater (nothing has happened) and OutcomeUnknown for all of them, ConfigurationError and
-    Fenced when the system refuses this process as a whole, EffectsFailed for any other error.
+    Raises RetryLater (no effect took place) and OutcomeUnknown for all of them, ConfigurationError
+    and Fenced if the system refuses this process as a whole, EffectsFailed for any other error.
     """
     crash_point(BEFORE_LEGACY)
     try:
@@ -51,7 +51,7 @@ async def run_effects(
         raise EffectsFailed(
             Rejected(
                 "connector_error",
-                f"the writer answered {len(effects)} effects with {len(results)} outcomes",
+                f"the writer returned {len(results)} outcomes for {len(effects)} effects",
             )
         )
     return results

@@ -1,4 +1,6 @@
-"""Executes effects in a system without a ledger: announced in the log first, probed where in doubt."""
+"""Executes effects in a system without a ledger: announces them in the log first, probes when in
+doubt.
+"""
 
 from __future__ import annotations
 
@@ -26,17 +28,17 @@ from bridge.model.receipt import Outcome
 INTENT_BATCH_SIZE = 50
 """Fewer than with a ledger: each of them has to be probed after a crash."""
 MAX_UNANSWERED_REQUESTS = 3
-"""Requests of one command that had no answer and, as the probe said, did not happen."""
+"""Maximum requests per command that got no answer and, according to the probe, had no effect."""
 MAX_STALE_INTENTS = 3
-"""How often in a row intents are written that are too old once they can be read."""
+"""Maximum consecutive intents that are too old by the time they can be read."""
 
 
 class IntentStrategy:
     """`ExecutionStrategy` for writers without a ledger.
 
-    start_within_s: for how many seconds after its intent a command may be started; less than any
-        process needs to take the partition over. A process that was frozen for longer, or is slow,
-        writes the intent again, which it can't where it was taken over.
+    start_within_s: seconds after its intent within which a command may be started; less than any
+        process needs to take over the partition. A process that was suspended for longer, or is
+        slow, writes the intent again, which fails if the partition was taken over.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class IntentStrategy:
     async def own(
         self, owned: PartitionTransactions, offsets: Mapping[TopicPartition, int]
     ) -> set[TopicPartition]:
-        """As `ExecutionStrategy.own`: the log alone says whose a partition is."""
+        """As `ExecutionStrategy.own`: only the log determines who owns a partition."""
         del owned, offsets
         return set()
 
@@ -77,11 +79,15 @@ class IntentStrategy:
         del partitions
 
     def is_doubtful(self, pending: PendingCommand) -> bool:
-        """As `ExecutionStrategy.is_doubtful`: an intent, or an unknown outcome, is its last receipt."""
+        """As `ExecutionStrategy.is_doubtful`: its last receipt is an intent or an unknown
+        outcome.
+        """
         return pending.is_intended
 
     async def reconcile(self, doubtful: Sequence[PendingCommand]) -> list[ExecutionResult | None]:
-        """As `ExecutionStrategy.reconcile`: by what this process knows, else by the commands' probes."""
+        """As `ExecutionStrategy.reconcile`: from this process's own knowledge, else by the
+        commands' probes.
+        """
         results: list[ExecutionResult | None] = []
         to_probe: list[int] = []
         for index, command in enumerate(doubtful):
@@ -121,8 +127,8 @@ class IntentStrategy:
         unanswered: Counter[int],
         owned: PartitionTransactions,
     ) -> list[PendingCommand]:
-        """Execute these once; returns those that certainly didn't happen and are to be tried again now:
-        no answer came, or there was no time left to start.
+        """Execute these once; returns those that certainly had no effect and are to be retried now:
+        they got no answer, or no time was left to start them.
         """
         announced, start_before = await self._announce(commands, results, owned)
         retried: list[PendingCommand] = []
@@ -155,9 +161,9 @@ class IntentStrategy:
     async def _recheck_refused(
         self, commands: Sequence[PendingCommand], results: dict[int, ExecutionResult]
     ) -> None:
-        """These were perhaps sent more than once, and refused now. What stood in their way may be
-        their own first request, which took effect after the probe: its key is there, its row has
-        another version or is gone. So they are probed again before they fail.
+        """Probe again those that may have been sent more than once and were now refused, before
+        they fail: the cause may be their own first request, which took effect after the probe, so
+        that the key exists, or the row has a different version or is gone.
         """
         if not commands:
             return
@@ -177,12 +183,12 @@ class IntentStrategy:
         results: dict[int, ExecutionResult],
         unanswered: Counter[int],
     ) -> list[PendingCommand]:
-        """Fail those that had no answer too often; returns the others."""
+        """Fail those that got no answer too often; returns the others."""
         unanswered.update(command.index for command in commands)
         no_answer = Rejected(
             "no_answer",
-            f"the system was asked {MAX_UNANSWERED_REQUESTS} times and gave no answer; as it says "
-            "now, nothing of the command has happened",
+            f"the system was asked {MAX_UNANSWERED_REQUESTS} times and gave no answer; according "
+            "to its probe the command has had no effect",
         )
         retried = []
         for command in commands:
@@ -196,7 +202,7 @@ class IntentStrategy:
     async def _reconcile_into(
         self, commands: Sequence[PendingCommand], results: dict[int, ExecutionResult]
     ) -> list[PendingCommand]:
-        """Reconcile these; returns those that certainly didn't happen."""
+        """Reconcile these; returns those that certainly had no effect."""
         not_started = []
         for command, result in zip(commands, await self.reconcile(commands), strict=True):
             if result is None:
@@ -212,10 +218,10 @@ class IntentStrategy:
         owned: PartitionTransactions,
     ) -> tuple[list[PendingCommand], float]:
         """Those that may be started, because their intents are their last receipts in the log, and
-        until when (by `elapsed`).
+        the time (of `elapsed`) until which they may.
         """
         if self._is_unavailable:
-            # Asked first, so that a long outage doesn't fill the log with intents.
+            # Check this first, so that a long outage doesn't fill the log with intents.
             try:
                 await self._writer.prepare()
             except RetryLater as error:
@@ -228,8 +234,9 @@ class IntentStrategy:
             if written_count == MAX_STALE_INTENTS:
                 raise RetryLater(
                     f"announcing commands in the log took longer than {self._start_within_s:g} s, "
-                    f"{MAX_STALE_INTENTS} times in a row: too long to be sure that nobody else "
-                    "carries them out"
+                    f"{MAX_STALE_INTENTS} times in a row: too long to be sure that no other "
+                    "process "
+                    "executes them"
                 )
             written_count += 1
             start_before = elapsed() + self._start_within_s
@@ -261,7 +268,7 @@ class IntentStrategy:
                 still_open.append(command)
             elif not logged.is_for(command.digest):
                 results[command.index] = Rejected(
-                    KEY_REUSED, f"command {command.id!r} was asked for before with another content"
+                    KEY_REUSED, f"command {command.id!r} was sent before with different content"
                 )
             elif is_unknown:
                 command.is_doubtful = True
@@ -273,7 +280,7 @@ class IntentStrategy:
     async def _run(
         self, commands: Sequence[PendingCommand], start_before: float
     ) -> Sequence[Done | Exception]:
-        """Start these effects as long as it isn't too late; the outcomes are aligned."""
+        """Start these effects while there is time; the outcomes are aligned."""
 
         def begin() -> None:
             if elapsed() >= start_before:
@@ -292,7 +299,7 @@ class IntentStrategy:
         except (OutcomeUnknown, RetryLater) as error:
             outcome: Exception = error
         except EffectsFailed as failure:
-            # How far it came the system has to say.
+            # Only the system knows how far it came.
             outcome = OutcomeUnknown(str(failure))
         self._crash_point(AFTER_LEGACY)
         return [outcome for _ in effects]

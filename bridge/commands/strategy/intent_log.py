@@ -1,8 +1,8 @@
-"""Writes into the log that commands are about to be executed, before they are.
+"""Records in the log that commands are about to be executed, before they are.
 
-Where the legacy system keeps no ledger, this is what a later process knows of an earlier one:
-nothing is in progress without its intent. An intent is a transaction of its partition's owner, so
-a process that lost the partition can't write it, and doesn't act.
+If the legacy system keeps no ledger, this is all that a later process knows about an earlier one:
+nothing is in progress without its intent. An intent is written in a transaction of its partition's
+owner, so a process that lost the partition can't write it, and doesn't act.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class IntentLog:
 
     instance: distinguishes this process from every other that ever ran.
     index: the receipts, intents among them.
-    report: called with a lifecycle whose transitions have got into the log.
+    report: called with a lifecycle whose transitions were written to the log.
     """
 
     def __init__(
@@ -58,10 +58,10 @@ class IntentLog:
     async def write(
         self, commands: Sequence[PendingCommand], owned: PartitionTransactions
     ) -> set[TopicPartition]:
-        """Write the intents of these, one transaction per partition, and read them back; returns the
-        partitions that were lost. Raises RetryLater while the log is away.
+        """Write the intents of these, one transaction per partition, and read them back; returns
+        the partitions that were lost. Raises RetryLater while the log is unavailable.
 
-        Reading them back makes sure that nothing before them stays unread: an open transaction of
+        Reading them back ensures that everything before them was read: an open transaction of
         another process hides what comes after it.
         """
         lost: set[TopicPartition] = set()
@@ -75,7 +75,7 @@ class IntentLog:
             now = self._clock()
             for command in pending:
                 command.lifecycle.execute(now)
-            # Before it is written, because a commit whose answer is lost may have written it.
+            # Before the write, because a commit whose response is lost may have written it.
             for command in pending:
                 self._index.intend(command.id, command.digest)
             if await self._commit(partition, pending, owned, intent_ids):
@@ -93,7 +93,7 @@ class IntentLog:
         owned: PartitionTransactions,
         intent_ids: Mapping[str, bytes],
     ) -> bool:
-        """False when the partition was lost."""
+        """False if the partition was lost."""
         receipts = [
             self._entry(
                 command,
@@ -123,10 +123,10 @@ class IntentLog:
         commands: Mapping[str, tuple[PendingCommand, RetryLater]],
         owned: PartitionTransactions,
     ) -> None:
-        """Withdraw the intents of these, by command id: nothing has happened, and why, so that nobody
-        has to ask whether.
+        """Withdraw intents, by command id with the reason: the commands had no effect and need no
+        probe.
 
-        Where that can't be written the intents stay, and the process that reads them asks.
+        If that can't be written, the intents stay, and the process that reads them probes.
         """
         by_partition = _by_partition([command for command, _ in commands.values()])
         for partition, pending in by_partition.items():

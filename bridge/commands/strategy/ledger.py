@@ -1,4 +1,6 @@
-"""Executes effects in a system with a ledger: it knows what happened, so asking again does no harm."""
+"""Executes effects in a system with a ledger, which records what happened, so repeating is
+harmless.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,8 @@ from bridge.model.errors import Fenced, OutcomeUnknown, RetryLater
 LEDGER_BATCH_SIZE = 500
 NO_ROW = "the ledger has no row of it"
 LOST_COMMIT_RETRIES_S = (0.05, 0.2, 1.0)
-"""Seconds between executions of the same effects after a commit whose answer was lost: the ledger
-answers for those that took effect.
+"""Seconds between executions of the same effects after a commit whose response was lost: the ledger
+reports those that took effect.
 """
 
 
@@ -62,8 +64,8 @@ class LedgerStrategy:
         await self._ownership.revoked(partitions)
 
     def is_doubtful(self, pending: PendingCommand) -> bool:
-        """The ledger answers by itself for what is executed. What isn't, because it came too late or
-        isn't declared any more, may have taken effect before a crash.
+        """Execution itself consults the ledger. Commands that aren't executed, because they are too
+        late or no longer declared, may have taken effect before a crash.
         """
         decision = pending.decision
         if pending.is_intended:
@@ -73,13 +75,14 @@ class LedgerStrategy:
         return not isinstance(decision, Execute)
 
     async def reconcile(self, doubtful: Sequence[PendingCommand]) -> list[ExecutionResult | None]:
-        """As `ExecutionStrategy.reconcile`. The ledger can't answer for what was begun before the
-        system had one.
+        """As `ExecutionStrategy.reconcile`. The ledger knows nothing of commands that were started
+        before the system had one.
         """
         rows = await self._ledger_rows([pending.incoming for pending in doubtful])
         return [
             OutcomeUnknown(
-                "as the log says it was begun while its system kept no ledger, or has succeeded; "
+                "according to the log it was started while its system had no ledger, or it "
+                "succeeded; "
                 f"{NO_ROW}"
             )
             if row is None and pending.is_intended
@@ -88,8 +91,8 @@ class LedgerStrategy:
         ]
 
     async def verify_successes(self, commands: Sequence[IncomingCommand]) -> list[Exception | None]:
-        """As `ExecutionStrategy.verify_successes`: what took effect has its row in the ledger, for as
-        long as the command may be delivered again.
+        """As `ExecutionStrategy.verify_successes`: a command that took effect has a row in the
+        ledger for as long as it may be delivered again.
         """
         problems: list[Exception | None] = []
         for row in await self._ledger_rows(commands):
@@ -102,8 +105,8 @@ class LedgerStrategy:
     async def execute(
         self, pending: Sequence[PendingCommand], owned: PartitionTransactions
     ) -> list[ExecutionResult]:
-        """As `ExecutionStrategy.execute`: one legacy transaction; commands of partitions that another
-        process owns in the ledger by now are Fenced.
+        """As `ExecutionStrategy.execute`: one legacy transaction; commands of partitions that now
+        belong to another process in the ledger are Fenced.
         """
         del owned
         now = self._clock()
@@ -118,7 +121,7 @@ class LedgerStrategy:
     async def _ledger_rows(
         self, commands: Sequence[IncomingCommand]
     ) -> list[Reconciled | Exception | None]:
-        """What the ledger has of these; it needs nothing but id and digest."""
+        """The ledger's rows of these, by id and digest only."""
         return await self._prober.probe(
             [
                 Effect(incoming.command.id, incoming.command.digest, "", {}, "", {})
@@ -134,7 +137,7 @@ class LedgerStrategy:
         except EffectsFailed as failure:
             if len(pending) == 1:
                 return [await self._result_after_failure(pending[0], failure)]
-        # Each alone shows whose fault it is; for what has happened the ledger answers.
+        # One by one, to find which is at fault; the ledger reports those that already took effect.
         results: list[ExecutionResult] = []
         unavailable: RetryLater | None = None
         for command in pending:
@@ -147,7 +150,7 @@ class LedgerStrategy:
     async def _result_after_failure(
         self, command: PendingCommand, failure: EffectsFailed
     ) -> ExecutionResult:
-        """What became of a command at which the Writer itself failed: as the ledger says."""
+        """The result, from the ledger, of a command at which the Writer itself failed."""
         (result,) = await self.reconcile([command])
         if result is None:
             return failure.as_refusal()

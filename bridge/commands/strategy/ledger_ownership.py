@@ -11,11 +11,12 @@ from bridge.model.errors import Fenced, OutcomeUnknown
 
 
 class LedgerOwnership:
-    """Owns partitions of the commands topic in the ledger too, so that nobody else acts for them.
+    """Owns partitions of the commands topic in the ledger too, so that no other process acts for
+    them.
 
-    A process that was frozen between its decision and the effect, and lost its partition meanwhile,
-    finds another owner in the transaction of its effect. What its successor read in the ledger after
-    it became the owner is therefore final.
+    A process that was suspended between its decision and the effect, and lost its partition
+    meanwhile, finds another owner in the transaction of its effect. What its successor read in the
+    ledger after becoming the owner is therefore final.
     """
 
     def __init__(self, writer: LedgerWriter, group: str) -> None:
@@ -26,11 +27,11 @@ class LedgerOwnership:
     async def take(
         self, owned: PartitionTransactions, offsets: Mapping[TopicPartition, int]
     ) -> set[TopicPartition]:
-        """Own these; returns those that the log says are another process's. `offsets`: of the first
-        record in each that isn't done. Raises RetryLater.
+        """Take these; returns those that belong to another process according to the log. `offsets`:
+        of each partition's first unfinished record. Raises RetryLater.
 
-        The log is asked after the ledger: a process that owns the partition there still has become its
-        owner in the ledger before any successor did.
+        The log is checked after the ledger: a process that still owns the partition in the log
+        became its owner in the ledger before any successor did.
         """
         added = {
             partition: offset
@@ -52,7 +53,7 @@ class LedgerOwnership:
         return lost
 
     def drop(self, partition: TopicPartition) -> None:
-        """Another process became its owner in the ledger: `take` asks again whose it is."""
+        """Another process became its owner in the ledger: `take` checks again who owns it."""
         self._owned.discard(partition)
 
     async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
@@ -61,5 +62,5 @@ class LedgerOwnership:
 
 
 def ledger_partition(partition: TopicPartition) -> str:
-    """What the ledger calls a partition of the commands topic."""
+    """The ledger's name of a partition of the commands topic."""
     return str(partition.partition)

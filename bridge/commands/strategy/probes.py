@@ -1,4 +1,4 @@
-"""Asks the legacy system whether effects have happened."""
+"""Probes the legacy system for whether effects took place."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from bridge.model.errors import (
 )
 
 PROBE_PAUSES_S = (0.0, 0.5, 2.0, 8.0)
-"""Seconds before each probe of a command; after the first only of those that had no answer."""
+"""Seconds before each probe of a command; further ones only for those without an answer."""
 
 
 class EffectProber:
-    """Waits until effects are sure to have happened or not, then probes, several times if need be."""
+    """Waits out the in-doubt timeout, then probes, several times if necessary."""
 
     def __init__(
         self,
@@ -38,12 +38,12 @@ class EffectProber:
     async def probe(
         self, effects: Sequence[Effect | None], *, settled: bool = False
     ) -> list[Reconciled | Exception | None]:
-        """As `ExecutionStrategy.reconcile`, aligned. An effect that is None can't be asked about. Once
-        the system is unavailable no further question is put to it. `settled`: don't wait out the
-        in-doubt timeout.
+        """As `ExecutionStrategy.reconcile`, aligned. An effect that is None can't be probed. Once
+        the system is unavailable it isn't asked again.
+        settled: don't wait out the in-doubt timeout.
         """
         results: list[Reconciled | Exception | None] = [
-            OutcomeUnknown("it isn't declared any more as it was then") for _ in effects
+            OutcomeUnknown("its declaration has changed since") for _ in effects
         ]
         unanswered = [(index, effect) for index, effect in enumerate(effects) if effect is not None]
         if unanswered and not settled and self._writer.in_doubt_timeout > 0:
@@ -67,8 +67,8 @@ class EffectProber:
         return results
 
     async def find_unavailable(self) -> RetryLater | None:
-        """Why the whole system can't be asked; None where it was one question alone. The others must
-        neither wait for a time-out each, nor for a row that always fails.
+        """Why the whole system can't be probed; None if only single probes failed. The other probes
+        must wait neither for a timeout each, nor for a row that always fails.
         """
         try:
             await self._writer.prepare()
@@ -87,7 +87,7 @@ class EffectProber:
         except (ConfigurationError, Fenced):
             raise
         except Exception as error:  # noqa: BLE001 - it ends with this question
-            return OutcomeUnknown(f"asking for it failed: {describe_error(error)}")
+            return OutcomeUnknown(f"probing it failed: {describe_error(error)}")
         self._crash_point(AFTER_PROBE)
         return None if done is None else Reconciled(done)
 

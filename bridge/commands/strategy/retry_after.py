@@ -1,4 +1,4 @@
-"""Leaves a system alone for as long as it asked for (`RetryLater.after`)."""
+"""Makes no calls to a system for as long as it asked for (`RetryLater.after`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 class RetryAfterWriter:
     """A Writer around a Writer without a ledger; `clock` in seconds.
 
-    Until then every call raises RetryLater with the remaining time, and the system isn't asked.
+    Until then every call raises RetryLater with the remaining time, without calling the system.
     """
 
     def __init__(self, writer: Writer, clock: Callable[[], float] = monotonic) -> None:
