@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import time
 import zipfile
 from dataclasses import dataclass
@@ -32,12 +33,23 @@ class Installed:
     folder: Path
 
     def run(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """A command of the bridge."""
+        return self._run([str(self.command), *args], self.folder, {})
+
+    def python(self, *args: str, folder: Path, path: list[str]) -> subprocess.CompletedProcess[str]:
+        """Python, in a folder, with `path` before the environment's own packages."""
+        variables = {"PYTHONPATH": os.pathsep.join(path)}
+        return self._run([str(self.command.with_name("python")), *args], folder, variables)
+
+    def _run(
+        self, words: list[str], folder: Path, variables: dict[str, str]
+    ) -> subprocess.CompletedProcess[str]:
         unwanted = ("PYTHONPATH", "HOME")
         env = {name: value for name, value in os.environ.items() if name not in unwanted}
         return subprocess.run(
-            [str(self.command), *args],
-            cwd=self.folder,
-            env=env,
+            words,
+            cwd=folder,
+            env=env | variables,
             capture_output=True,
             text=True,
             check=False,
@@ -181,3 +193,26 @@ def test_the_demo_runs_from_the_wheel(installed: Installed) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "Users work in a made-up ERP" in ended.stdout
     assert not re.search(r"\d+ failed", ended.stdout)
+
+
+def test_a_connector_begun_from_the_wheel_passes_the_suite(installed: Installed) -> None:
+    """Its files and the suite are the wheel's; of the checkout's environment it has pytest and the like.
+
+    tests/examples runs the whole suite over the same files; here are the tests that start processes of
+    the suite's own, and those that read most.
+    """
+    ended = installed.run("connector", "new", "acme_crm")
+    assert ended.returncode == 0, ended.stderr
+    project = installed.folder / "acme_crm"
+    path = [str(project), sysconfig.get_path("purelib")]
+    origin = installed.python(
+        "-c", "import bridge; print(bridge.__file__)", folder=project, path=path
+    )
+    assert str(installed.command.parents[1]) in origin.stdout, origin.stderr
+    tests = installed.python(
+        *("-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "killed or chunks"),
+        folder=project,
+        path=path,
+    )
+    assert tests.returncode == 0, tests.stdout + tests.stderr
+    assert " passed" in tests.stdout
