@@ -1,4 +1,4 @@
-"""What capture needs from outside of itself; wiring satisfies it.
+"""What capture needs from other stages; `bridge.wiring` provides it.
 
 Capture writes these topics: the change topics of its entities, `{bridge}.dead`, and the internal
 `positions` (checkpoint records, see `progress`), `status` (see `health`) and `control` (requests
@@ -20,7 +20,7 @@ from bridge.observe import Observer, ignore
 
 HISTORY_MS: Final = 30 * 24 * 3600 * 1000
 
-#: Where a process may be killed and must lose nothing: the names that `crash_point` is called with.
+#: The names passed to `crash_point`: wherever a process is killed, nothing may be lost.
 CRASH_POINTS: Final = (
     "producer.before",
     "producer.after",
@@ -44,14 +44,16 @@ CRASH_POINTS: Final = (
 
 
 class DeadLetters(Protocol):
-    """Makes entries of the dead-letter topic; `bridge.log.system_topics.SystemTopicCodec` is one."""
+    """Builds entries of the dead-letter topic; implemented by
+    `bridge.log.system_topics.SystemTopicCodec`.
+    """
 
     async def open(self) -> None: ...
 
     def topic(self, kind: Literal["dead"]) -> str: ...
 
     def letter(self, letter: DeadLetter, room: int) -> Entry:
-        """The entry of a letter of at most `room` bytes, whatever it holds."""
+        """The entry of a letter, of at most `room` bytes whatever the letter contains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +64,12 @@ class CaptureLimits:
     read: changes of one read of the source.
     size: bytes of values in one transaction.
     rows: of one chunk.
-    keep_alive: how often an idle source's position is written.
+    keep_alive: interval at which an idle source's position is written.
     wait: how long one read waits.
-    status: how often a status record is written at most.
+    status: shortest interval between status records.
     backoff, longest_backoff: the first and the longest wait after a failure.
     successor: how long a fenced instance waits for the name of the one that took over.
-    topics: how often capture checks that its topics still exist.
+    topics: interval at which capture checks that its topics still exist.
     """
 
     changes: int = 10_000
@@ -85,22 +87,22 @@ class CaptureLimits:
 
 @dataclass(frozen=True, slots=True)
 class CaptureDependencies:
-    """Everything that one source's capture is made of.
+    """The dependencies of one source's capture.
 
     bridge: its name, the prefix of its topics.
     connector, system: what is captured.
     entities: of the system.
     log, registry: where records and their schemas go.
-    dead: makes dead letters.
+    dead: builds dead letters.
     clock: microseconds since 1970 UTC.
     monotonic: seconds.
-    observer: is given notices, outside of any transaction.
+    observer: receives notices, outside of any transaction.
     limits: see `CaptureLimits`.
-    history_ms: how long change topics keep every record; None: for ever.
+    history_ms: how long change topics keep every record, in milliseconds; None: for ever.
     max_record_bytes: a larger record becomes a dead letter.
     mask_key: for masked fields; None: none are masked.
-    snapshots: False: entities are not snapshot at their first start.
-    crash_point: is called with each of `CRASH_POINTS`; tests end the process there.
+    snapshots: False: no snapshot of an entity at its first start.
+    crash_point: called with each of `CRASH_POINTS`; tests kill the process there.
     """
 
     bridge: str

@@ -1,9 +1,9 @@
-"""Requests to a running capture, from any process: a small topic, read along with the source.
+"""Requests to a running capture, from any process: a small topic, read alongside the source.
 
 Topic `_{bridge}.control`, one partition; key = the system's name, value = the JSON object that
-`dump` writes. How far it was read is in the checkpoint record, so that each request takes
-effect once. What became of a request is in the source's status record and, when it ended, in the
-checkpoint record's `results`, under the request's id.
+`dump` writes. The next offset to read is in the checkpoint record, so each request takes effect
+once. A request's progress is in the source's status record; its result, once it has ended, is in
+the checkpoint record's `results`, under the request's id.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class ControlRequest:
     system: its name.
     action: snapshot: of `entity`, or of the rows that `where` names, or with deletes (`reconcile`).
     resume: a paused entity continues, and is reconciled. cancel: the snapshots of `entity`. accept_loss:
-    a source that stopped because its history is lost starts again at its next start, in a new epoch,
+    a source that stopped because its history was lost resumes at its next start, in a new epoch,
     and everything is reconciled.
     entity: bare name; empty: every entity of the system.
     where: source columns and values.
-    reconcile: deletes follow for what is no longer in the table.
+    reconcile: also write deletes for rows that are no longer in the table.
     max_deletes: how many, as `bridge.model.delete_limit` reads it; empty: what the entity declares.
     """
 
@@ -67,7 +67,7 @@ def request(
     reconcile: bool = False,
     max_deletes: str = "",
 ) -> ControlRequest:
-    """A request with an id of its own. Raises Rejected when it contradicts itself."""
+    """A request with a new id. Raises Rejected if its parts contradict each other."""
     if where and reconcile:
         raise Rejected(
             "bad_request",
@@ -91,7 +91,7 @@ def topic(bridge: str) -> TopicSpec:
 
 
 async def send(log: Log, bridge: str, request: ControlRequest) -> None:
-    """Ask. Returns when the request is durable, not when it is done."""
+    """Send a request. Returns when it is durable, not when it is done."""
     spec = topic(bridge)
     await log.create_topics([spec])
     await log.append(spec.name, [Entry(request.system.encode(), dump(request))])
@@ -100,8 +100,8 @@ async def send(log: Log, bridge: str, request: ControlRequest) -> None:
 async def since(
     log: Log, bridge: str, offset: int
 ) -> tuple[list[tuple[int, ControlRequest]], list[str]]:
-    """Every request from `offset` on that is there now, with its offset; and what is to be said of
-    records that are none.
+    """All requests from `offset` to the current end, with their offsets; and a message about each
+    record that isn't a request.
     """
     requests: list[tuple[int, ControlRequest]] = []
     left_out: list[str] = []
@@ -114,8 +114,9 @@ async def since(
 
 
 async def first_unread(log: Log, bridge: str, offset: int) -> int:
-    """The first offset to read after `offset`. Where the topic was deleted since, and created again, that is
-    its beginning: requests would be ignored until as many had come as there were before.
+    """The first offset to read after `offset`. If the topic was deleted and recreated since, that
+    is its
+    beginning: otherwise as many requests would be ignored as the old topic had.
     """
     topic_partition = partition(bridge)
     begin = (await log.beginning_offsets([topic_partition]))[topic_partition]
@@ -124,8 +125,8 @@ async def first_unread(log: Log, bridge: str, offset: int) -> int:
 
 
 def left_out_text(offset: int, error: ValueError) -> str:
-    """What is said of a record that is no request."""
-    return f"the record at offset {offset} of the control topic was left out: {error}"
+    """The message about a record that isn't a request."""
+    return f"the record at offset {offset} of the control topic was skipped: {error}"
 
 
 def partition(bridge: str) -> TopicPartition:
@@ -137,13 +138,13 @@ def dump(request: ControlRequest) -> bytes:
     """The value of a request's record."""
     fields = asdict(request)
     if not request.max_deletes:
-        # A capture of an earlier version knows no such field, and would leave the request out.
+        # A capture of an earlier version doesn't know the field, and would skip the request.
         del fields["max_deletes"]
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
 def load(value: bytes | None) -> ControlRequest:
-    """The request in a record's value. Raises ValueError when it isn't one."""
+    """The request in a record's value. Raises ValueError if it isn't one."""
     try:
         document = ControlRequest(**json.loads(value or b""))
     except (ValueError, TypeError, RecursionError) as error:
@@ -159,12 +160,12 @@ def load(value: bytes | None) -> ControlRequest:
         raise ValueError(f"not a request to capture: {error}") from None
     reconcile: object = document.reconcile
     if not isinstance(reconcile, bool) or not _possible(document.where):
-        raise ValueError("not a request to capture: its condition or `reconcile` is none")
+        raise ValueError("not a request to capture: its condition or `reconcile` is invalid")
     return document
 
 
 def _possible(where: object) -> bool:
-    """Whether it is columns with the values, or lists of values, that they must equal; or None."""
+    """Whether it is None, or maps columns to values, or to lists of values."""
     if where is None:
         return True
     try:
@@ -181,8 +182,8 @@ def _possible(where: object) -> bool:
 def apply(
     progress: CheckpointRecord, request: ControlRequest, entities: Mapping[str, bool], at: int
 ) -> CheckpointRecord:
-    """The state after a request. `entities`: each of the system by its bare name, and whether
-    snapshots of it are possible. What can't be done is recorded as a result that failed.
+    """The state after a request. `entities`: bare name -> whether snapshots of it are possible. A
+    request that can't be done is recorded as a failed result.
     """
     names = [request.entity] if request.entity else list(entities)
     progress = replace(progress, at=at)
@@ -213,9 +214,9 @@ def apply(
 
 
 def nothing_lost(system: str) -> str:
-    """The reason reported when a loss is accepted of a system whose capture is running."""
+    """The message if a loss is accepted for a system whose capture is running."""
     return (
-        f"capture of {system!r} is running and has lost nothing, so there is no loss to accept: "
+        f"capture of {system!r} is running and has lost nothing: there is no loss to accept, and "
         f"nothing was done. To compare all of its tables with the log: bridgectl snapshot {system} "
         "--reconcile"
     )

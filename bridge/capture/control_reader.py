@@ -1,4 +1,4 @@
-"""Follows the control topic beside the stream, and applies its requests between reads."""
+"""Follows the control topic alongside the stream, and applies its requests between reads."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ControlReader:
             await reader.close()
 
     def _own_request(self, offset: int, value: bytes | None) -> ControlRequest | None:
-        """The request in a record, when it is one and is meant for this source."""
+        """The request in a record, if it is one for this source."""
         try:
             request = control.load(value)
         except ValueError as error:

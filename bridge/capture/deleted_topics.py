@@ -1,8 +1,8 @@
-"""Change topics that somebody deleted: their entities are paused, never captured on into empty ones.
+"""Deleted change topics: their entities are paused instead of captured into empty topics.
 
-Deleted before capture began, or under it: what was captured is lost, and an agent or a view that
-begins now would take the rest for all there is. The rows come back with `--resume`, which has the table
-read again.
+Whether deleted before or during capture, the captured changes are lost, and an agent or a view that
+begins now would mistake the rest for everything. `--resume` restores the rows by reading the table
+again.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from bridge.model.errors import ConfigurationError, RetryLater
 
 
 def deleted_text(topic: str) -> str:
-    """What to say of one."""
-    return f"topic {topic} was deleted: all that was captured into it is lost"
+    """The message about a deleted topic."""
+    return f"topic {topic} was deleted: everything captured into it is lost"
 
 
 def pause_lost(
@@ -27,7 +27,7 @@ def pause_lost(
     existing: Collection[str],
     at: int,
 ) -> CheckpointRecord:
-    """With the entities paused whose topic was there and is gone; `topics` by bare entity name. Pure."""
+    """Pause the entities whose topic existed and is gone; `topics` by bare entity name. Pure."""
     for entity, topic in topics.items():
         captured = was_captured(progress, entity) and entity not in progress.paused
         if captured and topic not in existing:
@@ -40,8 +40,8 @@ def pause_lost(
 
 
 async def watch_topics(log: Log, topics: Collection[str], every_s: float) -> None:
-    """Look again and again whether they are there. Raises RetryLater when one of them isn't, so that
-    capture begins again and says what that means.
+    """Check repeatedly that the topics exist. Raises RetryLater once one doesn't, so that capture
+    starts again and reports what that means.
     """
     while True:
         await asyncio.sleep(every_s)
@@ -52,11 +52,11 @@ async def watch_topics(log: Log, topics: Collection[str], every_s: float) -> Non
 
 
 def check_positions(topics: Collection[str], existing: Collection[str]) -> None:
-    """Raises ConfigurationError when one of these internal topics was deleted while capture ran."""
+    """Raises ConfigurationError if one of these internal topics was deleted while capture ran."""
     missing = [topic for topic in topics if topic not in existing]
     if missing:
         raise ConfigurationError(
-            f"topics {', '.join(missing)} were deleted while capture ran: bring the log back from a "
-            "backup, or start the bridge again: it creates them again, empty, and says which systems it "
+            f"topics {', '.join(missing)} were deleted while capture ran: restore the log from a "
+            "backup, or start the bridge again: it creates them again, empty, and reports which systems it "
             "can't continue"
         )

@@ -1,4 +1,4 @@
-"""One captured entity: its type and schemas as of now, and an encoder for each shape."""
+"""One captured entity: its current type and schemas, and an encoder for each shape."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAX_KEPT_ENCODERS = 4
 
 
 class Incompatible(BridgeError):
-    """The table's new shape can't go into the entity's topic. The entity is paused by itself."""
+    """The table's new shape is incompatible with the entity's topic. Only that entity is paused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ class EventTarget:
 
 
 class CapturedEntity:
-    """An entity of the source. `adapt` comes before rows of a shape; `open` before that.
+    """An entity of the source. Call `open` first, then `adapt` before rows of each shape.
 
-    `foreign`: why nothing can be captured, where something else is registered under its subjects.
+    `foreign`: set if other schemas are registered under its subjects: why it can't be captured.
     """
 
     def __init__(self, spec: EntitySpec, target: EventTarget, registry: Registry) -> None:
@@ -62,8 +62,8 @@ class CapturedEntity:
         self._encoders: dict[Shape, RowEncoder] = {}
 
     async def open(self) -> None:
-        """Learn from the registry what the entity looked like so far, or that something else is
-        registered under its subjects.
+        """Read the entity's type from the registry, or find that other schemas are registered under
+        its subjects.
         """
         self.foreign = ""
         value = await self._registry.latest(f"{self.topic}-value")
@@ -82,13 +82,13 @@ class CapturedEntity:
         return self._encoders.get(shape)
 
     async def adapt(self, shape: Shape) -> RowEncoder:
-        """Make ready for rows of a shape that wasn't seen before.
+        """Prepare for rows of a new shape.
 
-        A column that is gone stays a field, which is null. Raises Incompatible, saying why and
-        what to do.
+        A dropped column stays a field, which is null. Raises Incompatible, which says why and what
+        to do.
         """
         if self.foreign:
-            # Somebody may have put it right since.
+            # It may have been corrected since.
             await self.open()
         if self.foreign:
             raise Incompatible(self.foreign)
@@ -100,7 +100,7 @@ class CapturedEntity:
                 raise
             raise Incompatible(str(error)) from error
         if self.type is None:
-            self._encoder(plan)  # what can't be made leaves no schema
+            self._encoder(plan)  # a shape that can't be encoded must register no schema
         if self.type is None or _schemas(entity) != _schemas(self.type):
             await self._register(entity)
         self.type = entity
@@ -138,7 +138,7 @@ class CapturedEntity:
                 self._value_schema = schema_id
 
     def _check(self, subject: str, entity: Entity) -> None:
-        """Ask our own compatibility check, before the registry's. Only rows can differ."""
+        """Run our own compatibility check before the registry's. Only rows can differ."""
         if self.type is None:
             return
         if reason := shape_conflict(self.type, entity, subject):
@@ -146,8 +146,8 @@ class CapturedEntity:
 
 
 def shape_conflict(stored: Entity, described: Entity, subject: str) -> str:
-    """Why rows of `described` can't go into the topic of an entity that is `stored` under this subject
-    of its; empty where they can. Pure.
+    """Why rows of `described` are incompatible with the entity `stored` under this subject of its
+    topic; empty if they aren't. Pure.
     """
     part = key_schema if subject.endswith(KEY_SUFFIX) else row_schema
     reasons = incompatibilities(part(stored), part(described), subject)
@@ -162,8 +162,8 @@ def shape_conflict(stored: Entity, described: Entity, subject: str) -> str:
 def stored_type(
     qualified: str, topic: str, key: RegisteredSchema, value: RegisteredSchema
 ) -> Entity:
-    """The entity as the newest schemas of its topic have it. Raises ConfigurationError where they
-    are something else's.
+    """The entity according to the newest schemas of its topic. Raises ConfigurationError if those
+    are not of this entity.
     """
     try:
         fields = [field["name"] for field in json.loads(key.text)["fields"]]
@@ -182,16 +182,16 @@ def stored_type(
 
 
 def _schemas(entity: Entity) -> tuple[Schema, Schema]:
-    """Only the first one has the order of the key's fields."""
+    """Key and value schema; only the key's has the order of the key fields."""
     return key_schema(entity), change_schema(entity)
 
 
 def touched(
     encoder: RowEncoder, changes: Sequence[Change], entries: Sequence[Entry]
 ) -> list[KeyChange]:
-    """Which keys these changes touched, and whether the stream had all of their rows.
+    """Which keys these changes touched, and whether the stream had complete rows.
 
-    `entries` are what the encoder made of `changes`.
+    `entries`: the encoder's records for `changes`.
     """
     partial = Counter(_key(encoder, change) for change in changes if is_partial(encoder, change))
     if not partial:
@@ -212,14 +212,14 @@ def is_partial(encoder: RowEncoder, change: Change) -> bool:
 
 
 def _key(encoder: RowEncoder, change: Change) -> bytes:
-    """The key of the new row; the stream may have sent it with the old row only."""
+    """The key of the new row; the stream may have sent it only with the old row."""
     entries: list[Entry] = []
     encoder.changes([change], 0, 0, entries)
     return entries[-1][0] or b"" if entries else b""
 
 
 def keys_of(encoder: RowEncoder, failures: Sequence[FailedRow]) -> list[bytes]:
-    """Which keys the changes were about that became no event, as far as their keys are known."""
+    """The keys of the changes that failed to become events, as far as they are known."""
     entries: list[Entry] = []
     for _, _, old, _, new, _, transaction, _ in [failure.change for failure in failures]:
         for row in (old, new):
@@ -230,7 +230,7 @@ def keys_of(encoder: RowEncoder, failures: Sequence[FailedRow]) -> list[bytes]:
 
 
 def row_keys(encoder: RowEncoder, rows: Sequence[Any]) -> list[bytes]:
-    """The key of each raw row, aligned; empty where it is unknown, so that no event has it."""
+    """The key of each raw row, aligned; empty if unknown, in which case no event has it."""
     keys: list[bytes] = []
     for row in rows:
         try:
@@ -241,7 +241,7 @@ def row_keys(encoder: RowEncoder, rows: Sequence[Any]) -> list[bytes]:
 
 
 def failure_reason(failure: FailedRow) -> str:
-    """Why a change is dead-lettered, with the sizes of what was too large."""
+    """Why a change is dead-lettered; if it was too large, with its sizes."""
     if not failure.oversized:
         return str(failure.error)
     parts = ", ".join(

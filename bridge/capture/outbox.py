@@ -1,8 +1,8 @@
 """Groups of records on their way into the log: one transaction each, filled while another commits.
 
-A reader puts what it has; the writer takes everything that is there, and once more when its
-transaction has begun. So a transaction holds what came while the one before it ended: few records when little happens (no waiting), many
-under load (few transactions), and never more than the limits.
+The reader puts groups; the writer takes everything that is waiting, and again when its transaction
+has begun. So a transaction holds what arrived while the previous one ended: few records when little
+happens (no waiting), many under load (few transactions), and never more than the limits.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from bridge.observe import Notice
 
 @dataclass(slots=True)
 class RecordGroup:
-    """Records of one log transaction, and what holds once it is committed.
+    """Records of one log transaction, and what is true once it is committed.
 
     progress: the checkpoint record that is written with them.
-    ack: the source may forget everything up to here; None: nothing new.
+    ack: the source may discard everything up to here; None: nothing new.
     entries: by topic, in order.
     changes, size, dead: how many changes, bytes of values and dead letters.
     newest: commit time of the newest change, in microseconds.
@@ -45,12 +45,12 @@ class RecordGroup:
             self.entries.setdefault(topic, []).extend(entries)
 
     def count(self, entity: str, changes: int) -> None:
-        """So many changes of an entity are in this group."""
+        """Count `changes` more changes of an entity in this group."""
         self.changes += changes
         self.entities[entity] = self.entities.get(entity, 0) + changes
 
     def merge(self, later: RecordGroup) -> None:
-        """Everything of a later group, in order."""
+        """Append everything of a later group."""
         self.progress = later.progress
         self.ack = later.ack if later.ack is not None else self.ack
         for topic, entries in later.entries.items():
@@ -78,11 +78,11 @@ class Outbox:
 
     @property
     def room(self) -> int:
-        """How many changes the waiting group still takes."""
+        """How many more changes the waiting group accepts."""
         return self._changes - (self._waiting.changes if self._waiting else 0)
 
     async def put(self, group: RecordGroup) -> None:
-        """Hand over a group: joined to the waiting one where both fit, else after it was taken."""
+        """Add a group: merged with the waiting one if both fit, else once that was taken."""
         async with self._moved:
             await self._moved.wait_for(lambda: self._fits(group))
             if self._waiting is None:
@@ -103,7 +103,7 @@ class Outbox:
             return group
 
     async def join(self, group: RecordGroup) -> None:
-        """Add what waits by now to the group that was taken last, as far as it fits."""
+        """Add what is waiting to the group taken last, as far as it fits."""
         async with self._moved:
             waiting = self._waiting
             if waiting is not None and self._both_fit(group, waiting):
@@ -113,7 +113,7 @@ class Outbox:
                 self._moved.notify_all()
 
     async def done(self) -> None:
-        """What was taken is in the log."""
+        """The group that was taken is in the log."""
         async with self._moved:
             self._written = self._taken
             self._moved.notify_all()

@@ -1,4 +1,4 @@
-"""What is there before a source is captured: its topics, and its entities with their schemas."""
+"""Prepares what capture of a source needs: its topics, and its entities with their schemas."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from bridge.model.names import DEAD, change_topic
 
 
 class Preparation:
-    """Makes topics and entities once; what can't be made yet is tried again each time.
+    """Creates topics and entities once; what can't be created yet is retried at each call.
 
-    `entities` by bare name; `unprepared`: those of which the table can't be described or doesn't fit,
-    and why.
+    `entities`: by bare name.
+    `unprepared`: entities whose table can't be described or is incompatible, and why.
     """
 
     def __init__(self, deps: CaptureDependencies) -> None:
@@ -39,9 +39,9 @@ class Preparation:
         }
 
     async def existing_topics(self) -> Collection[str]:
-        """The topics that are there before any is made. Where some were deleted since this capture
-        began they are made again, all with the settings that they should have. Raises
-        ConfigurationError when the one of the checkpoint records is gone.
+        """The topics that existed before any was created. Topics deleted since this capture began
+        are created again with their proper settings. Raises ConfigurationError if the topic of the
+        checkpoint records is gone.
         """
         deps = self._deps
         existing = await deps.log.topics()
@@ -52,8 +52,8 @@ class Preparation:
         return existing
 
     async def prepare(self) -> None:
-        """Topics, schemas and entities. Raises ConfigurationError when no entity can be made,
-        RetryLater while the system or the log is away.
+        """Prepare topics, schemas and entities. Raises ConfigurationError if no entity can be
+        prepared, RetryLater while the system or the log is unavailable.
         """
         if not self.entities:
             await self._create()
@@ -77,8 +77,8 @@ class Preparation:
         self.entities = entities
 
     async def _describe(self, tables: set[str]) -> None:
-        """Entities of which there is no event yet, from their tables. One that can't be made is
-        reported as unavailable; the others continue, where there is one.
+        """Create entities that have no event yet from their tables. One that can't be created is
+        reported as unavailable; the others continue, if there are any.
         """
         deps = self._deps
         system = replace(deps.system, tables=table_uses(deps.system, tables))
@@ -101,7 +101,7 @@ class Preparation:
 
 
 def capture_topics(deps: CaptureDependencies) -> list[TopicSpec]:
-    """Every topic that capture writes or reads, as it should be."""
+    """Every topic that capture writes or reads, with its settings."""
     changes = [
         change_topic_spec(deps.bridge, spec.qualified, deps.history_ms) for spec in deps.entities
     ]

@@ -1,4 +1,4 @@
-"""Keeps one source captured: fences other instances, opens sessions, outlives what breaks."""
+"""Keeps one source captured: fences other instances, opens sessions, survives failures."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from bridge.retry import RetryPolicy, retry
 
 #: A topic's name is `_{bridge}.`... ; a transactional id names its only owner.
 TRANSACTIONAL_ID = "{bridge}.capture.{system}"
-#: Seconds that an orderly end waits for its last report to be written.
+#: Seconds that an orderly shutdown waits for its last report to be written.
 LAST_REPORT_TIMEOUT_S = 1.0
 
 
 class Capture:
     """Captures one source for as long as `run` runs. `instance` names this one among others.
 
-    Failures that pass are waited for, with backoff and jitter, for ever. What ends `run`: Fenced
-    (another instance took over, and has said so), HistoryLost and ConfigurationError (the message says what to
-    do), or its cancellation, after which nothing is left open. Whatever happens, and whenever,
-    the log holds each change once.
+    Transient failures are retried without end, with backoff and jitter. `run` ends by Fenced
+    (another instance took over and wrote its name to the log), by HistoryLost or ConfigurationError
+    (the message says what to do), or by cancellation, after which nothing is left open. Whatever
+    happens, the log holds each change once.
     """
 
     def __init__(self, deps: CaptureDependencies, instance: str) -> None:
@@ -54,11 +54,11 @@ class Capture:
 
     @property
     def stats(self) -> CaptureStats:
-        """How it fares, as it goes."""
+        """The running counters and state."""
         return self._stats
 
     async def run(self) -> None:
-        """Capture. See the class for how it ends."""
+        """Capture until an error or cancellation; see the class for which."""
         limits = self._deps.limits
         policy = RetryPolicy(limits.backoff, limits.longest_backoff, may_pass=_may_pass)
         try:
@@ -85,11 +85,11 @@ class Capture:
         await asyncio.sleep(seconds)
 
     async def _attempt(self) -> None:
-        """One session. Returns, rather than raises, when it wrote changes or lasted long before it
-        broke: so the next one is tried soon.
+        """Run one session. Returns instead of raising if it wrote changes or lasted long before it
+        failed, so that the next one starts soon.
         """
         if self._stats.state == "retrying":
-            # What it waits for stays its state until this try has come out, which may take long.
+            # Its state stays what it waits for until this try has ended, which may take long.
             self._deps.observer(SourceState(self._source, "starting"))
         else:
             self._report_state("starting")
@@ -147,7 +147,7 @@ class Capture:
     # -- beginning ---------------------------------------------------------------------------
 
     async def _open_producer(self) -> Producer:
-        """Fence every other instance, unless one of them has fenced us."""
+        """Fence all other instances, unless one of them has fenced us."""
         if self._producer is None:
             crash_point, deps = self._deps.crash_point, self._deps
             if self._was_owner:
@@ -165,7 +165,7 @@ class Capture:
         return self._producer
 
     async def _progress(self) -> CheckpointRecord:
-        """What the log says, read after the fence: nobody can add to it any more."""
+        """The checkpoint record, read after fencing: no other instance can write it any more."""
         deps = self._deps
         recorded = await store.progress_of(deps.log, deps.bridge, self._source)
         if recorded is not None:
@@ -173,7 +173,7 @@ class Capture:
         return replace(recorded or CheckpointRecord(), owner=self._instance)
 
     async def _accepted_loss(self, progress: CheckpointRecord) -> CheckpointRecord | None:
-        """Where to begin again, when somebody accepted the loss of what lies between."""
+        """The state to resume from, if a person accepted the loss of the history in between."""
         deps = self._deps
         requests, left_out = await control.since(deps.log, deps.bridge, progress.control)
         for why in left_out:
@@ -211,19 +211,21 @@ class Capture:
         self._deps.observer(SourceState(self._source, state, reason))
 
     def _recovery_text(self, lost: str) -> str:
-        """What a source says of lost history, with the recovery option that all have. Most name it."""
+        """A source's message about lost history, with the recovery option that all sources have.
+        Most name it.
+        """
         accept = f"`bridgectl snapshot {self._source} --accept-loss`"
         if accept in lost:
             return f"{lost}. Then start `bridgectl run` again"
         return (
-            f"{lost}. To give up what lies between, ask for it with {accept} and start again: "
+            f"{lost}. To accept the loss of the changes in between, run {accept} and start again: "
             "everything is read again, and deletes that were missed are written"
         )
 
     async def _leave(self) -> None:
-        """Report an orderly end. Else people would read for half a minute that it runs, and for
-        ever what it had done up to the report before. A log that is away holds up no end, and what
-        another instance may have taken over is that one's to report.
+        """Report an orderly shutdown. Otherwise the status would show it as running for half a
+        minute, and its counters as of the previous report for ever. An unavailable log doesn't
+        delay shutdown, and after a takeover the other instance reports.
         """
         if self._producer is None:
             return
@@ -232,7 +234,7 @@ class Capture:
                 await self._report()
 
     async def _report(self) -> None:
-        """Write a status record of its own, because no transaction will carry it."""
+        """Write a separate status record, because no transaction will carry one."""
         deps = self._deps
         now = deps.clock()
         status = self._stats.last(now)
@@ -243,8 +245,8 @@ class Capture:
                 [Entry(self._source.encode(), status_record.dump(status))],
             )
         except BridgeError as error:
-            # The log itself is away: then its status can't be read there either, and the age of
-            # the last report shows it. The observer has it already.
+            # The log itself is unavailable: then its status can't be read there either, and the age
+            # of the last report shows it. The observer has it already.
             self._stats.reason = f"{self._stats.reason} (not reported: {error})"
 
 

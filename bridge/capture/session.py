@@ -1,4 +1,4 @@
-"""One connection of a source: opened after the log's checkpoint, read until something breaks."""
+"""One connection of a source: opened at the log's checkpoint, read until something fails."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from bridge.connector import Source
 from bridge.log.port import Entry, Producer
 from bridge.observe import Captured, WorkReported
 
-#: A transaction of at most so many changes waits until the log is ready for it before it is filled: a
-#: larger one has its records on the way meanwhile.
+#: A transaction of at most this many changes waits until the log is ready before it is filled; the
+#: #: records of a larger one are sent meanwhile.
 MAX_CHANGES_TO_WAIT_WITH = 200
 #: How long one read waits while a chunk is being read: watermarks are written between reads.
 READ_WAIT_DURING_SNAPSHOT_S = 0.005
@@ -43,9 +43,10 @@ READ_WAIT_DURING_SNAPSHOT_S = 0.005
 
 @dataclass(slots=True)
 class CaptureSession:
-    """Reads a source into the log. `progress` is what the log says; `run` ends only by raising.
-    `name` is this connection's among all that ever were; `unprepared`: entities that could
-    not be made when it began, and why.
+    """Reads a source into the log. `run` ends only by raising.
+    progress: the checkpoint record.
+    name: unique among all connections ever made.
+    unprepared: entities that could not be prepared when it began, and why.
 
     Four tasks: one reads, encodes and takes snapshots, one commits, one follows the control topic,
     one checks that `topics` are still there.
@@ -68,7 +69,7 @@ class CaptureSession:
         self._reports = EntityReports(self.deps, self.stats, self.entities, self.unprepared)
 
     async def run(self) -> None:
-        """Open the source and continue until something breaks, or for ever."""
+        """Open the source and capture until something fails."""
         source = await self.deps.connector.source(self.deps.system)
         try:
             await self._open(source)
@@ -80,7 +81,7 @@ class CaptureSession:
         crash_point = self.deps.crash_point
         first = self.progress.checkpoint is None
         if not first:
-            # Says who owns the source now, and finds out whether we still do.
+            # Records the new owner of the source, and verifies that it is still us.
             await self._write(RecordGroup(self.progress))
         crash_point("open.before")
         begin = await source.open(self.progress.checkpoint)
@@ -112,8 +113,8 @@ class CaptureSession:
             await jobs.close()
 
     def _request_first_snapshots(self, state: CaptureState) -> None:
-        """Ask for a snapshot of every entity that never had one, and for a comparison of each that
-        was taken out of the configuration for a while, since its changes were left out; note those
+        """Request a snapshot of every entity that never had one, and a comparison of each that was
+        removed from the configuration for a while, because its changes were skipped; record those
         that are no longer declared.
         """
         progress = leave_out(state.progress, self.entities)
@@ -158,7 +159,7 @@ class CaptureSession:
             self._reports.report_unavailable(batch.troubles, state)
             self._reports.report_remarks(batch.remarks, state)
             now = self.deps.monotonic()
-            # A burst's last transactions came too soon after a report to have one of their own.
+            # The last transactions of a burst came too soon after a report to carry one.
             quiet = limits.status if self.stats.owes and outbox.empty else limits.keep_alive
             if group.entries or state.changed or now - written >= quiet:
                 state.changed = False
@@ -183,11 +184,11 @@ class CaptureSession:
                 crash_point("ack.after")
 
     async def _write(self, group: RecordGroup, outbox: Outbox | None = None) -> None:
-        """One log transaction: the group's records and the progress that they bring about."""
+        """Write one log transaction: the group's records and the resulting progress."""
         try:
             await self._transaction(group, outbox)
         except BaseException:
-            # Whether it was committed may be open; opening the producer again decides it.
+            # Whether it was committed may be undecided; reopening the producer decides it.
             self.broken = True
             raise
         self.deps.crash_point("commit.after")
@@ -238,7 +239,7 @@ class CaptureSession:
 
 
 async def first_to_raise(*tasks: Coroutine[Any, Any, None]) -> None:
-    """Run until one of them raises, end the others in order, and raise that."""
+    """Run all until one raises, cancel the others in order, and raise that error."""
     running = [asyncio.create_task(task) for task in tasks]
     try:
         done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_EXCEPTION)

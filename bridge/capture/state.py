@@ -1,4 +1,4 @@
-"""What one connection works on: the progress as given out so far, and the entities."""
+"""The working state of one connection: the progress emitted so far, and the entities."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(slots=True)
 class CaptureState:
-    """`progress` is what will hold once everything that was given out is in the log; `changed`
-    that it says something new besides the position. `unfit`: why the tables of entities don't fit
-    them that were never captured; their first snapshots, which are still to come, make up for the
-    changes that are left out meanwhile. Used by one task.
+    """The working state of one connection. Used by one task.
+    `progress`: the checkpoint record once everything emitted is in the log.
+    `changed`: whether it differs in more than the position.
+    `unfit`: entities that were never captured, and why their tables are incompatible; their first
+    snapshots, which are still to come, make up for the changes that are skipped meanwhile.
     """
 
     deps: CaptureDependencies
@@ -40,21 +41,19 @@ class CaptureState:
             self.by_table.setdefault(entity.spec.table, []).append(entity)
 
     def become(self, progress: CheckpointRecord) -> None:
-        """Go on from `progress`, which must be written soon."""
+        """Continue from `progress`, which must be written soon."""
         self.progress = progress
         self.changed = True
 
     def move(self, position: str) -> None:
-        """Everything up to `position` was given out."""
+        """Everything up to `position` was emitted."""
         if position > self.progress.position:
             self.progress = replace(self.progress, position=position)
 
     async def encoder(
         self, entity: CapturedEntity, shape: Shape, group: RecordGroup
     ) -> RowEncoder | None:
-        """The encoder for rows of a shape; None when the entity is paused, by now or before, or
-        unfit.
-        """
+        """The encoder for rows of a shape; None if the entity is paused (now or before) or unfit."""
         name = entity.spec.name
         if name in self.progress.paused:
             return None
@@ -80,11 +79,11 @@ class CaptureState:
         )
 
     def pause(self, entity: CapturedEntity, reason: str, group: RecordGroup) -> None:
-        """Pause one entity by itself; the reason also says how it is resumed."""
+        """Pause only this entity; the reason also says how to resume it."""
         group.notices.append(self.paused(entity, reason))
 
     def paused(self, entity: CapturedEntity, reason: str) -> EntityPaused:
-        """The same outside of a group: returns the notice for the observer."""
+        """As `pause`, but outside of a group: returns the notice for the observer."""
         reason = (
             f"{reason}. Once that is fixed: bridgectl snapshot {entity.spec.qualified} --resume"
         )
@@ -99,7 +98,7 @@ class CaptureState:
         failures: Iterable[FailedRow],
         group: RecordGroup,
     ) -> None:
-        """Dead letters for what became no event."""
+        """Write dead letters for changes that became no event."""
         dead = self.deps.dead
         at = _EPOCH + timedelta(microseconds=self.deps.clock())
         source = entity.spec.qualified
@@ -131,7 +130,9 @@ class CaptureState:
 
 
 def _raw_text(encoder: RowEncoder, failure: FailedRow) -> str | None:
-    """The row's content as JSON text; None where it can't be shown, which must not cost the letter."""
+    """The row's content as JSON text; None if it can't be shown, which must not prevent the
+    letter.
+    """
     try:
         return encoder.raw_text(failure.change)
     except Exception:  # noqa: BLE001 - a row so odd that nobody can show it is still a letter

@@ -1,7 +1,7 @@
 """Turns the batches of a source into groups of records, in the source's order.
 
-At a watermark a chunk's rows are put in between. What isn't committed when the
-connection or the log breaks is forgotten here and read again from the source.
+At a watermark a chunk's rows are inserted. What isn't committed when the connection or the log
+fails is forgotten here and read again from the source.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class ChangeStream:
         """The records of a batch, with the progress that holds once they are in the log."""
         state = self._state
         group = RecordGroup(state.progress)
-        # A TRUNCATE is taken to stand before a watermark at the same place: that drops a chunk
-        # which was perhaps read before it, and at worst reads it again.
+        # A TRUNCATE is assumed to be before a watermark at the same position: that drops a chunk
+        # that may have been read before it, and at worst reads it again.
         cuts: list[Truncate | Watermark] = [*batch.truncates, *batch.watermarks]
         cuts.sort(key=lambda cut: cut.at)
         start = 0
@@ -58,7 +58,7 @@ class ChangeStream:
         return group
 
     async def _changes(self, changes: Sequence[Change], group: RecordGroup) -> None:
-        """Changes without a watermark between them; in order for each table."""
+        """Add changes without a watermark between them; in order per table."""
         if not changes:
             return
         if not changes[0][6][1]:
@@ -94,7 +94,7 @@ class ChangeStream:
             self._jobs.note_changes(touched(encoder, changes, entries), keys_of(encoder, failures))
 
     def _numbered(self, changes: Sequence[Change]) -> list[Change]:
-        """Changes of a source without order, each with a commit position that capture counts."""
+        """Changes of a source without order, each with a commit position counted by capture."""
         numbered = []
         for change in changes:
             name, _, at, visibility = change[6]
@@ -116,9 +116,9 @@ _shape = itemgetter(0)
 
 
 def _by_shape(changes: Sequence[Change]) -> list[tuple[Shape, Sequence[Change]]]:
-    """The changes of each shape, in order for each table; mostly there is only one.
+    """The changes of each shape, in order per table; usually there is only one.
 
-    A table may come back to a shape that it had before: that is another bucket then.
+    A table may return to an earlier shape: that is a new group then.
     """
     if len(set(map(_shape, changes))) == 1:
         return [(changes[0][0], changes)]

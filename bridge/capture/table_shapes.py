@@ -1,4 +1,4 @@
-"""What the tables of a system are, where not all of them can be described."""
+"""The shapes of a system's tables, even if some of them can't be described."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ async def describe_tables(
 ) -> tuple[Mapping[str, Shape], Mapping[str, str]]:
     """The shapes of the tables that can be described, and why each of the others can't be.
 
-    Raises what is wrong with the system itself (a refused login is not tried for each table), and
-    RetryLater while it is away.
+    Raises errors of the system itself (a refused login is not retried for each table), and
+    RetryLater while it is unavailable.
     """
     try:
         return await connector.describe(system), {}
@@ -25,7 +25,7 @@ async def describe_tables(
 
 
 async def _apart(connector: Connector, system: System) -> tuple[dict[str, Shape], dict[str, str]]:
-    """By halves, as one of the tables at least can't be described."""
+    """Describe each half separately, because at least one table can't be described."""
     shapes: dict[str, Shape] = {}
     missing: dict[str, str] = {}
     middle = len(system.tables) // 2
@@ -44,5 +44,5 @@ async def _apart(connector: Connector, system: System) -> tuple[dict[str, Shape]
 
 
 def table_uses(system: System, tables: set[str]) -> tuple[TableUse, ...]:
-    """What the system says of these tables."""
+    """The declared uses of these tables."""
     return tuple(use for use in system.tables if use.table in tables)

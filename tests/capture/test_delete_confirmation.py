@@ -170,7 +170,7 @@ async def test_a_service_that_ignores_what_it_is_asked_for_confirms_nothing(
     async with harness.capturing():
         drop(harness, 1, 3)
         why = await reconcile(harness)
-    assert "erp.t: asked for one row by its key" in why
+    assert "erp.t: queried for one row by its key" in why
     assert "ignores the condition" in why
     assert not await deletes(harness)
     assert len(lies(harness).queries) < 20

@@ -126,7 +126,7 @@ async def test_a_table_that_is_not_there_is_told_and_captured_once_it_is(
     assert "there is no table 'u'" in states[0].reason
     remarks = [each for each in harness.notices if isinstance(each, CaptureRemark)]
     assert [each.entity for each in remarks] == ["erp.t", "erp.t"]
-    assert remarks[1].reason == "it is captured as well as it can be again"
+    assert remarks[1].reason == "it is captured in the best way again"
 
 
 async def test_with_no_table_at_all_capture_ends_with_the_reason(harness: CaptureHarness) -> None:

@@ -51,6 +51,6 @@ def test_a_topic_that_is_gone_is_named_with_what_to_do(tmp_path: Path) -> None:
     status, check = bridge_folder.call("status"), bridge_folder.call("check")
     assert status.code == check.code == 1
     for text in (status.out, check.out):
-        assert "topic demo.erp.customer was deleted: all that was captured into it is lost" in text
+        assert "topic demo.erp.customer was deleted: everything captured into it is lost" in text
         assert "bridgectl snapshot erp.customer --resume" in text
         assert "topic demo.receipts was deleted: what it held is lost" in text

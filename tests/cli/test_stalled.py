@@ -14,7 +14,7 @@ from bridge.wiring.group_reports import KEY_PREFIX
 from tests.cli.bridge_folder import BridgeFolder, create_bridge_folder
 
 MINUTE = 60_000_000
-WHY = "its snapshot can't go on: 403: the login may not read customers"
+WHY = "its snapshot can't continue: 403: the login may not read customers"
 
 
 def report(bridge_folder: BridgeFolder, *, waits_since: int, lasting: bool) -> None:

@@ -98,7 +98,7 @@ def _dump_keys(keys: frozenset[bytes]) -> list[str]:
 def load(value: bytes, source: str) -> CheckpointRecord:
     """The state in a record's value.
 
-    Raises ConfigurationError when a newer version wrote it, or when it isn't one at all.
+    Raises ConfigurationError if a newer version wrote it, or if it isn't a checkpoint record.
     """
     try:
         document = json.loads(value)

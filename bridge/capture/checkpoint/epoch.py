@@ -1,4 +1,4 @@
-"""Which epoch of a source's history is the current one, for whoever has to write positions of it."""
+"""The current epoch of a source's history, for code that writes positions of it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Epoch:
         self._reader: Consumer | None = None
 
     async def now(self) -> int | None:
-        """As the log has it at the time of the call; None for a source that was never captured.
-        Raises RetryLater while the log is away.
+        """The current epoch according to the log; None for a source that was never captured. Raises
+        RetryLater while the log is unavailable.
         """
         try:
             if self._reader is None:
@@ -33,7 +33,7 @@ class Epoch:
         return self._epoch
 
     async def _begun(self) -> Consumer | None:
-        """A reader positioned after the newest record; None where nothing was ever captured."""
+        """A reader positioned after the newest record; None if nothing was ever captured."""
         if self._partition.topic not in await self._log.topics():
             return None
         end = (await self._log.end_offsets([self._partition]))[self._partition]
@@ -53,7 +53,7 @@ class Epoch:
             self._epoch = load(value, self._source).epoch
 
     async def close(self) -> None:
-        """Let go of the log; `now` may be called again all the same."""
+        """Close the reader; `now` opens it again."""
         reader, self._reader = self._reader, None
         if reader is not None:
             await reader.close()

@@ -1,7 +1,8 @@
-"""What capture knows about one source, as the log has it: the checkpoint record.
+"""The checkpoint record: the state of capture of one source, stored in the log.
 
-It is written in the same log transaction as the events that it covers, so whoever has read a record
-with a position has all events up to it committed. `bridge.capture.checkpoint.codec` writes and reads it.
+It is written in the same log transaction as the events that it covers, so once a record with a
+position can be read, all events up to that position are committed.
+`bridge.capture.checkpoint.codec` writes and reads it.
 """
 
 from __future__ import annotations
@@ -20,27 +21,30 @@ FIRST_PREFIX, TRUNCATED_PREFIX, STALE_PREFIX, AFTERWARDS_PREFIX = (
     "stale-",
     "afterwards-",
 )
-"""What the ids of jobs begin with for which capture asked by itself; a person's are hexadecimal."""
+"""Prefix of the ids of jobs that capture requested itself; a person's ids are hexadecimal."""
 ACCEPTED_PREFIX = "accepted-"
-"""The same of those that follow from a loss that a person accepted: nobody waits for them."""
+"""Prefix of the ids of jobs that follow from a loss that a person accepted: nobody waits for
+them.
+"""
 RESUMED_REASON = "its entity was paused"
 """The `reason` of a comparison that a person requested to resume a paused entity."""
 
 LEFT_OUT = ""
-"""In place of the position of an entity's first snapshot: it is no longer declared, so that changes of it
-are left out."""
+"""Replaces the position of an entity's first snapshot while the entity isn't declared and its
+changes are skipped.
+"""
 WAS_LEFT_OUT_REASON = "its entity was not declared for a while"
-"""The `reason` of the comparison that such an entity gets when it is declared again."""
+"""The `reason` of the comparison when such an entity is declared again."""
 
 
 @dataclass(frozen=True, slots=True)
 class EntityPause:
     """Why an entity is paused. Stored by its field names.
 
-    reason: with what resumes it.
+    reason: includes how to resume it.
     position: of the source when it was paused.
     since: microseconds since 1970 UTC.
-    skipped: how many of its changes were left out.
+    skipped: how many of its changes were skipped.
     """
 
     reason: str
@@ -51,8 +55,8 @@ class EntityPause:
 
 @dataclass(frozen=True, slots=True)
 class RereadKeys:
-    """Keys after a cursor whose rows have to be read once more, because the stream had only a part
-    of them while their chunk was read.
+    """Keys after a cursor whose rows have to be read again, because the stream had only part of
+    these rows while their chunk was read.
     """
 
     after: tuple[Any, ...] | None
@@ -61,23 +65,24 @@ class RereadKeys:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotJob:
-    """A snapshot or reconcile that was requested or is under way. Stored by `checkpoint.codec`.
+    """A snapshot or reconcile that was requested or is running. Stored by `checkpoint.codec`.
 
     id: of the request; begins with one of the prefixes above where capture requested it itself.
     entity: bare name.
     where: source columns and values; None: the whole table.
     reconcile: deletes follow for keys that only the log has.
     after: cursor after the last chunk that is in the log; None: from the beginning.
-    whole: the end of the table was reached, so that only `rereads` are left.
+    whole: the end of the table was reached; only `rereads` are left.
     rereads: rows to read once more.
     rows, total, chunks: how many are in the log, an estimate of all rows, how many chunks.
     deletes_only: a reconcile that compares keys and writes no rows; starts again after a restart.
     reason: why capture requested it.
-    since: of a reconcile, the position after which every record of its topic came from the stream or
-    from this job, so that its key was met; empty: it starts again after a restart.
-    spared: framed keys that were met and are in no record, because their rows were dead-lettered.
-    max_deletes: what the person who requested it set (`bridge.model.delete_limit`); empty: nothing.
-    moved_at: when its last chunk was written, or it was first tried, in microseconds; 0: neither yet.
+    since: of a reconcile, the position after which every record of its topic came from the stream
+    or from this job, so its key exists; empty: it starts over after a restart.
+    spared: framed keys that exist but are in no record, because their rows were dead-lettered.
+    max_deletes: the limit set by the requester (`bridge.model.delete_limit`); empty: none.
+    moved_at: when its last chunk was written, or it was first tried, in microseconds; 0: neither
+    yet.
     """
 
     id: str
@@ -107,7 +112,7 @@ class SnapshotResult:
     deleted: deletes written.
     position: of the source at its end.
     at: microseconds since 1970 UTC.
-    failed: why it was given up, or is incomplete; empty: it is complete.
+    failed: why it was abandoned, or is incomplete; empty: it is complete.
     """
 
     id: str
@@ -123,16 +128,16 @@ class SnapshotResult:
 class CheckpointRecord:
     """The state of one source at a position.
 
-    epoch: of its history; grows when a loss was accepted.
+    epoch: of its history; increased when a loss is accepted.
     checkpoint: the source's own; None: nothing was captured yet.
     position: everything up to it is in the log.
-    counter: the last number given to a change of a source without an order.
+    counter: the last number assigned to a change of a source without an order.
     owner: the running instance.
     control: the next offset of the control topic.
     at: when it was written, in microseconds.
     paused: entities by bare name.
-    jobs: snapshots in the order in which they are taken, the first one under way.
-    taken: at which position the first snapshot of each entity was complete, or `LEFT_OUT`.
+    jobs: snapshots in the order in which they are taken; the first one is running.
+    taken: entity -> position at which its first snapshot was complete, or `LEFT_OUT`.
     results: of the last snapshots.
     """
 
@@ -150,7 +155,7 @@ class CheckpointRecord:
 
 
 def pause(progress: CheckpointRecord, entity: str, why: EntityPause) -> CheckpointRecord:
-    """`entity` paused; its snapshots are given up, because resuming takes a new one."""
+    """Pause `entity` and abandon its snapshots, because resuming requests a new one."""
     for job in progress.jobs:
         if job.entity == entity:
             progress = abandon(progress, job, f"the entity was paused: {why.reason}")
@@ -158,7 +163,7 @@ def pause(progress: CheckpointRecord, entity: str, why: EntityPause) -> Checkpoi
 
 
 def skip(progress: CheckpointRecord, entity: str, count: int) -> CheckpointRecord:
-    """`count` more changes of a paused entity were left out."""
+    """Count `count` more skipped changes of a paused entity."""
     why = progress.paused[entity]
     return replace(
         progress,
@@ -173,8 +178,8 @@ def resume(progress: CheckpointRecord, entity: str) -> CheckpointRecord:
 
 
 def leave_out(progress: CheckpointRecord, declared: Collection[str]) -> CheckpointRecord:
-    """Note which entities are no longer declared: their snapshots and pauses end, and they are
-    compared with the log once they are declared again. The same object where there are none.
+    """Record which entities are no longer declared: their snapshots and pauses end, and they are
+    compared with the log once they are declared again. Returns the same object if there are none.
     """
     gone = {*progress.taken, *progress.paused, *(job.entity for job in progress.jobs)}
     gone = {name for name in gone.difference(declared) if progress.taken.get(name) != LEFT_OUT}
@@ -191,46 +196,47 @@ def leave_out(progress: CheckpointRecord, declared: Collection[str]) -> Checkpoi
 
 
 def was_captured(progress: CheckpointRecord, entity: str) -> bool:
-    """Whether the log has all of it, so that its topic must be there. One that was left out meanwhile is
-    compared with its table anyway, and somebody may have removed its topic for good.
+    """Whether the log has all of it, so its topic must exist. False for an entity that wasn't
+    declared
+    meanwhile: it is compared with its table anyway, and its topic may have been removed on purpose.
     """
     return progress.taken.get(entity, LEFT_OUT) != LEFT_OUT
 
 
 def enqueue(progress: CheckpointRecord, job: SnapshotJob) -> CheckpointRecord:
-    """`job` asked for. A reconcile takes the place of every other snapshot of its entity, since
-    it reads the whole table anyway; what was replaced is recorded as given up.
+    """Add a requested `job`. A reconcile replaces every other snapshot of its entity, because it
+    reads the whole table anyway; replaced jobs are recorded as abandoned.
     """
     if job.reconcile and not job.deletes_only:
         for other in progress.jobs:
             if other.entity == job.entity:
                 if other.id.startswith(TRUNCATED_PREFIX) and not job.max_deletes:
-                    # Nobody has to agree to what the source itself has reported.
+                    # The source itself reported the loss, so it needs no approval.
                     job = replace(job, max_deletes="100%")
                 progress = abandon(progress, other, f"replaced by {job.id}")
     return replace(progress, jobs=(*progress.jobs, job))
 
 
 def advance(progress: CheckpointRecord, job: SnapshotJob) -> CheckpointRecord:
-    """The first job came this far."""
+    """Replace the first job by its new state."""
     return replace(progress, jobs=(job, *progress.jobs[1:]))
 
 
 def prefer(progress: CheckpointRecord, job: SnapshotJob) -> CheckpointRecord:
-    """`job` continues before all others, which keep their order."""
+    """Move `job` to the front; the others keep their order."""
     others = tuple(other for other in progress.jobs if other.id != job.id)
     return replace(progress, jobs=(job, *others))
 
 
 def nobody_asks_again(job: SnapshotJob) -> bool:
-    """Whether only capture waits for its result, so that nobody would request it again."""
+    """Whether only capture waits for its result, so no person would request it again."""
     return job.id.startswith(
         (FIRST_PREFIX, TRUNCATED_PREFIX, STALE_PREFIX, AFTERWARDS_PREFIX, ACCEPTED_PREFIX)
     )
 
 
 def finish(progress: CheckpointRecord, deleted: int, failed: str = "") -> CheckpointRecord:
-    """The first job is complete; one that read all rows counts as the entity's first snapshot.
+    """Complete the first job; if it read all rows it counts as the entity's first snapshot.
     `failed`: what it could not do.
     """
     job = progress.jobs[0]
@@ -242,7 +248,7 @@ def finish(progress: CheckpointRecord, deleted: int, failed: str = "") -> Checkp
 
 
 def abandon(progress: CheckpointRecord, job: SnapshotJob, reason: str) -> CheckpointRecord:
-    """`job` can't be done, or is no longer wanted."""
+    """Remove `job`, which is impossible or no longer wanted, and record the reason."""
     progress = _ended(progress, job, 0, reason)
     return replace(progress, jobs=tuple(other for other in progress.jobs if other.id != job.id))
 

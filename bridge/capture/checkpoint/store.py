@@ -11,8 +11,8 @@ from bridge.log.read_to_end import read_to_end
 from bridge.log.topic_specs import internal_topic_spec
 from bridge.model.names import POSITIONS, internal_topic
 
-#: Compaction never touches a topic's newest segment, which may hold days of records; so the tail
-#: is read first, and more of it only when the key isn't in there.
+#: Compaction never touches a topic's newest segment, which may hold days of records; so the tail is
+#: #: read first, and more only if it doesn't contain the key.
 FIRST_TAIL_RECORDS: Final = 2_000
 TAIL_GROWTH: Final = 16
 RECORDS_PER_READ: Final = 5_000
@@ -24,10 +24,10 @@ def topic(bridge: str) -> TopicSpec:
 
 
 async def progress_of(log: Log, bridge: str, source: str) -> CheckpointRecord | None:
-    """What the log says about a source, or None when it has never heard of it.
+    """The checkpoint record of a source, or None if it was never captured.
 
-    Everything committed before the call is taken into account. Call it after opening the
-    source's producer, which ends what another instance had under way.
+    Includes everything committed before the call. Call it after opening the source's producer,
+    which fences other instances.
     """
     key = source.encode()
     values = await latest_values(log, TopicPartition(internal_topic(bridge, POSITIONS), 0), key)
@@ -57,7 +57,7 @@ async def latest_values(
 async def read_range(
     log: Log, partition: TopicPartition, start: int, end: int | None = None
 ) -> list[Record]:
-    """The records of a partition from `start` to its end as of now, or to `end`."""
+    """The records of a partition from `start` to its current end, or to `end`."""
     begin = (await log.beginning_offsets([partition]))[partition]
     start = max(start, begin)
     if end is None:

@@ -1,8 +1,8 @@
-"""Who took over from an instance that was fenced, if anybody did.
+"""Which instance took over from a fenced one, if any did.
 
-A broker also fences the owner of a transaction that took longer than the broker waits (a machine
-that slept), and whoever takes over may die before it has begun. Nobody captures then until the one
-that was fenced continues.
+A broker also fences the owner of a transaction that exceeded the broker's timeout (a suspended
+machine), and a successor may die before it has begun. Then nothing is captured until the fenced
+instance continues.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ POLL_INTERVAL_S = 0.25
 
 
 async def successor(deps: CaptureDependencies, instance: str) -> str:
-    """The name of the instance that wrote itself into the checkpoint record instead of `instance`;
-    empty when nobody has within `Limits.successor` seconds. Raises RetryLater.
+    """The name of the instance that replaced `instance` in the checkpoint record; empty if none has
+    within `CaptureLimits.successor` seconds. Raises RetryLater.
     """
     until = deps.monotonic() + deps.limits.successor
     while True:

@@ -1,4 +1,6 @@
-"""The loop closes: a change that carries a command's id confirms that it took effect. Pure."""
+"""Confirmations: a change that carries a command's id confirms that the command took effect.
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,9 @@ _causation = itemgetter(7)
 
 
 def confirmations(changes: Sequence[Change], entries: Iterable[Entry]) -> list[Confirmed]:
-    """What these changes confirm; `entries` are the records made of them.
+    """The commands that these changes confirm; `entries` are their records.
 
-    Nearly all batches were caused by nobody, which costs one test of each change.
+    Nearly all batches were caused by no command, which costs one test per change.
     """
     if not any(map(_causation, changes)):
         return []
@@ -25,7 +27,7 @@ def confirmations(changes: Sequence[Change], entries: Iterable[Entry]) -> list[C
 
 
 def confirmed(record_headers: Headers) -> Confirmed | None:
-    """What a change record's headers confirm: the command that caused it, if one did."""
+    """The command that caused a change record, from its headers; None if none did."""
     values = dict(record_headers)
     cause, kind, event = (
         values.get(name, b"").decode("utf-8", "replace")

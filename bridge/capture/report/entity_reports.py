@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class EntityReports:
-    """Compares what is new with what `stats` has, and reports the difference. Used by one task.
+    """Compares the new state with that in `stats`, and reports the difference. Used by one task.
 
-    `unprepared`: entities that could not be made when the session began, and why.
+    `unprepared`: entities that could not be prepared when the session began, and why.
     """
 
     deps: CaptureDependencies
@@ -29,24 +29,24 @@ class EntityReports:
     unprepared: Mapping[str, str] = field(default_factory=dict)
 
     def report_paused(self, progress: CheckpointRecord) -> None:
-        """Report those that are paused since an earlier run: this run's observer has had no report yet."""
+        """Report those paused in an earlier run: this run's observer has had no report yet."""
         for name, pause in progress.paused.items():
             if name not in self.stats.paused:
                 self.deps.observer(EntityPaused(self._qualified(name), pause.reason))
         self.stats.paused = frozenset(progress.paused)
 
     def report_resumed(self, progress: CheckpointRecord) -> None:
-        """Which entities are paused no longer."""
+        """Report entities that are no longer paused."""
         for name in sorted(self.stats.paused.difference(progress.paused)):
             self.deps.observer(EntityState(self._qualified(name), "captured"))
         self.stats.paused = frozenset(progress.paused)
 
     def report_unavailable(self, tables: Mapping[str, str], state: CaptureState) -> None:
-        """Which entities can't be captured for now, and which can be again."""
+        """Report entities that can't be captured now, and those that can be again."""
         if not (tables or self.unprepared or state.unfit or self.stats.troubles):
             return
         by_source = self._by_entity(tables, state)
-        # Of what the source reports itself, it also reports when it is over.
+        # The source itself reports the end of what it has reported.
         self.unprepared = {
             name: reason
             for name, reason in self.unprepared.items()
@@ -66,22 +66,22 @@ class EntityReports:
         state.changed = True
 
     def report_remarks(self, tables: Mapping[str, str], state: CaptureState) -> None:
-        """Which entities are captured in a worse way than they could be."""
+        """Report entities that are captured in a worse way than possible."""
         if not (tables or self.stats.remarks):
             return
         remarks = self._by_entity(tables, state)
         before, self.stats.remarks = self.stats.remarks, remarks
         if before.keys() == remarks.keys():
-            return  # only its words are others, such as a number
+            return  # only its wording differs, such as a number
         for name in before.keys() ^ remarks.keys():
             qualified = self.entities[name].spec.qualified
-            reason = remarks.get(name) or "it is captured as well as it can be again"
+            reason = remarks.get(name) or "it is captured in the best way again"
             self.deps.observer(CaptureRemark(qualified, reason))
         self.stats.reported_at = 0
         state.changed = True
 
     def report_waiting(self, reasons: Mapping[str, str]) -> None:
-        """Changes are streamed, and snapshots wait for something."""
+        """Report that changes are streamed while snapshots wait for something."""
         reported = self.stats.waiting.values()
         for reason in dict.fromkeys(reasons.values()):
             if reason not in reported:

@@ -1,4 +1,4 @@
-"""What capture counts and notes of a source as it goes; its status report is made of it."""
+"""Running counters and state of a source's capture, from which its status report is built."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from bridge.capture.report.status_record import MICROSECONDS_PER_SECOND, SourceS
 
 @dataclass(slots=True)
 class CaptureStats:
-    """Counted and noted by the running capture; `status` makes the report of it. Used by one task.
+    """Updated by the running capture; `status` builds the report. Used by one task.
 
     system, instance, started_at: of this run.
     state, reason: as in `SourceStatus`.
-    silent: seconds for which the source has owed an answer, as of its last read; what was written since
-    is no progress of it.
-    waiting: what keeps snapshots from continuing, by their ids.
-    refused: snapshots that were refused again and again, by their ids.
+    silent: seconds for which the source has not answered, as of its last read; records written
+    since then don't count as its progress.
+    waiting: job id -> what keeps the snapshot from continuing.
+    refused: ids of snapshots that were refused repeatedly.
     paused: entities that were reported as paused.
     """
 
@@ -36,13 +36,13 @@ class CaptureStats:
     refused: frozenset[str] = frozenset()
     troubles: Mapping[str, str] = field(default_factory=dict)
     remarks: Mapping[str, str] = field(default_factory=dict)
-    #: Since when each of `troubles` is one.
+    #: Since when each entity has been in `troubles`.
     troubled_since: dict[str, int] = field(default_factory=dict)
     paused: frozenset[str] = frozenset()
     changes: int = 0
     dead: int = 0
     reported_at: int = 0
-    #: Changes and dead letters that the last report counted.
+    #: Changes and dead letters as of the last report.
     reported: tuple[int, int] = (0, 0)
     progress: CheckpointRecord = field(default_factory=CheckpointRecord)
 
@@ -59,9 +59,9 @@ class CaptureStats:
         return True
 
     def committed(self, at: int, changes: int, dead: int, newest: int | None) -> float | None:
-        """A log transaction is through; `newest` the commit time of its newest change.
+        """A log transaction was committed; `newest`: the commit time of its newest change.
 
-        Returns the lag behind the source, in seconds.
+        Returns the lag in seconds.
         """
         self._progress(at)
         self.changes += changes
@@ -71,13 +71,13 @@ class CaptureStats:
         return self.behind if newest is not None else None
 
     def idle(self, at: int) -> None:
-        """The source was asked and had nothing, and all before is in the log."""
+        """The source was read and had nothing new, and everything before is in the log."""
         self._progress(at)
         if self.behind is not None and not self.silent:
             self.behind = 0.0
 
     def resumed(self, at: int, now: int) -> None:
-        """Before this process the source was last read at `at`, as the log has it (0: never)."""
+        """An earlier process last read the source at `at`, according to the log (0: never)."""
         if not self.progressed_at and 0 < at <= now:
             self.progressed_at = at
 
@@ -87,18 +87,18 @@ class CaptureStats:
         self.troubled_since = {name: self.troubled_since.get(name, at) for name in troubles}
 
     def _progress(self, at: int) -> None:
-        # What is still to come is from before the clock was set back.
+        # A timestamp in the future is from before the clock was set back.
         previous = self.progressed_at if self.progressed_at <= at else 0
         self.progressed_at = max(previous, at - int(self.silent * MICROSECONDS_PER_SECOND))
 
     def last(self, at: int) -> SourceStatus:
-        """The report as of `at`, with what was committed last."""
+        """The report as of `at`, with the last committed progress."""
         return self.status(self.progress, at)
 
     def status(
         self, progress: CheckpointRecord, at: int, changes: int = 0, dead: int = 0
     ) -> SourceStatus:
-        """The report as of `at`, with what is being committed along with it."""
+        """The report as of `at`, with the progress that is committed together with it."""
         self.reported = (self.changes + changes, self.dead + dead)
         return SourceStatus(
             system=self.system,
@@ -134,15 +134,15 @@ class CaptureStats:
         )
 
     def _owed(self, progress: CheckpointRecord, at: int) -> dict[str, dict[str, Any]]:
-        """What is to be done of each entity, and isn't."""
+        """Outstanding work per entity."""
         owed: dict[str, dict[str, Any]] = {}
         for number, job in enumerate(progress.jobs):
             reason = self.waiting.get(job.id, "")
-            # Those after the first wait for it, unless they had it and were refused.
+            # Jobs after the first wait for it, unless they already ran and were refused.
             if number == 0 or reason:
                 owed[job.entity] = {
                     "since": job.moved_at or at,
-                    "reason": f"its snapshot can't go on: {reason or 'no rows were read'}",
+                    "reason": f"its snapshot can't continue: {reason or 'no rows were read'}",
                     "lasting": job.id in self.refused,
                 }
         for name, why in self.troubles.items():

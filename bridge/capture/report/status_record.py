@@ -1,7 +1,8 @@
-"""How a source's capture fares: lag and the age of its progress, for people and for programs.
+"""The status of a source's capture, lag and age of its progress, for people and for programs.
 
 Topic `_{bridge}.status`, one partition, compacted, key = the source's name, value = the JSON
-object of `Status`. (What processes say of their groups is in it, too, under keys with a slash.) It is a report, not a state: nothing is ever read back from it.
+object of `Status`. (It also holds the processes' reports about their groups, under keys with a
+slash.) It is a report, not state: capture never reads it back.
 """
 
 from __future__ import annotations
@@ -41,18 +42,18 @@ class SourceStatus:
     at: when it was reported.
     progressed_at: when the source was last read without a failure and everything read was in the log.
     reason: of `retrying` and `stopped`.
-    instance: the one that reported.
+    instance: the reporting one.
     position, epoch: what is in the log.
-    behind: seconds between the newest change's commit and its record (0 when idle, None when the
-    source doesn't say).
-    lag_bytes: what the source still holds for us.
+    behind: seconds between the newest change's commit and its record (0 when idle, None if the
+    source doesn't report commit times).
+    lag_bytes: how much the source still retains for us.
     changes, dead: how many records and dead letters this instance has written.
     paused: entities, with reason, position, since and skipped.
-    troubles: entities that can't be captured for now, and why; they continue by themselves.
-    snapshots: jobs, the first one under way.
+    troubles: entities that can't be captured now, and why; they resume by themselves.
+    snapshots: jobs; the first one is running.
     results: of the last snapshots.
-    owed: entities of which something is to be done (a snapshot, or what a pause keeps from being
-    done), with `since` when nothing of it was, `reason`, and `lasting` where waiting changes nothing.
+    owed: entities with outstanding work (a snapshot, or work blocked by a pause), with `since` when
+    there was no progress, `reason`, and `lasting` if waiting doesn't help.
     remarks: entities whose capture is slower or costs more than it could, and why.
     """
 
@@ -76,14 +77,14 @@ class SourceStatus:
     remarks: Mapping[str, str] = field(default_factory=dict)
 
     def age(self, now: int) -> float:
-        """Seconds since this source last made progress (or had none to make). Where a clock was
-        set back since, how far off it is: a time to come says nothing of how the source fares.
+        """Seconds since this source last made progress (or had none to make). If a clock was set
+        back since, its offset: a time in the future says nothing about the source.
         """
         return abs(now - self.progressed_at) / MICROSECONDS_PER_SECOND
 
     def lag(self, now: int) -> float | None:
-        """How old, in seconds, the newest change may be that isn't in the log; None where the source
-        doesn't say. What it was at the last progress says nothing once that is long ago.
+        """Upper bound in seconds of the age of changes that aren't in the log yet; None if the
+        source doesn't report commit times. Without recent progress, the time since then is added.
         """
         age = self.age(now)
         if self.behind is None or age <= TOO_OLD:
@@ -91,9 +92,7 @@ class SourceStatus:
         return self.behind + age
 
     def work(self, entities: Iterable[str] = ()) -> list[WorkProgress]:
-        """The progress of this capture and of each entity; `entities` are the bare names of those
-        of which nothing is to be said.
-        """
+        """The progress of this capture and of each entity except `entities` (bare names)."""
         stopped = self.state == "stopped" and bool(self.reason)
         since = self.progressed_at
         names = dict.fromkeys((*entities, *self.owed, *self.paused, *self.troubles))
@@ -116,12 +115,12 @@ class SourceStatus:
         return WorkProgress("entity", qualified, self.progressed_at)
 
     def stalls(self, now: int, stalled_after_s: float = STALLED_AFTER_S) -> list[Stall]:
-        """What of it makes no progress although it should."""
+        """The parts of it that make no progress although they should."""
         stalls = [find_stall(work, now, stalled_after_s) for work in self.work()]
         return [stall for stall in stalls if stall is not None]
 
     def healthy(self, now: int, stalled_after_s: float = STALLED_AFTER_S) -> bool:
-        """Whether it makes progress, whatever its tasks look like, with every entity of it."""
+        """Whether it and all of its entities make progress, whatever state its tasks are in."""
         return not self.stalls(now, stalled_after_s)
 
 
@@ -136,7 +135,7 @@ def dump(status: SourceStatus) -> bytes:
 
 
 LAST_MICROSECOND = 253_402_300_799_999_999
-"""Of the year 9999, the last one of a datetime."""
+"""The year 9999, the last one of a datetime."""
 _TEXT, _WHOLE, _LATER = (str, NoneType), (int, NoneType), (int, float, NoneType)
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "system": (str,),
@@ -156,13 +155,13 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "owed": (dict, NoneType),
     "remarks": (dict, NoneType),
 }
-"""What each field may be; None: a version that didn't have it."""
+"""The allowed types of each field; None: a version that didn't have it."""
 _OWED = {"since", "reason", "lasting"}
 
 
 def load(value: bytes) -> SourceStatus:
-    """The report in a record's value; fields of a later version are left out. Raises ValueError
-    when it isn't one.
+    """The report in a record's value; fields of a later version are ignored. Raises ValueError if
+    it isn't a report.
     """
     try:
         document = json.loads(value)
@@ -177,21 +176,21 @@ def load(value: bytes) -> SourceStatus:
     except Exception as error:
         raise ValueError(f"not a status report: {error_message(error, 200)}") from error
     if wrong := [name for name, kinds in _KINDS.items() if type(fields.get(name)) not in kinds]:
-        raise ValueError(f"not a status report: {', '.join(wrong)} are of another type")
+        raise ValueError(f"not a status report: {', '.join(wrong)} have the wrong type")
     maps = (*status.snapshots, *status.results, *status.paused.values(), *status.owed.values())
     if not all(isinstance(each, dict) for each in maps):
-        raise ValueError("not a status report: its snapshots, results or pauses are no objects")
+        raise ValueError("not a status report: its snapshots, results or pauses are not objects")
     owed = status.owed.values()
     if not all(type(each.get("since")) is int and each.keys() >= _OWED for each in owed):
-        raise ValueError("not a status report: what it owes doesn't say since when and why")
+        raise ValueError("not a status report: an `owed` entry has no `since` or `reason`")
     if not all(0 <= at <= LAST_MICROSECOND for at in (status.at, status.progressed_at)):
-        raise ValueError("not a status report: its time is none of this calendar")
+        raise ValueError("not a status report: its time is out of range")
     return status
 
 
 async def statuses(log: Log, bridge: str) -> dict[str, SourceStatus]:
-    """The newest report of every source of this bridge. Records that are none are left out, with a
-    warning: others may have written them, and nothing hangs on them.
+    """The newest report of every source of this bridge. Other records are skipped with a warning:
+    another program may have written them, and nothing depends on them.
     """
     partition = TopicPartition(internal_topic(bridge, STATUS), 0)
     if partition.topic not in await log.topics():
@@ -199,9 +198,9 @@ async def statuses(log: Log, bridge: str) -> dict[str, SourceStatus]:
     by_system: dict[str, SourceStatus] = {}
     for key, value in (await latest_values(log, partition, None)).items():
         if b"/" in key:
-            continue  # How the groups of a process get on: `bridge.wiring.group_reports`.
+            continue  # The report of a process's groups: `bridge.wiring.group_reports`.
         try:
             by_system[key.decode()] = load(value)
         except ValueError as error:
-            _log.warning("a record of %s is left out: %s", partition.topic, error)
+            _log.warning("a record of %s is skipped: %s", partition.topic, error)
     return by_system

@@ -1,4 +1,4 @@
-"""Comparisons of tables with the log that capture asks for by itself."""
+"""Comparisons of tables with the log that capture requests by itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bridge.connector import Stale, Truncate
 
 
 class AutomaticReconciles:
-    """Puts reconciles into the progress, in stream order, where the stream is no longer enough."""
+    """Adds reconciles to the progress, in stream order, when the stream no longer suffices."""
 
     def __init__(self, state: CaptureState, chunks: ChunkReader) -> None:
         self._state = state
@@ -26,7 +26,7 @@ class AutomaticReconciles:
         self._every_change = capabilities.every_change
 
     def on_truncate(self, truncate: Truncate, group: RecordGroup) -> None:
-        """TRUNCATE came by: whatever the log has of these tables must be compared with them."""
+        """A TRUNCATE was streamed: the log's rows of these tables must be compared with them."""
         for table in truncate.tables:
             for entity in self._state.by_table.get(table, ()):
                 name = entity.spec.name
@@ -41,10 +41,10 @@ class AutomaticReconciles:
                 )
 
     def on_stale(self, stale: Stale, group: RecordGroup) -> None:
-        """The source has missed what happened to these tables: the log is compared with them.
+        """The source has missed changes of these tables: the log is compared with them.
 
-        What it emitted before stays in the log; a reconcile under way may have met rows whose changes
-        were missed, so that it starts again, unless only deletes were.
+        What it emitted before stays in the log. A running reconcile may have read rows whose
+        changes were missed, so it starts over, unless only deletes were missed.
         """
         for table in stale.tables:
             for entity in self._state.by_table.get(table, ()):
@@ -68,8 +68,8 @@ class AutomaticReconciles:
                 )
 
     def after_snapshot(self, entity: str) -> None:
-        """Rows that were read and deleted before the source polled them are never emitted by it: their
-        keys are compared once it has polled what was there when they were read.
+        """A polling source never emits rows that were read and then deleted before its poll: their
+        keys are compared once it has polled the state as of the read.
         """
         if self._every_change or self._compares(entity):
             return
@@ -84,7 +84,7 @@ class AutomaticReconciles:
         self._state.become(enqueue(self._state.progress, job))
 
     def _compares(self, entity: str, *, begun: bool = True) -> bool:
-        """Whether a comparison is asked for; `begun`: one that is under way will do."""
+        """Whether a comparison is pending; `begun`: a running one counts."""
         return any(
             job.entity == entity and job.reconcile and (begun or not (job.since or job.chunks))
             for job in self._state.progress.jobs

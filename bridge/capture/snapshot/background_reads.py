@@ -1,8 +1,8 @@
-"""Reads of a source's tables, beside the stream: it never waits for them.
+"""Reads of a source's tables alongside the stream, which never waits for them.
 
-One call at a time, as the port has it, in a task of its own, on a connection that is opened when
-it is first needed. A call that failed and may be repeated is no failure of the stream: its connection is given
-up, and the next call may begin after a while that grows.
+One call at a time, as the port requires, in a separate task, on a connection that is opened when
+first needed. A retryable failure of a call is no failure of the stream: its connection is closed,
+and the next call may begin after a growing wait.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bridge.model.errors import BridgeError, RetryLater
 
 
 class SupportsClose(Protocol):
-    """What reads are made with: a connector's Snapshot or Reader."""
+    """What reads use: a connector's Snapshot or Reader."""
 
     async def close(self) -> None: ...
 
@@ -25,10 +25,11 @@ R = TypeVar("R", bound=SupportsClose)
 
 
 class BackgroundReads(Generic[R]):
-    """Used by one task: `start` a call when `free`, and `take` its outcome when `done`.
+    """Used by one task: `start` a call when `free`, and `take` its result when `done`.
 
-    `open_reader` makes what the calls are given; it is closed after a call that has to be tried
-    again. `why` says what keeps reads from being made (empty: nothing).
+    `open_reader`: opens what is passed to the calls; it is closed after a call that has to be
+    retried.
+    `why`: what prevents reads (empty: nothing).
     """
 
     def __init__(self, deps: CaptureDependencies, open_reader: Callable[[], Awaitable[R]]) -> None:
@@ -42,17 +43,17 @@ class BackgroundReads(Generic[R]):
 
     @property
     def free(self) -> bool:
-        """A call may begin: none is under way, nor waited with."""
+        """A call may begin: none is running, and no wait is pending."""
         return self._call is None and not self.waiting
 
     @property
     def waiting(self) -> bool:
-        """The last call failed a short while ago."""
+        """The last call failed recently, and its wait isn't over."""
         return bool(self.why) and self._deps.monotonic() < self._not_before
 
     @property
     def done(self) -> bool:
-        """A call ended, and nobody has taken its outcome yet."""
+        """A call ended, and its result wasn't taken yet."""
         return self._call is not None and self._call.done()
 
     def start(self, call: Callable[[R], Awaitable[object]], name: str) -> None:
@@ -66,9 +67,7 @@ class BackgroundReads(Generic[R]):
         self._call = asyncio.create_task(act(), name=name)
 
     async def take(self) -> Any:
-        """What the call returned, or raises what it raised; after RetryLater nothing is `free`
-        for a while.
-        """
+        """Return or raise what the call did; after RetryLater it isn't `free` for a while."""
         call, self._call = self._call, None
         if call is None:
             raise ValueError("no call was started")

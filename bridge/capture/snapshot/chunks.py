@@ -1,8 +1,8 @@
 """Reads the chunks of one snapshot job, one after the other, while the stream continues.
 
-`read_next` is called between reads of the source; the rest in stream order. Tables are read in a task
-of their own (`background_reads`). How windows work is in `windows`, when a chunk has to be read again
-because it is older than the stream in `visibility`.
+Call `read_next` between reads of the source; the rest in stream order. Tables are read in a
+separate task (`background_reads`). `windows` explains how windows work; `visibility`, when a chunk
+has to be read again because it is older than the stream.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from bridge.connector import Change, Chunk, ListsKeys, Snapshot, Source, Visibil
 from bridge.model.encoded_text import condition_from_json
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
 
-#: Windows under way at a time: while one waits for its high watermark the next chunk is read.
+#: Concurrent windows: while one waits for its high watermark the next chunk is read.
 MAX_OPEN_WINDOWS: Final = 2
 FIRST_CHUNK_ROWS: Final = 500
 MIN_CHUNK_ROWS: Final = 10
 CHUNK_GROWTH: Final = 4
-#: How long to wait before a chunk is read again that didn't show what was streamed before it.
+#: How long to wait before rereading a chunk that didn't show what was streamed before it.
 MIN_VISIBILITY_WAIT_S, MAX_VISIBILITY_WAIT_S = 0.05, 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class _ReadPurpose:
-    """What a read is for: the number of rows of a job, or (`window`) a chunk of it; or, without a
-    job, what reads show by now.
+    """What a read is for: a job's number of rows, or (`window`) one of its chunks; or, without a
+    job, which transactions reads show by now.
     """
 
     job: str = ""
@@ -40,8 +40,8 @@ class _ReadPurpose:
 
 
 class ChunkReader:
-    """The reads and windows of the job under way. Used by one task; a new one for each connection,
-    whose watermarks bear its `name`: those of an earlier connection may come again.
+    """The reads and windows of the running job. Used by one task. One per connection, whose
+    watermarks contain its `name`: those of an earlier connection may be streamed again.
     """
 
     def __init__(self, deps: CaptureDependencies, source: Source, name: str) -> None:
@@ -60,24 +60,24 @@ class ChunkReader:
         self._visibility = VisibilityTracker()
         capabilities = deps.connector.capabilities()
         self._tracks = capabilities.visibility
-        # A source that polls emits states, not changes: what it emitted before a chunk was read is no
-        # newer than the chunk. So the window opens with the read itself, and a low watermark,
-        # which may come back only after a poll that saw later rows, is not written.
+        # A polling source emits states, not changes: what it emitted before a chunk was read is no
+        # newer than the chunk. So the window opens with the read itself, and a low watermark, which
+        # may come back only after a poll that saw later rows, is not written.
         self._polls = not capabilities.every_change
 
     @property
     def postponed(self) -> bool:
-        """Tables can't be read just now: nothing is to be done for a while."""
+        """Tables can't be read at the moment: there is nothing to do for a while."""
         return self._reads.waiting
 
     @property
     def why(self) -> str:
-        """What keeps tables from being read; empty: nothing."""
+        """What prevents reading tables; empty: nothing."""
         return self._reads.why
 
     @property
     def job(self) -> SnapshotJob | None:
-        """The job under way, as of its last emission."""
+        """The running job, as of its last emission."""
         return None if self._windows is None else self._windows.job
 
     @property
@@ -86,8 +86,8 @@ class ChunkReader:
         return self._windows is not None and self._windows.done
 
     async def estimate(self, table: str, job: SnapshotJob) -> int | None:
-        """How many rows the job will read, roughly; None while that isn't known yet, 0 where the
-        system refuses to say.
+        """Roughly how many rows the job will read; None while unknown, 0 if the system refuses to
+        count.
         """
         await self._take_result(job.id)
         estimated_job, count = self._estimate
@@ -100,21 +100,21 @@ class ChunkReader:
         return None
 
     def start_job(self, table: str, job: SnapshotJob) -> None:
-        """Take up a job, in place of the one before."""
+        """Start a job, replacing the previous one."""
         self.abandon_job()
         self._table = table
         self._windows = ChunkWindows(job)
         self._wait = self._not_before = 0.0
 
     def abandon_job(self) -> None:
-        """Give the job up. What is still being read is ignored when it comes."""
+        """Abandon the job. The result of a read in progress is ignored."""
         if self._windows is not None:
             self._windows.restart()
         self._windows = None
 
     async def read_next(self) -> None:
-        """Continue as far as possible without waiting. Raises what reading a chunk raised, other than
-        RetryLater: that is tried again, after what is in the log.
+        """Continue as far as possible without waiting. Raises what reading a chunk raised, except
+        RetryLater: that is retried from after what is in the log.
         """
         windows = self._windows
         if windows is None:
@@ -145,8 +145,9 @@ class ChunkReader:
         return await reader.chunk(self._table, where, after, self._chunk_rows)
 
     async def _take_result(self, job: str) -> str:
-        """Take the result of a read that ended; writes its high watermark, and returns it as the next
-        read's low one. Raises what the read raised for `job`: an error of another job is dropped.
+        """Take the result of a read that ended; writes its high watermark and returns it as the
+        next read's low one. Raises what the read raised for `job`; errors of other jobs are
+        dropped.
         """
         if not self._reads.done:
             return ""
@@ -162,7 +163,7 @@ class ChunkReader:
                 return ""
             if purpose.window is not None:
                 raise
-            # The number is for people alone: whether the rows can be read, their chunks will show.
+            # The number is only for people; the chunks will show whether rows can be read.
             self._estimate = (job, 0)
             return ""
         if purpose.window is None:
@@ -191,25 +192,25 @@ class ChunkReader:
     # -- in stream order ---------------------------------------------------------------------
 
     def note_streamed(self, table: str, changes: Sequence[Change]) -> None:
-        """Changes of a table came by in the stream."""
+        """Changes of a table were streamed."""
         if self._tracks:
             self._visibility.add(table, [change[6][3] for change in changes])
 
     def note_changes(self, changes: Sequence[KeyChange]) -> None:
-        """Changes of the job's entity came by in the stream."""
+        """Changes of the job's entity were streamed."""
         if self._windows is not None:
             self._windows.note_changes(changes)
 
     def pass_watermark(self, name: str) -> ChunkWindow | None:
-        """A watermark came by; returns the window to emit here."""
+        """A watermark was streamed; returns the window to emit here."""
         if self._windows is None:
             return None
         return self._windows.pass_watermark(name, self._visibility.last_number(self._table))
 
     def emit(self, window: ChunkWindow, keys: Sequence[bytes], size: int) -> Emission | None:
-        """Which rows of the window's chunk to write; None when it is read again.
+        """Which rows of the window's chunk to write; None if it is read again.
 
-        `keys` of all its rows, `size` of all its records in bytes.
+        `keys`: of all its rows; `size`: of all its records in bytes.
         """
         windows, chunk = self._windows, window.chunk
         if windows is None or chunk is None:
@@ -238,8 +239,8 @@ class ChunkReader:
     # -- without a job -----------------------------------------------------------------------
 
     async def probe_visibility(self) -> None:
-        """Forget transactions that every read shows by now, where many have gathered. What was
-        read is taken the next time.
+        """Forget transactions that every read shows by now, once many have accumulated. The result
+        of this read is used the next time.
         """
         await self._take_result("")
         if self._reads.free and self._visibility.needs_probe:
@@ -247,12 +248,13 @@ class ChunkReader:
             self._reads.start(self._seen_now, "what reads show")
 
     async def _seen_now(self, reader: Snapshot) -> Visibility | None:
-        """What a read of any table shows; None where none of them may be read."""
+        """The visibility of a read of any table; None if no table may be read."""
         for table in self._visibility.tables:
             try:
                 return (await reader.chunk(table, None, None, 1)).visibility
             except ConfigurationError:
-                # Its own snapshots say so to whoever asks for them; capture doesn't need it.
+                # A requested snapshot reports that to its requester; capture itself doesn't need
+                # it.
                 continue
         return None
 

@@ -1,8 +1,8 @@
-"""Before a comparison deletes anything: every key that only the log knows is asked for, and their
-number is held against what is plausible.
+"""Confirms the deletes of a comparison: the system is queried for every key that only the log has,
+and their number is checked for plausibility.
 
-A service that ignores an order or a condition, a login that sees less than before, or a page that
-was cut short is taken for deleted rows by a comparison.
+A service that ignores an order or a condition, a login that sees less than before, or a truncated
+page looks like deleted rows to a comparison.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 
 MAX_KEYS_PER_QUERY = 5_000
 MAX_UNASKED_KEYS = 100
-"""More keys of one comparison that can't be asked for end it: the reason is no single key's."""
+"""With more keys that can't be queried a comparison ends: the reason isn't a single key."""
 
 
 class ImplausibleDeletes(Exception):
-    """More deletes than `max_deletes` allows. The message says how many, and what to do."""
+    """More deletes than `max_deletes` allows; the message says how many, and what to do."""
 
 
 class DeleteConfirmation:
-    """Of one comparison, once all of its table was read. Used by one task: `step` again and again
-    until it is true. `present` and `unasked` count the keys that stay in the log.
+    """The confirmation of one comparison, after its whole table was read. Used by one task: call
+    `step` until it returns True. `present` and `unasked`: the keys that stay in the log.
     """
 
     def __init__(
@@ -52,25 +52,25 @@ class DeleteConfirmation:
         self.shape: Shape | None = None
         self.absent = self.present = 0
         self.unasked: list[str] = []
-        #: The watermark after which the deletes are written, once it is under way.
+        #: The watermark after which the deletes are written, once it was written.
         self.watermark = ""
-        #: Asking was given up: it begins again.
+        #: The queries were abandoned: the confirmation starts over.
         self.refused = False
         keys.forget_answers()
 
     @property
     def why(self) -> str:
-        """What keeps the system from being asked; empty: nothing."""
+        """What prevents querying the system; empty: nothing."""
         return self._reads.why
 
     @property
     def waiting(self) -> bool:
-        """It can't be asked just now."""
+        """The system can't be queried at the moment."""
         return self._reads.waiting
 
     async def step(self) -> bool:
-        """Go on as far as possible without waiting; whether all were asked for. Raises Implausible,
-        and what asking raised but for RetryLater, after which it is asked again.
+        """Continue as far as possible without waiting; returns whether all keys were queried.
+        Raises ImplausibleDeletes, and what the queries raised except RetryLater, which is retried.
         """
         if self._reads.done:
             try:
@@ -91,7 +91,7 @@ class DeleteConfirmation:
         self.present += answer.present
         self.unasked += answer.unasked
         if len(self.unasked) > MAX_UNASKED_KEYS:
-            raise Rejected("bad_key", f"rows can't be asked for: {self.unasked[-1]}")
+            raise Rejected("bad_key", f"rows can't be queried by key: {self.unasked[-1]}")
         counts, limit = self._counts, self._limit
         if counts is not None and limit is not None and limit.exceeded(self.absent, counts.keys):
             raise ImplausibleDeletes(self._implausible(counts, limit))
@@ -102,7 +102,7 @@ class DeleteConfirmation:
             f"comparing its table with the log would delete {most} of {counts.keys} rows, more than "
             f"`max_deletes` allows ({limit}). If they are really gone: bridgectl snapshot {name} "
             f"--reconcile --max-deletes {most}. Otherwise the system doesn't show all of its rows "
-            "(a right or a filter of the login, a restored backup, the wrong database)"
+            "(a permission or a filter of the login, a restored backup, the wrong database)"
         )
 
     async def _ask_next(self, reader: Reader) -> tuple[list[bytes], PresenceAnswer]:

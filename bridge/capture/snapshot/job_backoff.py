@@ -1,6 +1,6 @@
-"""Jobs that can't continue for now: for which poll of the source each waits, or until when, and why.
+"""Jobs that can't continue now: for which poll of the source each waits, or until when, and why.
 
-Pure: the time is handed in, in seconds. What is remembered ends with the connection.
+Pure: the time is a parameter, in seconds. The state is lost with the connection.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from bridge.capture.checkpoint.record import AFTERWARDS_PREFIX, SnapshotJob
 from bridge.capture.contract import CaptureLimits
 
 POLLS_AFTER_SNAPSHOT = 2
-"""The second poll that is emitted from now on began later than now."""
+"""The second poll emitted from now on began later than now."""
 
 
 LASTING_REFUSALS = 3
-"""Refusals in a row for the same reason after which nobody expects that it passes by itself."""
+"""Consecutive refusals for the same reason after which it isn't expected to pass by itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class _JobRefusal:
-    """It is not tried again before `until`; `wait` seconds after it was refused, so many times in a
-    row for this reason.
+    """A refused job is not retried before `until`, which is `wait` seconds after the last of its
+    consecutive refusals for this reason.
     """
 
     until: float
@@ -32,7 +32,7 @@ class _JobRefusal:
 
 
 class JobBackoff:
-    """Which job is the next to continue."""
+    """Decides which job continues next."""
 
     def __init__(self, limits: CaptureLimits) -> None:
         self._limits = limits
@@ -42,33 +42,33 @@ class JobBackoff:
 
     @property
     def reasons(self) -> Mapping[str, str]:
-        """Why jobs were refused, by their ids, until they have come further."""
+        """Job id -> why it was refused, until it makes progress."""
         return {job: refusal.why for job, refusal in self._refused.items()}
 
     @property
     def lasting(self) -> frozenset[str]:
-        """The ids of jobs that were refused for the same reason again and again."""
+        """The ids of jobs that were refused for the same reason repeatedly."""
         return frozenset(
             job for job, refusal in self._refused.items() if refusal.times >= LASTING_REFUSALS
         )
 
     def note_polls(self, polls: int) -> None:
-        """The source emitted everything of so many complete polls."""
+        """The source has emitted everything of `polls` complete polls."""
         self._polls = polls
 
     def refuse(self, job: SnapshotJob, why: str, now: float) -> None:
-        """It can't be read: it is tried again after a while that grows."""
+        """The job can't be read: it is retried after a growing wait."""
         previous, limits = self._refused.get(job.id), self._limits
         wait = min(previous.wait * 2 if previous else limits.backoff, limits.longest_backoff)
         times = previous.times + 1 if previous is not None and previous.why == why else 1
         self._refused[job.id] = _JobRefusal(now + wait, wait, why, times)
 
     def succeed(self, job: SnapshotJob) -> None:
-        """A part of it was read."""
+        """A part of the job was read."""
         self._refused.pop(job.id, None)
 
     def first(self, jobs: Sequence[SnapshotJob], now: float) -> SnapshotJob | None:
-        """The first of them that can continue now; the others are overtaken."""
+        """The first job that can continue now, skipping those that wait."""
         first = next((job for job in jobs if not self._waits(job, now)), None)
         ids = {job.id for job in jobs}
         self._due = {job: poll for job, poll in self._due.items() if job in ids}

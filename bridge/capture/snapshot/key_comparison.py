@@ -1,4 +1,6 @@
-"""The deletes of one reconcile: keys that only the log knows, confirmed by the system, then deleted."""
+"""The deletes of one reconcile: keys that only the log has, confirmed by the system, then
+deleted.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +22,11 @@ DELETES_PER_PAGE = 2_000
 
 
 class KeyComparison:
-    """The log's keys against those of the table and the stream. Used by one task.
+    """Compares the log's keys with those of the table and the stream. Used by one task.
 
-    Order of calls: `scan`, `note_present` and `spare` at any time, `confirm` once the table was read,
-    until it has written its watermark; where that comes by, `write_deletes` and `report_kept`.
+    Order of calls: `scan`, `note_present` and `spare` at any time; `confirm` once the table was
+    read, until it has written its watermark; when that is streamed, `write_deletes` and
+    `report_kept`.
     """
 
     def __init__(self, state: CaptureState, entity: CapturedEntity, job: SnapshotJob) -> None:
@@ -34,18 +37,18 @@ class KeyComparison:
         self._confirmation: DeleteConfirmation | None = None
 
     def scan(self, flushed: Awaitable[None]) -> None:
-        """Begin to read the log's keys, once everything that was emitted before is in the log."""
+        """Begin to read the log's keys once everything emitted before is in the log."""
         entity = self._entity
         self._log_keys.start(self._state.deps.log, entity.topic, entity.partitions, flushed)
 
     @property
     def is_scanned(self) -> bool:
-        """Whether the log's keys are known. Raises what reading them raised."""
+        """Whether the log's keys were read. Raises what reading them raised."""
         return self._log_keys.ready()
 
     @property
     def has_unmet_keys(self) -> bool:
-        """Whether the log knows keys that neither the table nor the stream has shown."""
+        """Whether the log has keys that neither the table nor the stream has shown."""
         return any(self._log_keys.keys.left(1))
 
     def note_present(self, keys: Sequence[bytes]) -> None:
@@ -53,7 +56,9 @@ class KeyComparison:
         self._log_keys.keys.touched(keys)
 
     def spare(self, keys: Sequence[bytes]) -> None:
-        """These are in the table although no record has them: their rows were dead-lettered."""
+        """These keys are in the table although no record has them: their rows were
+        dead-lettered.
+        """
         self._log_keys.spare(keys)
 
     def stamped(self, job: SnapshotJob) -> SnapshotJob:
@@ -64,26 +69,26 @@ class KeyComparison:
 
     @property
     def why(self) -> str:
-        """What keeps the system from being asked for keys; empty: nothing."""
+        """What prevents querying the system by key; empty: nothing."""
         return self._confirmation.why if self._confirmation is not None else ""
 
     @property
     def waiting(self) -> bool:
-        """The system can't be asked for keys just now."""
+        """The system can't be queried by key at the moment."""
         return self._confirmation is not None and self._confirmation.waiting
 
     @property
     def shape(self) -> Shape | None:
-        """Of the table when its keys were asked for; None: nothing had to be asked."""
+        """The table's shape when its keys were queried; None: no query was needed."""
         return self._confirmation.shape if self._confirmation is not None else None
 
     @property
     def was_refused(self) -> bool:
-        """Asking was given up: it has to begin again."""
+        """The queries were abandoned: confirmation has to start over."""
         return self._confirmation is not None and self._confirmation.refused
 
     def refuse(self) -> None:
-        """Give asking up."""
+        """Abandon the queries."""
         if self._confirmation is not None:
             self._confirmation.refused = True
 
@@ -94,8 +99,9 @@ class KeyComparison:
     async def confirm(
         self, job: SnapshotJob, write_watermark: Callable[[str], Awaitable[str]]
     ) -> None:
-        """Ask for what only the log knows, as far as possible without waiting; at the end write the
-        watermark where the deletes go. Raises as `DeleteConfirmation.step`.
+        """Query the system for the keys that only the log has, as far as possible without waiting;
+        at the end write the watermark at which the deletes are written. Raises as
+        `DeleteConfirmation.step`.
         """
         if self._confirmation is None:
             limit = self._entity.spec.max_deletes
@@ -109,7 +115,7 @@ class KeyComparison:
             self._confirmation.watermark = await write_watermark("high")
 
     async def restart_confirmation(self) -> None:
-        """Forget what was asked for."""
+        """Forget all query results."""
         if self._confirmation is not None:
             await self._confirmation.close()
             self._confirmation = None
@@ -119,9 +125,9 @@ class KeyComparison:
     async def write_deletes(
         self, encoder: RowEncoder, commit: int, group: RecordGroup, outbox: Outbox
     ) -> int:
-        """Write the confirmed deletes, less those whose keys the stream brought since; returns how
-        many. They go before the group and with its old progress: should the process end in between,
-        the reconcile begins again and finds them done.
+        """Write the confirmed deletes, except keys that were streamed since; returns how many. They
+        are written before the group, with its old progress: if the process ends in between, the
+        reconcile starts over and finds them done.
         """
         state, entity = self._state, self._entity
         deleted = 0
@@ -139,11 +145,11 @@ class KeyComparison:
 
     def report_kept(self, group: RecordGroup, *, every_change: bool) -> str:
         """Report keys that stay in the log although the table didn't show them. Returns why the
-        comparison is no whole one, or "": of a source that polls the next poll may show them.
+        comparison is incomplete, or "" for a polling source, whose next poll may show them.
         """
         name = self._entity.spec.qualified
         unasked = self._confirmation.unasked if self._confirmation is not None else []
-        # What is there all the same was not shown, or came since and is still to be streamed.
+        # Rows that exist nevertheless were not shown by the read, or are new and not streamed yet.
         unmet = sum(map(len, self._log_keys.keys.left(DELETES_PER_PAGE)))
         present = max(unmet - len(unasked), 0)
         if not present and not unasked:
@@ -151,13 +157,13 @@ class KeyComparison:
         reasons = []
         if present:
             reasons.append(
-                f"reading the table of {name} did not show {present} rows that are there when they "
-                "are asked for by key: nothing was deleted for them, and the log may have them as "
-                "they were before; check the system's order and paging, then compare again"
+                f"reading the table of {name} did not show {present} rows that a query by key "
+                "returns: no deletes were written for them, and the log may have an older state of "
+                "them; check the system's order and paging, then compare again"
             )
         if unasked:
             reasons.append(
-                f"{len(unasked)} rows of {name} can't be asked for, so that they stay in the log "
+                f"{len(unasked)} rows of {name} can't be queried by key, so they stay in the log "
                 f"({unasked[0]})"
             )
         reason = "; ".join(reasons)
@@ -165,6 +171,6 @@ class KeyComparison:
         return reason if unasked or every_change else ""
 
     async def close(self) -> None:
-        """Stop asking, and forget the keys."""
+        """Stop the queries and forget the keys."""
         await self.restart_confirmation()
         await self._log_keys.close()

@@ -1,7 +1,7 @@
-"""Asks a system which of some keys it has rows of.
+"""Queries a system for which keys it has rows.
 
-A key counts as absent only where the system answered the question: an answer with rows that nobody
-asked for is none. Compared in the source's own form, as the gateway does.
+A key counts as absent only if the system really answered the query: a result with rows that weren't
+requested doesn't count. Keys are compared in the source's own form, as in the gateway.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ Values = tuple[Any, ...]
 
 @dataclass(slots=True)
 class PresenceAnswer:
-    """Of one batch of framed keys: those without a row, those with one, and why keys of it could
-    not be asked for.
+    """The result for one batch of framed keys: those without a row, those with one, and why keys
+    could not be queried.
     """
 
     absent: list[bytes] = field(default_factory=list)
@@ -35,14 +35,14 @@ class PresenceAnswer:
 
 
 class SnapshotReader:
-    """`bridge.connector.Reader` of a connector that has none: reads chunks with a condition."""
+    """A `bridge.connector.Reader` for connectors without one: reads chunks with a condition."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
 
     @property
     def max_keys(self) -> int:
-        """A list of values where the key is one column; a composite key goes alone."""
+        """Many if the key is one column (a list of values), one for a composite key."""
         return MAX_KEYS_PER_SNAPSHOT_READ
 
     async def fetch(
@@ -62,7 +62,7 @@ class SnapshotReader:
             else [dict(zip(columns, key, strict=True)) for key in keys]
         )
         for condition in conditions:
-            # One more than there can be shows an answer to another question.
+            # One more row than there can be shows that the system ignored the condition.
             most = limit or (len(keys) if single else 1) + 1
             chunk = await self._snapshot.chunk(table, condition, None, most)
             shape = chunk.shape
@@ -77,15 +77,15 @@ class SnapshotReader:
 
 
 async def open_reader(deps: CaptureDependencies) -> Reader:
-    """What the system is asked with."""
+    """The reader for these queries."""
     if deps.connector.capabilities().read:
         return await deps.connector.reader(deps.system)
     return SnapshotReader(await deps.connector.snapshot(deps.system))
 
 
 class KeyPresence:
-    """Asks about keys of one entity. Raises RetryLater while the system is away; ConfigurationError
-    or Rejected where it can't be asked at all.
+    """Queries for keys of one entity. Raises RetryLater while the system is unavailable;
+    ConfigurationError or Rejected if it can't be queried at all.
     """
 
     def __init__(
@@ -100,13 +100,13 @@ class KeyPresence:
             self._columns = self._table.columns(self._fields)
         except Rejected as error:
             raise ConfigurationError(
-                f"{self._name}: the system can't be asked whether rows are gone ({error}), so no "
-                "delete is written for what its table doesn't show; give the entity a key that "
-                "leads back to the source's"
+                f"{self._name}: the system can't be queried for deleted rows ({error}), so no "
+                "delete is written for rows that its table doesn't show; give the entity a key that "
+                "maps back to the source's"
             ) from error
 
     async def ask(self, keys: Sequence[bytes]) -> PresenceAnswer:
-        """At most `max_keys` framed keys."""
+        """Query for at most `max_keys` framed keys."""
         answer = PresenceAnswer()
         by_values: dict[Values, list[bytes]] = {}
         for key in keys:
@@ -125,7 +125,7 @@ class KeyPresence:
             rows = await self._reader.fetch(self._table.table, self._columns, key_values)
             row_values = [self._values(rows, raw) for raw in rows.rows]
         except RowError:
-            # One of the rows can't be normalised: it is there all the same.
+            # One of the rows can't be normalised, but it exists.
             if len(key_values) == 1:
                 answer.present += len(by_values[key_values[0]])
                 return
@@ -134,7 +134,7 @@ class KeyPresence:
         except AnswerMismatch as error:
             if len(key_values) == 1:
                 raise ConfigurationError(
-                    f"{self._name}: whether rows are gone can't be asked for: {error}"
+                    f"{self._name}: the system can't be queried for deleted rows: {error}"
                 ) from error
             await self._halves(by_values, key_values, answer)
             return
@@ -150,8 +150,8 @@ class KeyPresence:
             return
         if unasked and len(row_values) > 1:
             raise ConfigurationError(
-                f"{self._name}: asked for one row by its key, the system answers with "
-                f"{len(row_values)} others: it ignores the condition, so that no delete can be confirmed"
+                f"{self._name}: queried for one row by its key, the system returned "
+                f"{len(row_values)} others: it ignores the condition, so no delete can be confirmed"
             )
         # A single other row may equal the key by the column's collation: then the key is gone.
         present_values = set(row_values)

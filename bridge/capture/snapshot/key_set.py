@@ -13,27 +13,27 @@ from bridge.model.errors import RetryLater
 T = TypeVar("T")
 _LIVE, _TOUCHED, _ABSENT = 0, 1, 2
 _CACHE_KB = 8_000
-#: So many writes wait at most; then the caller waits for the oldest.
+#: Maximum queued writes; then the caller waits for the oldest.
 _MAX_WAITING_WRITES = 8
 
 
 class KeyCounts(NamedTuple):
-    """How many keys are only in the log, and how many there are in all."""
+    """How many keys are only in the log, and how many there are in total."""
 
     unmet: int
     keys: int
 
 
 class KeySet:
-    """Which keys are in the log and were not met otherwise since.
+    """The keys that are in the log and were not seen elsewhere since.
 
-    `scanned` adds what the log says, in its order; `touched` is what the stream or the
-    table showed, and wins over the log whenever it is added; `absent` are keys of the log alone for
-    which the system was asked in vain. The file has no name and vanishes with the process.
+    `scanned` adds the log's keys, in its order; `touched` adds keys that the stream or the table
+    showed, which take precedence over the log whenever they are added; `absent` marks keys of the
+    log alone for which the system has no row. The file has no name and vanishes with the process.
 
-    A thread of its own works on the file, in the order of the calls: keys of a large table come
-    in any order, so that adding some thousand of them takes a while. Raises RetryLater, at some
-    later call, when there is no room for the file. Used by one task.
+    A separate thread works on the file, in the order of the calls: keys of a large table come in
+    any order, so adding thousands of them takes a while. Raises RetryLater, at some later call, if
+    there is no room for the file. Used by one task.
     """
 
     def __init__(self) -> None:
@@ -48,8 +48,8 @@ class KeySet:
         )
 
     def scanned(self, records: Iterable[tuple[bytes, bool]]) -> Future[None]:
-        """Records of the log in order: keys, and whether the record leaves the key alive. What is
-        returned is done when they are in the file.
+        """Add records of the log in order: keys, and whether the record leaves the key alive. The
+        future is done when they are in the file.
         """
         last = dict(records)
 
@@ -68,7 +68,7 @@ class KeySet:
         return self._write(act)
 
     def touched(self, keys: Iterable[bytes]) -> None:
-        """These were met in the table or in the stream."""
+        """These keys were seen in the table or in the stream."""
         met = [(key, _TOUCHED) for key in keys]
 
         def act() -> None:
@@ -80,7 +80,7 @@ class KeySet:
             self._write(act)
 
     def absent(self, keys: Iterable[bytes]) -> None:
-        """The system was asked for these, and has no such rows. What is touched stays so."""
+        """The system has no rows for these keys. Touched keys stay touched."""
         missed = [(_ABSENT, key, _LIVE) for key in keys]
 
         def act() -> None:
@@ -92,7 +92,7 @@ class KeySet:
             self._write(act)
 
     def forget_answers(self) -> None:
-        """Nothing was asked for."""
+        """Forget all query results."""
         query = "UPDATE keys SET state = ? WHERE state = ?"
 
         def act() -> None:
@@ -101,16 +101,16 @@ class KeySet:
         self._write(act)
 
     def unmet_after(self, key: bytes, page: int) -> Future[list[bytes]]:
-        """The next keys, in order, that only the log knows and that nobody has asked for."""
+        """The next keys, in order, that only the log has and that weren't queried yet."""
         return self._page(_LIVE, key, page)
 
     def counts(self) -> Future[KeyCounts]:
-        """As of now."""
+        """The current counts."""
         query = "SELECT count(*) FILTER (WHERE state <> ?), count(*) FROM keys"
         return self._submit(lambda: KeyCounts(*self._file.execute(query, (_TOUCHED,)).fetchone()))
 
     def left(self, page: int) -> Iterator[list[bytes]]:
-        """Keys that only the log knows, in order, in pages. The set may not change meanwhile."""
+        """Keys that only the log has, in order, in pages. The set must not change meanwhile."""
         return self._pages(_LIVE, page)
 
     def gone(self, page: int) -> Iterator[list[bytes]]:
@@ -146,7 +146,7 @@ class KeySet:
         return self._thread.submit(_translating, act)
 
     def close(self) -> None:
-        """Delete the file. Waits for what is being written."""
+        """Delete the file, after the queued writes."""
         self._thread.shutdown(wait=True, cancel_futures=True)
         self._file.close()
 

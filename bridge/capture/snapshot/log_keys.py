@@ -1,9 +1,9 @@
 """Deletes for keys that are in the log and no longer in the table.
 
-The log's keys are read once, while the snapshot of the table and the stream continue; what either of
-them shows is struck off; what is left at the end is gone from the table. After a restart they are
-read again, and what was struck off before is known by its position: since the reconcile began only
-the stream and the reconcile itself have written to the topic.
+The log's keys are read once, while the snapshot of the table and the stream continue; keys that
+either of them shows are removed; what is left at the end is gone from the table. After a restart
+they are read again, and the keys removed before are recognised by their positions: since the
+reconcile began only the stream and the reconcile itself have written to the topic.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from bridge.log.read_to_end import read_to_end
 from bridge.model import headers
 
 RECORDS_PER_READ = 5_000
-#: More keys than these are not kept in the checkpoint record.
+#: Maximum keys kept in the checkpoint record.
 MAX_SPARED_KEYS = 1_000
 
 
 async def scan(log: Log, topic: str, partitions: int, keys: KeySet, since: str) -> int:
-    """Add to `keys` everything that the topic holds now, and that what comes after the position
-    `since` was met; returns the number of records read.
+    """Add everything that the topic holds now to `keys`, and mark records after the position
+    `since` as seen; returns the number of records read.
     """
     topic_partitions = [TopicPartition(topic, number) for number in range(partitions)]
     begin = await log.beginning_offsets(topic_partitions)
@@ -43,15 +43,15 @@ async def scan(log: Log, topic: str, partitions: int, keys: KeySet, since: str) 
                 for record in records
                 if record.key is not None and position_of(record) > since
             )
-            # Not cancelled with whoever waits: the file keeps what it was given.
+            # Not cancelled with the waiting task: the write is already queued.
             await asyncio.shield(asyncio.wrap_future(written))
             read += len(records)
     return read
 
 
 def position_of(record: Record) -> str:
-    """The position in an event's id; empty for what has none, such as a tombstone. Others may have
-    written the record, so its id may be no text.
+    """The position in an event's id; empty if there is none, as in a tombstone. Another program may
+    have written the record, so its id may not be text.
     """
     for name, value in record.headers:
         if name == headers.ID:
@@ -60,10 +60,10 @@ def position_of(record: Record) -> str:
 
 
 class LogKeys:
-    """One reconcile: the scan of the log and the keys that it leaves. Used by one task.
+    """The log scan of one reconcile and the keys that remain. Used by one task.
 
-    Made before the scan begins, so that nothing that the stream has meanwhile is missed. `job` is
-    what it begins with: a job that came some way already has `since`.
+    Create it before the scan begins, so that nothing streamed meanwhile is missed. `job`: the job
+    as it starts; one that made progress already has `since`.
     """
 
     def __init__(self, job: SnapshotJob) -> None:
@@ -75,7 +75,7 @@ class LogKeys:
         self._scan: asyncio.Task[int] | None = None
 
     def start(self, log: Log, topic: str, partitions: int, flushed: Awaitable[None]) -> None:
-        """Scan once everything that was emitted before is in the log."""
+        """Start the scan once everything emitted before is in the log."""
         since = self._since
 
         async def act() -> int:
@@ -85,12 +85,12 @@ class LogKeys:
         self._scan = asyncio.create_task(act(), name=f"reconcile {topic}")
 
     def spare(self, keys: Sequence[bytes]) -> None:
-        """These were met, and no record will show it."""
+        """These keys were seen, and no record will show that."""
         self.keys.touched(keys)
         if self._since:
             self._spared = self._spared.union(keys)
         if len(self._spared) > MAX_SPARED_KEYS:
-            # Too many to remember: it starts again after a restart.
+            # Too many to remember: it starts over after a restart.
             self._since, self._spared = "", frozenset()
 
     def stamped(self, job: SnapshotJob) -> SnapshotJob:
@@ -105,7 +105,7 @@ class LogKeys:
         return True
 
     async def close(self) -> None:
-        """Stop and forget the keys."""
+        """Stop the scan and forget the keys."""
         if self._scan is not None:
             self._scan.cancel()
             await asyncio.gather(self._scan, return_exceptions=True)

@@ -1,4 +1,6 @@
-"""Snapshots and reconciles as the progress lists them, from their first read to their result."""
+"""Runs the snapshots and reconciles listed in the progress, from their first read to their
+result.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +33,9 @@ from bridge.plan.failed_row import FailedRow
 
 
 class SnapshotRunner:
-    """Owner of the snapshot job under way: the first of the progress that can continue. One task.
+    """Owns the running snapshot job: the first of the progress that can continue. Used by one task.
 
-    `advance` is called between reads of the source, everything below it in stream order. The job's
+    Call `advance` between reads of the source, and the methods below it in stream order. The job's
     chunks are read by `ChunkReader`; a reconcile's deletes are found by `KeyComparison`.
     """
 
@@ -55,14 +57,14 @@ class SnapshotRunner:
 
     @property
     def can_continue(self) -> bool:
-        """A job is under way and need not wait: call `advance` again soon."""
+        """A job is running and need not wait: call `advance` again soon."""
         comparison = self._comparison
         postponed = self._chunks.postponed or (comparison is not None and comparison.waiting)
         return self.is_active and not postponed and self._next_job() is not None
 
     @property
     def waiting_reasons(self) -> Mapping[str, str]:
-        """What keeps jobs from continuing for now, by their ids."""
+        """Job id -> what keeps it from continuing now."""
         if not self.is_active:
             return {}
         under_way = self._state.progress.jobs[0].id
@@ -118,9 +120,9 @@ class SnapshotRunner:
         return self._backoff.first(self._state.progress.jobs, self._state.deps.monotonic())
 
     def _refuse(self, job: SnapshotJob, reason: str) -> None:
-        """A person's job ends with the reason; what nobody else would ask for again is kept, since the
-        log would be missing rows, or hold rows that are gone, for ever. For the same reason an entity
-        that can't be compared after its pause is paused again.
+        """A person's job ends with the reason; one that nobody would request again is kept, because
+        otherwise the log would miss rows, or keep deleted ones, for ever. For the same reason an
+        entity that can't be compared after its pause is paused again.
         """
         if self._comparison is not None:
             self._comparison.refuse()
@@ -135,10 +137,10 @@ class SnapshotRunner:
         self._backoff.refuse(job, reason, self._state.deps.monotonic())
 
     def _is_scanned(self, job: SnapshotJob, entity: CapturedEntity) -> bool:
-        """Whether the log's keys are known; begins to read them."""
+        """Whether the log's keys were read; starts reading them if necessary."""
         if self._comparison is None:
             if not job.since or job.deletes_only:
-                # It begins, or nothing says which keys were met before a restart.
+                # It begins, or it is unknown which keys were seen before a restart.
                 since = self._state.progress.position
                 job = replace(
                     job, after=None, whole=False, rereads=(), rows=0, chunks=0, since=since
@@ -165,8 +167,8 @@ class SnapshotRunner:
     # -- in stream order ---------------------------------------------------------------------
 
     def postpone_unfit(self, entity: str) -> None:
-        """Its table doesn't fit it: a snapshot of it begins again, later. What was read of it is
-        older than the changes that are left out.
+        """The entity's table is incompatible: its snapshot starts over later, because what was read
+        is older than the changes that are skipped.
         """
         reason = self._state.unfit.get(entity)
         if reason is not None and self.is_under_way(entity):
@@ -177,23 +179,24 @@ class SnapshotRunner:
         self._backoff.note_polls(polls)
 
     def note_streamed(self, table: str, changes: Sequence[Change]) -> None:
-        """Changes of a table came by."""
+        """Changes of a table were streamed."""
         self._chunks.note_streamed(table, changes)
 
     def is_under_way(self, entity: str) -> bool:
-        """Whether the job under way is of this entity, so that its changes have to be noted."""
+        """Whether the running job is of this entity, so its changes have to be noted."""
         jobs = self._state.progress.jobs
         return bool(jobs) and jobs[0].entity == entity
 
     def note_changes(self, changes: Sequence[KeyChange], dead_lettered: Sequence[bytes]) -> None:
-        """Changes came by of the entity that is under way; `dead_lettered` are the keys of those that
-        became no event.
+        """Changes of the running job's entity were streamed; `dead_lettered`: the keys of those
+        that became no event.
         """
         self._chunks.note_changes(
             [*changes, *(KeyChange(key, complete=True) for key in dead_lettered)]
         )
         progress = self._state.progress
-        # One that has just been replaced ends at the next step; what it met, the new one has not.
+        # A job that has just been replaced ends at the next step; the new one has not seen what it
+        # saw.
         if self._comparison is None or self._comparison.job_id != progress.jobs[0].id:
             return
         self._comparison.note_present([change.key for change in changes])
@@ -202,8 +205,8 @@ class SnapshotRunner:
             self._state.become(advance(progress, self._comparison.stamped(progress.jobs[0])))
 
     async def pass_watermark(self, name: str, commit: int, group: RecordGroup) -> None:
-        """A watermark came by: write the chunk whose window ends here, or the deletes that were
-        confirmed before it.
+        """A watermark was streamed: write the chunk whose window ends here, or the deletes that
+        were confirmed before it.
         """
         if self._comparison is not None and self._comparison.ends_at(name):
             await self._write_deletes(self._comparison, commit, group)
@@ -244,10 +247,10 @@ class SnapshotRunner:
             state.dead_letter(entity, encoder, failures, group)
         if comparison is not None:
             comparison.note_present(keys)
-            # What is dead-lettered is in the table all the same.
+            # Dead-lettered rows are in the table nevertheless.
             comparison.spare(keys_of(encoder, failures))
         rows = emission.rows
-        # One for deletes only has keys, and no entries.
+        # A job for deletes only has keys, but no entries.
         kept = entries if len(rows) >= len(entries) else [entries[index] for index in rows]
         group.add(entity.topic, kept)
         group.count(entity.spec.qualified, len(kept))
@@ -257,7 +260,8 @@ class SnapshotRunner:
             job = comparison.stamped(job)
         state.become(advance(state.progress, job))
         self._backoff.succeed(job)
-        # What only the log knows is asked for before it is deleted: see `KeyComparison.confirm`.
+        # Keys that only the log has are queried before they are deleted: see
+        # `KeyComparison.confirm`.
         done = self._chunks.is_done and not (comparison is not None and comparison.has_unmet_keys)
         if done:
             if comparison is not None:
@@ -297,7 +301,7 @@ class SnapshotRunner:
         group.notices.append(SnapshotProgress(name, job.rows, total, done))
 
     async def close(self) -> None:
-        """Stop what is under way."""
+        """Stop the running job."""
         if self._comparison is not None:
             await self._comparison.close()
         await self._chunks.close()

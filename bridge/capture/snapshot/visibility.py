@@ -1,6 +1,6 @@
-"""Which transactions were streamed and not yet shown by a read: log order is not visibility order.
+"""Which transactions were streamed but not yet shown by a read: log order is not visibility order.
 
-Pure: it is given what was streamed and what reads have seen.
+Pure: what was streamed and what reads have seen are parameters.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import Final
 
 from bridge.connector import Visibility
 
-#: Above this many transactions of one table a read of one row shows which of them can be forgotten.
+#: Above this many transactions of one table, a one-row read finds which of them can be forgotten.
 PROBE_ABOVE_TRANSACTIONS: Final = 50_000
-#: Above this many the older half is forgotten, seen or not: memory is bounded.
+#: Above this many, the older half is forgotten, seen or not, to bound memory.
 MAX_TRANSACTIONS: Final = 200_000
 
 
@@ -60,16 +60,16 @@ class StreamedTransactions:
         return first
 
     def keep_last(self, count: int) -> None:
-        """Forget all but the last `count`, where nothing says what reads show."""
+        """Forget all but the last `count`, for when it is unknown what reads show."""
         self._open = dict(list(self._open.items())[-count:])
 
 
 class PriorTransactions:
     """Transactions that an earlier connection may have streamed and that no read has shown yet.
 
-    Nobody recorded which they are, so every one that the first read doesn't show is held to be
-    one of them until it is shown or is streamed by this connection. The first transaction that
-    this connection streams may be the rest of one of which the beginning was streamed before.
+    Which ones is not recorded, so every transaction that the first read doesn't show is treated as
+    one of them until it is shown, or streamed by this connection. The first transaction that this
+    connection streams may be the rest of one whose beginning was streamed before.
     """
 
     def __init__(self) -> None:
@@ -101,7 +101,9 @@ class PriorTransactions:
 
 
 class VisibilityTracker:
-    """What reads have still to show, over all tables of one connection. Used by one task."""
+    """The transactions that reads have still to show, over all tables of one connection. Used by
+    one task.
+    """
 
     def __init__(self) -> None:
         self._by_table: dict[str, StreamedTransactions] = {}
@@ -113,12 +115,12 @@ class VisibilityTracker:
 
     @property
     def tables(self) -> list[str]:
-        """The tables of which transactions are remembered."""
+        """The tables with remembered transactions."""
         return list(self._by_table)
 
     @property
     def needs_probe(self) -> bool:
-        """So many are remembered that a read should show which of them can be forgotten."""
+        """Whether so many are remembered that a read should find which of them can be forgotten."""
         return any(len(each) > PROBE_ABOVE_TRANSACTIONS for each in self._by_table.values())
 
     def add(self, table: str, transactions: Iterable[int]) -> None:
@@ -136,8 +138,9 @@ class VisibilityTracker:
         return streamed.last_number if streamed is not None else 0
 
     def first_unseen(self, seen: Visibility, table: str, upto: int) -> int | None:
-        """A transaction that a read of `table` should show and doesn't: one of an earlier connection,
-        or of `table` and numbered `upto` or lower. What it proves is proven for all tables.
+        """A transaction that a read of `table` should show but doesn't: one of an earlier
+        connection, or one of `table` numbered `upto` or lower. What the read shows counts for all
+        tables.
         """
         unseen = self._prior.first_unseen(seen, self._by_table.values())
         for name, streamed in self._by_table.items():

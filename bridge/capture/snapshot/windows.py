@@ -2,12 +2,12 @@
 
 The algorithm is DBLog's (Andreakis, Papapanagiotou: "DBLog: A Watermark Based Change-Data-Capture
 Framework", 2020, section 3.2): write a low watermark, read a chunk, write a high watermark; where
-the high one comes back in the stream, emit the chunk's rows less those whose key changed between
-the two. Three things are added: a row of which the stream had only a part is read again; a chunk
-that doesn't show a transaction streamed before its low watermark is read again (log order is not
+the high one comes back in the stream, emit the chunk's rows except those whose key changed between
+the two. Three additions: a row of which the stream had only a part is read again; a chunk that
+doesn't show a transaction streamed before its low watermark is read again (log order is not
 visibility order); chunks overlap, one's high watermark being the next one's low.
 
-Pure: from what happened it decides what to read and what to emit.
+Pure: decides from what happened what to read and what to emit.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bridge.connector import Chunk
 
 Cursor = tuple[object, ...] | None
 
-#: A window in which more keys changed is given up, so that memory stays bounded.
+#: A window in which more keys changed is abandoned, to bound memory.
 MAX_KEYS_PER_WINDOW = 200_000
 #: A chunk with more keys to be read again is read again whole, and smaller: the keys are kept in
 #: the checkpoint record.
@@ -30,7 +30,7 @@ MAX_REREAD_KEYS = 1_000
 
 
 class KeyChange(NamedTuple):
-    """A change of one key in the stream; `complete` when nothing of the row was unavailable."""
+    """A change of one key in the stream; `complete`: no column of the row was unavailable."""
 
     key: bytes
     complete: bool
@@ -56,7 +56,7 @@ class ChunkWindow:
     partial: set[bytes] = field(default_factory=set)
 
     def note_changes(self, changes: Iterable[KeyChange]) -> None:
-        """Changes of this entity came by in the stream."""
+        """Changes of this entity were streamed."""
         if not self.opened or self.spoiled:
             return
         complete, partial = self.complete, self.partial
@@ -110,9 +110,9 @@ class ChunkRequest(NamedTuple):
 class ChunkWindows:
     """The windows of one job, in the order of their watermarks.
 
-    Calls: `next_read` says what to read; `open_window` when its low watermark is written,
-    `receive_chunk` with its rows, `set_high_watermark` when that is written; meanwhile
-    `note_changes`, `pass_watermark` and `emit` as the stream goes by.
+    Calls: `next_read` returns what to read; `open_window` when its low watermark was written,
+    `receive_chunk` with its rows, `set_high_watermark` when that was written; meanwhile
+    `note_changes`, `pass_watermark` and `emit` in stream order.
     """
 
     def __init__(self, job: SnapshotJob) -> None:
@@ -159,7 +159,7 @@ class ChunkWindows:
         window.high = high
 
     def restart(self) -> None:
-        """Start again after what is in the log, as after a TRUNCATE."""
+        """Start over from after what is in the log, as after a TRUNCATE."""
         self._open.clear()
         self._rereads = deque(self.job.rereads)
         self._after, self._whole = self.job.after, self.job.whole
@@ -170,7 +170,7 @@ class ChunkWindows:
             window.note_changes(changes)
 
     def pass_watermark(self, name: str, number: int) -> ChunkWindow | None:
-        """A watermark came by; `number` that of the last transaction before it.
+        """A watermark was streamed; `number`: that of the last transaction before it.
 
         Returns the window that ends here and is to be emitted now, with `emit`.
         """
@@ -201,7 +201,7 @@ class ChunkWindows:
         if window.keys is None:
             self.job = replace(self.job, after=last, whole=last is None)
         elif last is not None:
-            # Rows that came in between pushed these past the page's end.
+            # Rows inserted in between pushed these past the page's end.
             pushed_out = window.keys.difference(keys, window.complete)
             if pushed_out:
                 self._rereads.append(RereadKeys(last, pushed_out))
@@ -216,8 +216,8 @@ class ChunkWindows:
         return Emission(chunk, kept, self.job)
 
     def _repeat(self, window: ChunkWindow) -> None:
-        """Put a read back. Reads of later rows are dropped with it, because the repeated one may
-        end earlier than it did.
+        """Queue a read again. Reads of later rows are dropped, because the repeated one may end
+        earlier.
         """
         if window.keys is not None:
             self._open.remove(window)
@@ -229,6 +229,6 @@ class ChunkWindows:
         self._after, self._whole = window.after, False
 
     def _outstanding(self) -> tuple[RereadKeys, ...]:
-        """Everything that is still to be read again, reads under way included."""
+        """Everything that is still to be read again, including running reads."""
         under_way = (RereadKeys(w.after, w.keys) for w in self._open if w.keys is not None)
         return (*under_way, *self._rereads)
