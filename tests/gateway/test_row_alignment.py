@@ -81,10 +81,30 @@ def test_each_key_gets_what_it_gets_when_it_is_asked_for_alone(
     assert queries <= 1 + max(forms.count(form) for form in forms)
 
 
-def test_a_database_that_compares_by_rules_of_its_own_is_asked_for_each_key() -> None:
+def test_a_database_that_compares_by_rules_of_its_own_is_asked_for_fewer_keys_at_a_time() -> None:
     rows_by_key, again = align_rows([("ひ",), ("x",), ("y",)], [("ヒ",), ("x",)], lambda row: row)
-    assert rows_by_key == {("x",): [("x",)]}
-    assert again == [[("ひ",)], [("x",)], [("y",)]]
+    assert rows_by_key == {}
+    assert again == [[("ひ",)], [("x",), ("y",)]]
+
+
+def test_one_row_whose_key_nobody_asked_for_does_not_lead_to_a_query_for_each_key() -> None:
+    keys = [(f"k{number}",) for number in range(1000)]
+    rows = [*keys[:700:2], ("ヒ",)]
+    queries = 0
+
+    def fetch(batch: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], list[tuple[Any, ...]]]:
+        nonlocal queries
+        queries += 1
+        stray = [("ヒ",)] if ("k997",) in batch else []
+        matching, again = align_rows(
+            batch, [*(row for row in rows if row in set(batch)), *stray], lambda row: row
+        )
+        for others in again:
+            matching.update(fetch(others))
+        return matching
+
+    assert fetch(keys) == {**{key: [key] for key in keys[:700:2]}, ("k997",): [("ヒ",)]}
+    assert queries <= 1 + 2 * 10
 
 
 def gateway(erp_database: SqlDatabase, dialect: SqlDialect) -> tuple[Gateway, list[int]]:
