@@ -1,0 +1,60 @@
+"""Hooks: what the core reports about itself, for adapters to Prometheus, OpenTelemetry and
+structlog.
+
+The core calls an Observer with one of these frozen dataclasses and imports no adapter. Observers
+are called synchronously, on the event loop: they must neither block nor raise (see `unfailing`).
+Times are seconds; counts are increments since the previous notice of the same thing.
+"""
+
+from __future__ import annotations
+
+from bridge.observe.agent_notices import Handled, HandlerBlocks, HandlerFailed, HandlerWaits
+from bridge.observe.capture_notices import (
+    Captured,
+    CaptureRemark,
+    Confirmed,
+    DeletesWithheld,
+    EntityPaused,
+    EntityState,
+    SnapshotProgress,
+    SourceState,
+)
+from bridge.observe.command_notices import CommandMoved, CommandsHeld
+from bridge.observe.gateway_notices import RowsRead, Throttled
+from bridge.observe.observer import Notice, Observer, both, ignore, unfailing
+from bridge.observe.part_notices import (
+    DeadLetterWritten,
+    GroupJoined,
+    GroupMoved,
+    PartState,
+    WorkReported,
+)
+
+__all__ = [
+    "CaptureRemark",
+    "Captured",
+    "CommandMoved",
+    "CommandsHeld",
+    "Confirmed",
+    "DeadLetterWritten",
+    "DeletesWithheld",
+    "EntityPaused",
+    "EntityState",
+    "GroupJoined",
+    "GroupMoved",
+    "Handled",
+    "HandlerBlocks",
+    "HandlerFailed",
+    "HandlerWaits",
+    "Notice",
+    "Observer",
+    "PartState",
+    "RowsRead",
+    "SnapshotProgress",
+    "SourceState",
+    "Throttled",
+    "WorkReported",
+    "both",
+    "ignore",
+    "unfailing",
+]
