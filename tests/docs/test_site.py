@@ -68,6 +68,23 @@ def test_every_metric_is_in_the_reference_with_its_labels() -> None:
     assert {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows} == documented()
 
 
+@pytest.mark.parametrize("package", ["bridge/log/port", "bridge/connector", "bridge/ports"])
+def test_every_module_of_a_port_is_on_a_page(package: str) -> None:
+    on_pages = {
+        module
+        for page in pages()
+        if page.name.startswith("docs/api/")
+        for module in re.findall(r"^::: ([\w.]+)$", page.text, re.MULTILINE)
+    }
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in (ROOT / package).glob("*.py")
+        if path.stem != "__init__"
+    }
+    assert modules
+    assert modules <= on_pages
+
+
 def test_pages_are_laid_out_with_the_files_to_which_they_link(tmp_path: Path) -> None:
     folder = tmp_path / "pages"
     lay_out(folder)
