@@ -1,10 +1,11 @@
-"""Whether an answer is one to what was asked: rows against conditions, pages against orders. Pure.
+"""Checks that a response matches its request: rows against conditions, pages against orders. Pure.
 
-A server that does not refuse an option may ignore it: filters, orders, page sizes. Connectors to such
-servers hold what comes against what they asked for, and use what does not hold no more.
+A server that does not refuse an option may silently ignore it: filters, orders, page sizes.
+Connectors to such servers compare responses with the request, and stop using options that turn out
+to be ignored.
 
-Equality is the server's own: it may ignore case, accents, width, spaces at the end or leading zeros.
-So only what no server takes for equal counts as different; what can't be judged counts as equal.
+Equality is the server's own: it may ignore case, accents, width, trailing spaces or leading zeros.
+So only values that no server treats as equal count as different; undecidable ones count as equal.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ from bridge.plan.steps import MISSING
 Values = tuple[Any, ...]
 
 ORDERED_TYPES = (int, Decimal, datetime, date, time)
-"""Of whose order every server has the same idea. Texts, GUIDs and binaries are sorted in many ways."""
+"""Types that all servers sort alike. Texts, GUIDs and binaries are sorted in many ways."""
 ONE_SECOND = timedelta(seconds=1)
-"""Servers that keep whole seconds cut moments down to them."""
+"""Servers that store whole seconds truncate timestamps to them."""
 FLOAT_TOLERANCE = 1e-6
-"""Relative: single precision has seven digits."""
+"""Relative tolerance: single precision has seven digits."""
 
 
 class AnswerMismatch(Rejected):
-    """What came is no answer to what was asked: the server ignores a part of it. Nothing of it is used;
-    asking in another form may help, asking again does not.
+    """The response doesn't match the request: the server ignores part of it. Nothing of it is used;
+    a different form of the request may help, repeating it does not.
     """
 
     def __init__(self, message: str) -> None:
@@ -39,7 +40,7 @@ class AnswerMismatch(Rejected):
 
 
 def may_equal(value: Any, wanted: Any) -> bool:
-    """False where no server would take `value` for equal to `wanted`."""
+    """False if no server would treat `value` as equal to `wanted`."""
     if value is MISSING or wanted is MISSING:
         return True
     if value is None or wanted is None:
@@ -68,7 +69,7 @@ def _identical(value: Any, wanted: Any) -> bool:
 
 
 def _number(value: Any) -> Decimal | None:
-    """The number that a value is, or that its text says."""
+    """The value as a number, parsed if it is text."""
     if isinstance(value, bool):
         return None
     try:
@@ -92,7 +93,7 @@ def _same_moment(value: date | time, wanted: date | time) -> bool:
             return True
         return value.replace(microsecond=0) == wanted.replace(microsecond=0)
     if not (isinstance(value, datetime) and isinstance(wanted, datetime)):
-        # A date and a timestamp: which zone's day it is can't be known here.
+        # A date and a timestamp: the zone of the day is unknown here.
         return abs(_day(value) - _day(wanted)) <= timedelta(days=1)
     if (value.tzinfo is None) != (wanted.tzinfo is None):
         return abs(_day(value) - _day(wanted)) <= timedelta(days=1)
@@ -107,12 +108,12 @@ def _same_text(value: str, wanted: str) -> bool:
     left, right = _folded(value), _folded(wanted)
     if left == right:
         return True
-    # What is no ASCII even without its accents is sorted by tables that only the server has.
+    # Text that isn't ASCII even without its accents is sorted by tables that only the server has.
     return not (left.isascii() and right.isascii()) and (_fits(left, right) or _fits(right, left))
 
 
 def _folded(text: str) -> str:
-    """A text as the coarsest of the usual collations sees it."""
+    """A text folded as by the coarsest of the usual collations."""
     plain = unicodedata.normalize("NFKD", text).lower()
     plain = "".join(sign for sign in plain if not unicodedata.combining(sign))
     return plain.strip().lstrip("0")
@@ -136,7 +137,7 @@ def _fits(text: str, pattern: str) -> bool:
 
 
 class AskedKeys:
-    """The keys of a question. `accepts` says of the values of a row whether it is asked for."""
+    """The keys of a request. `accepts` checks whether a row's values were requested."""
 
     def __init__(self, keys: Iterable[Sequence[Any]]) -> None:
         self._keys = [tuple(key) for key in keys]
@@ -146,7 +147,7 @@ class AskedKeys:
             self._remember(key)
 
     def accepts(self, values: Sequence[Any]) -> bool:
-        """False where the row can't be an answer, whatever equality the server has."""
+        """False if the row can't match any key, whatever equality the server has."""
         row = tuple(values)
         try:
             if row in self._exact or _coarse(row) in self._coarse:
@@ -154,7 +155,7 @@ class AskedKeys:
         except TypeError:  # a value that can't be hashed
             pass
         if any(all(map(may_equal, row, key)) for key in self._keys):
-            # The same again is not compared with each key once more.
+            # Remembered, so that the same values aren't compared with each key again.
             self._remember(row)
             return True
         return False
@@ -168,18 +169,18 @@ class AskedKeys:
 
 
 def _coarse(values: Sequence[Any]) -> Values:
-    """The same for texts that may be equal, so that they are found without comparing each."""
+    """The same value for texts that may be equal, to find them without comparing each."""
     return tuple(_folded(value) if isinstance(value, str) else value for value in values)
 
 
 def first_foreign(rows: Sequence[Sequence[Any]], keys: Iterable[Sequence[Any]]) -> int | None:
-    """The index of the first row that is no answer to a question for `keys`; None: all may be."""
+    """The index of the first row that doesn't match a request for `keys`; None: all may match."""
     asked_keys = AskedKeys(keys)
     return next((index for index, row in enumerate(rows) if not asked_keys.accepts(row)), None)
 
 
 def first_repeated(keys: Iterable[Sequence[Any]]) -> int | None:
-    """The index of the first key that came before; None: there is none."""
+    """The index of the first repeated key; None: there is none."""
     met: set[Values] = set()
     for index, key in enumerate(map(tuple, keys)):
         if key in met:
@@ -194,8 +195,8 @@ def first_misplaced(
     *,
     distinct: bool = True,
 ) -> int | None:
-    """The index of the first key that is not greater than the one before it (`after`: than the
-    cursor); None: there is none, as far as the types' order is the same everywhere. Unless `distinct`,
+    """The index of the first key that is not greater than its predecessor (`after`: than the
+    cursor); None: there is none, as far as all servers sort the types alike. Unless `distinct`,
     equal ones may follow each other.
     """
     before = after
@@ -207,7 +208,7 @@ def first_misplaced(
 
 
 def _descends(before: Sequence[Any], key: Sequence[Any], *, equal: bool) -> bool:
-    """Whether `key` is certainly less than `before`, or (`equal`) the same."""
+    """Whether `key` is certainly less than `before`, or (`equal`) equal to it."""
     for left, right in zip(before, key, strict=True):
         if _identical(left, right):
             continue
@@ -228,24 +229,26 @@ def _comparable(left: Any, right: Any) -> bool:
         return False
     if _number(left) is not None and _number(right) is not None:
         return isinstance(left, (int, Decimal)) and isinstance(right, (int, Decimal))
-    if isinstance(left, (int, Decimal)):  # one of them is no number
+    if isinstance(left, (int, Decimal)):  # one of them is not a number
         return False
     return type(left) is type(right) and isinstance(left, ORDERED_TYPES)
 
 
 class AnswerSizes:
-    """Which answers may have been cut short by a limit on rows that nobody reported.
+    """Which responses may have been truncated by an unreported limit on rows.
 
-    An answer of n rows shows that the limit is at least n, so that a smaller one was not cut by it.
+    A response of n rows shows that the limit is at least n, so a smaller one was not truncated by
+    it.
     """
 
     def __init__(self) -> None:
         self._largest = 0
 
     def may_be_cut(self, rows: int, wanted: int | None = None) -> bool:
-        """Whether more rows may be there than came in an answer that names no further ones.
+        """Whether there may be more rows than in a response that announces no further page.
 
-        `wanted`: how many were asked for at most; as many as that are a whole page, no short one.
+        `wanted`: the maximum that was requested; that many rows are a full page, not a truncated
+        one.
         """
         whole = wanted is not None and rows >= wanted
         cut = bool(rows) and not whole and rows >= self._largest

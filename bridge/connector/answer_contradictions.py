@@ -1,8 +1,9 @@
-"""A contradiction between two answers, distinguished from rows that others changed in between.
+"""Tells contradictory responses from rows that changed in between.
 
-Of an honest service two answers may contradict each other, because each shows another point in time. A service
-that doesn't heed a question gives the same answers again and again, and a busy one does not: for the same
-contradiction of the same rows each of them would have to come and go in step with the questions.
+Two responses of a correct service may contradict each other, because each shows a different point
+in time. A service that ignores part of a request gives the same responses repeatedly, and a busy
+one does
+not: to repeat the same contradiction, the same rows would have to change in step with the requests.
 """
 
 from __future__ import annotations
@@ -12,19 +13,21 @@ from typing import TypeVar
 
 Evidence = TypeVar("Evidence", bound=Hashable)
 EQUAL_LOOKS_IN_A_ROW = 4
-"""Looks in a row that show the same."""
+"""Consecutive polls that show the same contradiction."""
 MAX_LOOKS = 12
 
 
 class RowsChange(Exception):
-    """Each look shows a contradiction of other rows: they change faster than they can be asked for."""
+    """Each poll shows a contradiction of different rows: they change faster than they can be
+    queried.
+    """
 
 
 async def contradiction(
     look: Callable[[], Awaitable[Evidence | None]], most: int = MAX_LOOKS
 ) -> Evidence | None:
-    """The rows that contradict each other, where each of several looks shows the same; None: one look
-    shows that nothing is wrong. Raises RowsChange where neither is seen.
+    """The contradictory rows, if several polls show the same ones; None as soon as one poll shows
+    no contradiction. Raises RowsChange if neither is the case.
     """
     last, times = None, 0
     for _ in range(most):
@@ -40,7 +43,7 @@ async def contradiction(
 async def seen_again(
     look: Callable[[], Awaitable[Evidence | None]], most: int = MAX_LOOKS
 ) -> Evidence | None:
-    """As `contradiction`; None also where nothing is known."""
+    """As `contradiction`; None also if it can't be determined."""
     try:
         return await contradiction(look, most)
     except RowsChange:

@@ -14,14 +14,15 @@ class Capabilities:
     every_change: whether every intermediate change is emitted, in commit order per key. Without it: for
     each key a part of its true states, in their order, that ends with the last one.
     transactions: whether changes carry their transaction and commit time.
-    positions: `source` where changes carry their commit position (`SourceTransaction.commit`), `assigned`
-    where that is 0 and capture assigns one.
-    deletes: `streamed` by the source as they happen; `reconciled`: found by comparing keys whenever the
-    source says so (`Stale`), so at an interval; `per_table`: the one or the other for each table.
+    positions: `source` if changes carry their commit position (`SourceTransaction.commit`),
+    `assigned` if that is 0 and capture assigns one.
+    deletes: `streamed`: emitted by the source as they happen; `reconciled`: found by comparing keys
+    when the source requests it (`Stale`), usually at an interval; `per_table`: depends on the
+    table.
     snapshot: watermark snapshots are possible. truncate: TRUNCATE is reported.
     visibility: reads report which transactions they contain.
-    markers: a command's id comes back with the change that it caused.
-    read / write: a Reader / a Writer is there.
+    markers: a change carries the id of the command that caused it. read, write: it has a Reader, a
+    Writer.
     ledger: the Writer is a LedgerWriter; without it a crash may leave a command's outcome open.
     """
 

@@ -1,9 +1,10 @@
-"""A login as it is now: its secrets are read again when they are refused, and never tried in a hurry.
+"""The current login: its secrets are read again after a refusal, and refused logins are retried
+slowly.
 
-A secret that is replaced under the running process (a file of Kubernetes, say) is taken without a
-restart, in whichever order the file and the other side get it. A login that is refused again and
-again may lock the account, so all parts of a process that log in to one system share this, and wait
-longer after each refusal.
+A secret that is replaced while the process runs (in a Kubernetes file, say) is used without a
+restart, whichever of the file and the other side changes first. Repeated refusals may lock the
+account, so all parts of a process that log in to one system share this object, and wait longer
+after each refusal.
 """
 
 from __future__ import annotations
@@ -20,15 +21,13 @@ Result = TypeVar("Result")
 FIRST_WAIT_S: Final = 1.0
 LONGEST_WAIT_S: Final = 300.0
 LONGEST_ATTEMPT_S: Final = 30.0
-"""Seconds for which one try of a refused login keeps the other parts from theirs."""
+"""Seconds for which one try of a refused login blocks tries of other parts."""
 READ_AGAIN_S: Final = 1.0
-"""Seconds between two readings of the secrets while a refused login waits."""
+"""Seconds between reads of the secrets while a refused login waits."""
 
 
 class Credentials(NamedTuple):
-    """What is logged in with: the resolved `url`, and `login` (`System.login`; of a registry, user and
-    password).
-    """
+    """The resolved `url`, and `login` (`System.login`; for a registry, user and password)."""
 
     url: str
     login: Any = None
@@ -38,16 +37,17 @@ class Credentials(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """One try to log in. `number`: of the credentials, which grows when they change."""
+    """One try to log in. `number`: of the credentials, increased when they change."""
 
     credentials: Credentials
     number: int
 
 
 class CurrentLogin:
-    """Safe for any number of threads. `read_again` looks the secrets up (None: they can't change);
-    it raises ConfigurationError where one is not there. `by_restart`: all of them stand in variables
-    of the environment, which stay as they are while the process runs.
+    """Thread-safe.
+    `read_again`: reads the secrets again (None: they can't change); raises ConfigurationError if
+    one is missing.
+    `by_restart`: all secrets are environment variables, which don't change while the process runs.
     """
 
     def __init__(
@@ -72,12 +72,12 @@ class CurrentLogin:
         self._tried_until: float = 0.0
 
     def __reduce__(self) -> tuple[type[CurrentLogin], tuple[Credentials]]:
-        """Another process begins with the credentials of this one, and shares nothing else with it."""
+        """Another process starts with the same credentials, and shares nothing else."""
         return CurrentLogin, (self._credentials,)
 
     def attempt(self) -> Attempt:
-        """What to log in with now. Raises the last refusal while it is too early for another try, or
-        another part is trying just now.
+        """The credentials to log in with now. Raises the last refusal while it is too early for
+        another try, or while another part is trying.
         """
         with self._lock:
             if self._refusal is not None and not self._renew(READ_AGAIN_S):
@@ -90,10 +90,10 @@ class CurrentLogin:
     async def log_in(
         self, use: Callable[[Attempt], Awaitable[Result]], *, proves_login: bool = True
     ) -> Result:
-        """What `use` returns with the secrets as they are now; it is called again at once where it raises
-        LoginRefused and the secrets have changed since.
+        """Call `use` with the current secrets and return its result; it is called again at once if
+        it raises LoginRefused and the secrets have changed since.
 
-        - `proves_login`: that `use` returns means that the other side accepted the login.
+        - `proves_login`: if `use` returns, the other side accepted the login.
 
         Raises as `attempt`, and for a refused login what `refused` returns.
         """
@@ -111,7 +111,7 @@ class CurrentLogin:
 
     @contextmanager
     def _judged(self, attempt: Attempt, *, proves_login: bool) -> Iterator[None]:
-        """Remember how `attempt` ended. Swallows LoginRefused where there are other secrets to try."""
+        """Record how `attempt` ended. Suppresses LoginRefused if there are new secrets to try."""
         try:
             yield
         except LoginRefused as error:
@@ -124,12 +124,12 @@ class CurrentLogin:
             self.ended(attempt)
 
     def current(self) -> Attempt:
-        """The credentials as they were read last, whether or not they may be tried just now."""
+        """The credentials as last read, whether or not they may be tried now."""
         with self._lock:
             return Attempt(self._credentials, self._number)
 
     def accepted(self, attempt: Attempt) -> None:
-        """The other side took it."""
+        """The other side accepted the login."""
         if self._was_accepted and self._refusal is None:
             return
         with self._lock:
@@ -139,16 +139,16 @@ class CurrentLogin:
                 self._tried_until = 0.0
 
     def ended(self, attempt: Attempt) -> None:
-        """It is over, whether or not the other side looked at the login: another part may try."""
+        """The try is over, whether or not the login was checked: another part may try."""
         with self._lock:
             if attempt.number == self._number:
                 self._tried_until = 0.0
 
     def refused(self, attempt: Attempt, error: LoginRefused) -> BridgeError | None:
-        """What to raise of a refusal; None: there are other secrets by now, try those at once.
+        """The error to raise for a refusal; None: there are new secrets, try those at once.
 
-        A login that was accepted before is RetryLater: the new secret is on its way. One that never
-        was is wrong, and stays `error`.
+        For a login that was accepted before it is RetryLater, because the new secret may still be
+        coming. One that was never accepted is wrong, and stays `error`.
         """
         with self._lock:
             if attempt.number < self._number or self._renew(0.0):
@@ -164,18 +164,18 @@ class CurrentLogin:
     def _worded(self, error: LoginRefused) -> BridgeError:
         if not self._was_accepted:
             return error
-        again = f"this one is tried again after {self._wait_s:g} s"
+        again = f"this one is retried after {self._wait_s:g} s"
         if self._by_restart:
             again = (
-                "a new secret is taken at a restart, because a variable of the environment stays as it "
-                f"is while the process runs (one in a file is read again); {again}"
+                f"restart to use a new secret, because an environment variable doesn't change "
+                f"while the process runs (a secret in a file is read again); {again}"
             )
         elif self._read_again is not None:
-            again = f"the secret is read again at each try, and a new one used at once; {again}"
+            again = f"the secret is read again at each try, and a new one is used at once; {again}"
         return RetryLater(f"{error}; it was accepted before: {again}")
 
     def _renew(self, at_least_s: float) -> bool:
-        """Whether the secrets have changed; they are looked at if that is so long ago."""
+        """Whether the secrets have changed; reads them if the last read was `at_least_s` ago."""
         now = self._monotonic()
         if self._read_again is None or (at_least_s and now < self._read_at + at_least_s):
             return False
@@ -183,7 +183,7 @@ class CurrentLogin:
         try:
             credentials = self._read_again()
         except ConfigurationError:
-            return False  # Files are replaced one after the other: it is looked at again.
+            return False  # Files are replaced one after the other: it is read again later.
         if credentials == self._credentials:
             return False
         self._credentials = credentials
@@ -194,5 +194,5 @@ class CurrentLogin:
 
 
 def _again(error: BridgeError) -> BridgeError:
-    """The same words as a new error: one that is raised twice collects tracebacks."""
+    """A new error with the same message: an error that is raised twice collects tracebacks."""
     return type(error)(str(error))

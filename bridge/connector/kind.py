@@ -1,4 +1,4 @@
-"""The code that talks to one kind of system, and what it may offer besides."""
+"""The code that talks to one kind of system, and its optional protocols."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ class Connector(Protocol):
     options: type[BaseModel]
 
     def capabilities(self) -> Capabilities:
-        """What it offers; the same for every system and as long as the process runs."""
+        """What it offers; constant for all systems and for the life of the process."""
 
     async def describe(self, system: System) -> Mapping[str, Shape]:
-        """Shapes of `system.tables` by configured name, as the catalogue has them. Raises
-        ConfigurationError for a missing table, RetryLater while the system is away.
+        """Shapes of `system.tables` by configured name, from the catalogue. Raises
+        ConfigurationError for a missing table, RetryLater while the system is unavailable.
         """
 
     async def check(self, system: System) -> list[Finding]:
-        """Report everything that is missing or dangerous, at once, with what fixes it. A system that is
-        away is a finding too. Changes nothing.
+        """Report everything that is missing or dangerous at once, each with its fix. An unavailable
+        system is a finding too. Changes nothing.
         """
 
     async def setup(self, system: System) -> list[str]:
         """Create what capture and commands need and is missing (publication, slot, journal, ledger);
-        returns the statements that ran. Only on request. Raises ConfigurationError for a right that
-        is missing, RetryLater while the system is away.
+        returns the statements that ran. Only on request. Raises ConfigurationError for a missing
+        permission, RetryLater while the system is unavailable.
         """
 
     def setup_sql(self, system: System) -> list[str]:
@@ -65,8 +65,8 @@ class Connector(Protocol):
 
 
 class LogsIn(Protocol):
-    """A connector whose systems say under `login:` how to log in; without this attribute (or with
-    None) `login:` is refused.
+    """A connector whose systems configure their login under `login:`; without this attribute (or
+    with None) `login:` is refused.
     """
 
     login: type[BaseModel] | None
@@ -76,8 +76,8 @@ class LogsIn(Protocol):
 
 
 class SpeaksHttp(Protocol):
-    """A connector whose systems are reached over HTTP, so that `tls:` says whom they trust and as
-    whom they appear (`System.tls`); without this attribute `tls:` is refused.
+    """A connector whose systems are reached over HTTP, with authorities and client certificate
+    under `tls:` (`System.tls`); without this attribute `tls:` is refused.
     """
 
     speaks_http: bool
@@ -87,36 +87,36 @@ class Drafts(Protocol):
     """A connector that can write a system file (`bridgectl schema import`)."""
 
     async def draft(self, system: System) -> str:
-        """YAML of a system file from `capture:` on, with comments: what `system.tables` names
-        (empty: everything that the bridge can use). What was left out is in it as a comment.
+        """YAML of a system file from `capture:` on, with comments, for `system.tables` (empty:
+        everything that the bridge can use). Omitted tables are listed in comments.
 
-        The lines before it (`system`, `connector`, `url`, `login`) are written by the caller, who
-        alone knows the references in them. The whole must pass `bridgectl check` as it is.
+        The caller writes the lines before it (`system`, `connector`, `url`, `login`), because only
+        it knows the references in them. The whole file must pass `bridgectl check` unchanged.
         """
 
 
 class DescribesChangeDetection(Protocol):
-    """A connector that can say how it detects the changes of each table."""
+    """A connector that can describe how it detects the changes of each table."""
 
     async def describe_change_detection(self, system: System) -> Mapping[str, str]:
-        """For people, a phrase a table: `delta links`, `modifiedAt with 30 s overlap, deletions by
-        key listing every 10 m`. Raises as `describe`.
+        """For people, one phrase per table: `delta links`,
+        `modifiedAt with 30 s overlap, deletions by key listing every 10 m`. Raises as `describe`.
         """
 
 
 ReadCheckpoint = Callable[[], Awaitable[Checkpoint | None]]
-"""Reads the log's checkpoint of a system as it is at the time of the call; None: it has none."""
+"""Reads a system's current checkpoint from the log; None: it has none."""
 
 
 @runtime_checkable
 class ChecksResuming(Protocol):
-    """A Connector that can say, without opening a source, whether one could resume."""
+    """A Connector that can determine, without opening a source, whether one could resume."""
 
     async def check_resuming(
         self, system: System, read_checkpoint: ReadCheckpoint
     ) -> list[Finding]:
-        """What would stop a source that is opened after the log's checkpoint. Raises RetryLater or
-        ConfigurationError when the system can't be asked.
+        """What would stop a source opened at the log's checkpoint. Raises RetryLater or
+        ConfigurationError if the system can't be queried.
 
         Capture may be running meanwhile, so that checkpoint and system both move on. A checkpoint is
         written before it is acknowledged: read what was acknowledged first, then the checkpoint, then
@@ -125,7 +125,7 @@ class ChecksResuming(Protocol):
 
 
 class TransportRisk(NamedTuple):
-    """What the connection to a system gives away.
+    """What the connection to a system exposes.
 
     where: path of the setting in the system's file.
     what: is at risk, as a sentence.
@@ -139,20 +139,22 @@ class TransportRisk(NamedTuple):
 
 @runtime_checkable
 class ChecksTransport(Protocol):
-    """A Connector that can say from the configuration alone whether a login or data would cross a
-    network unprotected.
+    """A Connector that can determine from the configuration alone whether a login or data would
+    cross a network unprotected.
     """
 
     def check_transport(self, system: System) -> list[TransportRisk]:
-        """Empty where the system is on this machine. Asks nobody."""
+        """Empty if the system is on this machine. Makes no request."""
 
 
 @runtime_checkable
 class PlansSetup(Protocol):
-    """A Connector that can say which login has to run what, roles and rights included."""
+    """A Connector that can list the statements a system needs, and which login has to run each."""
 
     async def setup_plan(self, system: System, commands: Sequence[CommandSpec]) -> SetupPlan:
-        """What is missing; all that is needed where the system can't be asked. Runs nothing."""
+        """The missing statements; all that are needed if the system can't be queried. Runs
+        nothing.
+        """
 
 
 class StatementProblem(NamedTuple):
@@ -170,13 +172,15 @@ class StatementProblem(NamedTuple):
 
 @runtime_checkable
 class ChecksCommands(Protocol):
-    """A Connector that can compare commands with what the system has, without executing them."""
+    """A Connector that can check commands against the system's catalogue, without executing
+    them.
+    """
 
     async def check_commands(
         self, system: System, commands: Sequence[CommandSpec]
     ) -> list[StatementProblem]:
-        """Everything that is wrong with them whatever their arguments. Raises ConfigurationError or
-        RetryLater where the system can't be asked.
+        """Everything that is wrong with them regardless of arguments. Raises ConfigurationError or
+        RetryLater if the system can't be queried.
         """
 
 

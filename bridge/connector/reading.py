@@ -1,4 +1,4 @@
-"""Reads of tables as they are: in chunks for snapshots, by keys for look-ups."""
+"""Reads of the current rows of tables: in chunks for snapshots, by keys for lookups."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ from bridge.connector.stream import Shape
 from bridge.model.errors import Rejected
 
 Condition = Mapping[str, Any]
-"""Source columns and the source values that they must equal; a sequence: any one of its values."""
+"""Source columns and the source values that they must equal; a sequence matches any of its
+values.
+"""
 
 
 class Visibility(Protocol):
-    """Which transactions a read has seen, by `SourceTransaction.visibility`. Immutable; asks nobody."""
+    """Which transactions a read has seen, by `SourceTransaction.visibility`. Immutable; does no
+    I/O.
+    """
 
     def contains(self, transaction: int) -> bool:
         """Whether the effects of that transaction were visible to the read."""
 
     def unseen(self) -> Iterable[int]:
         """Every transaction that was not visible although the source may have emitted it before the
-        read. Empty where reads always show what was emitted.
+        read. Empty if reads always show what was emitted.
         """
 
 
@@ -30,7 +34,7 @@ class Chunk:
     """Rows of a table in key order, read by one statement.
 
     shape: the columns of `rows`.
-    rows: raw rows, in the form that `shape.wire` names.
+    rows: raw rows, in the form named by `shape.wire`.
     last: cursor after the last row (opaque to the caller, a list that JSON can hold); None at the
     end of the table.
     visibility: which transactions the statement saw; None without that capability.
@@ -45,13 +49,13 @@ class Chunk:
 class Snapshot(Protocol):
     """Reads tables in key-ordered chunks on a connection of its own, one call at a time.
 
-    Every method raises RetryLater while the system is away or the table locked (the caller closes this
-    Snapshot and opens another one), ConfigurationError for a table that may not or can't be read,
+    Every method raises RetryLater while the system is unavailable or the table locked (the caller
+    closes this Snapshot and opens another one), ConfigurationError for a table that can't be read,
     Rejected for a condition that the system refuses. A cancelled call is followed by `close`.
     """
 
     async def count(self, table: str, where: Condition | None) -> int:
-        """Estimate how many rows there are, without reading them; for people alone."""
+        """Estimate how many rows there are, without reading them; only shown to people."""
 
     async def chunk(
         self, table: str, where: Condition | None, after: list[Any] | None, limit: int
@@ -59,8 +63,8 @@ class Snapshot(Protocol):
         """Return up to `limit` rows whose key is greater than `after` (a `Chunk.last`; None: from the
         beginning), in key order.
 
-        A row that was there before the call and still is afterwards is returned. Fewer rows than
-        `limit` are not the end: only `Chunk.last` None is.
+        A row that exists during the whole call is returned. Fewer rows than `limit` don't mean the
+        end of the table: only `Chunk.last` None does.
         """
 
     async def close(self) -> None:
@@ -69,7 +73,7 @@ class Snapshot(Protocol):
 
 @runtime_checkable
 class ListsKeys(Protocol):
-    """A Snapshot that can list keys at a lower price than rows: used where only deletes are missing
+    """A Snapshot that can list keys more cheaply than rows; used if only deletes were missed
     (`Stale.deletes_only`).
     """
 
@@ -96,9 +100,9 @@ class Rows:
 def distinct_keys(
     table: str, columns: Sequence[str], keys: Sequence[tuple[Any, ...]], most: int
 ) -> list[tuple[Any, ...]]:
-    """The keys of a lookup that can find anything, none twice: one that holds a null equals nothing.
+    """The distinct keys of a lookup, without those that contain a null, which equals nothing.
 
-    For readers: `most` is their `max_keys`. Raises Rejected (`bad_key`) for keys that don't fit.
+    For readers: `most` is their `max_keys`. Raises Rejected (`bad_key`) for invalid keys.
     """
     if len(keys) > most:
         raise Rejected("bad_key", f"{len(keys)} keys for {table!r} in one lookup: at most {most}")
@@ -125,9 +129,9 @@ class Reader(Protocol):
         columns: source columns; empty together with `keys`: all rows, up to `limit`.
         keys: at most `max_keys` tuples of source values, aligned with `columns`.
 
-        Raises Rejected (`bad_key`) when one of the keys can't be asked for (the caller bisects),
-        RetryLater while the system is away, ConfigurationError for a table that can't be read. A
-        call may be cancelled at any time.
+        Raises Rejected (`bad_key`) if one of the keys can't be queried (the caller bisects),
+        RetryLater while the system is unavailable, ConfigurationError for a table that can't be
+        read. May be cancelled at any time.
         """
 
     @property

@@ -1,4 +1,4 @@
-"""What a connector can say of the rights that commands need, without executing them."""
+"""Optional check of the permissions that commands need, without executing them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from bridge.model.specs import CommandSpec
 
 
 class CommandRight(NamedTuple):
-    """What the system says of one command under the bridge's login.
+    """Whether the bridge's login may execute one command.
 
     command: its name.
-    verdict: `missing`: a right is; `wrong`: the statement itself is refused; `unasked`: the system
-    could not be asked.
-    what: as a sentence.
-    fix: the statement that grants the missing right.
+    verdict: `missing`: a permission is missing; `wrong`: the statement itself is refused;
+    `unasked`: the system could not be queried.
+    what: the finding, as a sentence.
+    fix: the statement that grants the missing permission.
     """
 
     command: str
@@ -27,11 +27,11 @@ class CommandRight(NamedTuple):
 
 @runtime_checkable
 class ChecksRights(Protocol):
-    """A Connector that can ask whether its login has the rights that commands need."""
+    """A Connector that can check whether its login has the permissions that commands need."""
 
     async def check_rights(
         self, system: System, commands: Sequence[CommandSpec]
     ) -> list[CommandRight]:
-        """One entry for each command that may not be executed, none for the others. Changes nothing.
-        Raises ConfigurationError or RetryLater where the system can't be asked.
+        """One entry for each command that may not be executed, none for the others. Changes
+        nothing. Raises ConfigurationError or RetryLater if the system can't be queried.
         """

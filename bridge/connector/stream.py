@@ -10,7 +10,7 @@ from bridge.model.types import FieldType
 from bridge.plan.steps import Wire
 
 Checkpoint = bytes
-"""A source's resume state: opaque to everyone but its connector; at most 64 kB."""
+"""A source's resume state, opaque to all but its connector; at most 64 kB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +19,12 @@ class Column:
 
     name: its name in the source.
     native: the source's own type name, for people (`numeric(15,2)`).
-    type: the field type when nothing is declared.
+    type: the field type unless one is declared.
     wire: the code of its bytes for the plan (`int4`, `numeric`, `python` ...).
     nullable: whether a row may have null in it.
     key: whether it is part of the primary key.
-    captured: False where rows that are read have it and changes never do (a generated column, one
-    that isn't published).
+    captured: False if rows that are read have it but changes never do (a generated or unpublished
+    column).
     """
 
     name: str
@@ -38,12 +38,12 @@ class Column:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shape:
-    """A table's columns as of now. A new object each time they change; compared by identity.
+    """A table's current columns. A new object each time they change; compared by identity.
 
     table: its configured name.
     columns: in the order of a raw row's slots.
     wire: the form of raw rows.
-    before: whether old rows are whole.
+    before: whether old rows are complete.
     """
 
     table: str
@@ -55,10 +55,10 @@ class Shape:
 class SourceTransaction(NamedTuple):
     """The transaction of a change in the source.
 
-    id: for people and correlation; None: the source doesn't say.
+    id: for people and correlation; None: unknown.
     commit: 64-bit commit position; 0: the source has no order, capture assigns a number.
-    committed_at: microseconds since 1970 UTC; None: the source doesn't say.
-    visibility: what `Visibility.contains` is asked about (an xid, ...); 0 without that capability.
+    committed_at: microseconds since 1970 UTC; None: unknown.
+    visibility: the argument of `Visibility.contains` (an xid, ...); 0 without that capability.
     """
 
     id: str | None
@@ -76,13 +76,13 @@ class Change(NamedTuple):
 
     shape: of `old` and `new`.
     op: CREATE, UPDATE, DELETE or READ.
-    old: raw; the whole old row when `old_full`, else a row in which only the old key is set (a
+    old: raw; the complete old row if `old_full`, else a row in which only the old key is set (a
     changed key or a delete), or None.
-    old_full: whether `old` is whole.
+    old_full: whether `old` is complete.
     new: raw; None for a delete.
     index: the row's running number in its transaction, over all tables, from 0.
     transaction: the same object for all changes of one transaction in a batch.
-    causation: the id in the last command marker before it in its transaction.
+    causation: the command id of the last marker before it in its transaction.
     """
 
     shape: Shape
@@ -96,11 +96,11 @@ class Change(NamedTuple):
 
 
 class Watermark(NamedTuple):
-    """A watermark as it came back through the stream.
+    """A watermark, read back from the stream.
 
-    at: how many changes of the batch stand before it.
-    name: as it was given to `Source.write_watermark`.
-    commit: its commit position; 0 where the source has no order.
+    at: how many changes of the batch are before it.
+    name: as passed to `Source.write_watermark`.
+    commit: its commit position; 0 if the source has no order.
     """
 
     at: int
@@ -109,11 +109,11 @@ class Watermark(NamedTuple):
 
 
 class Truncate(NamedTuple):
-    """TRUNCATE of tables.
+    """A TRUNCATE of tables.
 
-    at: how many changes of the batch stand before it.
+    at: how many changes of the batch are before it.
     tables: configured names.
-    transaction: in which it happened.
+    transaction: the transaction it was part of.
     """
 
     at: int
@@ -123,14 +123,14 @@ class Truncate(NamedTuple):
 
 class Stale(NamedTuple):
     """Tables whose changes the source has missed: a token expired, or it never emits deletes and an
-    interval is over. Capture reconciles them by itself: it reads every row again and writes deletes
-    for keys that are gone. A reconcile under way starts again.
+    interval has passed. Capture reconciles them: it reads every row again and writes deletes for
+    keys that are gone. A running reconcile starts over.
 
     tables: configured names.
     reason: for people.
-    deletes_only: no change was missed but deletes. Then no rows are written, only deletes, and a
-    reconcile that is requested already or under way is enough.
-    once: the source will not ask again, so that only a reconcile that has not begun is enough.
+    deletes_only: only deletes were missed. Then only deletes are written, no rows, and a reconcile
+    that is already requested or running suffices.
+    once: the source will not repeat this, so only a reconcile that has not begun suffices.
     """
 
     tables: tuple[str, ...]
@@ -141,21 +141,20 @@ class Stale(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """What one `read` returned; empty lists when nothing came within its wait.
+    """What one `read` returned; empty if nothing arrived within its timeout.
 
     changes: in commit order.
     checkpoint: resumes after the last change of the batch, even inside a transaction.
-    commit: commit position up to which everything has been read (an idle source's moves too); 0 where
-    the source has no order.
-    watermarks, truncates: by their place among `changes`.
-    lag_bytes: how much the source still holds for us; None where it can't say.
+    commit: commit position up to which everything has been read (it advances for an idle source
+    too); 0 if the source has no order. watermarks, truncates: with their index in `changes`.
+    lag_bytes: how much the source still retains for us; None: unknown.
     stale: tables to reconcile after the changes of this batch.
-    silent: seconds for which the source has owed an answer: an empty batch is no progress then.
-    troubles: tables that can't be read for now, and why; the others continue, and these do once they
+    silent: seconds for which the source has not responded; if not 0, an empty batch is no progress.
+    troubles: tables that can't be read now, and why; others continue, and these resume once they
     can be read.
-    polls: of a source that doesn't emit every change, how many complete polls of all its tables it has
-    emitted since it was opened.
-    remarks: tables whose capture is slower or costs more than it could, and why.
+    polls: for a source that doesn't emit every change, how many complete polls of all its tables it
+    has emitted since it was opened.
+    remarks: tables whose capture is slower or more expensive than possible, and why.
     """
 
     changes: list[Change]
@@ -174,17 +173,16 @@ class Batch:
 class Source(Protocol):
     """Captures changes of the tables that it was made for.
 
-    Order of calls: `open`, then `read` again and again with `ack` and `write_watermark` in between,
-    then `close`. After an error nothing but `close` is called; a new Source starts from the log's
-    checkpoint.
+    Order of calls: `open`, then `read` repeatedly with `ack` and `write_watermark` in between, then
+    `close`. After an error only `close` is called; a new Source starts from the log's checkpoint.
     """
 
     async def open(self, after: Checkpoint | None) -> Checkpoint:
-        """Begin after `after`, or (None) now; returns where it begins.
+        """Begin after checkpoint `after`, or (None) now; returns the checkpoint at which it begins.
 
-        With None everything that commits after the return is captured. The caller writes the
-        returned checkpoint to the log before it reads. Raises RetryLater while the system is away or
-        another instance reads it, HistoryLost when changes after `after` are gone,
+        With None, everything that commits after the return is captured. The caller writes the
+        returned checkpoint to the log before it reads. Raises RetryLater while the system is
+        unavailable or another instance reads it, HistoryLost if changes after `after` are gone,
         ConfigurationError with the statement that fixes it.
         """
 
@@ -192,24 +190,26 @@ class Source(Protocol):
         """Return up to `limit` changes in commit order as soon as there is one; after `timeout`
         seconds an empty batch whose checkpoint may have advanced.
 
-        May wait while `ack` is called. When it is cancelled the source is closed: changes that it had
-        taken come again from the log's checkpoint. Raises RetryLater when the connection is lost,
-        HistoryLost, ConfigurationError.
+        `ack` may be called while it waits. After a cancellation the source is closed, and changes
+        that it had taken are read again from the log's checkpoint. Raises RetryLater if the
+        connection is lost, HistoryLost, ConfigurationError.
         """
 
     async def ack(self, upto: Checkpoint) -> None:
-        """Everything up to `upto`, a checkpoint of a batch, is durable in the log: the source may
-        forget it. Called by capture after the log's commit, in order, also while `read` waits.
-        Raises RetryLater when the connection is lost.
+        """Acknowledge that everything up to `upto`, a batch's checkpoint, is durable in the log:
+        the source may discard it. Called by capture after the log's commit, in order, also while
+        `read` waits. Raises RetryLater if the connection is lost.
         """
 
     async def write_watermark(self, name: str) -> None:
         """Write a watermark that comes back through `read` in commit order.
 
         A polling source (`every_change` false) emits the watermark after all changes of polls that
-        started before this call: at once where none is under way. Raises Unsupported without the
-        capability `snapshot`, RetryLater when the connection is lost.
+        started before this call: immediately if none is running. Raises Unsupported without the
+        capability `snapshot`, RetryLater if the connection is lost.
         """
 
     async def close(self) -> None:
-        """Stop. What was not acknowledged comes again. Never raises for a lost connection."""
+        """Stop. Unacknowledged changes are read again by the next Source. Never raises for a lost
+        connection.
+        """

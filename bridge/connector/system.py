@@ -1,4 +1,4 @@
-"""A configured system as its connector sees it, and what a check of it finds."""
+"""A configured system as passed to its connector, and the findings of a check."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class TableUse:
 
     table: its configured name.
     key: declared key columns; empty: the primary key.
-    columns: those that are used; empty: all.
-    max_deletes: a source that derives more deletes than these by comparing yields `Stale` instead.
+    columns: the columns that are used; empty: all.
+    max_deletes: a source that derives more deletes than this by comparing emits `Stale` instead.
     """
 
     table: str
@@ -30,20 +30,20 @@ class TableUse:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """One configured system as a connector sees it.
+    """One configured system, as passed to its connector.
 
     bridge, name: of the bridge and of the system in it.
     url: resolved and secret; never print it.
-    shown_url: for people.
+    shown_url: without secrets, for people.
     options: the validated model of `Connector.options`.
-    tables: those that entities are declared of.
-    connections: at most so many for reads.
+    tables: the tables of declared entities.
+    connections: maximum number of connections for reads.
     commands: whether any are declared, so that `check` and `setup` include the ledger.
     login: the validated model of `LogsIn.login`; None: the file has no `login`.
     tls: the section of that name; only connectors with `SpeaksHttp` get one.
     logins: see `shared_login`.
-    masked: tables with a column that an entity masks: no message may repeat a server's own words about
-    one of them, unless it is certain that they quote no value (`bridge.model.withheld_error_text`).
+    masked: tables with a masked column: no message may quote a server's error about one of them,
+    unless it certainly contains no value (`bridge.model.withheld_error_text`).
     """
 
     bridge: str
@@ -60,7 +60,7 @@ class System:
     masked: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        """Whatever a connector does with `url`, no message repeats its secrets."""
+        """Keep the secrets of `url` out of all messages."""
         if self.logins is None:
             mine = CurrentLogin(Credentials(self.url, self.login))
             object.__setattr__(self, "logins", mine)
@@ -69,8 +69,8 @@ class System:
 
     @property
     def shared_login(self) -> CurrentLogin:
-        """Of all parts of this system in this process: connectors log in with its credentials, which
-        may be newer than `url` and `login`, and report to it how that went.
+        """Shared by all parts of this system in this process: connectors log in with its
+        credentials, which may be newer than `url` and `login`, and report the result to it.
         """
         assert self.logins is not None  # noqa: S101 - made above
         return self.logins
@@ -80,9 +80,9 @@ class System:
 class Finding:
     """A problem that `check` reports.
 
-    what: is wrong, as a sentence.
+    what: the problem, as a sentence.
     fix: the exact statement that fixes it; empty: there is none.
-    fatal: capture or commands would not work.
+    fatal: whether capture or commands would fail.
     create: `setup` runs `fix` on request.
     """
 
@@ -111,8 +111,8 @@ class SetupPlan:
     """What a system needs.
 
     statements: in the order in which they are run.
-    unasked: why the system couldn't say what exists already, so that `statements` are all; empty: they
-    are what is missing.
+    unasked: why the system couldn't be queried, in which case `statements` are all that are needed;
+    empty: `statements` are those that are missing.
     """
 
     statements: tuple[SetupStatement, ...]

@@ -1,4 +1,4 @@
-"""Commands in the system: what is executed, its outcome, and who executes it."""
+"""Commands in the system: effects, their outcomes, and the Writers that execute them."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class Effect:
     digest: of its content; the same id with another digest is refused (`key_reused`).
     statement: what is executed, with bound parameters `:name`.
     parameters: source values by name.
-    table: of the row that it is about.
+    table: the target row's.
     key: source columns and values of that row.
-    guard: called under the row's lock with the current raw row (None: there is none); raises Rejected
-    (`conflict`, ...) to refuse.
-    many: more than one row may be affected.
-    probe: the declared query that says whether it took effect, with the parameters of `statement`;
+    guard: called with the current raw row (None: it doesn't exist) while its lock is held; raises
+    Rejected (`conflict`, ...) to refuse.
+    many: whether more than one row may be affected.
+    probe: the declared query that finds whether it took effect, with the parameters of `statement`;
     empty: none is declared.
-    partition: whose it is, as in `LedgerWriter.own`; empty: anybody may execute it.
+    partition: the one it belongs to, as in `LedgerWriter.own`; empty: any process may execute it.
     begin: called immediately before each request that may execute it, after all other checks. Raises
-    Fenced when it is too late for this process: then nothing is sent, and Fenced is the outcome.
+    Fenced if it is too late for this process: then nothing is sent, and the outcome is Fenced.
     types: the declared types of those parameters that have one.
     """
 
@@ -51,11 +51,11 @@ class Done:
 
     rows: how many were affected.
     result: what the statement returned, as JSON text.
-    repeated: the ledger held this command already: nothing was executed again, and `rows`, `result`
-    and `finished_at` are those of the first time.
+    repeated: the ledger already had this command: nothing was executed again, and `rows`, `result`
+    and `finished_at` are those of the first execution.
     position: a commit position (`SourceTransaction.commit`): the effect is at or before this point;
-    None where the system reports none.
-    after: the raw row afterwards, of `shape`; None where it was not read.
+    None if the system reports none.
+    after: the raw row afterwards, of `shape`; None if it was not read.
     shape: of `after`.
     finished_at: microseconds since 1970 UTC.
     """
@@ -73,43 +73,44 @@ class Writer(Protocol):
     """Executes commands, one call at a time.
 
     With the capability `ledger` each takes effect at most once, however often it is executed (see
-    LedgerWriter). Without it the caller writes its intent into the log before it calls `execute`, and
-    an effect that may have happened is probed, never executed again blindly.
+    LedgerWriter). Without it the caller writes its intent to the log before it calls `execute`, and
+    an effect that may have taken place is probed, never blindly repeated.
     """
 
     @property
     def in_doubt_timeout(self) -> float:
-        """Seconds after which a request whose answer was lost has happened or never will, so that
-        what a probe doesn't find then did not happen. 0 where the system answers for that itself.
+        """Seconds after which a request without a response has either taken effect or never will,
+        so an effect that a probe then doesn't find did not take place. 0 if the system guarantees
+        that itself.
         """
 
     async def prepare(self) -> None:
-        """Check that everything needed exists, the ledger too. Called before the first `execute`; may be
-        called again at any time. Raises ConfigurationError with the SQL that creates what is missing,
-        RetryLater while the system is away.
+        """Check that everything needed exists, including the ledger. Called before the first
+        `execute`; may be called again at any time. Raises ConfigurationError with the SQL that
+        creates what is missing, RetryLater while the system is unavailable.
         """
 
     async def execute(self, effects: Sequence[Effect]) -> list[Done | Exception]:
         """Execute effects in this order; returns their outcomes, aligned with them.
 
         With a ledger, effects that succeed share one transaction with their ledger rows and markers;
-        each has a savepoint, so that one failure leaves the others alone. Without a ledger, an error
-        leaves the others alone too.
+        each has a savepoint, so one failure doesn't affect the others. Without a ledger, an error
+        doesn't affect the others either.
 
         Per effect: Done; Rejected (`not_found`, `conflict`, `key_reused`, `too_many_rows`,
-        `legacy_error`), RetryLater and Fenced: it did not happen; OutcomeUnknown: it may have.
-        Raises OutcomeUnknown when that is so for all (a commit's answer was lost: with a ledger, call
-        again with the same effects, the ledger answers), RetryLater when nothing happened. When it
-        is cancelled every outcome is unknown.
+        `legacy_error`), RetryLater and Fenced: it had no effect; OutcomeUnknown: it may have had
+        one. Raises OutcomeUnknown if that applies to all (a commit's response was lost: with a
+        ledger, call again with the same effects, and the ledger reports them), RetryLater if none
+        took effect. After a cancellation every outcome is unknown.
         """
 
     async def probe(self, effect: Effect) -> Done | None:
-        """Ask whether an effect happened; returns what is known of it, or None when it certainly did
-        not. Changes nothing.
+        """Find out whether an effect took place; returns what is known about it, or None if it
+        certainly did not. Changes nothing.
 
-        With a ledger always answered, by id and digest alone. Raises Unsupported when nobody can say
-        (there is nothing to look for), OutcomeUnknown when it can't be said for now, RetryLater while
-        the system is away.
+        With a ledger always answered, by id and digest alone. Raises Unsupported if it can never be
+        determined (there is nothing to look for), OutcomeUnknown if it can't be determined now,
+        RetryLater while the system is unavailable.
         """
 
     async def close(self) -> None:
@@ -121,10 +122,10 @@ class LedgerWriter(Writer, Protocol):
     """A Writer that keeps a ledger in the legacy transaction of the effect."""
 
     async def own(self, partitions: Sequence[str]) -> None:
-        """Take these partitions over from every other Writer: when it returns, a transaction of another
-        one for them has ended, or will end without effect.
+        """Take these partitions over from all other Writers: when it returns, their transactions
+        for these partitions have ended, or will end without effect.
 
-        From then on `execute` gives effects of a partition that another Writer has taken (or nobody
-        yet) the outcome Fenced, decided in their transaction. Raises RetryLater while the system is
-        away, ConfigurationError where the ledger is missing.
+        From then on the outcome of effects of a partition that another Writer has taken (or none
+        has) is Fenced, decided in their transaction. Raises RetryLater while the system is
+        unavailable, ConfigurationError if the ledger is missing.
         """

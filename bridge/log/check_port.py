@@ -1,4 +1,4 @@
-"""What a log may say about itself before a bridge runs on it: optional protocols of `Log`s."""
+"""Optional protocols of `Log`s: checks before a bridge runs on one."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from bridge.log.port import TopicSpec
 
 @dataclass(frozen=True, slots=True)
 class LogFinding:
-    """Something that a log is missing for running a bridge.
+    """Something that a log needs to run a bridge, but doesn't have.
 
     text: what is wrong
-    hint: which setting or right to change
-    fatal: running fails because of it; else it works, with the drawback that `text` names
+    hint: which setting or permission to change
+    fatal: running fails because of it; otherwise it works, with the drawback in `text`
     """
 
     text: str
@@ -25,16 +25,18 @@ class LogFinding:
 
 @runtime_checkable
 class SupportsLogCheck(Protocol):
-    """A log that can say beforehand what a running bridge will be missing. Writes no record."""
+    """A log that can report beforehand what a running bridge would need. Writes no record."""
 
     async def check_servers(self, topics: Sequence[str]) -> list[LogFinding]:
-        """Whether its servers can be reached, before `open`, which may wait long for them.
+        """Check whether its servers can be reached. Call it before `open`, which may wait long for
+        them.
 
-        topics: those whose rights `check_needs` reports
+        topics: those whose permissions `check_needs` reports
         """
 
     async def check_needs(self, specs: Sequence[TopicSpec], bridge: str) -> list[LogFinding]:
-        """Once open: rights, limits, and whether missing topics could be created.
+        """Check permissions, limits, and whether missing topics could be created. Call it after
+        `open`.
 
         specs: every topic of the bridge
         bridge: the prefix of its groups and transactional ids
@@ -43,7 +45,7 @@ class SupportsLogCheck(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Authorizer:
-    """Who decides who may write a topic.
+    """Access control of a topic.
 
     present: whether the log's servers check access at all
     writers: who may write the topic, by its access lists; None: this user may not read them

@@ -1,12 +1,13 @@
-"""`bridgectl log copy`: everything that one log holds of a bridge, into another log.
+"""`bridgectl log copy`: copies everything that one log holds of a bridge to another log.
 
 Records keep their order per key, timestamps and headers, tombstones are tombstones; schema ids in
 keys and values become the target registry's, and a key's partition follows its new bytes. Consumer
 groups resume where they were. It is transactional and resumable: a copy that was killed resumes
-where its last transaction ended, and a second one carries what came since.
+after its last transaction, and a further run copies what was added since.
 
-Stop the bridge first: what it writes meanwhile belongs to no common point in time. `Copied.left`
-says whether something was written during the run; then stop it and copy once more.
+Stop the bridge first: records written meanwhile wouldn't be copied as of one point in time.
+`Copied.left` shows whether anything was written during the run; then stop the bridge and copy
+again.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ from bridge.model.names import DEAD, system_topic
 from bridge.plan.execute import partition as partition_of
 
 FIRST_READ_RECORDS = 500
-"""Later reads are as large as the records before allow."""
+"""The first read's size; later ones adapt to the size of the records."""
 
 
 @dataclass(frozen=True, slots=True)
 class Copying:
-    """How far a run is: records of one topic are being copied. `total` is an upper bound."""
+    """Progress of a run in one topic. `total` is an upper bound."""
 
     topic: str
     done: int
@@ -48,7 +49,7 @@ class Copying:
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """What a run did. `left`: records that were written to the source meanwhile."""
+    """The result of a run. `left`: records that were written to the source meanwhile."""
 
     topics: int
     records: int
@@ -56,7 +57,7 @@ class Copied:
     left: int
 
 
-#: What becomes of a record of a topic that needs more than new schema ids; None leaves it out.
+#: Converts a record of a topic that needs more than new schema ids; None: it isn't copied.
 Translate = Callable[[Record, SchemaIds], Awaitable[Entry | None]]
 
 
@@ -71,11 +72,11 @@ async def copy_log(  # noqa: PLR0917 - two logs, each with its registry
     translate: Mapping[str, Translate] | None = None,
     leave_out: Iterable[str] = (),
 ) -> Copied:
-    """Copy all topics of `bridge`; logs and registries are open, and stay so.
+    """Copy all topics of `bridge`; logs and registries are open, and stay open.
 
-    `translate` by topic; topics in `leave_out` are not copied, nor are the embedded registry's.
-    Raises Rejected while a consumer group of the source has live members, ConfigurationError when
-    the target holds records that no copy of this source wrote, Fenced when another copy runs.
+    `translate`: by topic; topics in `leave_out` are not copied, nor are the embedded registry's.
+    Raises Rejected while a consumer group of the source has live members, ConfigurationError if the
+    target holds records that no copy of this source wrote, Fenced if another copy runs.
     """
     producer = await target.producer(f"{bridge}.log-copy")
     try:
@@ -174,20 +175,21 @@ class _Copy:
     async def _settled_positions(
         self, topic: CopiedTopic, state: CopyState
     ) -> dict[str, dict[int, int]]:
-        """Where each group resumes in the target, as far as earlier runs have settled it."""
+        """Where each group resumes in the target, as far as earlier runs have determined it."""
         positions: dict[str, dict[int, int]] = {}
         async with self._producer.transaction() as transaction:
             for group, committed in topic.commits.items():
                 positions[group] = state.group_offsets(group, topic.name)
                 if not is_behind(topic.spans, committed):
-                    # It has handled all that was copied before: what comes now decides.
+                    # It has handled everything copied before: this run decides.
                     positions[group] = {}
                     await state.forget_group(transaction, group, topic.name)
                 elif not positions[group] and any(
                     state.next_offset(TopicPartition(topic.name, number)) is not None
                     for number in topic.spans
                 ):
-                    # New, or moved back, since the last run: it gets everything again.
+                    # New, or reset to an earlier offset, since the last run: it gets everything
+                    # again.
                     begins = await self._target.beginning_offsets(topic.places())
                     positions[group] = {partition.partition: at for partition, at in begins.items()}
                     await state.place_group(transaction, group, topic.name, positions[group])
@@ -196,7 +198,7 @@ class _Copy:
     async def _new_places(
         self, topic: CopiedTopic, part: Range, positions: dict[str, dict[int, int]], stays: bool
     ) -> dict[str, dict[int, int]]:
-        """For groups that have not handled this range: where they resume, unless it is known."""
+        """Where groups that have not handled this range resume, unless already determined."""
         numbers = [part.partition] if stays else list(range(topic.partitions))
         wanted = {
             group: missing
@@ -217,7 +219,7 @@ class _Copy:
     async def _read(
         self, topic: str, part: Range
     ) -> AsyncGenerator[tuple[list[Record], int], None]:
-        """The records of a range in batches, each with the offset up to which it goes."""
+        """The records of a range in batches, each with its end offset."""
         partition = TopicPartition(topic, part.partition)
         reader = await self._source.reader({partition: part.start})
         limit = FIRST_READ_RECORDS
@@ -241,7 +243,7 @@ class _Copy:
     async def _moved(
         self, record: Record, topic: CopiedTopic, translate: Translate | None
     ) -> Entry | None:
-        """The record with the target's ids, in its key's partition there."""
+        """The record with the target's schema ids, in its key's partition there."""
         if translate is not None:
             entry = await translate(record, self._ids)
             if entry is None:

@@ -1,5 +1,5 @@
-"""How a person names a dead letter: by its number, or by the event, position or record that it is
-about, as the log lines of `bridgectl run` have it.
+"""How a person identifies a dead letter: by its number, or by the event, position or record that it
+is about, as printed in the log lines of `bridgectl run`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class DeadLetterId:
     about: str = ""
 
     def is_of(self, record: Record, letter: DeadLetter) -> bool:
-        """Whether it names this letter, which stands in `record`."""
+        """Whether it identifies this letter, which is in `record`."""
         if self.offset is not None:
             return record.offset == self.offset and self.partition in (None, record.partition)
         record_position = f"{letter.topic}:{letter.partition}:{letter.offset}"
@@ -34,7 +34,7 @@ class DeadLetterId:
 
 
 def parse_letter_id(text: str) -> DeadLetterId:
-    """Raises ValueError for what can't name one."""
+    """Raises ValueError for text that can't identify one."""
     number = _NUMBER.fullmatch(text)
     if number is not None:
         partition = None if number[1] is None else int(number[1])
@@ -42,5 +42,5 @@ def parse_letter_id(text: str) -> DeadLetterId:
     if ":" in text or _POSITION.fullmatch(text):
         return DeadLetterId(text, about=text)
     raise ValueError(
-        f"{text!r} is no dead letter: write its number, such as 0-17, or the id of its event"
+        f"{text!r} is not a dead letter: write its number, such as 0-17, or the id of its event"
     )

@@ -1,4 +1,4 @@
-"""Reading topics for people: up to what is there now, or on and on."""
+"""Reads topics for people: to their current end, or without end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bridge.log.read_to_end import merge_by_time, read_by_time
 __all__ = ["follow_topics", "partitions_of", "read_by_time"]
 
 MAX_RECORDS_PER_READ = 1000
-#: Waiting is cheap and woken up by commits, so this only bounds how late a wait is cut short.
+#: Waiting is cheap and ended by commits, so this only bounds how late a cancellation is noticed.
 READ_TIMEOUT_S = 5.0
 
 

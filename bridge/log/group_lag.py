@@ -11,7 +11,7 @@ from bridge.log.port import Log, TopicPartition
 from bridge.log.read_to_end import read_to_end
 
 COUNTED_OFFSETS: Final = 100
-"""A lag of up to so many offsets of a partition is counted record by record."""
+"""A lag of at most this many offsets of a partition is counted record by record."""
 
 Committed = Mapping[TopicPartition, int | None]
 """The next offset of each partition that a group reads; None: it has committed none."""
@@ -24,7 +24,7 @@ class PartitionLag:
     committed: the next offset that it reads, as committed; None: it has committed none
     start: where it resumes
     end: the end of the partition
-    records: how many are still to be read; offsets, and so an upper bound, where there are many
+    records: how many are still to be read; counted in offsets, an upper bound, if there are many
     missing: how many were removed before the group had read them
     """
 
@@ -38,7 +38,7 @@ class PartitionLag:
 
 
 CountCache = dict[tuple[TopicPartition, int, int], int]
-"""Records that there are between two offsets of a partition."""
+"""(partition, start, stop) -> number of records in between."""
 
 
 async def partition_lags(
@@ -47,11 +47,11 @@ async def partition_lags(
     counted_offsets: int = COUNTED_OFFSETS,
     counts: CountCache | None = None,
 ) -> list[PartitionLag]:
-    """By group and partition, in order. Raises RetryLater while the log is away: a lag that can't
-    be had is never reported as 0.
+    """By group and partition, in order. Raises RetryLater while the log is unavailable: an unknown
+    lag is never reported as 0.
 
-    `counts`: what an earlier call counted; holds afterwards what this one needed, so that partitions
-    in which nothing happens cost nothing.
+    `counts`: the counts of an earlier call, updated to those of this one, so that idle partitions
+    cost nothing.
     """
     places = sorted({partition for offsets in committed.values() for partition in offsets})
     ends = await log.end_offsets(places)
@@ -93,8 +93,8 @@ async def partition_lags(
 async def _committed_since(
     log: Log, lags: Iterable[PartitionLag]
 ) -> dict[tuple[str, TopicPartition], int]:
-    """How far groups have come since their offsets were read: what was removed before those
-    offsets meanwhile, they have read.
+    """Newer commits of groups since their offsets were read: records removed before these were
+    read, so they aren't missing.
     """
     passed: dict[tuple[str, TopicPartition], int] = {}
     for lag in lags:
@@ -108,16 +108,16 @@ def _lag(
     group: str, partition: TopicPartition, committed: int | None, first: int, end: int
 ) -> PartitionLag:
     """In offsets. Pure."""
-    # Where nothing is committed a group begins at the first record that is there; so it does where
-    # the topic was made again, and ends before the offset up to which the old one was read.
+    # Without a commit a group begins at the first existing record; so it does if the topic was
+    # recreated # and ends before the offset up to which the old one was read.
     start = first if committed is None or committed > end else max(committed, first)
     missing = 0 if committed is None else max(0, first - committed)
     return PartitionLag(group, partition, committed, start, end, max(0, end - start), missing)
 
 
 async def _counted(log: Log, spans: Iterable[tuple[TopicPartition, int, int]]) -> CountCache:
-    """How many records there are: on Kafka transaction markers take offsets, too, and the one
-    after the last record would leave a group that has handled everything with a lag for ever.
+    """The number of records. On Kafka transaction markers take offsets too, and the one after the
+    last record would leave a lag for ever to a group that has handled everything.
     """
     counts = dict.fromkeys(spans, 0)
     begin: dict[TopicPartition, int] = {}

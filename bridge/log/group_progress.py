@@ -1,4 +1,4 @@
-"""How one member of a consumer group gets on with what it has read, reported as it goes."""
+"""Reports the progress of one member of a consumer group with what it has read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REPORT_AT_MOST_EVERY_S: Final = 1.0
 
 
 class GroupProgress:
-    """Of one member. `note` is called again and again, at least every few seconds."""
+    """The progress of one member. Call `note` at least every few seconds."""
 
     def __init__(self, group: str, observer: Observer, clock: Callable[[], datetime]) -> None:
         self._group = group
@@ -27,8 +27,10 @@ class GroupProgress:
         self._reported_owing: bool | None = None
 
     def note(self, *, owes: bool, progressed: bool, reason: str = "") -> None:
-        """As of now. `owes`: it has read something that it hasn't finished; `progressed`: it finished
-        something since the last call; `reason`: what it waits for.
+        """Report the current state.
+        `owes`: it has read something that it hasn't finished.
+        `progressed`: it finished something since the last call.
+        `reason`: what it waits for.
         """
         now = int(self._clock().timestamp() * MICROSECONDS)
         if progressed or not owes:

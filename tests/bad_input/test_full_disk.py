@@ -68,7 +68,7 @@ def test_a_full_disk_is_told_and_once_there_is_room_capture_goes_on(
             return "is full" in run.text
 
         wait_until(full, describe=lambda: run.text)
-        text = run.says("is full: nothing of this was written; free some space.*state=retrying")
+        text = run.says("is full: nothing was written; free some space.*state=retrying")
         assert "bridge.db" in text
         send = ("commands", "send", "block_order", "--key", "1", "--arg", "reason=x")
         bridge.fails(*send, code=1, says=("bridge.db", "is full", "free some space"))

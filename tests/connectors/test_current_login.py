@@ -123,7 +123,7 @@ def test_a_secret_in_a_variable_is_said_to_need_a_restart(tmp_path: Path, kind: 
     system.shared_login.accepted(attempt)
     # Not that there is a new one: the variable isn't set in this process.
     refusal = system.shared_login.refused(attempt, LoginRefused("refused"))
-    assert ("taken at a restart" in str(refusal)) is (kind == "env")
+    assert ("restart to use a new secret" in str(refusal)) is (kind == "env")
     assert ("is read again at each try" in str(refusal)) is (kind == "file")
 
 

@@ -87,7 +87,7 @@ def test_a_full_disk_is_named_writes_nothing_by_halves_and_is_survived(tmp_path:
 
     assert done.returncode == 0, done.stderr
     report, went_on = done.stdout.splitlines()
-    assert "is full: nothing of this was written; free some space" in report
+    assert "is full: nothing was written; free some space" in report
     assert "log.db" in report
     assert went_on == "went on"
 

@@ -59,7 +59,7 @@ async def test_files_of_something_else_are_refused_and_left_alone(tmp_path: Path
 
     with pytest.raises(ConfigurationError, match="not an SQLite database"):
         await EmbeddedLog(text).open()
-    with pytest.raises(ConfigurationError, match="database of something else"):
+    with pytest.raises(ConfigurationError, match="database of another program"):
         await EmbeddedLog(other).open()
 
     assert (other.read_bytes(), text.read_bytes()) == before
@@ -92,7 +92,7 @@ async def test_a_locked_file_is_waited_for_and_then_named(tmp_path: Path) -> Non
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 
-    with pytest.raises(RetryLater, match=r"bridge\.db locked: nothing of this was written"):
+    with pytest.raises(RetryLater, match=r"bridge\.db locked: nothing was written"):
         await log.producer("id")
     other.execute("ROLLBACK")
     await log.producer("id")

@@ -1,1 +1,1 @@
-"""The parts of `bridge.log.copy`: what to copy in which order, new schema ids, how far it came."""
+"""The parts of `bridge.log.copy`: the order of copying, new schema ids, the progress."""

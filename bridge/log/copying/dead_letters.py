@@ -1,4 +1,4 @@
-"""Dead letters on their way to another log."""
+"""Converts dead letters for another log."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from bridge.model.system_records import DeadLetter
 
 
 async def dead_letter(record: Record, ids: SchemaIds) -> Entry:
-    """Dead letters hold the key and value of a record, and its partition and offset. What isn't one,
-    because something else wrote it, is copied as any other record.
+    """Dead letters contain the key and value of a record, and its partition and offset. A record
+    that isn't a dead letter, because another program wrote it, is copied like any other record.
     """
     key = await ids.frame(record.key, record.topic, "key")
     if record.value is None:
@@ -27,7 +27,7 @@ async def dead_letter(record: Record, ids: SchemaIds) -> Entry:
         letter,
         key=await _frame(letter.key, about, "key", ids),
         value=await _frame(letter.value, about, "value", ids),
-        # Offsets are other ones in the target: none is better than a wrong one.
+        # Offsets differ in the target: none is better than a wrong one.
         partition=None,
         offset=None,
     )
@@ -37,8 +37,8 @@ async def dead_letter(record: Record, ids: SchemaIds) -> Entry:
 
 
 async def _frame(data: bytes | None, topic: str, part: str, ids: SchemaIds) -> bytes | None:
-    """As `SchemaIds.frame`; None for a record that is a letter because nobody has its schema: in the
-    target its id would be another schema's.
+    """As `SchemaIds.frame`; None for a record that was dead-lettered because its schema is missing:
+    in the target its id would belong to another schema.
     """
     try:
         return await ids.frame(data, topic, part)

@@ -1,11 +1,11 @@
-"""In which order a topic is copied, so that groups find their place again: pure.
+"""The order in which a topic is copied, so that groups can resume. Pure.
 
-A group's committed offsets divide each partition into what it has handled and what not. New
-schema ids give keys other partitions, so a new partition mixes records of several old ones: what
-all groups have handled is copied first, then what all but one have, and so on. Within an old
-partition that is the order of its offsets. A group then resumes at the end of what was copied
-before the first record that it hasn't handled. Where one group is ahead in one partition and
-another one in another, no order suits both; the one that is further behind gets a few again.
+A group's committed offsets divide each partition into handled and unhandled records. New schema ids
+move keys to other partitions, so a new partition mixes records of several old ones: records that
+all groups have handled are copied first, then those that all but one have handled, and so on.
+Within an old partition that is the order of its offsets. A group then resumes before the first
+copied record that it hasn't handled. If one group is ahead in one partition and another group in
+another, no order suits both; the one that is further behind gets a few records again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from itertools import pairwise
 class Range:
     """Offsets `start` up to, not including, `stop` of an old partition.
 
-    Every group has handled all of it or nothing of it; `waiting` are those that have not.
+    Every group has handled all of it or none of it; `waiting`: the groups that have not.
     """
 
     partition: int
@@ -31,7 +31,8 @@ class Range:
 def ranges(
     spans: Mapping[int, tuple[int, int]], commits: Mapping[str, Mapping[int, int]]
 ) -> list[Range]:
-    """What to copy, in order. `spans`: from and to by partition; `commits`: by group, partition.
+    """The ranges to copy, in order. `spans`: start and stop by partition; `commits`: offset by
+    group and partition.
 
     Each group has an offset in each partition.
     """
@@ -53,7 +54,7 @@ def ranges(
 
 
 def is_behind(spans: Mapping[int, tuple[int, int]], committed: Mapping[int, int]) -> bool:
-    """Whether a group has not handled all that was copied before (what is below the spans)."""
+    """Whether a group has not handled everything copied before (everything below the spans)."""
     return any(committed[partition] < start for partition, (start, _) in spans.items())
 
 

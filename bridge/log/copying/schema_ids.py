@@ -1,4 +1,4 @@
-"""The ids of one registry's schemas in another one, and records that carry the new ids."""
+"""Maps schema ids of one registry to another, and rewrites records with the new ids."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COMPATIBILITY = "BACKWARD_TRANSITIVE"
 
 
 class SchemaIds:
-    """Registers schemas with the target as they are met; remembers which id became which."""
+    """Registers schemas with the target as they occur; remembers the mapping of ids."""
 
     def __init__(self, source: Registry, target: Registry, bridge: str) -> None:
         self._source = source
@@ -21,7 +21,9 @@ class SchemaIds:
         self._frames: dict[bytes, bytes] = {}
 
     async def carry(self, topic: str) -> bool:
-        """Register every version of a topic's subjects, in order. Whether key ids stay the same."""
+        """Register every version of a topic's subjects, in order. Returns whether key ids stay the
+        same.
+        """
         same = True
         for part in ("key", "value"):
             subject = f"{topic}-{part}"
@@ -35,7 +37,7 @@ class SchemaIds:
 
     @property
     def unchanged(self) -> bool:
-        """Whether every id met so far is the same in both registries."""
+        """Whether all ids so far are the same in both registries."""
         return all(old == new for old, new in self._frames.items())
 
     async def text(self, data: bytes) -> str:
@@ -47,7 +49,9 @@ class SchemaIds:
         return framing.header(await self._target.register(f"{topic}-value", text))
 
     async def frame(self, data: bytes | None, topic: str, part: str) -> bytes | None:
-        """`data` with the target's id, where it is framed. Internal topics may hold both."""
+        """`data` with the target's schema id, if it is framed. Internal topics may hold both
+        kinds.
+        """
         if data is None or len(data) < framing.HEADER_SIZE or data[0] != framing.MAGIC:
             return data
         old = data[: framing.HEADER_SIZE]
@@ -74,7 +78,7 @@ class SchemaIds:
         return new
 
     def _subject(self, topic: str, part: str, text: str) -> str:
-        """Where a schema belongs whose topic's subjects don't have it.
+        """The subject for a schema that is under none of its topic's subjects.
 
         Internal topics hold copies of events: their schemas name the entity.
         """

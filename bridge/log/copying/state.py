@@ -1,4 +1,4 @@
-"""How far a copy came, in the target itself, written in the transactions that it describes.
+"""The progress of a copy, stored in the target by the transactions that it describes.
 
 Topic `_{bridge}.copied`, one partition, compacted; values are JSON.
 """
@@ -18,7 +18,7 @@ from bridge.model.names import COPIED, internal_topic
 
 
 class CopyState:
-    """What earlier runs did. Made by `load`, after the copy's producer was opened."""
+    """The progress of earlier runs. Created by `load`, after the copy's producer was opened."""
 
     def __init__(self, topic: str, values: dict[str, Any]) -> None:
         self._topic = topic
@@ -26,7 +26,7 @@ class CopyState:
 
     @classmethod
     async def load(cls, target: Log, bridge: str, source: str) -> CopyState:
-        """Read it. Raises ConfigurationError when the target was copied from another log."""
+        """Read it. Raises ConfigurationError if the target was copied from another log."""
         topic = internal_topic(bridge, COPIED)
         await target.create_topics([internal_topic_spec(bridge, COPIED)])
         values = await _newest(target, TopicPartition(topic, 0))
@@ -44,7 +44,7 @@ class CopyState:
         return None if offset is None else int(offset["next"])
 
     def group_offsets(self, group: str, topic: str) -> dict[int, int]:
-        """Where a group resumes in the target, by partition, as far as that is known."""
+        """Where a group resumes in the target, by partition, as far as determined."""
         offsets = self._values.get(f"group:{topic}/{group}", {})
         return {int(number): int(at) for number, at in offsets.items()}
 
@@ -56,7 +56,7 @@ class CopyState:
         return {int(number): int(at) for number, at in ends.get(topic, {}).items()}
 
     async def begin(self, target: Log, source: str) -> None:
-        """A run begins: until it ends, nothing is said of the ends."""
+        """A run begins: until it ends, `ends` is None."""
         self._values.pop("done", None)
         self._values["source"] = {"name": source}
         await target.append(
@@ -64,20 +64,20 @@ class CopyState:
         )
 
     async def copied(self, transaction: Transaction, partition: TopicPartition, upto: int) -> None:
-        """With this transaction everything below `upto` is copied."""
+        """Record, in this transaction, that everything below `upto` is copied."""
         await self._put(transaction, f"at:{partition.topic}/{partition.partition}", {"next": upto})
 
     async def place_group(
         self, transaction: Transaction, group: str, topic: str, offsets: Mapping[int, int]
     ) -> None:
-        """From this transaction on it is known where a group resumes in these partitions."""
+        """Record, in this transaction, where a group resumes in these partitions."""
         placed = {**self.group_offsets(group, topic), **offsets}
         await self._put(
             transaction, f"group:{topic}/{group}", {str(at): placed[at] for at in sorted(placed)}
         )
 
     async def forget_group(self, transaction: Transaction, group: str, topic: str) -> None:
-        """The group has handled all that was copied so far."""
+        """Record that the group has handled everything copied so far."""
         if self._values.pop(f"group:{topic}/{group}", None) is not None:
             key = f"group:{topic}/{group}".encode()
             await transaction.append(self._topic, [Entry(key, None)])

@@ -1,4 +1,4 @@
-"""The topics of a copy, and what must hold of both logs before it begins."""
+"""The topics of a copy, and the preconditions of both logs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bridge.model.names import COPIED, POSITIONS, SCHEMA_IDS, SCHEMAS, internal_
 
 @dataclass(frozen=True, slots=True)
 class CopiedTopic:
-    """A topic of the source: what is to be copied of it and what its groups committed."""
+    """A topic of the source: the offsets to copy and its groups' commits."""
 
     name: str
     partitions: int
@@ -46,7 +46,7 @@ def commits_of(
 def ordered(
     topics: Mapping[str, TopicInfo], bridge: str, leave_out: Iterable[str]
 ) -> dict[str, TopicInfo]:
-    """This bridge's topics; the checkpoints last, since they say that the rest is there."""
+    """This bridge's topics; the checkpoints last, because they imply that the rest was copied."""
     left = {internal_topic(bridge, name) for name in (SCHEMAS, SCHEMA_IDS, COPIED)} | {*leave_out}
     mine = (f"{bridge}.", f"_{bridge}.")
     last = internal_topic(bridge, POSITIONS)
@@ -79,14 +79,14 @@ def check_members(groups: Mapping[str, GroupInfo], topics: Mapping[str, TopicInf
 async def check_untouched(
     target: Log, source: Log, topics: Mapping[str, TopicInfo], state: CopyState
 ) -> None:
-    """Refuse a target that others wrote to: copying on would mix two histories."""
+    """Refuse a target that another program wrote to: continuing would mix two histories."""
     places = places_of(topics)
     begins = await target.beginning_offsets(places)
     for topic, info in topics.items():
         mine = places_of({topic: info})
         ends = state.ends(topic)
         if ends is None and any(state.next_offset(partition) is not None for partition in mine):
-            continue  # An earlier run was interrupted: its end isn't known.
+            continue  # An earlier run was interrupted: its end is unknown.
         since = {
             partition: (ends or {}).get(partition.partition, begins[partition])
             for partition in mine

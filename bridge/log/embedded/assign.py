@@ -1,4 +1,4 @@
-"""Which member of a group should have which partition: pure, the same for all who ask."""
+"""Which member of a group should have which partition. Pure and deterministic."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ def assign(
     partitions: Iterable[tuple[int, str]],
     held: Mapping[int, str],
 ) -> dict[int, str]:
-    """Give each partition (id, topic) to a member that wants its topic, evenly.
+    """Assign each partition (id, topic) to a member that subscribes to its topic, evenly.
 
-    Partitions stay where they are `held` as far as that is even: no member has two more than
-    another that could have taken one of them.
+    Partitions stay with the member that has them (`held`) as far as that is even: no member has two
+    more than another that could have taken one of them.
     """
     target: dict[int, str] = {}
     load = dict.fromkeys(sorted(members), 0)

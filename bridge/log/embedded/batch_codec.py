@@ -66,7 +66,7 @@ def _by_shape(headers: Sequence[Headers]) -> _Shapes:
     if set(map(len, headers)) == {width}:
         if width == 0:
             return [()], [], [[]]
-        # Mostly all records have the same names: seen without a step a record.
+        # Usually all records have the same names, which is found without a step per record.
         pairs = [*chain.from_iterable(headers)]
         names = [name for name, _ in pairs]
         if names == names[:width] * count:

@@ -1,11 +1,11 @@
-"""Compaction and retention: what is old enough and not needed any more goes.
+"""Compaction and retention: removes records that are old enough and no longer needed.
 
 As Kafka's cleaner: a round learns the last offset of as many keys as fit in memory, from where
 the previous one ended, and then rewrites everything before that without the records that have a
 later one. Only what is older than the topic's history takes part, from the beginning of the
-partition to its first batch that is younger. A tombstone stays for the history (a day where the
-topic has none) after that, so that a reader that began before it finds out. Work is done in
-slices, so that writers never wait long for it.
+partition to its first batch that is younger. A tombstone is kept for the history (a day if the
+topic has none) after that, so that a reader that began before it sees it. Work is done in slices,
+so that writers never wait long for it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ _MIN_NEW_RECORDS = 1000
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """Last offsets of the keys from `start` to `upto`; tombstones before `start` and this old go."""
+    """Last offsets of the keys from `start` to `upto`; tombstones before `start` and old enough are
+    removed.
+    """
 
     partition: int
     latest: dict[bytes, int]
@@ -53,9 +55,9 @@ class _Round:
 
 
 async def compact(store: EmbeddedStore, topic: StoredTopic, *, force: bool) -> int:
-    """Compact or shorten a topic as its specification says; the number of records that went.
+    """Compact or shorten a topic as its specification says; returns the number of removed records.
 
-    Without `force` only where at least half of what stands there is new.
+    Without `force` only if at least half of its records are new.
     """
     gone = 0
     for partition in topic.partitions:
@@ -73,7 +75,7 @@ async def compact(store: EmbeddedStore, topic: StoredTopic, *, force: bool) -> i
 async def _learn(
     store: EmbeddedStore, partition: int, spec: TopicSpec, *, force: bool
 ) -> _Round | None:
-    """The next round of a partition; None when there is nothing (worthwhile) to do."""
+    """The next round of a partition; None if there is nothing (worthwhile) to do."""
     before = store.clock() - (spec.history_ms or 0)
     start, records, horizon, old = await store.reader.run(lambda c: _state(c, partition, before))
     if old == 0 or not (force or (old >= _MIN_NEW_RECORDS and old >= records * _MIN_NEW_SHARE)):
@@ -91,7 +93,7 @@ async def _learn(
 def _state(
     connection: sqlite3.Connection, partition: int, before: int
 ) -> tuple[int, int, int, int]:
-    """Where cleaning ended, how many records there are, and what `_old` says from there on."""
+    """Where cleaning ended, how many records there are, and the result of `_old` from there on."""
     (cleaned, records) = connection.execute(
         "SELECT cleaned, records FROM partition WHERE id = ?", (partition,)
     ).fetchone()
@@ -101,7 +103,7 @@ def _state(
 def _last_offsets(
     connection: sqlite3.Connection, partition: int, at: int, end: int, latest: dict[bytes, int]
 ) -> int:
-    """Note the keys' offsets of some batches from `at` on; where the next ones begin."""
+    """Record the keys' offsets of some batches from `at` on; returns where the next ones begin."""
     low = partition << SHIFT
     rows = connection.execute(
         "SELECT id, last, data FROM batch WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?",
@@ -151,7 +153,7 @@ async def _rewrite(store: EmbeddedStore, round_: _Round) -> int:
 
 
 def _slice(connection: sqlite3.Connection, round_: _Round, at: int) -> tuple[int, int]:
-    """Rewrite some batches; where the next ones begin and how many records went."""
+    """Rewrite some batches; returns where the next ones begin and how many records were removed."""
     low = round_.partition << SHIFT
     rows = connection.execute(
         "SELECT id, last, data FROM batch WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?",
@@ -190,7 +192,7 @@ def _slice(connection: sqlite3.Connection, round_: _Round, at: int) -> tuple[int
 
 
 def _shorten(connection: sqlite3.Connection, partition: int, oldest: int) -> int:
-    """Take away the batches at the beginning that are older; the number of records that went."""
+    """Remove the older batches at the beginning; returns the number of removed records."""
     low = partition << SHIFT
     end, count = _old(connection, partition, 0, oldest - 1)
     if count:

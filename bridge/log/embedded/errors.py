@@ -9,12 +9,12 @@ from pathlib import Path
 from bridge.model.errors import BridgeError, ConfigurationError, OutcomeUnknown, RetryLater
 
 _CONFIGURATION = {
-    sqlite3.SQLITE_CANTOPEN: "can't be opened: check that its folder is there and writable",
+    sqlite3.SQLITE_CANTOPEN: "can't be opened: check that its folder exists and is writable",
     sqlite3.SQLITE_PERM: "may not be used by this user: fix its permissions",
     sqlite3.SQLITE_READONLY: "can't be written by this user: fix the permissions of the file "
     "and of its folder",
     sqlite3.SQLITE_NOTADB: "is not an SQLite database: name another file",
-    sqlite3.SQLITE_CORRUPT: "is damaged: stop every process that uses it, then bring back a copy",
+    sqlite3.SQLITE_CORRUPT: "is damaged: stop every process that uses it, then restore a copy",
 }
 
 
@@ -24,19 +24,19 @@ _MAY_PASS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, e
 def named(error: sqlite3.Error, path: Path, *, committing: bool = False) -> Exception:
     """The bridge's error for one of SQLite's, caused by it; our own mistakes stay what they are.
 
-    `committing`: it came from COMMIT, where a failed write or flush leaves open what the disk
-    has.
+    `committing`: it was raised by COMMIT, where after a failed write or flush it is unknown what is
+    on disk.
     """
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
-        return error  # Not from SQLite but from how it was called.
+        return error  # Not raised by SQLite, but for the way it was called.
     translated = _named(error, code & 0xFF, path, committing=committing)
     translated.__cause__ = error
     return translated
 
 
 def not_made(error: OSError, path: Path) -> BridgeError:
-    """The bridge's error where the file isn't there and can't be made."""
+    """The bridge's error if the file doesn't exist and can't be created."""
     hint = _CONFIGURATION[sqlite3.SQLITE_CANTOPEN]
     message = f"the embedded log {path} {hint}: {error.strerror}"
     return RetryLater(message) if error.errno in _MAY_PASS else ConfigurationError(message)
@@ -48,13 +48,13 @@ def _named(error: sqlite3.Error, code: int, path: Path, *, committing: bool) -> 
         return ConfigurationError(f"the embedded log {path} {_CONFIGURATION[code]}: {reason}")
     if code == sqlite3.SQLITE_FULL:
         return RetryLater(
-            f"the disk that holds the embedded log {path} is full: nothing of this was written; "
+            f"the disk that holds the embedded log {path} is full: nothing was written; "
             "free some space, then it continues"
         )
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return RetryLater(
-            f"another process keeps the embedded log {path} locked: nothing of this was written; "
-            "see which one hangs in the middle of a write, and end it"
+            f"another process keeps the embedded log {path} locked: nothing was written; "
+            "find the one that hangs in the middle of a write, and end it"
         )
     if code == sqlite3.SQLITE_IOERR and committing:
         return OutcomeUnknown(
@@ -62,7 +62,6 @@ def _named(error: sqlite3.Error, code: int, path: Path, *, committing: bool) -> 
         )
     if code == sqlite3.SQLITE_IOERR:
         return RetryLater(
-            f"the disk that holds the embedded log {path} fails: {reason}; nothing of this was "
-            "written"
+            f"the disk that holds the embedded log {path} fails: {reason}; nothing was written"
         )
     return RetryLater(f"the embedded log {path} can't be used now: {reason}")

@@ -1,4 +1,4 @@
-"""Where the file may be: which file systems can't hold it."""
+"""Which file systems can't hold the log's file."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ _NETWORK = {
 _FUSE = 0x65735546
 _MEBIBYTE: Final = 1 << 20
 FULL_BYTES: Final = _MEBIBYTE
-"""With less than that a transaction of capture doesn't fit any more."""
+"""With less free space a transaction of capture no longer fits."""
 SCARCE_BYTES: Final = 64 * _MEBIBYTE
-"""With less than that an hour of a busy system may fill the disk."""
+"""With less free space an hour of a busy system may fill the disk."""
 
 
 def network_file_system(folder: Path) -> str | None:
-    """The name of the network file system that holds `folder`; None when it is local.
+    """The name of the network file system that holds `folder`; None if it is local.
 
-    Linux only: elsewhere nothing is found out, and nothing refused.
+    Linux only: None elsewhere.
     """
     if sys.platform != "linux":
         return None
@@ -57,26 +57,26 @@ def network_file_system(folder: Path) -> str | None:
 def location_problem(
     path: Path, network: Callable[[Path], str | None] = network_file_system
 ) -> str:
-    """Why the file could not be made there; empty where it could. Makes nothing."""
+    """Why the file could not be created there; empty if it could. Creates nothing."""
     folder = path.parent
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     if not folder.is_dir():
-        return f"can't be made: {folder} is no folder"
+        return f"can't be created: {folder} is not a folder"
     if not os.access(folder, os.W_OK | os.X_OK):
-        return f"can't be made: this user may not write into {folder}"
+        return f"can't be created: this user may not write to {folder}"
     if (where := network(folder)) is not None:
-        return f"can't be made: {folder} is on {where}, whose locks don't hold between machines"
+        return f"can't be created: {folder} is on {where}, whose locks don't work between machines"
     return ""
 
 
 def free_bytes(folder: Path) -> int:
-    """How much this user may still write there."""
+    """Bytes that this user may still write there."""
     return shutil.disk_usage(folder).free
 
 
 def disk_problem(path: Path, at_least: int = FULL_BYTES) -> str:
-    """Why the log in this file won't grow by so many bytes; empty where it can."""
+    """Why the log in this file can't grow by `at_least` bytes; empty if it can."""
     left = free_bytes(path.parent)
     if left >= at_least:
         return ""
@@ -85,10 +85,10 @@ def disk_problem(path: Path, at_least: int = FULL_BYTES) -> str:
 
 
 def check_location(path: Path, network: Callable[[Path], str | None] = network_file_system) -> None:
-    """Make the folder of `path` where it is missing, for its owner alone.
+    """Create the folder of `path` if it is missing, accessible to its owner only.
 
-    Raises ConfigurationError when it can't be made or lies on a network file system, where
-    neither SQLite's locks nor its shared memory hold between machines.
+    Raises ConfigurationError if it can't be created or is on a network file system, where neither
+    SQLite's locks nor its shared memory work between machines.
     """
     try:
         make_private_folder(path.parent)
@@ -99,7 +99,8 @@ def check_location(path: Path, network: Callable[[Path], str | None] = network_f
         ) from error
     if network_type is not None:
         raise ConfigurationError(
-            f"the embedded log {path} lies on a network file system ({network_type}), where two machines "
+            f"the embedded log {path} is on a network file system ({network_type}), where two "
+            "machines "
             "could destroy it: put it on a local disk, or use Kafka (log: kafka://...)"
         )
 

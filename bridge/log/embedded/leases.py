@@ -1,10 +1,10 @@
 """Groups as rows: members with an expiry, leases with the generation in which they were taken.
 
 Every member computes the same target from the same rows and acts on its own leases only: it
-gives back what the target gives to others, and takes what is free. A lease is free once its
-holder gave it back or was found dead. The group's generation rises with each such step; a lease
-carries the generation in which it was taken, and a write under it is refused once that lease is
-gone or was taken again.
+returns what the target assigns to others, and takes what is free. A lease is free once its holder
+has returned it or was found dead. The group's generation rises with each such step; a lease carries
+the generation in which it was taken, and a write under it is refused once that lease is gone or was
+taken again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bridge.model.errors import Fenced, Rejected
 
 @dataclass(frozen=True, slots=True)
 class GroupMember:
-    """Who a member is and what it wants; `session_ms` without a sign of life is its death."""
+    """A member and its subscription; it counts as dead after `session_ms` without a heartbeat."""
 
     group: str
     name: str
@@ -30,7 +30,7 @@ class GroupMember:
 
 @dataclass(frozen=True, slots=True)
 class LeaseView:
-    """What a member holds (partition id to generation) and what of it it should give back."""
+    """What a member holds (partition id -> generation), and which of these it should return."""
 
     generation: int
     held: Mapping[int, int]
@@ -55,7 +55,7 @@ def _advance(connection: sqlite3.Connection, group: str) -> int:
 
 
 def _bury(connection: sqlite3.Connection, group: str, now: int) -> None:
-    """Remove members that are past their expiry (or, after the clock went back, far before)."""
+    """Remove members that are past their expiry (or, after the clock was set back, far before)."""
     dead = connection.execute(
         "DELETE FROM member WHERE consumer_group = ?1 AND "
         "(expiry < ?2 OR expiry > ?2 + session_ms + 1000) RETURNING name",
@@ -79,8 +79,8 @@ def enter(connection: sqlite3.Connection, me: GroupMember, now: int) -> None:
 
 
 def renew(connection: sqlite3.Connection, me: GroupMember, now: int) -> bool:
-    """A sign of life; False when it comes too late and others may have taken over."""
-    # The late one buries itself here too: nobody else may have looked yet.
+    """A heartbeat; False if it comes too late and others may have taken over."""
+    # The late member removes itself here too: others may not have checked yet.
     _bury(connection, me.group, now)
     return (
         connection.execute(
@@ -94,7 +94,7 @@ def renew(connection: sqlite3.Connection, me: GroupMember, now: int) -> bool:
 def rebalance(
     connection: sqlite3.Connection, me: GroupMember, release: Iterable[int], now: int
 ) -> LeaseView:
-    """Show life (again), give back `release`, take what is free and meant for this member."""
+    """Send a heartbeat, return `release`, and take what is free and meant for this member."""
     if not renew(connection, me, now):
         enter(connection, me, now)
     for partition_id in release:
@@ -154,13 +154,13 @@ def check_leases(
         ).fetchone()
         if row is None:
             raise Fenced(
-                f"group {me.group} has given a partition of this member to another one: nothing "
-                "was committed; drop what is under way and read on"
+                f"group {me.group} has assigned a partition of this member to another one: nothing "
+                "was committed; drop what is in progress and continue reading"
             )
 
 
 def leave(connection: sqlite3.Connection, me: GroupMember) -> None:
-    """Give everything back at once."""
+    """Return everything at once."""
     for statement in (
         "DELETE FROM lease WHERE consumer_group = ? AND member = ?",
         "DELETE FROM member WHERE consumer_group = ? AND name = ?",

@@ -46,11 +46,12 @@ def now_ms() -> int:
 class EmbeddedLog:
     """The log in the file `path`: `bridge.log.port.Log`.
 
-    `partitions`: of topics that don't say how many. `clock` returns milliseconds since 1970, the
-    same for all processes of the file. `compact_every`: seconds between two looks at what could
-    be compacted; None leaves that to other processes and to `compact`. `patience`: seconds to wait
-    for another process that writes, before RetryLater. `network` returns the name of the network file system
-    that holds a folder.
+    `partitions`: of topics that don't specify a number.
+    `clock`: milliseconds since 1970, the same for all processes of the file.
+    `compact_every`: seconds between checks for what could be compacted; None leaves that to other
+    processes and to `compact`.
+    `patience`: seconds to wait for another process that writes, before RetryLater.
+    `network`: returns the name of the network file system that holds a folder.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class EmbeddedLog:
         return self._opened
 
     async def open(self) -> None:
-        """As the port says; makes the file, and its folder, where they are missing."""
+        """As the port says; creates the file and its folder if they are missing."""
         await asyncio.to_thread(check_location, self._path, self._network)
         await asyncio.to_thread(prepare, self._path, self._patience)
         store = EmbeddedStore(self._path, self._clock, self._max_record_bytes, self._patience)
@@ -102,11 +103,11 @@ class EmbeddedLog:
             self._compacting = asyncio.create_task(self._compact_again(self._compact_every))
 
     async def close(self) -> None:
-        """As the port says. Members leave their groups; what was being written is finished."""
+        """As the port says. Members leave their groups; running writes are finished."""
         store, self._opened = self._opened, None
         if store is None:
             return
-        # Each of these happens whatever became of the others; what went wrong is raised at the end.
+        # Each of these is attempted even if others fail; errors are raised at the end.
         async with contextlib.AsyncExitStack() as ending:
             ending.push_async_callback(store.stop)
             for leave in store.leaving:
@@ -126,20 +127,20 @@ class EmbeddedLog:
         )
 
     async def topics(self) -> Mapping[str, TopicInfo]:
-        """As the port says, with the number of records that are there."""
+        """As the port says, with the number of records."""
         return await self._store.reader.run(topics_of.described)
 
     async def compact(self, topic: str | None = None) -> int:
-        """Compact and shorten now, all topics or one; the number of records that went."""
+        """Compact and shorten now, all topics or one; returns the number of removed records."""
         await self._store.refresh()
         chosen = self._store.catalogue.values() if topic is None else [await self._topic(topic)]
         return sum([await compact(self._store, each, force=True) for each in chosen])
 
     async def _compact_again(self, every: float) -> None:
-        """Every process may do this: whatever one of them removed is removable for the others."""
+        """Every process may do this: they all remove the same records."""
         while True:
             await asyncio.sleep(every)
-            # A full, locked or failing disk: what could go now can go later.
+            # A full, locked or failing disk: what is removable now still is later.
             with contextlib.suppress(RetryLater, OutcomeUnknown):
                 await self._store.refresh()
                 for each in self._store.catalogue.values():

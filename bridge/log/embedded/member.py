@@ -32,7 +32,7 @@ _HEARTBEATS_PER_SESSION = 3
 
 
 class EmbeddedMember(EmbeddedReader):
-    """Made by `join`. A task of its own shows its life; all else happens in `read`."""
+    """Created by `join`. A separate task sends heartbeats; everything else happens in `read`."""
 
     def __init__(self, store: EmbeddedStore, me: GroupMember, rebalance: Rebalance | None) -> None:
         super().__init__(store, {})
@@ -40,7 +40,7 @@ class EmbeddedMember(EmbeddedReader):
         self._listener = rebalance
         self._places: dict[int, TopicPartition] = {}
         self._leases: dict[int, int] = {}
-        """The partitions reported as assigned, and the generations of their leases."""
+        """Partitions reported as assigned -> generations of their leases."""
         self._generation = -1
         self._alive_until = 0.0
         self._signs = asyncio.create_task(self._show_life())
@@ -83,8 +83,9 @@ class EmbeddedMember(EmbeddedReader):
         if strange:
             raise Fenced(
                 f"this member of group {self._me.group} does not hold "
-                f"{[partition for partition in offsets if self._id(partition) in strange]} (any more): drop "
-                "what is under way for them and read on"
+                f"{[partition for partition in offsets if self._id(partition) in strange]} (any "
+                "more): drop "
+                "what is in progress for them and continue reading"
             )
         generations = {each: self._leases[each] for each in ids}
 
@@ -101,12 +102,12 @@ class EmbeddedMember(EmbeddedReader):
         self._store.leaving.discard(self.close)
         self._signs.cancel()
         try:
-            # What ended the signs is raised by `read`.
+            # The error that ended the heartbeats is raised by `read`.
             with contextlib.suppress(asyncio.CancelledError, ConfigurationError):
                 await self._signs
         finally:
-            # Where that can't be written now, the end of the session has the same effect, later.
-            # A file that was replaced knows no members.
+            # If that can't be written now, the end of the session has the same effect later. A
+            # replaced file has no members.
             with contextlib.suppress(RetryLater, OutcomeUnknown, ConfigurationError):
                 await self._store.writer.run(lambda connection: leave(connection, self._me))
 
@@ -128,7 +129,7 @@ class EmbeddedMember(EmbeddedReader):
     async def _settle(self) -> None:
         """Follow the leases: report what was lost, release surplus, report what was gained.
 
-        Wherever it was interrupted, the next call continues from there.
+        If it is interrupted, the next call continues from there.
         """
         release: frozenset[int] = frozenset()
         while True:
@@ -160,9 +161,9 @@ class EmbeddedMember(EmbeddedReader):
         gone = frozenset(self._places[each] for each in ids)
         if not gone:
             return
-        # Deliver nothing of them any more, even when the callback fails or is cancelled.
+        # Deliver nothing more of them, even if the callback fails or is cancelled.
         self._cursor.drop(gone)
-        # Should they come back, nobody knows any more that they were paused.
+        # If they are assigned again, they are no longer paused.
         self._cursor.resume(gone)
         if self._listener is not None:
             await self._listener.revoked(gone)
@@ -194,7 +195,7 @@ class EmbeddedMember(EmbeddedReader):
             await asyncio.sleep(self._me.session_ms / 1000 / _HEARTBEATS_PER_SESSION)
             began = asyncio.get_running_loop().time()
             now = self._store.clock()
-            # A locked, full or failing disk: the next sign, or `read`, tries again.
+            # A locked, full or failing disk: the next heartbeat, or `read`, retries.
             with contextlib.suppress(RetryLater, OutcomeUnknown):
                 if await self._store.writer.run(lambda c, now=now: renew(c, self._me, now)):  # type: ignore[misc]
                     self._alive_until = began + self._me.session_ms / 1000

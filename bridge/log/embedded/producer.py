@@ -13,7 +13,7 @@ from bridge.log.port import Entry, TopicPartition
 
 
 class EmbeddedTransaction:
-    """What a block collects."""
+    """The records and offsets that a block collects."""
 
     def __init__(self, store: EmbeddedStore) -> None:
         self._store = store
@@ -25,7 +25,7 @@ class EmbeddedTransaction:
         self.gathered.add(await self._store.topic(topic), entries, self._store.clock())
 
     async def ready(self, entries: Mapping[str, Sequence[Entry]]) -> None:
-        """See the port: here nothing is waited for."""
+        """See the port; returns at once."""
 
     def commit_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         """As the port says."""

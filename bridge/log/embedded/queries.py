@@ -1,4 +1,4 @@
-"""Looking at the file: batches behind a position, offsets by time."""
+"""Queries on the file: batches after a position, offsets by time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bridge.log.embedded.schema import SHIFT
 from bridge.log.port import Record, TopicPartition
 
 MAX_BYTES_PER_QUERY = 8 * 1024 * 1024
-"""A look ends with the batch that passes this, however many records were asked for."""
+"""A query ends with the batch that exceeds this, however many records were requested."""
 
 _BATCHES_FROM = """
 SELECT id, last, data FROM batch
@@ -30,8 +30,8 @@ class BatchQuery(NamedTuple):
 
 
 class FetchedRecords(NamedTuple):
-    """Records of one partition from `offset` on; `next` is behind what was looked at. `begin`: the
-    first offset that is there, where `offset` is before it or past the end.
+    """Records of one partition from `offset` on; `next`: the offset after them. `begin`: the first
+    existing offset, if `offset` is before it or past the end.
     """
 
     partition: TopicPartition
@@ -48,9 +48,10 @@ def fetch_records(
     *,
     back_to_begin: bool = False,
 ) -> list[FetchedRecords]:
-    """Whole batches, partition by partition in the order asked for, until `limit` is reached.
+    """Whole batches, partition by partition in the requested order, until `limit` is reached.
 
-    `back_to_begin`: who stands past the end begins again; otherwise the end is waited for.
+    `back_to_begin`: an offset past the end restarts at the beginning; otherwise it waits for the
+    end.
     """
     bounds = {
         number: (first, end)
@@ -88,7 +89,7 @@ def fetch_records(
             if count + len(records) >= limit or size >= MAX_BYTES_PER_QUERY:
                 break
         else:
-            # Compaction may have taken what stood last.
+            # Compaction may have removed the last records.
             reached = max(reached, end)
         rows.close()
         count += len(records)
@@ -100,7 +101,7 @@ def fetch_records(
 
 
 def offset_at(connection: sqlite3.Connection, partition: int, timestamp: int) -> int | None:
-    """The first offset with that time or a later one; None where there is none."""
+    """The first offset with that time or a later one; None if there is none."""
     low = partition << SHIFT
     row = connection.execute(
         "SELECT id, data FROM batch WHERE id BETWEEN ? AND ? AND newest >= ? ORDER BY id LIMIT 1",
@@ -113,7 +114,7 @@ def offset_at(connection: sqlite3.Connection, partition: int, timestamp: int) ->
 
 
 def committed_of(connection: sqlite3.Connection, group: str, ids: Iterable[int]) -> dict[int, int]:
-    """What the group committed, where it did."""
+    """The group's committed offsets, where it has any."""
     rows = connection.execute(
         "SELECT partition, next FROM committed WHERE consumer_group = ? "
         "AND partition IN (SELECT value FROM json_each(?))",

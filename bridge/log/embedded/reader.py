@@ -1,4 +1,4 @@
-"""Reading partitions in order, with what was decoded but not asked for yet kept at hand."""
+"""Reads partitions in order, and buffers what was decoded but not requested yet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bridge.model.errors import Unsupported
 
 
 class ReadCursor:
-    """Where reading stands in each partition. No I/O."""
+    """The reading position and buffer of each partition. No I/O."""
 
     def __init__(self) -> None:
         self.positions: dict[TopicPartition, int] = {}
@@ -21,26 +21,26 @@ class ReadCursor:
         self._paused: set[TopicPartition] = set()
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
-        """Stand at `offset`; comes last in turn."""
+        """Move to `offset`; the partition is served last."""
         self.drop([partition])
         self.positions[partition] = max(offset, 0)
 
     def drop(self, places: Iterable[TopicPartition]) -> None:
-        """Know nothing of these any more."""
+        """Forget these partitions."""
         for partition in places:
             self.positions.pop(partition, None)
             self._ahead.pop(partition, None)
 
     def pause(self, places: Iterable[TopicPartition]) -> None:
-        """Take nothing of these."""
+        """Deliver nothing of these."""
         self._paused.update(places)
 
     def resume(self, places: Iterable[TopicPartition]) -> None:
-        """Take of these again."""
+        """Deliver these again."""
         self._paused.difference_update(places)
 
     def wanted(self) -> list[tuple[TopicPartition, int]]:
-        """What to look for, whose turn it is first; what is at hand needs no look."""
+        """What to query, in the order of service; buffered partitions need no query."""
         return [
             (partition, at)
             for partition, at in self.positions.items()
@@ -48,7 +48,7 @@ class ReadCursor:
         ]
 
     def store(self, fetched: Iterable[FetchedRecords]) -> None:
-        """Have these at hand; found nothing means: stand behind the gap."""
+        """Buffer these; an empty result moves past the gap."""
         for partition, offset, records, reached, _ in fetched:
             if self.positions.get(partition) != offset:
                 continue  # It was moved meanwhile.
@@ -58,7 +58,9 @@ class ReadCursor:
                 self.positions[partition] = reached
 
     def take(self, limit: int) -> list[Record]:
-        """Up to `limit` of what is at hand; partitions that gave some come last next time."""
+        """Up to `limit` buffered records; partitions that delivered some are served last next
+        time.
+        """
         taken: list[Record] = []
         for partition in [*self._ahead]:
             if partition in self._paused:
@@ -70,7 +72,7 @@ class ReadCursor:
             if len(delivered) < len(ready):
                 self._ahead[partition] = ready[len(delivered) :]
             taken += delivered
-            # Out and in again: to the end of the line.
+            # Removed and added again: to the end of the queue.
             del self.positions[partition]
             self.positions[partition] = delivered[-1].offset + 1
         return taken
@@ -106,7 +108,7 @@ class EmbeddedReader:
         return self._cursor.take(limit)
 
     def wanted(self) -> list[BatchQuery]:
-        """What to look for in the file."""
+        """What to query in the file."""
         return [
             BatchQuery(partition, partition_id(self._store.catalogue, partition), at)
             for partition, at in self._cursor.wanted()

@@ -94,8 +94,8 @@ def connect(path: Path, patience: float) -> sqlite3.Connection:
 
 
 def prepare(path: Path, patience: float) -> None:
-    """Make the tables where they are missing. Raises ConfigurationError for another file, and where
-    the file is missing but parts of it aren't.
+    """Create missing tables. Raises ConfigurationError if it is another kind of file, or if the
+    file is missing but its companion files exist.
     """
     if (reason := left_behind(path)) is not None:
         raise reason
@@ -109,7 +109,7 @@ def prepare(path: Path, patience: float) -> None:
     except sqlite3.Error as error:
         raise named(error, path) from error
     try:
-        # One view for all that is asked: another process may be making the tables just now.
+        # One read transaction for all queries: another process may be creating the tables now.
         connection.execute("BEGIN")
         _check(connection, path)
         connection.execute("ROLLBACK")
@@ -128,13 +128,13 @@ def prepare(path: Path, patience: float) -> None:
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> int:
-    """The version of the tables; 0 when there are none."""
+    """The version of the tables; 0 if there are none."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if tables and application != APPLICATION:
         raise ConfigurationError(
-            f"{path} is a database of something else, not an embedded log: name another file"
+            f"{path} is a database of another program, not an embedded log: name another file"
         )
     if version > VERSION:
         raise ConfigurationError(
@@ -145,7 +145,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def _enter_wal(connection: sqlite3.Connection, patience: float) -> None:
-    """SQLite doesn't wait for other processes here, so that we have to."""
+    """SQLite doesn't wait for other processes here, so we have to."""
     end = time.monotonic() + patience
     # Pages of 8 kB: batches are large, positions small. Only an empty file can still choose.
     connection.execute("PRAGMA page_size = 8192")

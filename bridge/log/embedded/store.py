@@ -1,4 +1,4 @@
-"""What the parts of an open embedded log share: threads, clock, bell and catalogue."""
+"""What the parts of an open embedded log share: threads, clock, wakeup and catalogue."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class EmbeddedStore:
         self.writer = WriterThread(path, patience, self.bell.ring_from_thread)
         self.catalogue: TopicTable = {}
         self.leaving: set[Callable[[], Awaitable[None]]] = set()
-        """What the members of groups that are still there have to do when the log is closed."""
+        """What the remaining group members have to do when the log is closed."""
 
     def start(self) -> None:
         """Start the threads."""
@@ -33,7 +33,7 @@ class EmbeddedStore:
         self.writer.start()
 
     async def stop(self) -> None:
-        """Finish what waits, then let go of the file."""
+        """Finish queued work, then close the file."""
         self.writer.refuse()
         self.reader.refuse()
         self.bell.close()
@@ -41,11 +41,11 @@ class EmbeddedStore:
         await asyncio.to_thread(self.reader.join)
 
     async def refresh(self) -> None:
-        """Learn of the topics that other processes created."""
+        """Load the topics that other processes created."""
         self.catalogue = await self.reader.run(load)
 
     async def topic(self, name: str) -> StoredTopic:
-        """Raises ConfigurationError when there is none of that name."""
+        """Raises ConfigurationError if there is none of that name."""
         stored = self.catalogue.get(name)
         if stored is None:
             await self.refresh()
@@ -55,6 +55,8 @@ class EmbeddedStore:
         return stored
 
     async def know(self, topics: set[str]) -> None:
-        """Have these topics in the catalogue. Raises ConfigurationError for the first unknown."""
+        """Load these topics into the catalogue. Raises ConfigurationError for the first unknown
+        one.
+        """
         for name in sorted(topics):
             await self.topic(name)

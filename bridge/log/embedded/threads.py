@@ -1,8 +1,8 @@
 """The two threads that talk to SQLite, so that the event loop never waits for the disk.
 
-All writes of a process go through one connection in one thread. What waits there together is
-written in one transaction, each job behind a savepoint: with `synchronous=FULL` the flush at
-its end is what costs, and many small writes share it.
+All writes of a process go through one connection in one thread. Writes that wait at the same time
+share one transaction, each job with its own savepoint: with `synchronous=FULL` the flush at its end
+is expensive, and many small writes share it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], Any]
 
 _MAX_JOBS_PER_TRANSACTION = 64
-"""How many waiting writes share a transaction at most."""
+"""Maximum number of waiting writes that share a transaction."""
 
 
 class ReaderThread:
@@ -43,7 +43,7 @@ class ReaderThread:
         self._thread.start()
 
     async def run(self, job: Callable[[sqlite3.Connection], T]) -> T:
-        """The job's result. A caller that is cancelled before its job began prevents it."""
+        """The job's result. Cancelling the call before its job began prevents the job."""
         if self._refusing:
             raise RuntimeError(f"the embedded log {self._path} is closed")
         future: Future[T] = Future()
@@ -51,7 +51,7 @@ class ReaderThread:
         return await asyncio.wrap_future(future)
 
     def refuse(self) -> None:
-        """Take no more jobs, and end after what is waiting."""
+        """Accept no more jobs, and end after the queued ones."""
         self._refusing = True
         self._jobs.put(None)
 
@@ -75,7 +75,7 @@ class ReaderThread:
         return connect(self._path, self._patience)
 
     def _answer_all(self, reason: Exception) -> None:
-        """Without a connection every job fails, so that nobody waits for ever."""
+        """Without a connection every job fails, so that no caller waits for ever."""
         while (next_one := self._jobs.get()) is not None:
             if next_one[1].set_running_or_notify_cancel():
                 next_one[1].set_exception(reason)
@@ -103,7 +103,7 @@ class WriterThread(ReaderThread):
 
     def _connect(self) -> sqlite3.Connection:
         connection = super()._connect()
-        # A checkpoint every 16 MB: seldom enough to cost little, small enough to read back fast.
+        # A checkpoint every 16 MB: rare enough to cost little, small enough to recover fast.
         connection.execute("PRAGMA wal_autocheckpoint = 2000")
         connection.execute("PRAGMA journal_size_limit = 67108864")
         return connection
@@ -157,7 +157,7 @@ class WriterThread(ReaderThread):
             committing = True
             connection.execute("COMMIT")
             files.add_companions()
-            # One that went meanwhile took along what was committed.
+            # A process that ended meanwhile checkpointed what was committed.
             files.check()
         except ConfigurationError as error:
             failed = [(future, error) for _, future in jobs]

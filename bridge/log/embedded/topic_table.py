@@ -1,4 +1,4 @@
-"""Topics and their partitions: rows of the file, remembered, because they never change."""
+"""Topics and their partitions: rows of the file, cached because they never change."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ TopicTable = Mapping[str, StoredTopic]
 def create(
     connection: sqlite3.Connection, specs: Iterable[TopicSpec], partitions: int
 ) -> dict[str, StoredTopic]:
-    """Create what is missing, with `partitions` where none are asked for; the whole catalogue.
+    """Create missing topics, with `partitions` unless a spec has a number; returns the whole
+    catalogue.
 
-    Raises ConfigurationError when a topic has another number of partitions than asked for.
+    Raises ConfigurationError if a topic has a different number of partitions than its spec.
     """
     for spec in specs:
         row = connection.execute(
@@ -38,7 +39,7 @@ def create(
         elif spec.partitions not in {None, row[0]}:
             raise ConfigurationError(
                 f"topic {spec.name} has {row[0]} partitions, not {spec.partitions}: their number "
-                "can't change, because keys would move; ask for the one it has, or copy the log "
+                "can't change, because keys would move; configure the one it has, or copy the log "
                 "into a new one"
             )
     return load(connection)
@@ -59,8 +60,8 @@ def _insert(connection: sqlite3.Connection, spec: TopicSpec, partitions: int) ->
 
 def load(connection: sqlite3.Connection) -> dict[str, StoredTopic]:
     """Every topic."""
-    # Topics before their partitions: another process may be creating one in between, which is
-    # left out then. One that is there has all of its partitions.
+    # Topics before their partitions: one that another process creates in between is omitted. A
+    # listed topic # has all of its partitions.
     rows = connection.execute(
         "SELECT name, cleanup, partitions, history_ms, retention_ms FROM topic"
     ).fetchall()
@@ -83,7 +84,7 @@ def described(connection: sqlite3.Connection) -> dict[str, TopicInfo]:
 
 
 def partition_id(catalogue: TopicTable, partition: TopicPartition) -> int:
-    """The id of a partition. Raises ConfigurationError when it isn't there."""
+    """The id of a partition. Raises ConfigurationError if it doesn't exist."""
     topic = catalogue.get(partition.topic)
     if topic is None:
         raise unknown(partition.topic)
@@ -96,7 +97,7 @@ def partition_id(catalogue: TopicTable, partition: TopicPartition) -> int:
 
 
 def unknown(topic: str) -> ConfigurationError:
-    """The error for a topic that isn't there."""
+    """The error for a topic that doesn't exist."""
     return ConfigurationError(f"the log has no topic {topic}: create it first")
 
 

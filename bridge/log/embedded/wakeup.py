@@ -1,4 +1,4 @@
-"""Wakes who waits for records: at once in this process, within 20 ms for other processes."""
+"""Wakes tasks that wait for records: at once within this process, within 20 ms across processes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from bridge.log.embedded.schema import connect
 
 POLL_EVERY_S = 0.02
-"""Seconds between two looks at `PRAGMA data_version`, while somebody waits."""
+"""Seconds between polls of `PRAGMA data_version` while a task waits."""
 
 
 class Wakeup:
-    """Rings when the file changed. Belongs to one event loop."""
+    """Signals that the file has changed. Belongs to one event loop."""
 
     def __init__(self, path: Path) -> None:
         self._loop = asyncio.get_running_loop()
@@ -25,7 +25,7 @@ class Wakeup:
         self._next_look: asyncio.TimerHandle | None = None
         self._closed = False
         self.rung = 0
-        """How often it rang; look at this before you look at the file."""
+        """How often it has signalled; read this before you query the file."""
 
     def ring(self) -> None:
         """Wake everybody."""
@@ -37,14 +37,14 @@ class Wakeup:
 
     def ring_from_thread(self) -> None:
         """The same from another thread."""
-        # The loop may have ended under a writer that is still flushing.
+        # The loop may have ended while a writer is still flushing.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self.ring)
 
     async def wait(self, seen: int, timeout: float) -> None:
-        """Until it rang more often than `seen`, or `timeout` seconds passed."""
+        """Wait until it has signalled more often than `seen`, or for `timeout` seconds."""
         if self._closed:
-            raise RuntimeError("the log was closed while somebody waited for records")
+            raise RuntimeError("the log was closed while a task waited for records")
         if self.rung != seen:
             return
         future = self._loop.create_future()
@@ -65,7 +65,7 @@ class Wakeup:
             return
         # Another process may be recovering or closing the file: then the next poll will show it.
         with contextlib.suppress(sqlite3.OperationalError):
-            # A look takes microseconds and waits for no lock, so that it needs no thread.
+            # A poll takes microseconds and waits for no lock, so it needs no thread.
             if self._connection is None:
                 self._connection = connect(self._path, 0.0)
             (version,) = self._connection.execute("PRAGMA data_version").fetchone()
@@ -76,7 +76,7 @@ class Wakeup:
             self._next_look = self._loop.call_later(POLL_EVERY_S, self._look)
 
     def close(self) -> None:
-        """Wake everybody for the last time."""
+        """Wake all waiting tasks for the last time."""
         self._closed = True
         if self._next_look is not None:
             self._next_look.cancel()

@@ -1,4 +1,4 @@
-"""Appending: entries are gathered by partition, encoded, and written in one transaction."""
+"""Appends: entries are grouped by partition, encoded, and written in one transaction."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from bridge.plan.execute import partition as partition_of
 
 RECORDS_A_BATCH = 1000
 BYTES_A_BATCH = 512 * 1024
-"""A reader decodes whole batches, so that these bound what it holds beyond what was asked for."""
+"""A reader decodes whole batches, so these bound what it holds beyond what was requested."""
 
 Packed = tuple[int, int, int, bytes]
 """Partition id, records, newest timestamp, bytes."""
 
 
 class Gathered:
-    """Records on their way into the log, by partition, in the order of their append."""
+    """Records to be written to the log, by partition, in the order of their append."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -30,7 +30,7 @@ class Gathered:
         self._packed: list[Packed] = []
 
     def add(self, topic: StoredTopic, entries: Sequence[Entry], now: int) -> None:
-        """All of `entries`, or none when it raises RecordTooLarge or ConfigurationError."""
+        """Add all of `entries`, or none if it raises RecordTooLarge or ConfigurationError."""
         if not entries:
             return
         check_sizes(entries, self._limit, topic.spec.name)
@@ -74,7 +74,7 @@ class Gathered:
 def check_sizes(entries: Sequence[Entry], limit: int, topic: str) -> None:
     """Raises RecordTooLarge for the first entry over `limit`.
 
-    First a bound over all of them, which costs less than looking at each one's headers.
+    First an upper bound over all of them, which is cheaper than checking each one's headers.
     """
     bound = max([len(entry[0] or b"") + len(entry[1] or b"") for entry in entries])
     pairs = [*chain.from_iterable([entry[2] for entry in entries])]
@@ -89,7 +89,8 @@ def check_sizes(entries: Sequence[Entry], limit: int, topic: str) -> None:
         size += sum(len(name) + len(content) for name, content in headers)
         if size > limit:
             raise RecordTooLarge(
-                f"a record for {topic} has {size} bytes, more than the {limit} that this log takes"
+                f"a record for {topic} has {size} bytes, more than the {limit} that this log "
+                "accepts"
             )
 
 
@@ -105,7 +106,7 @@ def chunks(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def write(connection: sqlite3.Connection, packed: Iterable[Packed]) -> None:
-    """Append batches behind the ends of their partitions."""
+    """Append batches at the ends of their partitions."""
     for partition, records, newest, data in packed:
         (end,) = connection.execute(
             "UPDATE partition SET next = next + ?1, records = records + ?1 WHERE id = ?2 "
@@ -128,7 +129,7 @@ def commit_offsets(connection: sqlite3.Connection, offsets: Mapping[tuple[str, i
 
 
 def take_over(connection: sqlite3.Connection, producer: str) -> int:
-    """Raise the epoch of a transactional id; whoever has an older one is fenced."""
+    """Increase the epoch of a transactional id, which fences producers with an older one."""
     (epoch,) = connection.execute(
         "INSERT INTO producer VALUES (?, 1) "
         "ON CONFLICT (name) DO UPDATE SET epoch = epoch + 1 RETURNING epoch",
@@ -138,12 +139,12 @@ def take_over(connection: sqlite3.Connection, producer: str) -> int:
 
 
 def check_epoch(connection: sqlite3.Connection, producer: str, epoch: int) -> None:
-    """Raises Fenced when another producer has taken over."""
+    """Raises Fenced if another producer has taken over."""
     (current,) = connection.execute(
         "SELECT epoch FROM producer WHERE name = ?", (producer,)
     ).fetchone()
     if current != epoch:
         raise Fenced(
             f"another producer has taken over the transactional id {producer}: nothing of this "
-            "transaction was written; end here"
+            "transaction was written; stop here"
         )
