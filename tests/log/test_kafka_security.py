@@ -164,7 +164,8 @@ async def test_a_password_that_is_replaced_reaches_clients_that_run(
     try:
         let_in(SECOND)
         file.write_text(SECOND)
-        running = log._admin._client._client
+        assert log._admin is not None
+        running = log._admin.client._client
         await until(lambda: running._sasl_plain_password == SECOND, 20)
         await log.create_topics([TopicSpec(name := f"rotated{secrets.token_hex(4)}", partitions=1)])
         await log.append(name, [Entry(b"k", b"v")])

@@ -7,6 +7,7 @@ import pytest
 from bridge.kit.log.compaction import CompactionSuite
 from bridge.kit.log.crashes import CrashSuite
 from bridge.kit.log.fencing import FencingSuite
+from bridge.kit.log.group_offsets import GroupOffsetSuite
 from bridge.kit.log.groups import GroupSuite
 from bridge.kit.log.model import ModelSuite
 from bridge.kit.log.partition_owner import PartitionOwnerSuite
@@ -22,6 +23,7 @@ class LogSuite(
     ReadingSuite,
     TopicSuite,
     GroupSuite,
+    GroupOffsetSuite,
     TransactionSuite,
     FencingSuite,
     CompactionSuite,

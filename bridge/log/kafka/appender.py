@@ -12,11 +12,11 @@ import aiokafka
 from aiokafka.errors import KafkaError
 
 from bridge.log.kafka import internals
-from bridge.log.kafka.admin import KafkaAdmin
 from bridge.log.kafka.batches import RecordBatch, batches
 from bridge.log.kafka.clients import KafkaClients
 from bridge.log.kafka.errors import translate
 from bridge.log.kafka.producer import KafkaProducer
+from bridge.log.kafka.topics import KafkaTopics
 from bridge.log.port import Entry
 from bridge.model.errors import OutcomeUnknown
 
@@ -33,9 +33,9 @@ class KafkaAppender:
     timeout_s: seconds that the broker may take to acknowledge a batch
     """
 
-    def __init__(self, clients: KafkaClients, admin: KafkaAdmin, timeout_s: float) -> None:
+    def __init__(self, clients: KafkaClients, topics: KafkaTopics, timeout_s: float) -> None:
         self._clients = clients
-        self._admin = admin
+        self._topics = topics
         self._timeout_s = timeout_s
         self._plain: aiokafka.AIOKafkaProducer | None = None
         self._bulk: KafkaProducer | None = None
@@ -52,7 +52,7 @@ class KafkaAppender:
 
     async def append(self, topic: str, entries: Sequence[Entry]) -> None:
         """See the port. One batch goes as it is, since it is atomic; several go in a transaction."""
-        count = await self._admin.partitions(topic)
+        count = await self._topics.partitions(topic)
         full = batches(topic, entries, count, transactional=False)
         if len(full) == 1:
             await self._send(await self._plain_producer(), topic, full[0])
@@ -81,7 +81,7 @@ class KafkaAppender:
     async def _bulk_producer(self) -> KafkaProducer:
         if self._bulk is None or self._bulk.is_dead:
             self._bulk = await self._clients.transactional_producer(
-                f"{APPEND_PREFIX}{uuid4()}", APPEND_TIMEOUT_MS, self._admin.partitions
+                f"{APPEND_PREFIX}{uuid4()}", APPEND_TIMEOUT_MS, self._topics.partitions
             )
         return self._bulk
 

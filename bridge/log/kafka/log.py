@@ -22,11 +22,13 @@ from bridge.log.kafka.clients import REBALANCE_TIMEOUT_S, KafkaClients
 from bridge.log.kafka.consumer import KafkaConsumer
 from bridge.log.kafka.errors import translated_errors
 from bridge.log.kafka.first_connection import check_connection
+from bridge.log.kafka.groups import KafkaGroups
 from bridge.log.kafka.membership import KafkaMembership
 from bridge.log.kafka.metadata import DESCRIBE, READ, TopicRights, missing_operations
 from bridge.log.kafka.offsets import KafkaOffsets
 from bridge.log.kafka.producer import KafkaProducer
 from bridge.log.kafka.settings import MAX_RECORD_BYTES, KafkaSettings
+from bridge.log.kafka.topics import KafkaTopics
 from bridge.log.port import Entry, GroupInfo, Rebalance, TopicInfo, TopicPartition, TopicSpec
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 
@@ -46,7 +48,9 @@ class KafkaLog:
     ) -> None:
         self._settings = settings
         self._clients = KafkaClients(settings, read_password)
-        self._admin_: KafkaAdmin | None = None
+        self._admin: KafkaAdmin | None = None
+        self._topics_: KafkaTopics | None = None
+        self._groups_: KafkaGroups | None = None
         self._offsets_: KafkaOffsets | None = None
         self._appender: KafkaAppender | None = None
         self._consumers: set[KafkaConsumer] = set()
@@ -81,28 +85,31 @@ class KafkaLog:
         self._clients.follow_password(client)
         self._clients.keep_password()
         timeout = self._settings.timeout
-        self._admin_ = KafkaAdmin(client, self._settings)
-        self._offsets_ = KafkaOffsets(stable, undecided, self._admin_, min(timeout, ASK_TIMEOUT_S))
-        self._appender = KafkaAppender(self._clients, self._admin_, timeout)
+        self._admin = KafkaAdmin(client, timeout)
+        self._topics_ = topics = KafkaTopics(self._admin, self._settings)
+        self._groups_ = KafkaGroups(self._admin)
+        self._offsets_ = KafkaOffsets(stable, undecided, topics, min(timeout, ASK_TIMEOUT_S))
+        self._appender = KafkaAppender(self._clients, topics, timeout)
 
     async def close(self) -> None:
         """Close everything that is still open, readers and members included; each of them, whatever
         the end of another one raises.
         """
         async with AsyncExitStack() as ends:
-            for part in (self._admin_, self._offsets_, self._appender):
+            for part in (self._admin, self._offsets_, self._appender):
                 if part is not None:
                     ends.push_async_callback(part.close)
             for consumer in self._consumers:
                 ends.push_async_callback(consumer.close)
             ends.push_async_callback(self._clients.close)
-        self._appender = self._offsets_ = self._admin_ = None
+        self._admin = self._topics_ = self._groups_ = None
+        self._offsets_ = self._appender = None
 
     async def create_topics(self, specs: Iterable[TopicSpec]) -> None:
-        await self._admin.create(specs)
+        await self._topics.create(specs)
 
     async def topics(self) -> Mapping[str, TopicInfo]:
-        return await self._admin.topics()
+        return await self._topics.topics()
 
     async def append(self, topic: str, entries: Sequence[Entry]) -> None:
         """One batch goes as it is, since it is atomic; several go in a transaction."""
@@ -113,7 +120,7 @@ class KafkaLog:
     async def producer(self, transactional_id: str) -> KafkaProducer:
         """Take over a transactional id; the broker ends the old owner's open transaction."""
         return await self._clients.transactional_producer(
-            transactional_id, TRANSACTION_TIMEOUT_MS, self._admin.partitions
+            transactional_id, TRANSACTION_TIMEOUT_MS, self._topics.partitions
         )
 
     async def join(
@@ -127,7 +134,7 @@ class KafkaLog:
         """Become a member of `group`; the broker limits the session's length."""
         wanted = list(topics)
         for topic in wanted:
-            await self._admin.partitions(topic)
+            await self._topics.partitions(topic)
         client = self._clients.consumer(
             group,
             session_timeout_ms=int(session_timeout * 1000),
@@ -140,7 +147,7 @@ class KafkaLog:
         async def starts(
             partitions: frozenset[TopicPartition],
         ) -> Mapping[TopicPartition, int]:
-            committed = await self._admin.committed(group, partitions)
+            committed = await self._groups.committed(group, partitions)
             new = [partition for partition, at in committed.items() if at is None]
             return {
                 **{partition: at for partition, at in committed.items() if at is not None},
@@ -191,20 +198,20 @@ class KafkaLog:
         return await self._offsets.offsets_at(partitions, timestamp)
 
     async def groups(self) -> Mapping[str, GroupInfo]:
-        return await self._admin.groups()
+        return await self._groups.groups()
 
     async def committed(
         self, group: str, partitions: Iterable[TopicPartition]
     ) -> Mapping[TopicPartition, int | None]:
-        return await self._admin.committed(group, partitions)
+        return await self._groups.committed(group, partitions)
 
     async def delete_group(self, group: str) -> None:
         """As the port says; the broker refuses while it has members."""
-        await self._admin.delete_group(group)
+        await self._groups.delete_group(group)
 
     async def reset_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         """Set a group's offsets by hand; the broker, too, refuses while it has members."""
-        members = await self._admin.members(group)
+        members = await self._groups.members(group)
         if members:
             raise Rejected(
                 "group_in_use",
@@ -238,10 +245,10 @@ class KafkaLog:
         findings = [*rights_findings(self._rights, user)]
         readable = {name for name, rights in self._rights.items() if not rights.missing}
         try:
-            findings += settings_findings(await self._admin.settings(readable), self._rights)
-            refused = await self._admin.refusals(specs)
+            findings += settings_findings(await self._topics.settings(readable), self._rights)
+            refused = await self._topics.refusals(specs)
             findings += [LogFinding(why) for _, why in sorted(refused.items())]
-            operations = await self._admin.group_operations(f"{bridge}.check")
+            operations = await self._groups.group_operations(f"{bridge}.check")
             if missing := missing_operations(operations, (READ, DESCRIBE)):
                 findings.append(
                     LogFinding(
@@ -258,7 +265,7 @@ class KafkaLog:
             try:
                 await (
                     await self._clients.transactional_producer(
-                        name, transaction_ms, self._admin.partitions
+                        name, transaction_ms, self._topics.partitions
                     )
                 ).close()
             except ConfigurationError as error:
@@ -267,13 +274,19 @@ class KafkaLog:
 
     async def authorizer(self, topic: str) -> Authorizer:
         """See the port."""
-        return await self._admin.authorizer(topic)
+        return await self._topics.authorizer(topic)
 
     @property
-    def _admin(self) -> KafkaAdmin:
-        if self._admin_ is None:
+    def _topics(self) -> KafkaTopics:
+        if self._topics_ is None:
             raise RetryLater(f"{self.name} is not open")
-        return self._admin_
+        return self._topics_
+
+    @property
+    def _groups(self) -> KafkaGroups:
+        if self._groups_ is None:
+            raise RetryLater(f"{self.name} is not open")
+        return self._groups_
 
     @property
     def _offsets(self) -> KafkaOffsets:

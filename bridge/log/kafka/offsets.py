@@ -10,8 +10,8 @@ from typing import Final
 import aiokafka
 
 from bridge.log.kafka import internals
-from bridge.log.kafka.admin import KafkaAdmin
 from bridge.log.kafka.errors import translated_errors
+from bridge.log.kafka.topics import KafkaTopics
 from bridge.log.port import TopicPartition
 from bridge.model.errors import Rejected
 
@@ -31,12 +31,12 @@ class KafkaOffsets:
         self,
         stable: aiokafka.AIOKafkaConsumer,
         undecided: aiokafka.AIOKafkaConsumer,
-        admin: KafkaAdmin,
+        topics: KafkaTopics,
         timeout_s: float,
     ) -> None:
         self._stable = stable
         self._undecided = undecided
-        self._admin = admin
+        self._topics = topics
         self._timeout_s = timeout_s
 
     async def close(self) -> None:
@@ -95,7 +95,7 @@ class KafkaOffsets:
 
     async def check_partition(self, partition: TopicPartition) -> None:
         """Raises Rejected for a partition that the topic doesn't have."""
-        count = await self._admin.partitions(partition.topic)
+        count = await self._topics.partitions(partition.topic)
         if not 0 <= partition.partition < count:
             raise Rejected(
                 "no_such_partition",
