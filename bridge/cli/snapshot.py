@@ -17,15 +17,11 @@ from bridge.cli.params.topics import qualify_entity
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bridge.capture.checkpoint.record import SnapshotJob, SnapshotResult
+    from bridge.capture.checkpoint.record import SnapshotResult
     from bridge.wiring import Bridge
 
 #: How long one look at the checkpoint records waits; they wake it up.
 WAIT = 1.0
-#: A source writes at least every ten seconds how far it is.
-SILENT = 25.0
-#: One that has just been started may not have written over its predecessor's last word yet.
-STARTING = 5.0
 
 
 @click.command(epilog="Example: bridgectl snapshot erp.sales_order --where status=open")
@@ -136,15 +132,12 @@ def command(
 
 async def _refuse_without_loss(bridge: Bridge, system: str) -> None:
     """Capture that is running would use the request up, and do nothing of it."""
-    from bridge.capture.control import nothing_lost
-    from bridge.capture.report import status_record
+    from bridge.capture.report.status_record import statuses
+    from bridge.capture.request_watch import no_loss_to_accept
 
-    status = (await status_record.statuses(bridge.log, bridge.name)).get(system)
-    if status is None or status.state != "streaming":
-        return
-    age = abs(time.time_ns() // 1000 - status.at) / status_record.MICROSECONDS_PER_SECOND
-    if age <= status_record.TOO_OLD:
-        raise click.ClickException(f"{nothing_lost(system)} (as of {age:.0f} s ago)")
+    status = (await statuses(bridge.log, bridge.name)).get(system)
+    if why := no_loss_to_accept(system, status, time.time_ns() // 1000):
+        raise click.ClickException(why)
 
 
 def _check_limit(text: str, *, compares: bool) -> None:
@@ -186,17 +179,13 @@ async def _where(bridge: Bridge, name: str, texts: tuple[str, ...]) -> Mapping[s
     }
 
 
-def belongs(job: str, request_id: str) -> bool:
-    """Whether a job or result is of a request: several entities' are numbered. Pure."""
-    return job == request_id or job.rpartition("-")[0] == request_id
-
-
 async def _follow(
     bridge: Bridge, system: str, request_id: str, expected: int, begin: int, *, as_json: bool
 ) -> int:
     """Show how far it is until it is done; the checkpoint records tell. Returns the exit code."""
     from bridge.capture.checkpoint import store
     from bridge.capture.checkpoint.codec import load
+    from bridge.capture.request_watch import belongs_to_request, rows_read
     from bridge.log.port import TopicPartition
 
     checkpoint_partition = TopicPartition(store.topic(bridge.name).name, 0)
@@ -211,14 +200,16 @@ async def _follow(
                     heard = time.monotonic()
                     capture_progress = load(record.value, system)
                     done = [
-                        item for item in capture_progress.results if belongs(item.id, request_id)
+                        item
+                        for item in capture_progress.results
+                        if belongs_to_request(item.id, request_id)
                     ]
-                    advance(
-                        *far(
-                            [job for job in capture_progress.jobs if belongs(job.id, request_id)],
-                            done,
-                        )
-                    )
+                    jobs = [
+                        job
+                        for job in capture_progress.jobs
+                        if belongs_to_request(job.id, request_id)
+                    ]
+                    advance(*rows_read(jobs, done))
                     if len(done) >= expected:
                         return _report(system, done, as_json=as_json)
                 await _check_alive(bridge, system, time.monotonic() - heard)
@@ -226,26 +217,15 @@ async def _follow(
         await reader.close()
 
 
-def far(jobs: Sequence[SnapshotJob], done: Sequence[SnapshotResult]) -> tuple[int, int | None]:
-    """Rows read, and about how many there are (None: not known yet). Pure."""
-    ended = sum(item.rows for item in done)
-    total = ended + sum(max(job.total, job.rows) for job in jobs)
-    return ended + sum(job.rows for job in jobs), total or None
-
-
 async def _check_alive(bridge: Bridge, system: str, silent: float) -> None:
     """Raises RetryLater when nobody would carry it out; the request stays asked."""
     from bridge.capture.report.status_record import statuses
+    from bridge.capture.request_watch import not_carried_out
     from bridge.model.errors import RetryLater
 
     status = (await statuses(bridge.log, bridge.name)).get(system)
-    state = status.state if status is not None else "never started"
-    if silent > (STARTING if state == "stopped" else SILENT):
-        why = f": {status.reason}" if status is not None and status.reason else ""
-        raise RetryLater(
-            f"capture of {system} doesn't run ({state}{why}); the request is kept and carried out "
-            "when it does: start `bridgectl run`"
-        )
+    if why := not_carried_out(system, status, silent):
+        raise RetryLater(why)
 
 
 async def _end(bridge: Bridge) -> int:

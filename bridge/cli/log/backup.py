@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sqlite3
 from pathlib import Path
 
 import click
@@ -23,6 +20,8 @@ def backup(ctx: click.Context, *, file: Path, as_json: bool) -> None:
 
     FILE must not be there yet. How it is put back: docs/restore.md. Kafka has backups of its own.
     """
+    from bridge.log.embedded.backup import copy_file
+
     log = load_configuration(ctx).log.path
     if log is None:
         raise ConfigurationError(
@@ -36,31 +35,3 @@ def backup(ctx: click.Context, *, file: Path, as_json: bool) -> None:
         print_json({"log": str(log), "file": str(file), "bytes": size})
     else:
         click.echo(f"{file}: {size} bytes, as the log was when this began")
-
-
-def copy_file(log: Path, file: Path) -> int:
-    """Copy within one read transaction, which holds up no writer; returns the size. What was begun
-    is removed where it fails. Raises ConfigurationError.
-    """
-    try:
-        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    except FileExistsError:
-        raise ConfigurationError(f"{file} is there already: name another file") from None
-    except OSError as error:
-        raise ConfigurationError(f"{file} can't be written: {error.strerror}") from None
-    try:
-        with (
-            contextlib.closing(
-                sqlite3.connect(f"{log.absolute().as_uri()}?mode=ro", uri=True)
-            ) as source,
-            contextlib.closing(sqlite3.connect(file)) as target,
-        ):
-            # In one step: a copy in several begins again whenever the bridge writes in between.
-            source.backup(target, pages=-1)
-    except sqlite3.Error as error:
-        file.unlink(missing_ok=True)
-        raise ConfigurationError(f"{log} can't be copied to {file}: {error}") from None
-    except BaseException:
-        file.unlink(missing_ok=True)
-        raise
-    return file.stat().st_size

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from bridge.cli.command_runner import as_json, finish, load_configuration, progress, run_async
 from bridge.cli.output.rows import print_json
-from bridge.model.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from bridge.config import Config
 
 
 @click.command(epilog="Example: bridgectl log copy --to 'kafka://k1:9092,k2:9092'")
@@ -33,8 +26,10 @@ def copy(ctx: click.Context, *, to: str, as_json: bool) -> None:
     and adds what came since. Exit code 1 when something was written to the source meanwhile: stop
     the bridge and copy again.
     """
+    from bridge.wiring.copy_target import copy_target
+
     config = load_configuration(ctx)
-    target = goal(config, to)
+    target = copy_target(config, to)
 
     async def act(stop: asyncio.Event) -> int:
         del stop
@@ -65,22 +60,3 @@ def copy(ctx: click.Context, *, to: str, as_json: bool) -> None:
         return 1 if done.left else 0
 
     finish(run_async(act))
-
-
-def goal(config: Config, to: str) -> Config:
-    """The configuration whose log is copied into. Raises ConfigurationError."""
-    from bridge.config import load
-    from bridge.config.log_target import log_target
-
-    if "://" in to:
-        target = replace(config, log=log_target(to, Path.cwd()), folder=Path.cwd())
-    else:
-        target = load(Path(to))
-        if target.bridge != config.bridge:
-            raise ConfigurationError(
-                f"{to} is of bridge {target.bridge!r}, not {config.bridge!r}: topics are named by "
-                "it, so that both must be the same"
-            )
-    if target.log == config.log:
-        raise ConfigurationError(f"--to {to} is the log that is copied from")
-    return target
