@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from bridge.tls import tls_context
+
 
 @dataclass(frozen=True, slots=True)
 class ForwardedRequest:
@@ -72,7 +74,8 @@ class HttpProxy:
 
     @asynccontextmanager
     async def serving(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[HttpProxy]:
-        async with httpx.AsyncClient(trust_env=False, timeout=60) as self._http:
+        verify = tls_context(None)  # shared: to load the authorities anew takes 30 ms
+        async with httpx.AsyncClient(verify=verify, trust_env=False, timeout=60) as self._http:
             server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=tls)
             scheme = "http" if tls is None else "https"
             self.address = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
