@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
 import pytest
 
+from bridge.connector import DELETE, TableUse
 from bridge.model.errors import Rejected
 from connectors.odata.capture.pollers.delta import DeltaPoller
+from connectors.odata.metadata.document import parse_metadata
+from connectors.odata.protocol.entity_table import build_table
+from connectors.odata.protocol.response import EntityPage, ODataResponse, page_of
 from tests.connectors.odata.set_polls import polling
+from tests.connectors.odata.things_service import ID, document, prop
 from tests.http_proxy import CannedResponse, HttpProxy, nothing
 from tests.services.odatapy import Odatapy
 
@@ -175,3 +180,56 @@ async def test_a_service_that_fails_for_a_moment_keeps_its_link(
         between.rule = nothing
         assert await polls.poll() == [("create", "one", 2)]
         assert polls.stale == []
+
+
+def removed(properties: str, key: str, entry: Mapping[str, Any]) -> Any:
+    """The key of a removed row, as a delta poller reads it."""
+    service = parse_metadata(document(properties, key))
+    return DeltaPoller(_Delta(entry), build_table(service, TableUse("Things")), 10)
+
+
+class _Delta:
+    """`Asks` whose page of changes holds one entry."""
+
+    def __init__(self, entry: Mapping[str, Any]) -> None:
+        self._body = {"value": [entry], "@odata.deltaLink": "http://erp/next"}
+
+    async def get(self, *_: Any, **__: Any) -> ODataResponse:
+        return ODataResponse(200, {}, self._body)
+
+    async def page(self, *_: Any, **__: Any) -> Any:
+        return page_of(self._body)
+
+    def page_in(self, answer: ODataResponse) -> EntityPage | None:
+        return page_of(answer.body)
+
+
+CAPITAL, REASON = prop("Id"), prop("id") + prop("reason")
+
+
+GONE = {"@odata.context": "http://erp/$metadata#Things/$deletedEntity", "reason": "deleted"}
+
+
+@pytest.mark.parametrize(
+    ("properties", "key", "entry", "expected"),
+    [
+        (ID, "id", {**GONE, "id": "http://erp/Things('a%2Fb')"}, ("a/b",)),
+        (ID, "id", {**GONE, "id": "Things('a')"}, ("a",)),
+        (ID, "id", {**GONE, "id": "a"}, ("a",)),
+        (CAPITAL, "Id", {**GONE, "id": "Things('a')"}, ("a",)),
+        (CAPITAL, "Id", {**GONE, "id": "Things('x')", "Id": "a"}, ("a",)),
+        (REASON, "id reason", {**GONE, "id": "Things(id='a',reason='r')"}, ("a", "r")),
+        (REASON, "reason", {**GONE, "id": "Things('r')"}, ("r",)),
+        (ID, "id", {"@removed": {"reason": "deleted"}, "id": "a"}, ("a",)),
+        (ID, "id", {"@removed": {"reason": "deleted"}, "@id": "Things('a')"}, ("a",)),
+        (ID, "id", {"@removed": {}, "@odata.id": "Things('a')", "id": "a"}, ("a",)),
+        (CAPITAL, "Id", {"@removed": {"reason": "changed"}, "id": "Things('a')"}, ("a",)),
+    ],
+)
+async def test_a_removed_row_is_the_one_that_its_address_names(
+    properties: str, key: str, entry: Mapping[str, Any], expected: tuple[str, ...]
+) -> None:
+    poller = removed(properties, key, entry)
+    poller.restore({"link": "http://erp/now", "told": "", "there": None, "gone": ""})
+    [item] = (await poller.next_page()).items
+    assert (item.op, item.key) == (DELETE, expected)

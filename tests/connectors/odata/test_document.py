@@ -19,6 +19,7 @@ from connectors.odata.metadata.field_types import field_type
 from connectors.odata.metadata.model import Navigation, ODataService
 from tests.connectors.odata.metadata_documents import JSON, V2, V4
 from tests.connectors.odata.mutated_answers import spoil, spots
+from tests.connectors.odata.things_service import ID, document, prop
 from tests.services.cap import Cap
 from tests.services.odatapy import Odatapy
 
@@ -353,3 +354,8 @@ def test_what_a_set_refuses_of_single_properties_is_read(document: bytes) -> Non
     assert things.can_page_by("Plant")
     assert not things.toppable
     assert things.required_filters[-1] == "Plant"
+
+
+def test_float_of_sap_is_a_double() -> None:
+    [things] = parse_metadata(document(ID + prop("x", "Edm.Float"), version="v2")).sets.values()
+    assert things.properties["x"].edm == "Edm.Double"

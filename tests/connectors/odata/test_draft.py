@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from bridge.config.draft_request import DraftRequest, check_draft
 from bridge.config.models import SystemModel
@@ -12,9 +13,11 @@ from bridge.model.errors import ConfigurationError
 from bridge.wiring.draft_system import draft_system
 from connectors.erp.yaml_text import comment_lines, yaml_scalar
 from connectors.odata.commands.binding import statement_problems
+from connectors.odata.connector import connector
 from connectors.odata.draft.system_file import draft
 from connectors.odata.metadata.document import parse_metadata
 from tests.connectors.odata.metadata_documents import JSON, V2, V4
+from tests.connectors.odata.things_service import FINE, ID, FixedAnswers, document, prop
 from tests.services.cap import PASSWORD, Cap
 from tests.services.odatapy import Odatapy
 
@@ -157,3 +160,42 @@ async def test_a_set_that_is_not_there_is_named(odatapy: Odatapy, tmp_path: Path
     draft_request = DraftRequest("erp", "odata", odatapy.url, tmp_path, ("Ordes",))
     with pytest.raises(ConfigurationError, match=r"'Ordes' is not.*did you mean 'Orders'"):
         await draft_system(draft_request, "erp.yaml")
+
+
+@pytest.mark.parametrize(
+    ("times", "field_type"),
+    [
+        (["2026-05-01T10:00:00.1234560Z"], "timestamp"),
+        (["2026-05-01T10:00:00Z", "2026-05-01T10:00:00.1234567Z"], "string"),
+        ([], "timestamp"),
+    ],
+)
+async def test_times_are_drafted_as_what_the_rows_hold(times: list[str], field_type: str) -> None:
+    """S/4 and CAP both declare seven digits; CAP's are milliseconds, and zeros."""
+    rows = [{"id": str(number), "at": text} for number, text in enumerate(times)]
+    service = FixedAnswers(document(FINE), {"GET Things": (200, {"value": rows})})
+    async with service.between.serving():
+        text = await connector.draft(service.system())
+    entities = YAML(typ="safe").load(text)["entities"]
+    assert entities["things"]["fields"]["at"]["type"] == field_type
+
+
+@pytest.mark.parametrize(
+    ("facets", "version", "field_type"),
+    [
+        ('Precision="15" Scale="2"', "v4", "decimal(15,2)"),
+        ('Precision="15" Scale="0"', "v4", "decimal(15,0)"),
+        ('Precision="15"', "v4", "string"),
+        ('Precision="15"', "v2", "string"),
+        ("", "v4", "string"),
+        ('Scale="variable"', "v4", "string"),
+        ('Precision="15" Scale="Variable"', "v4", "string"),
+        ('Precision="16" Scale="floating"', "v4", "string"),
+    ],
+)
+def test_decimals_of_no_fixed_scale_are_drafted_as_text(
+    facets: str, version: str, field_type: str
+) -> None:
+    service = parse_metadata(document(ID + prop("price", "Edm.Decimal", facets), version=version))
+    entities = YAML(typ="safe").load(draft(service))["entities"]
+    assert entities["things"]["fields"]["price"]["type"] == field_type

@@ -175,3 +175,12 @@ def test_a_connection_that_ends_may_want_a_certificate(kind: type[httpx.Transpor
         responses = lost_exchange(error, "here", writes=False)
         assert isinstance(responses, RetryLater)
         assert ("see `certificate` under `tls:`" in str(responses)) is hint
+
+
+def test_a_lone_property_that_is_called_error_is_no_error() -> None:
+    row = {"@odata.context": "$metadata#Things(error)/$entity", "error": "E1"}
+    assert response_error(ODataResponse(200, {}, row), "GET", writes=False, now=NOW) is None
+    refusal = response_error(
+        ODataResponse(200, {}, {"error": {"message": "no"}}), "GET", writes=False, now=NOW
+    )
+    assert isinstance(refusal, Rejected)

@@ -11,12 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.model.errors import Rejected
+from bridge.connector import TableUse
+from bridge.model.errors import Rejected, RowError
+from bridge.model.specs import EntitySpec, FieldSpec
+from bridge.model.types import FieldType
 from bridge.plan.coerce import coercer
+from bridge.plan.entity_table import EntityTable
+from bridge.plan.make_plan import entity_type
+from connectors.odata.metadata.document import parse_metadata
 from connectors.odata.metadata.field_types import field_type
 from connectors.odata.metadata.model import Property, Version
+from connectors.odata.protocol.entity_table import build_table
 from connectors.odata.protocol.literal import literal, payload
 from connectors.odata.protocol.property_values import row_value
+from tests.connectors.odata.things_service import FINE, document
 
 AT = datetime(2024, 1, 31, 10, 30, 0, 123456, tzinfo=UTC)
 LOCAL = AT.replace(tzinfo=None)
@@ -233,3 +241,33 @@ def test_what_is_written_to_a_body_is_read_back_the_same(data: st.DataObject) ->
     p, values = data.draw(st.sampled_from(VALUES + (V4_ONLY if version == "v4" else [])))
     row = data.draw(values)
     assert row_value(p, version, payload(p, version, row)) == row
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-05-01T10:00:00.1234560Z", datetime(2026, 5, 1, 10, 0, 0, 123456, UTC)),
+        ("2026-05-01T10:00:00.1234567Z", "2026-05-01T10:00:00.1234567Z"),
+        ("2026-05-01T12:00:00.0000001+02:00", "2026-05-01T10:00:00.0000001Z"),
+    ],
+)
+def test_seven_digits_of_a_second_are_kept(text: str, expected: Any) -> None:
+    p = Property("at", "Edm.DateTimeOffset", precision=7)
+    timestamp = row_value(p, "v4", text)
+    assert timestamp == expected
+    assert row_value(p, "v4", payload(p, "v4", timestamp)) == expected, "a command writes it back"
+    assert datetime.fromisoformat(literal(p, "v4", timestamp)) == datetime.fromisoformat(text)
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_finer_time_is_a_text_where_that_is_declared_and_else_refused(*, declared: bool) -> None:
+    table = build_table(parse_metadata(document(FINE)), TableUse("Things"))
+    at = FieldSpec("at", ("at",), FieldType("string") if declared else None)
+    spec = EntitySpec("erp", "thing", "Things", fields=(FieldSpec("id", ("id",)), at))
+    entity = EntityTable(spec, entity_type(spec, table.shape), table.shape)
+    raw = table.row({"id": "a", "at": "2026-05-01T10:00:00.1234567Z"})
+    if declared:
+        assert entity.row(table.shape, raw)["at"] == "2026-05-01T10:00:00.1234567Z"
+    else:
+        with pytest.raises(RowError, match="declare `type: string`, which keeps its digits"):
+            entity.row(table.shape, raw)
