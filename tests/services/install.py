@@ -140,6 +140,8 @@ def install_packages(*names: str) -> None:
 def main() -> int:
     """Install what is missing; 1 if something could not be."""
     from examples.tryton import start
+    from tests.services import kafka, registry
+    from tests.services.class_archive import install_archive
     from tests.services.tryton import install_dump, install_tryton, tryton_dump, tryton_folder
 
     steps: dict[str, Callable[[], None]] = {
@@ -156,6 +158,12 @@ def main() -> int:
             "Java and Maven": lambda: install_packages("default-jre-headless", "maven"),
             "kafka": lambda: _once(kafka_folder(), install_kafka),
             "registry": lambda: _once(registry_folder(), install_registry),
+            "Kafka's classes": lambda: install_archive(
+                kafka_folder(), lambda option: kafka.local(brief=True, java_options=[option])
+            ),
+            "the registry's classes": lambda: install_archive(
+                registry_folder(), lambda option: registry.local(brief=True, java_options=[option])
+            ),
         }
     steps["the example's Tryton"] = lambda: _once(cache() / start.name(), start.install)
     cache().mkdir(parents=True, exist_ok=True)

@@ -1,12 +1,12 @@
 """Apache Kafka 4: one node of KRaft, with groups, transactions and fencing."""
 
 import shutil
-import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.services.class_archive import use_archive
 from tests.services.container import Container
 from tests.services.errors import ServerUnavailable
 from tests.services.install import KAFKA_VERSION, kafka_jars
@@ -61,7 +61,7 @@ class Kafka(ManagedService):
 
     def stop(self) -> None:
         """Shut down in order. The data and the port stay."""
-        self._server.end(signal.SIGTERM)
+        self.shut_down()
 
 
 def elsewhere(bootstrap: str) -> Kafka:
@@ -82,7 +82,12 @@ def in_container(settings: Mapping[str, str] | None = None, *, brief: bool = Fal
     return Kafka(bootstrap, container)
 
 
-def local(settings: Mapping[str, str] | None = None, *, brief: bool = False) -> Kafka:
+def local(
+    settings: Mapping[str, str] | None = None,
+    *,
+    brief: bool = False,
+    java_options: Sequence[str] = (),
+) -> Kafka:
     """A broker of its own as a local program, over a fresh data folder; `brief`: as above."""
     jars, java = kafka_jars(), shutil.which("java")
     if jars is None or java is None:
@@ -104,7 +109,7 @@ def local(settings: Mapping[str, str] | None = None, *, brief: bool = False) -> 
         "appender.out.layout.pattern=%d %p %m (%c)%n\n"
     )
     logging_option = f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}"
-    run = [logging_option, "-cp", f"{jars}/*"]
+    run = [*use_archive(jars), logging_option, "-cp", f"{jars}/*"]
     subprocess.run(
         [
             java,
@@ -121,7 +126,7 @@ def local(settings: Mapping[str, str] | None = None, *, brief: bool = False) -> 
         cwd=folder,
         stdout=subprocess.DEVNULL,
     )
-    flags = ["-Xmx512m", *(BRIEF_JAVA if brief else ())]
+    flags = ["-Xmx512m", *(BRIEF_JAVA if brief else ()), *java_options]
     process = Process(
         [java, *flags, *run, "kafka.Kafka", str(properties)],
         folder,

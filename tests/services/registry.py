@@ -2,13 +2,15 @@
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
 
+from tests.services.class_archive import use_archive
 from tests.services.container import Container
 from tests.services.errors import ServerUnavailable
-from tests.services.install import REGISTRY_VERSION, registry_jar
+from tests.services.install import REGISTRY_VERSION, registry_folder, registry_jar
 from tests.services.ports import free_ports
 from tests.services.process import BRIEF_JAVA, Process
 from tests.services.server import Elsewhere, ManagedService, ServerProcess
@@ -40,7 +42,7 @@ def in_container(*, brief: bool = False) -> RegistryServer:
     return RegistryServer(url, container)
 
 
-def local(*, brief: bool = False) -> RegistryServer:
+def local(*, brief: bool = False, java_options: Sequence[str] = ()) -> RegistryServer:
     """A registry of its own as a local program; `brief`: as above."""
     jar, java = registry_jar(), shutil.which("java")
     if jar is None or java is None:
@@ -59,6 +61,7 @@ def local(*, brief: bool = False) -> RegistryServer:
     process = Process(
         [
             *(java, "-Xmx512m", *(BRIEF_JAVA if brief else ())),
+            *(*use_archive(registry_folder()), *java_options),
             *(f"-D{name}={value}" for name, value in flags.items()),
             *("-jar", jar),
         ],

@@ -69,6 +69,10 @@ class ManagedService:
         permission.check()
         self._server.start()
 
+    def shut_down(self, seconds: float = 30) -> None:
+        """SIGTERM, and SIGKILL after `seconds`. What it left and the port stay."""
+        self._server.end(signal.SIGTERM, seconds)
+
     def kill(self) -> None:
         """SIGKILL. The port stays."""
         self._server.end(signal.SIGKILL)
