@@ -20,7 +20,7 @@ from bridge.kit.connector.legacy import KEY, Create, Delete, LegacySystem, Rekey
 from bridge.kit.connector.open_source import WAIT_TIMEOUT_S
 from bridge.kit.connector.random_load import LoadThread, RandomLoad, order
 from bridge.kit.connector.stream import streaming
-from bridge.kit.connector.watermark_window import WatermarkWindow
+from bridge.kit.connector.watermark_window import snapshot_under_load
 
 MAX_CHECKPOINT_BYTES = 64 * 1024
 
@@ -212,12 +212,7 @@ class PolledChangeTests(ConnectorTests):
         load = RandomLoad(seed, [row[KEY] for row in rows_before], legacy.limitations)
         running = LoadThread(witness, load, transactions=60)
         async with streaming(legacy) as stream:
-            snapshot = await legacy.connector.snapshot(legacy.system())
-            window = WatermarkWindow(stream, snapshot, legacy.table, limit=7)
-            running.start()
-            await window.take()
-            await asyncio.to_thread(running.end)
-            await snapshot.close()
+            window = await snapshot_under_load(stream, legacy, running)
             await stream.quiet()
             window.catch_up()
             follower = Follower(stream, legacy)

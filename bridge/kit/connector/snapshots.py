@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from bridge.connector import Capabilities, Snapshot
@@ -14,7 +12,7 @@ from bridge.kit.connector.records import Record, RecordDecoder
 from bridge.kit.connector.stream import streaming
 from bridge.kit.connector.table_state import TableState
 from bridge.kit.connector.visibility_check import check_seen
-from bridge.kit.connector.watermark_window import WatermarkWindow
+from bridge.kit.connector.watermark_window import snapshot_under_load
 from bridge.model.errors import Unsupported
 
 
@@ -144,12 +142,7 @@ class SnapshotTests(ConnectorTests):
             transactions=150,
         )
         async with streaming(legacy) as stream:
-            snapshot = await legacy.connector.snapshot(legacy.system())
-            window = WatermarkWindow(stream, snapshot, legacy.table, limit=7)
-            running.start()
-            await window.take()
-            await asyncio.to_thread(running.end)
-            await snapshot.close()
+            window = await snapshot_under_load(stream, legacy, running)
             await stream.to_the_end(legacy)
             window.catch_up()
         state = TableState(whole=False)

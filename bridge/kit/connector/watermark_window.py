@@ -8,13 +8,16 @@ which also resumes and reconciles, is `bridge.capture`.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
 import pytest
 
 from bridge.connector import READ, Change, Chunk, Snapshot
+from bridge.kit.connector.legacy import LegacySystem
 from bridge.kit.connector.open_source import WAIT_TIMEOUT_S
+from bridge.kit.connector.random_load import LoadThread
 from bridge.kit.connector.records import HistoryStep, Record
 from bridge.kit.connector.stream import RecordedStream
 
@@ -93,3 +96,19 @@ class WatermarkWindow:
             if key not in changed:
                 self.history.append(HistoryStep(READ, key, None, row))
                 self.rows += 1
+
+
+async def snapshot_under_load(
+    stream: RecordedStream, legacy: LegacySystem, load: LoadThread
+) -> WatermarkWindow:
+    """Take the table's snapshot in small chunks while `load` changes it, and wait for the load's end.
+
+    What was streamed since the last watermark is not in the history yet (`WatermarkWindow.catch_up`).
+    """
+    snapshot = await legacy.connector.snapshot(legacy.system())
+    window = WatermarkWindow(stream, snapshot, legacy.table, limit=7)
+    load.start()
+    await window.take()
+    await asyncio.to_thread(load.end)
+    await snapshot.close()
+    return window
