@@ -82,7 +82,7 @@ class FieldModel(StrictModel):
 class RelationModel(StrictModel):
     """A relation: to many (`by`) or to one (`from`)."""
 
-    entity: Name
+    entity: Name = Field(description="Entity of the same system that the relation leads to")
     by: Name | None = Field(
         default=None, description="Field of the other entity that holds this key"
     )
@@ -115,7 +115,9 @@ class EntityModel(StrictModel):
     fields: dict[Name, Annotated[FieldModel, BeforeValidator(_field)]] = Field(
         default_factory=dict, description="Default: every column, as the catalogue tells"
     )
-    relations: dict[Name, RelationModel] = Field(default_factory=dict)
+    relations: dict[Name, RelationModel] = Field(
+        default_factory=dict, description="Other entities that rows of this one lead to"
+    )
     version: Name | None = Field(
         default=None, description="Field that the system raises at each change"
     )
@@ -129,20 +131,22 @@ class EntityModel(StrictModel):
 class ArgModel(StrictModel):
     """An argument of a command."""
 
-    type: TypeText
-    required: bool = True
-    default: Any = None
-    max_length: int | None = Field(default=None, ge=1, le=1_000_000_000)
-    minimum: Any = None
-    maximum: Any = None
-    pattern: str = ""
-    choices: list[Any] = Field(default_factory=list)
+    type: TypeText = Field(description="Field type")
+    required: bool = Field(default=True, description="Whether a command without it is rejected")
+    default: Any = Field(default=None, description="Value where a command has none")
+    max_length: int | None = Field(
+        default=None, ge=1, le=1_000_000_000, description="Most characters of a text"
+    )
+    minimum: Any = Field(default=None, description="Least value")
+    maximum: Any = Field(default=None, description="Greatest value")
+    pattern: str = Field(default="", description="Regular expression that the whole text matches")
+    choices: list[Any] = Field(default_factory=list, description="The only values allowed")
 
 
 class CommandModel(StrictModel):
     """A command that agents may send."""
 
-    entity: Name
+    entity: Name = Field(description="Entity whose row the command is about")
     run: Text = Field(
         description="Statement with :key (or :key_FIELD), :id (the command's) and :argument parameters"
     )
@@ -150,17 +154,23 @@ class CommandModel(StrictModel):
         default="",
         description="What tells whether the command has happened, where the system keeps no ledger",
     )
-    args: dict[Name, ArgModel] = Field(default_factory=dict)
-    tier: Literal["in_the_loop", "on_the_loop", "outside_the_loop"] = "in_the_loop"
+    args: dict[Name, ArgModel] = Field(default_factory=dict, description="Arguments by name")
+    tier: Literal["in_the_loop", "on_the_loop", "outside_the_loop"] = Field(
+        default="in_the_loop", description="Whether a person has to approve the command"
+    )
     guards: list[Name] = Field(default_factory=list, description="Fields that `expect` covers")
-    rows: Literal["one", "many"] = "one"
+    rows: Literal["one", "many"] = Field(
+        default="one", description="How many rows the statement may affect"
+    )
 
 
 class LimitsModel(StrictModel):
     """Ceilings under which a system is read."""
 
-    connections: int = Field(default=4, ge=1, le=1000)
-    queries_per_second: float = Field(default=0, ge=0, le=1_000_000, description="0: any")
+    connections: int = Field(default=4, ge=1, le=1000, description="Reads at the same time")
+    queries_per_second: float = Field(
+        default=0, ge=0, le=1_000_000, description="Queries that begin per second; 0: any number"
+    )
 
 
 class TlsModel(StrictModel):
@@ -183,9 +193,9 @@ class TlsModel(StrictModel):
 class SystemModel(StrictModel):
     """systems/NAME.yaml: one legacy system."""
 
-    system: Name
-    connector: Text
-    url: Text
+    system: Name = Field(description="The system's name: first half of `system.entity`")
+    connector: Text = Field(description="Name of the connector that talks to the system")
+    url: Text = Field(description="The database or service; secrets by reference")
     mask_key: str = Field(default="", description="Reference to the key of `mask: hash`")
     capture: dict[str, Any] = Field(default_factory=dict, description="The connector's options")
     login: dict[str, Any] = Field(
@@ -193,20 +203,28 @@ class SystemModel(StrictModel):
     )
     tls: TlsModel | None = Field(default=None, description="Of connectors that speak HTTP")
     limits: LimitsModel = Field(default_factory=LimitsModel)
-    entities: dict[Name, EntityModel] = Field(min_length=1)
-    commands: dict[Name, CommandModel] = Field(default_factory=dict)
+    entities: dict[Name, EntityModel] = Field(
+        min_length=1, description="What is captured and read, by name"
+    )
+    commands: dict[Name, CommandModel] = Field(
+        default_factory=dict, description="What agents may do, by name"
+    )
 
 
 class SecurityModel(StrictModel):
     """How to log in to Kafka."""
 
-    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = ""
-    username: str = ""
+    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="Kafka's security.protocol"
+    )
+    mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="", description="Kafka's sasl.mechanism"
+    )
+    username: str = Field(default="", description="The user of SASL")
     password: str = Field(default="", description="By reference: ${env:KAFKA_PASSWORD}")
     ca: str = Field(default="", description="File of the certificate authority")
-    certificate: str = ""
-    private_key: str = ""
+    certificate: str = Field(default="", description="File with the client's certificate")
+    private_key: str = Field(default="", description="File with its key")
 
 
 def _web(value: str) -> str:
@@ -222,8 +240,8 @@ def _web(value: str) -> str:
 class RegistryModel(StrictModel):
     """A Confluent-compatible schema registry. Without one the embedded registry serves."""
 
-    url: Annotated[str, AfterValidator(_web)]
-    username: str = ""
+    url: Annotated[str, AfterValidator(_web)] = Field(description="Address of its API")
+    username: str = Field(default="", description="The user of HTTP Basic authentication")
     password: str = Field(default="", description="By reference")
     tls: TlsModel | None = None
 
@@ -242,12 +260,19 @@ Servers = Annotated[list[Annotated[str, AfterValidator(_server)]], BeforeValidat
 class KafkaModel(StrictModel):
     """Apache Kafka as the log."""
 
-    servers: Servers = Field(min_length=1)
+    servers: Servers = Field(min_length=1, description="host:port of some brokers")
     security: SecurityModel = Field(default_factory=SecurityModel)
     registry: RegistryModel | None = None
-    partitions: int = Field(default=6, ge=1, le=10000)
+    partitions: int = Field(
+        default=6, ge=1, le=10000, description="Of topics that the bridge creates"
+    )
     replication: int = Field(default=-1, ge=-1, le=32767, description="-1: the broker's default")
-    min_insync: int | None = Field(default=None, ge=1, le=32767)
+    min_insync: int | None = Field(
+        default=None,
+        ge=1,
+        le=32767,
+        description="min.insync.replicas of topics; default: the broker's",
+    )
 
 
 class LogModel(StrictModel):
@@ -270,14 +295,23 @@ def _history(value: str) -> str:
 class BridgeModel(StrictModel):
     """bridge.yaml: the bridge itself."""
 
-    bridge: Name
-    log: Text | LogModel
-    systems: Texts = Field(default_factory=lambda: ["systems/*.yaml"])
-    agents: Texts = Field(default_factory=list)
+    bridge: Name = Field(description="The bridge's name: prefix of every topic")
+    log: Text | LogModel = Field(description="The event log: sqlite:///PATH, kafka://HOST:PORT")
+    systems: Texts = Field(
+        default_factory=lambda: ["systems/*.yaml"], description="Files of systems, or patterns"
+    )
+    agents: Texts = Field(
+        default_factory=list, description="Files of agents, patterns, or package.module:name"
+    )
     history: Annotated[
         str, StringConstraints(pattern=r"^[1-9][0-9]{0,8}(s|m|h|d)$"), AfterValidator(_history)
     ] = Field(default="30d", description="How long every event of a change topic is kept: 30d, 12h")
-    max_record_bytes: int = Field(default=900_000, ge=1_000, le=100_000_000)
+    max_record_bytes: int = Field(
+        default=900_000,
+        ge=1_000,
+        le=100_000_000,
+        description="Larger records go to the dead-letter topic",
+    )
     stalled_after: Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,5}(s|m|h|d)$")] = Field(
         default="15m",
         description="How long something that has work to do may be without progress until "

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from bridge.config.models import BridgeModel, SystemModel
 from tests.docs.pages import ROOT, pages
@@ -14,7 +15,7 @@ from tests.docs.site.field_lists import field_lists
 from tests.docs.site.layout import lay_out, reference_pages
 from tests.docs.site.other_hosts import loaded_from_elsewhere
 from tests.docs.site.reference.commands import commands
-from tests.docs.site.reference.configuration import CONNECTORS
+from tests.docs.site.reference.configuration import CONNECTORS, keys
 from tests.docs.test_metrics import documented
 from tests.docs.test_options import fields
 
@@ -61,6 +62,13 @@ def test_every_configuration_key_is_in_the_reference(model: type) -> None:
         re.findall(r"^\| `(?:\S+\.)?(\w+)` ", reference("configuration"), re.MULTILINE)
     )
     assert {name for name, _ in fields(model)} <= last_parts
+
+
+@pytest.mark.parametrize(
+    "model", [BridgeModel, SystemModel, *(kind.options for kind in CONNECTORS.values())]
+)
+def test_every_configuration_key_says_what_it_means(model: type[BaseModel]) -> None:
+    assert [key.path for key in keys(model) if not key.description] == []
 
 
 def test_every_metric_is_in_the_reference_with_its_labels() -> None:

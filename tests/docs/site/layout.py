@@ -20,6 +20,7 @@ from tests.docs.site.reference.metrics import metrics_page
 from tests.docs.site.reference.topics import topics_page
 
 REFERENCE: Final = "docs/reference"
+STYLE: Final = Path(__file__).with_name("site.css")
 _LINK: Final = re.compile(r"\[([^\]]*)\]\(([^()\s#:]+)(#[^()\s]*)?\)")
 
 
@@ -45,6 +46,7 @@ def lay_out(folder: Path) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+    shutil.copyfile(STYLE, folder / STYLE.name)
     for path in linked:
         copy = folder / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
