@@ -4,7 +4,7 @@ import importlib
 
 import pytest
 
-from bridge.cli.status.compiled_modules import COMPILED, compiled
+from bridge.wiring.status.compiled_modules import COMPILED, compiled
 from tests.cli.bridge_folder import BridgeFolder
 
 

@@ -9,17 +9,7 @@ from typing import Any
 
 import pytest
 
-from bridge.cli import status_counts
-from bridge.cli.status_counts import (
-    MAX_SOURCES,
-    OTHERS,
-    UNDECLARED,
-    BoundedCounts,
-    command_counts,
-    dead_letter_counts,
-    print_counts,
-    waits_for_a_person,
-)
+from bridge.cli.status.count_lines import bound_text, print_counts
 from bridge.commands.codes import HELD_BACK
 from bridge.config.load import load
 from bridge.log.port import Entry, TopicPartition
@@ -35,6 +25,16 @@ from bridge.model.system_records import (
     target,
 )
 from bridge.wiring import Bridge, open_bridge
+from bridge.wiring.status import counts
+from bridge.wiring.status.counts import (
+    MAX_SOURCES,
+    OTHERS,
+    UNDECLARED,
+    BoundedCounts,
+    command_counts,
+    dead_letter_counts,
+    waits_for_a_person,
+)
 from tests.cli.bridge_folder import BridgeFolder
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
@@ -191,7 +191,7 @@ async def test_of_much_only_what_is_recent_is_counted_and_that_is_said(bridge: B
     counted = await command_counts(bridge, NOW_MS, max_records=15)
     assert by_command(counted)["erp.touch"] == (3, 0, 0)
     assert counted.since == NOW - timedelta(days=1)
-    assert "there may be more" in counted.bound()
+    assert "there may be more" in bound_text(counted)
     assert not any(row["complete"] for row in counted.json_rows("commands"))
 
 
@@ -238,7 +238,7 @@ async def test_what_can_not_be_read_in_time_is_not_counted(
     bridge: Bridge, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A log that hangs must not keep `status` for minutes, nor make wrong numbers."""
-    monkeypatch.setattr(status_counts, "READ_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(counts, "READ_TIMEOUT_S", 0.0)
     await send(bridge, 1, "erp.touch", State.FAILED)
     commands = await command_counts(bridge, NOW_MS)
     letters = await dead_letter_counts(bridge, NOW_MS)

@@ -10,7 +10,7 @@ import pytest
 
 from bridge.capture.report import status_record
 from bridge.capture.report.status_record import SourceStatus
-from bridge.cli.status import system_rows as module
+from bridge.wiring.status import system_rows as module
 
 STARTED_AT, READ_AT = 1_000_000_000, 1_007_000_000
 """Microseconds: when the command began, and when it had read the reports."""

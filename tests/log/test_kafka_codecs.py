@@ -8,10 +8,10 @@ import pytest
 from aiokafka import codec
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from bridge.cli.log.groups import group_rows
 from bridge.log.kafka import from_url
 from bridge.log.port import Entry, Log, Record, TopicPartition
 from bridge.model.errors import ConfigurationError
+from bridge.wiring.status.group_rows import group_rows
 
 if TYPE_CHECKING:
     from tests.services.kafka import Kafka

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bridge.cli.log.groups import group_rows
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.kafka import from_url
 from bridge.log.partition_owner import ObservedGroup, own_partitions
@@ -24,6 +23,7 @@ from bridge.log.port import (
     TopicSpec,
 )
 from bridge.observe import GroupJoined, GroupMoved, Notice
+from bridge.wiring.status.group_rows import group_rows
 from tests.log.removal import remove_embedded, remove_kafka
 
 if TYPE_CHECKING:

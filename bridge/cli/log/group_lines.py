@@ -1,20 +1,11 @@
-"""Rows of consumer groups with their states, and what to do about those that nobody reads with."""
+"""What to do about consumer groups that nobody reads with."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bridge.wiring.group_state import NOT_READING, RETIRED
-
-
-def without_lag(rows: list[dict[str, Any]], states: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Rows of groups with their states, and no lag where a group reads no more. Pure."""
-    return [
-        {**row, "state": states[row["group"]]}
-        | ({"lag": None, "missing": None} if states[row["group"]] in NOT_READING else {})
-        for row in rows
-    ]
+from bridge.wiring.group_state import RETIRED
 
 
 def retired_lines(rows: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,7 +13,7 @@ from bridge.cli.output.rows import print_rows
 from bridge.cli.params.log_start import LOG_POSITION
 from bridge.cli.params.topics import resolve_topics
 from bridge.log.group_lag import partition_lags
-from bridge.log.port import GroupInfo, Log, TopicInfo, TopicPartition
+from bridge.log.port import GroupInfo, Log, TopicPartition
 from bridge.log.start_offsets import LogStart
 from bridge.log.start_offsets import resolve_offsets as offsets_of
 
@@ -37,6 +37,7 @@ def groups(ctx: click.Context, *, group: str | None, partitions: bool, as_json: 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
         from bridge.wiring.group_state import group_states
+        from bridge.wiring.status.group_rows import group_rows, summed
 
         infos = await bridge.log.groups()
         chosen = {name: info for name, info in infos.items() if group in (None, name)}
@@ -64,65 +65,6 @@ def groups(ctx: click.Context, *, group: str | None, partitions: bool, as_json: 
         )
 
     run_with_bridge(ctx, act)
-
-
-async def group_rows(log: Log, groups: Mapping[str, GroupInfo]) -> list[dict[str, Any]]:
-    """One row for each partition of the topics that a group reads or committed for. `missing`:
-    records that were removed before the group read them.
-    """
-    topic_infos = await log.topics()
-    committed = {
-        name: {
-            partition: info.committed.get(partition) for partition in _partitions(info, topic_infos)
-        }
-        for name, info in groups.items()
-    }
-    return [
-        {
-            "group": lag.group,
-            "members": len(groups[lag.group].members),
-            "topic": lag.partition.topic,
-            "partition": lag.partition.partition,
-            "committed": lag.committed,
-            "end": lag.end,
-            "lag": lag.records,
-            "missing": lag.missing,
-        }
-        for lag in await partition_lags(log, committed)
-    ]
-
-
-def _partitions(info: GroupInfo, topics: Mapping[str, TopicInfo]) -> set[TopicPartition]:
-    """All partitions of the topics that a group has to do with."""
-    names = info.topics.union(partition.topic for partition in info.committed)
-    return {
-        TopicPartition(name, number)
-        for name in names
-        if name in topics
-        for number in range(topics[name].partitions)
-    }
-
-
-def summed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of partitions as one row for each group and topic. Pure."""
-    rows_by_topic: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in rows:
-        topic_key = (row["group"], row["topic"])
-        total = rows_by_topic.setdefault(
-            topic_key,
-            {
-                "group": row["group"],
-                "topic": row["topic"],
-                "members": row["members"],
-                "partitions": 0,
-                "lag": 0,
-                "missing": 0,
-            },
-        )
-        total["partitions"] += 1
-        total["lag"] += row["lag"]
-        total["missing"] += row["missing"]
-    return list(rows_by_topic.values())
 
 
 @click.command(epilog="Example: bridgectl log offsets reset my-group --to '1h ago' --dry-run")
@@ -159,6 +101,8 @@ def reset(
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
+        from bridge.wiring.status.group_rows import group_partitions
+
         info = (await bridge.log.groups()).get(group)
         declared = _declared_topics(bridge, group)
         if info is None and declared is None:
@@ -176,7 +120,7 @@ def reset(
         group_info = GroupInfo(group, (), committed, declared or frozenset())
         partitions = sorted(
             partition
-            for partition in _partitions(group_info, topic_infos)
+            for partition in group_partitions(group_info, topic_infos)
             if (not wanted or partition.topic in wanted)
             and (partition in committed or partition.topic in (declared or ()))
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bridge.cli.command_runner import as_json, load_configuration, run_with_bridge
+from bridge.cli.command_runner import as_json, load_configuration, print_json, run_with_bridge
 
 if TYPE_CHECKING:
     from bridge.wiring import Bridge
@@ -28,10 +28,14 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
         from bridge.cli.status.lines import print_lines
-        from bridge.cli.status.report import read_report
+        from bridge.wiring.status.report import read_report
 
         report = await read_report(bridge)
-        (report.print_json if as_json else lambda: print_lines(report))()
+        if as_json:
+            for row in report.json_rows():
+                print_json(row)
+        else:
+            print_lines(report)
         return 0 if report.healthy else 1
 
     _check_file(ctx)

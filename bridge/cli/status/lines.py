@@ -9,8 +9,8 @@ import click
 
 from bridge.cli.output.durations import seconds_text as _seconds
 from bridge.cli.output.rows import print_rows
-from bridge.cli.status.report import StatusReport
-from bridge.cli.status_counts import print_counts
+from bridge.cli.status.count_lines import print_counts
+from bridge.wiring.status.report import StatusReport
 
 
 def print_lines(report: StatusReport) -> None:

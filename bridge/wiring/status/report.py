@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from bridge.cli.output.rows import print_json
-from bridge.cli.status.compiled_modules import implementations
-from bridge.cli.status.system_rows import stall_row, system_rows
-from bridge.cli.status_counts import (
+from bridge.model.work_progress import CAPTURE_SILENT_AFTER_S
+from bridge.wiring.status.compiled_modules import implementations
+from bridge.wiring.status.counts import (
     BoundedCounts,
     command_counts,
     dead_letter_counts,
     waits_for_a_person,
 )
-from bridge.model.work_progress import CAPTURE_SILENT_AFTER_S
+from bridge.wiring.status.system_rows import stall_row, system_rows
 
 if TYPE_CHECKING:
     from bridge.wiring import Bridge
@@ -57,24 +56,22 @@ class StatusReport:
             or any(row["healthy"] is False for row in self.systems)
         )
 
-    def print_json(self) -> None:
-        """For programs: one object a line, its kind in `kind`."""
-        print_json(
-            {
-                "kind": "bridge",
-                "bridge": self.bridge,
-                "log": self.log,
-                "problems": self.problems,
-                "implementations": self.implementations,
-            }
-        )
-        for kind, rows in (("system", self.systems), ("group", self.groups), ("wait", self.waits)):
-            for row in rows:
-                print_json({"kind": kind, **row})
-        counts = (("commands", self.commands), ("dead_letters", self.dead_letters))
-        for kind, counted in counts:
-            for row in counted.json_rows(kind):
-                print_json(row)
+    def json_rows(self) -> list[dict[str, Any]]:
+        """For programs: what each row is stands in `kind`."""
+        bridge = {
+            "kind": "bridge",
+            "bridge": self.bridge,
+            "log": self.log,
+            "problems": self.problems,
+            "implementations": self.implementations,
+        }
+        kinds = (("system", self.systems), ("group", self.groups), ("wait", self.waits))
+        return [
+            bridge,
+            *({"kind": kind, **row} for kind, rows in kinds for row in rows),
+            *self.commands.json_rows("commands"),
+            *self.dead_letters.json_rows("dead_letters"),
+        ]
 
 
 async def read_report(bridge: Bridge) -> StatusReport:
@@ -130,10 +127,9 @@ async def _waits(bridge: Bridge, now: int) -> list[dict[str, Any]]:
 
 async def _groups(bridge: Bridge, now: int) -> tuple[list[dict[str, Any]], int]:
     """A row for each group and topic, and how many groups are stalled."""
-    from bridge.cli.log.group_lines import without_lag
-    from bridge.cli.log.groups import group_rows, summed
     from bridge.wiring.group_stalls import group_stalls
     from bridge.wiring.group_state import FINISHED, NOT_READING, group_states
+    from bridge.wiring.status.group_rows import group_rows, summed, without_lag
 
     infos = await bridge.log.groups()
     states = await group_states(bridge, infos)

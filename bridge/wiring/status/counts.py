@@ -14,9 +14,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-import click
-
-from bridge.cli.output.rows import print_rows
 from bridge.commands.codes import HELD_BACK
 from bridge.log.port import TopicPartition
 from bridge.model.command import CommandRecord
@@ -61,16 +58,6 @@ class BoundedCounts:
         if self.timed_out:
             return [{"kind": kind, "complete": False, "error": TIMED_OUT}]
         return [{"kind": kind, **row, **bound} for row in self.rows]
-
-    def bound(self) -> str:
-        """For people: what the counts leave out; empty where nothing."""
-        from bridge.cli.output.records import local_time
-
-        if self.timed_out:
-            return TIMED_OUT
-        if self.since is None:
-            return ""
-        return f"only what came since {local_time(self.since)} was counted, there may be more"
 
 
 TIMED_OUT: Final = f"not counted: reading took longer than {READ_TIMEOUT_S:g} s"
@@ -230,37 +217,3 @@ def waits_for_a_person(commands: BoundedCounts, longer_than_s: float) -> bool:
     """Whether commands of a declaration have been held back for so long: for a right or a table."""
     held = [row["held_back_seconds"] for row in commands.rows]
     return any(seconds is not None and seconds > longer_than_s for seconds in held)
-
-
-def print_counts(commands: BoundedCounts, letters: BoundedCounts) -> None:
-    """For people: what there is, and a word where there is nothing."""
-    from bridge.cli.output.durations import seconds_text
-
-    busy = [
-        {**row, "oldest_waits": seconds_text(row["oldest_waiting_seconds"])}
-        for row in commands.rows
-        if row["failed"] or row["unknown"] or row["waiting"]
-    ]
-    _print("commands", commands, busy, ("command", "failed", "unknown", "waiting", "oldest_waits"))
-    for row in busy:
-        if row["held_back_seconds"] is not None:
-            since = seconds_text(row["held_back_seconds"])
-            click.echo(f"{row['command']} is held back ({since}): {row['held_back_reason']}")
-    total, *sources = letters.rows or ({"dead_letters": 0},)
-    title = f"dead letters: {total['dead_letters']}" if sources else "dead letters"
-    _print(title, letters, sources, ("source", "letter_kind", "dead_letters"))
-
-
-def _print(
-    title: str, counted: BoundedCounts, rows: Sequence[dict[str, Any]], columns: Sequence[str]
-) -> None:
-    bound = counted.bound()
-    if not rows:
-        nothing = "none failed, unknown or waiting" if title == "commands" else "none"
-        parts = [bound] if counted.timed_out else [nothing, bound]
-        click.echo(f"\n{title}: {'; '.join(filter(None, parts))}")
-        return
-    click.echo(f"\n{title}")
-    print_rows(rows, columns, as_json=False)
-    if bound:
-        click.echo(bound)
