@@ -93,8 +93,7 @@ def command(
     called = _checked_name(replay_name)
     _check_where(texts)
 
-    async def act(bridge: Bridge, stop: asyncio.Event) -> int:
-        del stop
+    async def act(bridge: Bridge, _stop: asyncio.Event) -> int:
         from bridge.replay import DryRun, Selection, replay
         from bridge.replay.destination import make_sink
 
@@ -111,17 +110,15 @@ def command(
         )
         if not dry_run and goal.kind != "file" and not as_json:
             click.echo(f"replay {called}: --name {called} continues with it", err=True)
-        sink = (
-            DryRun()
-            if dry_run
-            else make_sink(bridge.log, bridge.name, called, goal, resumable=bool(replay_name))
-        )
+        resumable = bool(replay_name)
         with progress(f"replay of {topic}", None) as advance:
             done = await replay(
                 bridge.log,
                 bridge.events,
                 selection,
-                sink,
+                make_sink(bridge.log, bridge.name, called, goal, resumable=resumable)
+                if not dry_run
+                else DryRun(),
                 now=now_ms,
                 rate=0.0 if dry_run else rate,
                 report=lambda state: advance(state.scanned, state.of),

@@ -13,7 +13,7 @@ from bridge.cli.output.rows import print_rows
 from bridge.cli.params.log_start import LOG_POSITION
 from bridge.cli.params.topics import resolve_topics
 from bridge.log.group_lag import partition_lags
-from bridge.log.port import GroupInfo, Log, TopicPartition
+from bridge.log.port import Log, TopicPartition
 from bridge.log.start_offsets import LogStart
 from bridge.log.start_offsets import resolve_offsets as offsets_of
 
@@ -101,7 +101,7 @@ def reset(
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
-        from bridge.wiring.status.group_rows import group_partitions
+        from bridge.log.group_partitions import partitions_to_reset
 
         info = (await bridge.log.groups()).get(group)
         declared = _declared_topics(bridge, group)
@@ -116,14 +116,8 @@ def reset(
             for name in names
             for topic in resolve_topics(bridge.name, name, list(bridge.entities), topic_infos)
         }
-        committed = {} if info is None else dict(info.committed)
-        group_info = GroupInfo(group, (), committed, declared or frozenset())
-        partitions = sorted(
-            partition
-            for partition in group_partitions(group_info, topic_infos)
-            if (not wanted or partition.topic in wanted)
-            and (partition in committed or partition.topic in (declared or ()))
-        )
+        committed = {} if info is None else info.committed
+        partitions = partitions_to_reset(committed, declared or (), topic_infos, wanted)
         if not partitions:
             raise NothingFound(f"group {group!r} reads nothing that is there")
         new = await offsets_of(bridge.log, partitions, start)

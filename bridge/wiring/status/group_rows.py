@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bridge.log.group_lag import partition_lags
-from bridge.log.port import GroupInfo, Log, TopicInfo, TopicPartition
+from bridge.log.group_partitions import group_partitions
+from bridge.log.port import GroupInfo, Log
 from bridge.wiring.group_state import NOT_READING
 
 
@@ -35,17 +36,6 @@ async def group_rows(log: Log, groups: Mapping[str, GroupInfo]) -> list[dict[str
         }
         for lag in await partition_lags(log, committed)
     ]
-
-
-def group_partitions(info: GroupInfo, topics: Mapping[str, TopicInfo]) -> set[TopicPartition]:
-    """All partitions of the topics that a group has to do with."""
-    names = info.topics.union(partition.topic for partition in info.committed)
-    return {
-        TopicPartition(name, number)
-        for name in names
-        if name in topics
-        for number in range(topics[name].partitions)
-    }
 
 
 def summed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
