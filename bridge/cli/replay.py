@@ -18,6 +18,7 @@ from bridge.cli.params.topics import resolve_topics
 
 if TYPE_CHECKING:
     from bridge.replay import ReplayProgress, Selection
+    from bridge.replay.contract import Sink
     from bridge.replay.destination import Destination
     from bridge.wiring import Bridge
 
@@ -93,9 +94,9 @@ def command(
     called = _checked_name(replay_name)
     _check_where(texts)
 
-    async def act(bridge: Bridge, _stop: asyncio.Event) -> int:
-        from bridge.replay import DryRun, Selection, replay
-        from bridge.replay.destination import make_sink
+    async def act(bridge: Bridge, stop: asyncio.Event) -> int:
+        del stop
+        from bridge.replay import Selection, replay
 
         goal = _allowed_destination(bridge, to)
         topic = await _topic(bridge, name)
@@ -110,15 +111,13 @@ def command(
         )
         if not dry_run and goal.kind != "file" and not as_json:
             click.echo(f"replay {called}: --name {called} continues with it", err=True)
-        resumable = bool(replay_name)
+        sink = _sink(bridge, goal, called, dry_run=dry_run, resumable=bool(replay_name))
         with progress(f"replay of {topic}", None) as advance:
             done = await replay(
                 bridge.log,
                 bridge.events,
                 selection,
-                make_sink(bridge.log, bridge.name, called, goal, resumable=resumable)
-                if not dry_run
-                else DryRun(),
+                sink,
                 now=now_ms,
                 rate=0.0 if dry_run else rate,
                 report=lambda state: advance(state.scanned, state.of),
@@ -142,6 +141,17 @@ def _allowed_destination(bridge: Bridge, to: str) -> Destination:
     if goal.kind == "topic":
         refuse_own_topic(bridge.name, goal.name, bridge.entities)
     return goal
+
+
+def _sink(
+    bridge: Bridge, goal: Destination, called: str, *, dry_run: bool, resumable: bool
+) -> Sink:
+    from bridge.replay import DryRun
+    from bridge.replay.destination import make_sink
+
+    if dry_run:
+        return DryRun()
+    return make_sink(bridge.log, bridge.name, called, goal, resumable=resumable)
 
 
 def _checked_name(replay_name: str | None) -> str:
