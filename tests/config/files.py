@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +69,28 @@ SYSTEM: dict[str, Any] = {
 
 def write(folder: Path, bridge: Any = None, system: Any = None) -> Path:
     """Write the two files and an agent; returns the bridge file's path."""
-    yaml = YAML()
     (folder / "systems").mkdir(exist_ok=True)
     (folder / "agents").mkdir(exist_ok=True)
     (folder / "agents" / "watch.py").write_text("", encoding="utf-8")
-    with (folder / "bridge.yaml").open("w", encoding="utf-8") as file:
-        yaml.dump(BRIDGE if bridge is None else bridge, file)
-    with (folder / "systems" / "erp.yaml").open("w", encoding="utf-8") as file:
-        yaml.dump(SYSTEM if system is None else system, file)
+    for path, text in (
+        ("bridge.yaml", _bridge_text() if bridge is None else _yaml_text(bridge)),
+        ("systems/erp.yaml", _system_text() if system is None else _yaml_text(system)),
+    ):
+        (folder / path).write_text(text, encoding="utf-8")
     return folder / "bridge.yaml"
+
+
+def _yaml_text(data: Any) -> str:
+    file = io.StringIO()
+    YAML().dump(data, file)
+    return file.getvalue()
+
+
+@cache
+def _bridge_text() -> str:
+    return _yaml_text(BRIDGE)
+
+
+@cache
+def _system_text() -> str:
+    return _yaml_text(SYSTEM)

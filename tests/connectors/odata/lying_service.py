@@ -118,8 +118,8 @@ class LyingService:
     def _listed(
         self, table: str, options: Mapping[str, str], headers: Mapping[str, str]
     ) -> CannedResponse:
-        rows = list(self.sets[table])
-        rows = [row for row in rows if self._test(options.get("$filter", ""))(row)]
+        matches = self._test(options.get("$filter", ""))
+        rows = [row for row in self.sets[table] if matches(row)]
         order = options.get("$orderby", "")
         if order and not self.lies & {"order", "order of pages"}:
             rows = self._sorted(rows, order)

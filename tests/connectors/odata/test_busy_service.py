@@ -22,10 +22,11 @@ from connectors.odata.protocol.request import ODataRequest
 from connectors.odata.protocol.response import ODataResponse, parse_body
 from tests.connectors.odata.busy_service import BusyService
 from tests.connectors.odata.test_lying_service import system_of
+from tests.example_counts import examples
 from tests.http_proxy import ForwardedRequest
 
 SIZES = pytest.mark.parametrize("numbers", [2, 3, 5, 9, 40])
-SEEDS = 12
+SEEDS = examples(12)
 
 Serve = Callable[[BusyService], BusyService]
 
