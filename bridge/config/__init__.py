@@ -1,4 +1,4 @@
-"""Configuration: one bridge file and one file a system, checked all at once."""
+"""Configuration: one bridge file and one file per system, all checked at once."""
 
 from __future__ import annotations
 

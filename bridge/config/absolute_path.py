@@ -1,4 +1,4 @@
-"""Paths by themselves, wherever the process is."""
+"""Absolute paths, independent of the current folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from bridge.config.problems import ConfigProblems, Problem
 
 
 def absolute_path(path: Path) -> Path:
-    """`path` from the current folder on. Raises ConfigProblems where that was deleted or replaced."""
+    """`path` relative to the current folder, as absolute. Raises ConfigProblems if that folder was
+    deleted or replaced.
+    """
     try:
         return path.absolute()
     except OSError as error:

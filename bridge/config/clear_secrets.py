@@ -1,7 +1,7 @@
-"""Secrets that are written in clear where a reference belongs: found by their place, never repeated.
+"""Finds secrets in clear text where a reference belongs; never repeats them.
 
-Whoever reads a file of the configuration, a repository that holds it or an error that quotes an
-address must not learn a secret from it.
+Nobody who reads a configuration file, a repository that contains it or an error that quotes an
+address may learn a secret from it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ REFERENCE: Final = re.compile(r"\$\{(env|file):([^}]+)\}")
 HIDDEN: Final = "***"
 HINT: Final = "write it by reference: ${env:NAME}"
 
-#: Stands for a reference while the text around it is looked at.
+#: Replaces a reference while the text around it is checked.
 _REFERRED: Final = "\0"
 _SECRET_NAME: Final = re.compile(
     r"(password|passwd|passwort|passphrase|passcode|pwd|secret|token|credentials?|assertion|signature"
@@ -26,7 +26,7 @@ _SECRET_NAME: Final = re.compile(
     re.IGNORECASE,
 )
 _PASSWORD_NAME: Final = re.compile(r"pass|pwd", re.IGNORECASE)
-#: Names that mean a secret in an address only: a system file's `key:` is a column, or a file.
+#: Names that denote a secret only in an address: a system file's `key:` is a column, or a file.
 _SHORT_NAMES: Final = frozenset({"key", "code", "sig", "auth", "pass", "pw", "jwt"})
 #: `name=value` of a query, of libpq's other form (`host=h password='p'`) and of ODBC's (`PWD=p;`).
 _PAIR: Final = re.compile(
@@ -36,7 +36,7 @@ _PAIR: Final = re.compile(
 _LOGIN: Final = re.compile(
     r"(?P<before>://[^:/?#@\s]{0,500}:)(?P<value>[^/?#\s]{0,2000})(?P<after>@)"
 )
-#: A password with a bare slash or question mark in it: what stands behind the colon is no port.
+#: A password with an unescaped slash or question mark: what follows the colon is not a port.
 _LOGIN_CUT: Final = re.compile(
     r"(?P<before>://[^:/?#@\s]{0,500}:)"
     r"(?P<value>(?!\d{1,5}[/?#])[^/?#@\s]{0,2000}[/?#][^@\s]{0,2000})(?P<after>@)"
@@ -51,9 +51,10 @@ _ADDRESS_IN_COMMAND: Final = re.compile(
 
 
 def clear_secrets(text: str) -> Iterator[str]:
-    """What an address or a list of `name=value` holds in clear: `a password`, `a secret (api_key)`.
+    """The kinds of secrets in clear in an address or a list of `name=value`: `a password`, `a
+    secret (api_key)`.
 
-    The text is as it is written in a file: its references are no secrets.
+    The text is as written in a file: references in it are no secrets.
     """
     plain = REFERENCE.sub(_REFERRED, text)
     if any(_is_literal(match["value"]) for match in _logins(plain)):
@@ -70,7 +71,7 @@ def clear_secrets(text: str) -> Iterator[str]:
 
 
 def hide_secrets(text: str) -> str:
-    """The text for people: references and whatever `clear_secrets` finds are hidden."""
+    """The text for messages: references and everything that `clear_secrets` finds are hidden."""
     plain = REFERENCE.sub(HIDDEN, text)
     for form in (_LOGIN, _LOGIN_CUT) if "://" in plain else (_LOGIN_BARE,):
         plain = form.sub(_hide, plain)
@@ -80,13 +81,13 @@ def hide_secrets(text: str) -> str:
     for start, end in reversed(_outermost(values)):
         plain = f"{plain[:start]}{HIDDEN}{plain[end:]}"
     if any(clear_secrets(plain)):
-        # It is hidden in another form, as in a text inside of a text.
+        # A secret in another form, as in a nested text.
         return f"{plain.partition('://')[0]}://{HIDDEN}" if "://" in plain else HIDDEN
     return plain
 
 
 def clear_secret_problems(document: Document, data: Any, where: KeyPath = ()) -> Iterator[Problem]:
-    """Every secret in clear below `where`, whatever the key: by the key's name, or in an address."""
+    """Every secret in clear below `where`: found by the key's name, or in an address."""
     if isinstance(data, Mapping):
         for name, item in data.items():
             here = (*where, name)
@@ -104,7 +105,9 @@ def clear_secret_problems(document: Document, data: Any, where: KeyPath = ()) ->
 
 
 def clear_command_problems(document: Document, data: Any) -> Iterator[Problem]:
-    """The same of commands, whose texts are statements: only addresses with a query are looked at."""
+    """The same for commands, whose texts are statements: only addresses with a query are
+    checked.
+    """
     for name, command in data.items() if isinstance(data, Mapping) else ():
         for key in ("run", "probe"):
             text = command.get(key) if isinstance(command, Mapping) else None
@@ -122,12 +125,12 @@ def _logins(plain: str) -> Iterator[re.Match[str]]:
 
 
 def names_secret(key: str) -> bool:
-    """Whether a key of the files is named like one that holds a secret."""
+    """Whether a key's name suggests that it holds a secret."""
     return _SECRET_NAME.search(key) is not None
 
 
 def _outermost(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Those that are in no other one, in order."""
+    """The spans that are inside no other one, in order."""
     outer: list[tuple[int, int]] = []
     for start, end in spans:
         if not outer or start >= outer[-1][1]:
@@ -144,7 +147,7 @@ def _kind(name: str) -> str:
 
 
 def _is_literal(value: str) -> bool:
-    """Whether anything is left of it without its references."""
+    """Whether anything is left without its references."""
     value = value.strip("'{}") if value[:1] in {"'", "{"} else value
     return bool(value.replace(_REFERRED, "").replace(HIDDEN, "").strip())
 

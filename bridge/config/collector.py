@@ -1,4 +1,4 @@
-"""Reading files into models, with every problem collected."""
+"""Reads files into models and collects all problems."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from bridge.model.errors import ConfigurationError
 
 M = TypeVar("M", bound=BaseModel)
 
-#: pydantic's name of a text among the forms that a value may have.
+#: pydantic's name of the text form in a union of forms.
 _SHORT_FORM = "constrained-str"
 _DURATIONS = ("history", "stalled_after")
 _SECRET_HINTS = {
     "env": "set it where bridgectl runs, or correct the name",
-    "file": "put it there, readable for the user of bridgectl, or correct the path",
+    "file": "create it, readable by the user that runs bridgectl, or correct the path",
 }
 
 
 class Collector:
-    """One pass over the files. `problems` are told all at once, at its end."""
+    """One pass over the files. `problems` are reported together at its end."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.environ = environ
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
-        """What works and is unwise; `check` tells it."""
+        """Settings that work but are unwise; reported by `check`."""
         self.postponed: list[Problem] | None = None
-        """Where secrets are that can't be looked up and may not be needed; None: they are problems."""
+        """Missing secrets that may not be needed; None: missing secrets are problems."""
 
     def model(self, document: Document, kind: type[M]) -> M | None:
-        """What the document says, or None and its problems."""
+        """The document as a model, or None after adding its problems."""
         if not isinstance(document.data, dict):
             self.problems.append(document.problem((), "is empty or not a mapping"))
             return None
@@ -50,8 +50,8 @@ class Collector:
             return None
 
     def secret(self, document: Document, where: KeyPath, text: str, folder: Path) -> Secret:
-        """A text with its references looked up; a problem (and an empty secret) otherwise, which is
-        among the `postponed` ones where these are collected.
+        """A text with its references resolved; otherwise an empty secret and a problem, which is
+        one of the `postponed` ones if those are collected.
         """
         try:
             return resolve_references(text, self.environ, folder)
@@ -64,7 +64,7 @@ class Collector:
 
 
 def _meant(items: Sequence[Any]) -> list[Any]:
-    """Without those of the short form where somebody wrote the long one, which says more."""
+    """Drop the problems of the short form if the long form was written, whose problems say more."""
     places = [item["loc"] for item in items]
 
     def is_short_form(loc: tuple[Any, ...]) -> bool:
@@ -76,8 +76,8 @@ def _meant(items: Sequence[Any]) -> list[Any]:
 
 
 def problem_of(document: Document, error: Any, kind: Any, section: KeyPath = ()) -> Problem:
-    """What pydantic found in a `section` of a file, in the words of who wrote it; `kind`: the
-    section's model.
+    """A pydantic error in a `section` of a file, in the words of the file; `kind`: the section's
+    model.
     """
     loc = (*section, *error["loc"])
     where = tuple(part for part in loc if part not in ("str", _SHORT_FORM, "LogModel"))
@@ -85,7 +85,7 @@ def problem_of(document: Document, error: Any, kind: Any, section: KeyPath = ())
     hint = ""
     match error["type"]:
         case "extra_forbidden":
-            message = f"{where[-1]!r} is not known here"
+            message = f"{where[-1]!r} is not a known key here"
             hint = _hint_for_unknown(kind, where, section)
         case "missing":
             message = f"{where[-1]!r} is missing"

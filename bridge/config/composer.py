@@ -1,4 +1,4 @@
-"""What of YAML a configuration may use: whatever could mean something else than it says is refused."""
+"""The YAML that a configuration may use: everything ambiguous is refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_ALIASES = 10_000
 MAX_DEPTH = 100
 MAX_DIGITS = 100
 MAX_COPIED_NODES = 100_000
-"""How many nodes all aliases of a file may add, each counted with everything beneath it."""
+"""How many nodes all aliases of a file may add, each counted with all nodes below it."""
 
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
 _WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)")
@@ -25,12 +25,12 @@ _PREFIX = "tag:yaml.org,2002:"
 
 
 class StrictComposer(Composer):
-    """Composes nodes as ruamel does, and refuses what its caller can't read safely.
+    """Composes nodes as ruamel does, and refuses what can't be read safely.
 
     Refused as MarkedYAMLError, with the line: nesting deeper than `MAX_DEPTH` (set as the loader's
     `max_depth`), an alias within what it names, aliases without end, tags, another YAML than 1.2,
     numbers with leading zeros, and keys that aren't text, a whole number, `true` or `false`. Every
-    key becomes text, as it is written.
+    key becomes text, as written.
     """
 
     def __init__(self, loader: Any = None) -> None:
@@ -44,7 +44,7 @@ class StrictComposer(Composer):
     def compose_document(self: Any) -> Any:
         event = self.parser.peek_event()
         if event.version not in {None, (1, 2)}:
-            raise _refusal(event, "files are YAML 1.2: take the %YAML line out")
+            raise _refusal(event, "files are YAML 1.2: remove the %YAML line")
         return super().compose_document()
 
     def compose_node(self, parent: Any, index: Any) -> Any:
@@ -73,7 +73,7 @@ class StrictComposer(Composer):
             line = key.start_mark.line + 1
             if (first := lines.get(key.value)) is not None:
                 raise MarkedYAMLError(
-                    problem=f"the key {key.value!r} stands in line {first} already",
+                    problem=f"the key {key.value!r} is already in line {first}",
                     problem_mark=key.start_mark,
                 )
             lines[key.value] = line
@@ -82,9 +82,9 @@ class StrictComposer(Composer):
     def _count_alias(self, event: AliasEvent) -> None:
         name = event.anchor
         if name not in self.anchors:
-            raise _refusal(event, f"*{name} is used, but &{name} doesn't stand before it")
+            raise _refusal(event, f"*{name} is used, but there is no &{name} before it")
         if name not in self._sizes:
-            raise _refusal(event, f"*{name} is used inside of what it names")
+            raise _refusal(event, f"*{name} is used inside of &{name} itself")
         size = self._sizes[name]
         self._aliases += 1
         self._nodes += size
@@ -92,14 +92,14 @@ class StrictComposer(Composer):
         if self._aliases > MAX_ALIASES or self._copied_nodes > MAX_COPIED_NODES:
             raise _refusal(
                 event,
-                f"*{name} and the aliases before it make more of this file than can be read: at most"
-                f" {MAX_ALIASES:,} of them, which repeat {MAX_COPIED_NODES:,} items in all",
+                f"*{name} and the aliases before it expand this file too much: at most"
+                f" {MAX_ALIASES:,} aliases, which repeat {MAX_COPIED_NODES:,} items in total",
             )
 
     def _text_key(self, event: Any, node: Any) -> Any:
         """The key as text. A copy: an anchor's node may be a value elsewhere."""
         if not isinstance(node, ScalarNode):
-            raise _refusal(event, "a key is one text, not a list or a mapping")
+            raise _refusal(event, "a key must be text, not a list or a mapping")
         kind = str(node.tag).removeprefix(_PREFIX)
         if kind in {"str", "merge"}:
             return node
@@ -108,13 +108,15 @@ class StrictComposer(Composer):
             text = text.lower()
         elif kind != "int" or not _WHOLE_NUMBER.fullmatch(text):
             hint = f'put it in quotes: "{text}"' if text else 'give it one, or put it in quotes: ""'
-            raise _refusal(event, f"the key {text!r} is no text to YAML; {hint}")
+            raise _refusal(event, f"the key {text!r} is not text in YAML; {hint}")
         tag = self.resolver.resolve(ScalarNode, text, (False, True))
         return ScalarNode(tag, text, node.start_mark, node.end_mark, comment=node.comment)
 
 
 class StrictConstructor(RoundTripConstructor):
-    """Makes values of nodes; one that can't be made (a date, an endless number) names its line."""
+    """Converts nodes to values; one that can't be converted (a date, an endless number) names its
+    line.
+    """
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         try:
@@ -136,7 +138,7 @@ def _check_tag(event: Any) -> None:
     tag = event.ctag
     if tag is not None and str(tag) != "!":
         name = str(tag).replace(_PREFIX, "!!")
-        raise _refusal(event, f"the tag {name} is not used here: take it out")
+        raise _refusal(event, f"the tag {name} is not supported here: remove it")
 
 
 def _check_number(event: Any, node: ScalarNode) -> None:
@@ -144,7 +146,7 @@ def _check_number(event: Any, node: ScalarNode) -> None:
         return
     text = node.value
     if len(text) > MAX_DIGITS:
-        raise _refusal(event, f"a number of {len(text):,} digits; at most {MAX_DIGITS}")
+        raise _refusal(event, f"a number of {len(text):,} digits; at most {MAX_DIGITS} are allowed")
     if _LEADING_ZERO.fullmatch(text):
         raise _refusal(
             event, f'{text} would lose its zeros as a number; put it in quotes: "{text}"'

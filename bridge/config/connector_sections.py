@@ -20,7 +20,7 @@ M = TypeVar("M", bound=BaseModel)
 def capture_options(
     system: SystemConfig, kind: type[M], environ: Mapping[str, str] | None = None
 ) -> M:
-    """The `capture:` mapping as the connector's own model, secrets looked up.
+    """The `capture:` mapping as the connector's own model, with secrets resolved.
 
     Raises ConfigProblems that name file and line.
     """
@@ -30,16 +30,16 @@ def capture_options(
 def login_options(
     system: SystemConfig, kind: type[M] | None, environ: Mapping[str, str] | None = None
 ) -> M | None:
-    """The `login:` mapping as the connector's own model, secrets looked up; None without one.
+    """The `login:` mapping as the connector's own model, with secrets resolved; None without one.
 
-    Raises ConfigProblems that name file and line, also where the connector knows no `login:`.
+    Raises ConfigProblems that name file and line, also if the connector has no `login:`.
     """
     if not system.login:
         return None
     if kind is None:
         problem = system.document.problem(
             ("login",),
-            f"the connector {system.spec.connector!r} has no login: of its own",
+            f"the connector {system.spec.connector!r} doesn't support login:",
             "log in through url:, as in scheme://user:${env:PASSWORD}@host",
         )
         raise ConfigProblems([problem])
@@ -66,7 +66,7 @@ def _section(
 
 
 class _Put:
-    """Looks up references, refuses secrets in clear, and lets relative paths start at the file."""
+    """Resolves references, refuses secrets in clear, and makes paths relative to the file."""
 
     def __init__(self, collector: Collector, system: SystemConfig) -> None:
         self._collector = collector
@@ -99,7 +99,7 @@ class _Put:
 
 
 def _kinds(annotation: Any) -> Iterator[Any]:
-    """What an annotation is made of, from the outside in: unions, lists, roots taken apart."""
+    """The types in an annotation, from the outside in: unions, lists and roots unpacked."""
     if isinstance(annotation, tuple):
         for part in annotation:
             yield from _kinds(part)
@@ -112,7 +112,7 @@ def _kinds(annotation: Any) -> Iterator[Any]:
 
 
 def _field(kinds: list[Any], name: str) -> Any:
-    """What the models among `kinds` say of a field, each in its turn."""
+    """The annotations of a field in the models among `kinds`."""
     annotations: list[Any] = []
     for kind in kinds:
         if isinstance(kind, type) and issubclass(kind, BaseModel):

@@ -1,4 +1,4 @@
-"""YAML documents that know on which line everything stands."""
+"""YAML documents with the line of each key and item."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Document:
         return 0
 
     def value(self, where: KeyPath) -> Any:
-        """What stands at `where`; None where nothing does."""
+        """The value at `where`; None if there is none."""
         value = self.data
         for part in where:
             try:
@@ -52,7 +52,7 @@ class Document:
 
 def _plain(node: Any, where: KeyPath, lines: dict[KeyPath, int]) -> Any:
     if isinstance(node, CommentedMap):
-        positions = node.lc.data or {}  # None of a mapping that has nothing but `<<:`
+        positions = node.lc.data or {}  # None for a mapping that has nothing but `<<:`
         for name in node:
             position = positions.get(name)
             if position is not None:
@@ -69,8 +69,8 @@ def _plain(node: Any, where: KeyPath, lines: dict[KeyPath, int]) -> Any:
 
 
 def read(path: Path, shown_as: str, hint: str = "") -> Document:
-    """Read one YAML 1.2 file. Raises ConfigProblems naming the line where it is not YAML; `hint`
-    goes with a file that can't be read.
+    """Read one YAML 1.2 file. Raises ConfigProblems naming the line if it is not YAML; `hint`: for
+    a file that can't be read.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -86,9 +86,10 @@ def read(path: Path, shown_as: str, hint: str = "") -> Document:
 def parse(text: str, shown_as: str) -> Document:
     """The document in a text; as `read`.
 
-    It takes about 6 s a megabyte, nearly all of it in ruamel's scanner, which its other pure loaders
-    share (the safe one saves a third). libyaml, as in PyYAML, composes 15 to 20 times as fast, but it
-    scans YAML 1.1 and words its errors differently: what a file means must not depend on its parser.
+    It takes about 6 s per megabyte, nearly all of it in ruamel's scanner, which its other pure
+    loaders share (the safe one saves a third). libyaml, as in PyYAML, composes 15 to 20 times as
+    fast, but it scans YAML 1.1 and has different error messages: a file's meaning must not depend
+    on the parser.
     """
     loader = YAML(typ="rt", pure=True)
     loader.preserve_quotes = False
@@ -107,9 +108,9 @@ def parse(text: str, shown_as: str) -> Document:
         raise ConfigProblems([Problem(shown_as, line, "", what)]) from None
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        what = f"not valid YAML: the character U+{error.character:04X} can't stand in a file"
+        what = f"not valid YAML: the character U+{error.character:04X} is not allowed in a file"
         raise ConfigProblems([Problem(shown_as, line, "", what)]) from None
-    except ValueError as error:  # of an escape for a character that there is not
+    except ValueError as error:  # raised for an escape of a character that doesn't exist
         what = f"not valid YAML: {error_message(error, 100)}"
         raise ConfigProblems([Problem(shown_as, 0, "", what)]) from None
     lines: dict[KeyPath, int] = {(): 1}

@@ -1,4 +1,4 @@
-"""A system file that doesn't exist yet: what a connector is asked for it, and whether it is right."""
+"""The request for a draft of a system file, and the check of the draft."""
 
 from __future__ import annotations
 
@@ -22,15 +22,17 @@ from bridge.model.specs import EntitySpec, SystemSpec
 
 
 class TlsSection(StrictModel):
-    """`tls:` alone, so that what is wrong with it is named as in a file."""
+    """`tls:` alone, so that its problems are named as in a file."""
 
     tls: TlsModel
 
 
 @dataclass(frozen=True, slots=True)
 class DraftRequest:
-    """What was asked for on the command line. `url`, `login` and `tls` with their references, as they will
-    stand in the file; `tables` empty: everything; `folder` that of the file.
+    """What was requested on the command line.
+    `url`, `login`, `tls`: with their references, as written to the file.
+    `tables`: empty: everything.
+    `folder`: that of the file.
     """
 
     name: str
@@ -42,8 +44,8 @@ class DraftRequest:
     tls: Mapping[str, Any] = field(default_factory=dict)
 
     def system(self, environ: Mapping[str, str] | None = None) -> SystemConfig:
-        """The system as if a file declared it. Raises ConfigProblems, also for a password in clear:
-        the file will hold what stands here.
+        """The system as if a file declared it. Raises ConfigProblems, also for a password in clear,
+        because it would be written to the file.
         """
         check_name(self.name, "system")
         collector = Collector(os.environ if environ is None else environ)
@@ -54,7 +56,7 @@ class DraftRequest:
                 document.problem(
                     ("URL",),
                     f"holds {what} in clear",
-                    "write a reference, in single quotes so that the shell leaves it alone: "
+                    "write a reference, in single quotes so that the shell doesn't expand it: "
                     "'scheme://user:${env:NAME}@host/...'",
                 )
             )
@@ -89,7 +91,7 @@ class DraftRequest:
 
 
 def check_draft(text: str, shown_as: str) -> SystemModel:
-    """The file that a text is. Raises ConfigProblems: a connector drafted something wrong."""
+    """The text as a system file. Raises ConfigProblems if the connector's draft is invalid."""
     collector = Collector({})
     document = parse(text, shown_as)
     model = collector.model(document, SystemModel)
@@ -111,5 +113,7 @@ def _mapping(data: Mapping[str, Any], indent: str) -> list[str]:
 
 
 def _text(value: str) -> str:
-    """A text in YAML: JSON's form is always right, and most need no quotes in ours."""
+    """A text in YAML: quoted as in JSON, which is always valid, or without quotes if it needs
+    none.
+    """
     return json.dumps(value, ensure_ascii=False)

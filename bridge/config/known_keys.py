@@ -1,4 +1,4 @@
-"""Which keys a file may have at a place, as its models say."""
+"""Which keys a file may have at a path, according to its models."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from bridge.config.document import KeyPath
 
 
 def nearest_key(annotation: Any, where: KeyPath) -> str | None:
-    """The key that was perhaps meant by the last one of `where`; `annotation`: the whole file's.
-
-    Pure. None where none resembles it.
+    """The known key that resembles the last one of `where`; None if none does. `annotation`: the
+    whole file's. Pure.
     """
     keys = sorted(_keys(_inside(list(_parts(annotation)), where[:-1])))
     near = get_close_matches(str(where[-1]), keys, 1)
@@ -27,7 +26,7 @@ def has_key(annotation: Any, where: KeyPath) -> bool:
 
 
 def _parts(annotation: Any) -> Iterator[Any]:
-    """An annotation, and what its unions and `Annotated` are made of."""
+    """An annotation, and the members of its unions and `Annotated`."""
     origin = get_origin(annotation)
     if isinstance(annotation, type) and issubclass(annotation, RootModel):
         yield from _parts(annotation.model_fields["root"].annotation)

@@ -1,4 +1,4 @@
-"""Loading: from the bridge file to everything that it declares, or every problem at once."""
+"""Loads the bridge file and everything that it declares, or reports all problems at once."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class SystemConfig:
     login: Mapping[str, Any] = field(default_factory=dict, repr=False)
     tls: TlsFiles | None = None
     unresolved: tuple[Problem, ...] = ()
-    """Why it can't be connected to: its secrets that can't be looked up; see `load`."""
+    """Why it can't be connected to: secrets that can't be resolved; see `load`."""
     url_text: str = field(default="", repr=False)
-    """`url` as it is written: its references are looked up again when a login is refused."""
+    """`url` as written: its references are resolved again when a login is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ class Config:
 def load(path: Path, environ: Mapping[str, str] | None = None, *, whole: bool = True) -> Config:
     """Load `path` and every file that it names. Raises ConfigProblems with all problems.
 
-    Unless `whole`, a system whose secrets can't be looked up is refused only when it is connected
-    to (`SystemConfig.unresolved`): who reads the log alone may not have them.
+    Unless `whole`, a system whose secrets can't be resolved is refused only when it is connected to
+    (`SystemConfig.unresolved`): commands that only read the log may run without them.
     """
     collector = Collector(os.environ if environ is None else environ)
     path = absolute_path(path)
@@ -99,18 +99,19 @@ def load(path: Path, environ: Mapping[str, str] | None = None, *, whole: bool = 
 
 
 def _files(pattern: str, folder: Path, bridge_file: str) -> tuple[list[Path], str]:
-    """The files of a pattern, and what is wrong where there are none."""
+    """The files of a pattern, and what is wrong if there are none."""
     try:
         files = _matches(pattern, folder, bridge_file)
     except (OSError, ValueError, IndexError) as error:
         reason = getattr(error, "strerror", None) or error_message(error)
-        return [], f"{hide_secrets(pattern)!r} is no pattern of files: {reason}"
+        return [], f"{hide_secrets(pattern)!r} is not a valid file pattern: {reason}"
     return files, "" if files else f"no file matches {hide_secrets(pattern)!r}"
 
 
 def _matches(pattern: str, folder: Path, bridge_file: str) -> list[Path]:
-    """As a shell's: nothing hidden, unless the pattern says so. Kubernetes mounts every file of a
-    ConfigMap a second time, in a hidden folder beside it; nor is the bridge's own file a system.
+    """As in a shell: hidden files only if the pattern says so, because Kubernetes mounts every file
+    of a ConfigMap a second time in a hidden folder beside it. The bridge's own file is never a
+    system.
     """
     if not any(letter in pattern for letter in "*?["):
         path = folder / pattern
@@ -151,8 +152,8 @@ def _systems(
                 continue
             system = replace(system, unresolved=unresolved)
             if (other := seen.get(system.spec.name)) is not None:
-                what = f"system {system.spec.name!r} is declared in {other} already"
-                hint = "give one of the two another name, or leave one out of systems:"
+                what = f"system {system.spec.name!r} is already declared in {other}"
+                hint = "rename one of the two, or remove one from systems:"
                 collector.problems.append(system.document.problem(("system",), what, hint))
             seen[system.spec.name] = system.document.file
             systems.append(system)
@@ -190,7 +191,9 @@ def _system(collector: Collector, path: Path, folder: Path) -> SystemConfig | No
 
 
 def _secrets_in_clear(document: Document) -> Iterator[Problem]:
-    """Of one system's file. Entities name columns only, of which one may be called `password`."""
+    """The secrets in clear of one system's file. Entities are skipped: they only name columns, one
+    of which may be called `password`.
+    """
     yield from clear_secret_problems(document, _without_declarations(document))
     if isinstance(document.data, dict):
         yield from clear_command_problems(document, document.data.get("commands"))
@@ -224,7 +227,7 @@ def _agents(
 
 
 def _is_beside_agents(name: str) -> bool:
-    """Whether a file of agents' folder is none of theirs, but a package's or a test's."""
+    """Whether a file in the agents' folder is not an agent, but belongs to a package or a test."""
     return (
         name in ("__init__.py", "conftest.py")
         or name.startswith("test_")

@@ -1,4 +1,4 @@
-"""Which log a configuration means: a URL or a mapping, the embedded one or Kafka."""
+"""The log that a configuration names, by URL or mapping: the embedded one or Kafka."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OF_LOOPBACK = ", unless it stays on this machine (127.0.0.0/8, ::1, localhost)"
 
 @dataclass(frozen=True, slots=True)
 class LogTarget:
-    """Which log: `path` of the embedded one, or the `kafka` settings with their secrets."""
+    """A log: the `path` of the embedded one, or the `kafka` settings with their secrets."""
 
     path: Path | None = None
     partitions: int | None = None
@@ -47,7 +47,7 @@ def log_target(text: str, folder: Path) -> LogTarget:
 
 
 def log_of(collector: Collector, document: Document, model: BridgeModel, folder: Path) -> LogTarget:
-    """The log that the bridge's file names; problems are the collector's."""
+    """The log that the bridge's file names; problems are added to the collector."""
     if isinstance(model.log, str):
         return _log_url(collector, document, model.log, folder)
     return _log_mapping(collector, document, model.log, folder)
@@ -61,7 +61,7 @@ def _log_url(collector: Collector, document: Document, text: str, folder: Path) 
     try:
         parts = urlsplit(text)
     except ValueError:
-        # Its words may quote what stands before the host, a password among it.
+        # Its message may quote what is before the host, a password among it.
         what = f"{hide_secrets(text)!r} is not a log: its host or port can't be read"
         collector.problems.append(document.problem(("log",), what, hint))
         return LogTarget()
@@ -89,7 +89,7 @@ def _log_url(collector: Collector, document: Document, text: str, folder: Path) 
 
 
 def _embedded_url(collector: Collector, document: Document, path: str, folder: Path) -> LogTarget:
-    """The path as it is written: a `#` is part of a file's name, and a `?` may be meant either way."""
+    """The path as written: a `#` is part of the file's name, and a `?` is ambiguous."""
     if "?" in path:
         what = f"the embedded log's URL takes no parameters: {path!r}"
         hint = "a file whose name has a question mark is log: {sqlite: PATH}"
@@ -142,7 +142,7 @@ def _check_registry(
         collector.problems.append(document.problem(here, what, hint))
     elif model.username and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         what = f"the login of {model.username!r} goes to {parts.hostname} over plain http"
-        hint = f"use https://; everybody on the way can read the password{OF_LOOPBACK}"
+        hint = f"use https://; anybody on the network path can read the password{OF_LOOPBACK}"
         collector.warnings.append(document.problem(here, what, hint))
 
 

@@ -1,4 +1,4 @@
-"""Values of the right shape that mean nothing: zones, code pages, factors, arguments' bounds."""
+"""Checks values of the right type that may be meaningless: zones, code pages, factors, bounds."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from bridge.plan.transform import function
 from bridge.plan.undeclared_type import unit_factor
 
 KeyProblem = tuple[str, str]
-"""The key under which it stands, and what is wrong with it."""
+"""The key, and what is wrong with its value."""
 
 
 def field_problems(field: FieldModel) -> Iterator[KeyProblem]:
-    """Transforms that could not be made, whatever the table's columns are."""
+    """Transforms that are impossible for any columns."""
     transform_args = {
         "code_page": (field.code_page,),
-        "format": (field.format, ""),  # its zone is looked at by itself
+        "format": (field.format, ""),  # its zone is checked separately
         "zone": (field.zone,),
     }
     for name, args in transform_args.items():
@@ -56,7 +56,7 @@ def arg_problems(arg: ArgModel) -> Iterator[KeyProblem]:
         try:
             re.compile(arg.pattern)
         except re.error as error:
-            yield "pattern", f"pattern is no regular expression: {error}"
+            yield "pattern", f"pattern is not a regular expression: {error}"
     wrong = False
     for name, limit in (("minimum", arg.minimum), ("maximum", arg.maximum)):
         if limit is not None and (why := _unfit(kind, limit)):

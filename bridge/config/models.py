@@ -1,4 +1,4 @@
-"""The files' own shape, as pydantic models: what stands where, without its meaning.
+"""The shape of the configuration files as pydantic models, without their meaning.
 
 `bridgectl schema config` prints their JSON Schema for editors.
 """
@@ -52,7 +52,7 @@ TypeText = Annotated[str, BeforeValidator(_type)]
 
 
 class StrictModel(BaseModel):
-    """What every model of the files has in common: no unknown key, no input in errors."""
+    """Base of all models of the files: no unknown keys, no input in errors."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, populate_by_name=True)
 
@@ -64,10 +64,10 @@ class FieldModel(StrictModel):
         default_factory=list, alias="from", description="Source column, or several to be joined"
     )
     type: TypeText | None = Field(
-        default=None, description="Field type; default: what the catalogue says"
+        default=None, description="Field type; default: derived from the catalogue"
     )
     code_page: str = Field(default="", description="Code page of a column that holds bytes")
-    trim: bool = Field(default=False, description="Cut blanks off both ends")
+    trim: bool = Field(default=False, description="Remove blanks at both ends")
     format: str = Field(default="", description="strptime format of a date or time kept as text")
     zone: str = Field(default="", description="Zone of a local time, such as Europe/Berlin")
     map: dict[str, Any] | None = Field(default=None, description="Source value to value")
@@ -113,13 +113,13 @@ class EntityModel(StrictModel):
     from_: Text = Field(alias="from", description="Source table")
     key: Names = Field(default_factory=list, description="Key fields; default: the primary key")
     fields: dict[Name, Annotated[FieldModel, BeforeValidator(_field)]] = Field(
-        default_factory=dict, description="Default: every column, as the catalogue tells"
+        default_factory=dict, description="Default: every column of the catalogue"
     )
     relations: dict[Name, RelationModel] = Field(
         default_factory=dict, description="Other entities that rows of this one lead to"
     )
     version: Name | None = Field(
-        default=None, description="Field that the system raises at each change"
+        default=None, description="Field that the system increases with each change"
     )
     max_deletes: DeleteLimitText | None = Field(
         default=None,
@@ -152,7 +152,8 @@ class CommandModel(StrictModel):
     )
     probe: str = Field(
         default="",
-        description="What tells whether the command has happened, where the system keeps no ledger",
+        description="Query that finds whether the command took effect, if the system keeps no "
+        "ledger",
     )
     args: dict[Name, ArgModel] = Field(default_factory=dict, description="Arguments by name")
     tier: Literal["in_the_loop", "on_the_loop", "outside_the_loop"] = Field(
@@ -165,7 +166,7 @@ class CommandModel(StrictModel):
 
 
 class LimitsModel(StrictModel):
-    """Ceilings under which a system is read."""
+    """Limits on the reads of a system."""
 
     connections: int = Field(default=4, ge=1, le=1000, description="Reads at the same time")
     queries_per_second: float = Field(
@@ -174,13 +175,15 @@ class LimitsModel(StrictModel):
 
 
 class TlsModel(StrictModel):
-    """TLS of what speaks HTTP: an OData service, Tryton, a registry. Files are PEM."""
+    """TLS for HTTP: an OData service, Tryton, a registry. Files are PEM."""
 
     ca: str = Field(default="", description="File with the authorities to trust")
     certificate: str = Field(default="", description="File with the client's certificate")
-    key: str = Field(default="", description="File with its key, where the certificate's has none")
+    key: str = Field(
+        default="", description="File with its private key, if the certificate's file has none"
+    )
     key_password: str = Field(
-        default="", description="What the key is locked with, by reference: ${env:NAME}"
+        default="", description="Password of the key, by reference: ${env:NAME}"
     )
 
     @model_validator(mode="after")
@@ -201,7 +204,7 @@ class SystemModel(StrictModel):
     login: dict[str, Any] = Field(
         default_factory=dict, description="How the connector logs in; secrets by reference"
     )
-    tls: TlsModel | None = Field(default=None, description="Of connectors that speak HTTP")
+    tls: TlsModel | None = Field(default=None, description="For connectors that use HTTP")
     limits: LimitsModel = Field(default_factory=LimitsModel)
     entities: dict[Name, EntityModel] = Field(
         min_length=1, description="What is captured and read, by name"
@@ -232,13 +235,13 @@ def _web(value: str) -> str:
         split_web_address(value)
     except ValueError as error:
         raise ValueError(
-            f"is no address such as http://registry:8080/apis/ccompat/v7: {error}"
+            f"is not an address such as http://registry:8080/apis/ccompat/v7: {error}"
         ) from None
     return value
 
 
 class RegistryModel(StrictModel):
-    """A Confluent-compatible schema registry. Without one the embedded registry serves."""
+    """A Confluent-compatible schema registry. Without one the embedded registry is used."""
 
     url: Annotated[str, AfterValidator(_web)] = Field(description="Address of its API")
     username: str = Field(default="", description="The user of HTTP Basic authentication")
@@ -314,6 +317,6 @@ class BridgeModel(StrictModel):
     )
     stalled_after: Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,5}(s|m|h|d)$")] = Field(
         default="15m",
-        description="How long something that has work to do may be without progress until "
-        "bridgectl status calls it stalled: 15m, 2h",
+        description="How long something that has work to do may make no progress before "
+        "bridgectl status reports it as stalled: 15m, 2h",
     )

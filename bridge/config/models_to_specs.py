@@ -1,4 +1,4 @@
-"""From the files' models to the declarations that the rest of the bridge works with: pure."""
+"""Converts the files' models to the declarations that the rest of the bridge uses. Pure."""
 
 from __future__ import annotations
 
@@ -126,9 +126,10 @@ def _entity_problems(document: Document, model: SystemModel) -> Iterator[Problem
         if other != name:
             yield document.problem(
                 (*where, "from"),
-                f"entities {other!r} and {name!r} both stand on {entity.from_!r}",
-                "one entity a table: an event's id is its position, which both would share; put "
-                "the fields of both into one",
+                f"entities {other!r} and {name!r} both use table {entity.from_!r}",
+                "declare one entity per table: an event's id is its position, which both would "
+                "share; merge "
+                "their fields into one entity",
             )
         declared = entity.fields
         for field, item in declared.items():
@@ -200,5 +201,5 @@ def _command_problems(document: Document, model: SystemModel) -> Iterator[Proble
 
 
 def system_problems(document: Document, model: SystemModel) -> list[Problem]:
-    """What one system's file means wrongly, though its shape is right."""
+    """Problems in the meaning of one system's file whose shape is valid."""
     return [*_entity_problems(document, model), *_command_problems(document, model)]

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration: every problem at once, each with its place and a hint."""
+"""Problems of a configuration: all at once, each with its location and a hint."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from bridge.model.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: in which file, on which line (0: the file as a whole), where in
-    the document (`entities.order.fields.total`), what, and how to fix it.
+    """One problem: its file, its line (0: the file as a whole), its path in the document
+    (`entities.order.fields.total`), what is wrong, and how to fix it.
     """
 
     file: str

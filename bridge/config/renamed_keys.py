@@ -1,5 +1,5 @@
-"""Keys of the files that have another name by now, in one table. An old one is an error that names
-the new one: nothing is read under two names.
+"""Renamed keys of the files, in one table. An old key is an error that names the new one: nothing
+is read under two names.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from bridge.config.document import KeyPath
 class RenamedKey(NamedTuple):
     """One row of the table.
 
-    old: where the key stood, in the file that holds it; `*` is any one key.
-    new: its name now, beside where it stood.
-    section: the section that holds it now, when it moved; "" where it only has another name.
+    old: the old path in the file; `*` matches any one key.
+    new: its new name, at the same level.
+    section: the section that it moved to; "" if it was only renamed.
     """
 
     old: tuple[str, ...]
@@ -42,8 +42,7 @@ RENAMED_KEYS: Final = (
 
 
 def renamed_key(path: KeyPath, is_key: Callable[[KeyPath], bool]) -> str | None:
-    """What to write in place of the unknown key at `path`, as a hint; None where it was never one.
-    Pure.
+    """The replacement of the unknown key at `path`, as a hint; None if it was never a key. Pure.
 
     `is_key` says whether the file's model has a key: connectors share option names, and only the one
     that knows the new name has renamed the old one.
@@ -54,7 +53,7 @@ def renamed_key(path: KeyPath, is_key: Callable[[KeyPath], bool]) -> str | None:
         ):
             continue
         if row.section:
-            return f"it is {row.new!r} of {row.section} now"
+            return f"it is now {row.new!r} of {row.section}"
         if is_key((*path[:-1], row.new)):
-            return f"it is called {row.new!r} now"
+            return f"it is now called {row.new!r}"
     return None

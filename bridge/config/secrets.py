@@ -1,7 +1,7 @@
 """Secrets by reference: `${env:NAME}` and `${file:/run/secrets/name}`.
 
-The files hold references only. What they stand for is looked up when it is needed, lives in a
-`Secret`, is registered with the redactor, and is printed by nothing.
+The files contain references only. They are resolved when needed; the values are held in a `Secret`,
+registered with the redactor, and never printed.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _SETTINGS = re.compile(r"(^|.*\s)(host|hostaddr|port|dbname|user|service)\s*=", 
 _SETTING_SPECIAL = re.compile(r"[\\'\s]")
 _OPEN_SETTING = re.compile(r"(^|\s)(host|hostaddr|port|dbname|user|service)\s*=\s*'?[^'\s=]*$")
 _OPEN_VALUE = re.compile(r"[\w.,:\[\]-]*")
-"""Of what names a server or a database: no login, no parameter."""
+"""References in parts that name a server or a database: no login, no parameter."""
 
 
 class Secret:
-    """A text that must not be shown; `reveal()` where it is used, nowhere else."""
+    """A text that must not be shown; call `reveal()` only where it is used."""
 
     __slots__ = ("_text",)
 
@@ -61,7 +61,7 @@ def _look_up(kind: str, name: str, environ: Mapping[str, str], folder: Path) -> 
     if kind == "env":
         try:
             value = environ.get(name)
-        except ValueError:  # a name that no environment can hold
+        except ValueError:  # a name that no environment variable can have
             value = None
         if value is None:
             message = f"the environment variable {name} is not set"
@@ -81,10 +81,10 @@ def _look_up(kind: str, name: str, environ: Mapping[str, str], folder: Path) -> 
 
 
 def resolve_references(text: str, environ: Mapping[str, str], folder: Path) -> Secret:
-    """`text` with its references looked up: percent-encoded where it is a URL, escaped where it is
-    a list of settings (`host=erp-db password=${env:PW}`, which libpq takes).
+    """`text` with its references resolved: percent-encoded in a URL, escaped in a list of settings
+    (`host=erp-db password=${env:PW}`, as for libpq).
 
-    Raises ConfigurationError that names the reference that is not there, never a value.
+    Raises ConfigurationError that names the missing reference, never a value.
     """
     if problem := bad_reference(text):
         raise ConfigurationError(problem)
@@ -105,8 +105,8 @@ def resolve_references(text: str, environ: Mapping[str, str], folder: Path) -> S
 
 
 def _is_open_place(text: str, reference: re.Match[str]) -> bool:
-    """Whether the reference stands for a host, a port, or the user or the name of a database: hidden,
-    they would be missing in whatever a message says of them, and of all that is called like them.
+    """Whether the reference is for a host, a port, or a database's user or name: if hidden, they
+    and all equal words would be missing from messages.
     """
     before = REFERENCE.sub("x", text[: reference.start()])
     after = REFERENCE.sub("x", text[reference.end() :])

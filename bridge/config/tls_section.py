@@ -1,4 +1,4 @@
-"""A `tls:` section: its files start at the file that names them, its secret is looked up."""
+"""A `tls:` section: resolves its paths relative to the file that names them, and its secret."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bridge.tls import TlsFiles
 def tls_files(
     collector: Collector, document: Document, model: TlsModel | None, where: KeyPath, folder: Path
 ) -> TlsFiles | None:
-    """The section as clients take it; problems are the collector's."""
+    """The section in the form that clients use; problems are added to the collector."""
     if model is None:
         return None
     password = ""

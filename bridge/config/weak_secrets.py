@@ -1,4 +1,4 @@
-"""Secrets that are there and protect little: too short to resist guessing, or empty."""
+"""Weak secrets: too short to resist guessing, or empty."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from bridge.model.errors import ConfigurationError
 
 MIN_SECRET_CHARACTERS: Final = 8
 MIN_MASK_KEY_BYTES: Final = 16
-"""Below 14 bytes a key is shorter than NIST SP 800-131A asks of HMAC, and the hashes of names, mail
-addresses and telephone numbers tell what they were as soon as the key is guessed.
+"""NIST SP 800-131A requires at least 14 bytes for an HMAC key; once the key is guessed, hashes of
+names, mail addresses and telephone numbers reveal their values.
 """
 
 
 def weak_secrets(
     document: Document, data: Any, environ: Mapping[str, str], folder: Path, where: KeyPath = ()
 ) -> Iterator[Problem]:
-    """Every reference below `where` whose secret is short, by its name. One that can't be looked up
-    is told elsewhere.
+    """Every reference below `where` whose secret is short, by its name. Ones that can't be resolved
+    are reported elsewhere.
     """
     if isinstance(data, Mapping):
         for name, item in data.items():
@@ -41,8 +41,8 @@ def weak_secrets(
             except ConfigurationError:
                 continue
             if what := _weakness(str(where[-1]), value):
-                hint = f"let {match[0]} stand for a longer one, chosen by chance"
-                yield document.problem(where, f"{match[0]} stands for {what}", hint)
+                hint = f"set {match[0]} to a longer, randomly generated one"
+                yield document.problem(where, f"{match[0]} is {what}", hint)
 
 
 def _weakness(name: str, value: str) -> str:

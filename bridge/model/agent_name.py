@@ -9,7 +9,7 @@ from bridge.model.command import CommandRecord
 AGENT_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
 PERSON_PREFIX = "person-"
-"""The agent of what a person asked for is this and the person's name."""
+"""Prefix of the agent name of a person's requests."""
 OPERATOR_HANDLER = "bridgectl"
 """The handler of commands that a person sent."""
 
@@ -17,11 +17,11 @@ RESERVED_PREFIX = re.compile(r"(person|executor)([_-]|$)")
 RESERVED_NAMES = frozenset(
     {"bootstrap", "bridge", "bridgectl", "coordinator", "people", "policy", "system"}
 )
-"""Whoever reads the audit takes these for a person or for the bridge itself."""
+"""Readers of the audit would mistake these for a person or for the bridge itself."""
 
 
 def agent_name_problem(name: str) -> str:
-    """Why no agent may have this name; empty where one may."""
+    """Why no agent may have this name; empty if it is allowed."""
     if not AGENT_NAME.fullmatch(name):
         return (
             "is not a valid name: use a lower-case letter, then up to 62 lower-case letters, "
@@ -29,8 +29,8 @@ def agent_name_problem(name: str) -> str:
         )
     if RESERVED_PREFIX.match(name) or name in RESERVED_NAMES:
         return (
-            f"is a reserved name: it would pose as a person ({PERSON_PREFIX}NAME) or as a part of "
-            "the bridge; choose another"
+            f"is a reserved name of people ({PERSON_PREFIX}NAME) or of "
+            "the bridge itself; choose another"
         )
     return ""
 
@@ -42,10 +42,10 @@ def person_agent(name: str) -> str:
 
 
 def requester_problem(record: CommandRecord) -> str:
-    """Why nobody may ask under the agent that this record names; empty where it is in order.
+    """Why the agent that this record names may not send it; empty if it may.
 
-    What a person sends by `bridgectl` is of `person-NAME`, and no event has caused it. That says
-    how the record looks, not who wrote it: whoever may write commands can write such a one.
+    Commands that a person sends with `bridgectl` are of agent `person-NAME` and have no causing
+    event. This checks the record's form, not who wrote it: anybody with write access can forge one.
     """
     name = record.agent
     of_person = (
@@ -57,4 +57,4 @@ def requester_problem(record: CommandRecord) -> str:
         return agent_name_problem(name)
     if record.handler == OPERATOR_HANDLER and record.caused_by is None:
         return ""
-    return "is a person's name, and the command was not sent as people send them"
+    return "is a person's name, but the command does not have the form of a person's command"

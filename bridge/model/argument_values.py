@@ -1,4 +1,4 @@
-"""Argument values: from JSON, where decimals and instants are text, to what a driver binds."""
+"""Argument values: from JSON, where decimals and timestamps are text, to what a driver binds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def value_of(field_type: FieldType, argument: Any) -> Any:
     """`argument` as a Python value of `field_type` (see `bridge.model.types`). Raises ConversionError, and nothing else,
     whatever `argument` is.
 
-    Takes both forms: JSON's, and a value that is of the type already.
+    Accepts JSON's form, and values that already have the type.
     """
     try:
         return _converted(field_type, argument)
@@ -60,7 +60,7 @@ def _boolean(argument: Any) -> bool:
 
 
 def _integer(argument: Any) -> int:
-    # Integers that a JSON number can't hold exactly stand as text.
+    # Integers that a JSON number can't represent exactly are text.
     if isinstance(argument, str) and _WHOLE.fullmatch(argument):
         argument = int(argument)
     if isinstance(argument, bool) or not isinstance(argument, int):
@@ -97,7 +97,7 @@ def _decimal(field_type: FieldType, argument: Any) -> Decimal:
         raise ConversionError(
             f"should be a {field_type}; {_excerpt(argument)} has too many digits before the point"
         )
-    # A zero may be written with any exponent, which would become as many digits.
+    # A zero may have any exponent, which would become as many digits.
     return number if number or exponent <= 0 else Decimal(0)
 
 
@@ -139,7 +139,7 @@ def _instant(text: str) -> datetime:
 def _with_zone(value: datetime, text: Any) -> datetime:
     if value.tzinfo is None:
         raise ConversionError(
-            f"should be an instant with its zone, like 2026-01-31T10:00:00Z, not {text!r:.60}"
+            f"should be a timestamp with its zone, like 2026-01-31T10:00:00Z, not {text!r:.60}"
         )
     try:
         return value.astimezone(UTC)
@@ -152,7 +152,7 @@ def _with_zone(value: datetime, text: Any) -> datetime:
 def _timestamp(argument: Any) -> datetime:
     if isinstance(argument, datetime):
         return _with_zone(argument, argument.isoformat())
-    read = _parsed("an instant like 2026-01-31T10:00:00Z", datetime, _instant)
+    read = _parsed("a timestamp like 2026-01-31T10:00:00Z", datetime, _instant)
     value: datetime = read(argument)
     return value
 

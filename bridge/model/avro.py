@@ -1,4 +1,4 @@
-"""Entity types as Avro schemas, and what two versions of them may differ in.
+"""Entity types as Avro schemas.
 
 Schemas are plain dicts in the Avro 1.11 JSON form; the text that is registered is
 `schema_text(...)`, whose bytes are the same for the same entity on every machine.
@@ -108,7 +108,7 @@ def change_schema(entity: Entity) -> Schema:
 
 
 def schema_text(schema: Schema) -> str:
-    """The one text of a schema: keys as given, no blanks."""
+    """The text of a schema: keys in the order of the dict, no blanks."""
     return json.dumps(schema, separators=(",", ":"), ensure_ascii=False)
 
 

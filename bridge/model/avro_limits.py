@@ -1,8 +1,8 @@
-"""What a foreign Avro schema may make a reader do: bounded by the bytes that are there.
+"""Bounds the work that a foreign Avro schema can cause, by the number of bytes read.
 
-fastavro reads by whatever schema it is given. One that refers to itself lets a few hundred kB of
-bytes run over the C stack, which ends the process; items of no bytes at all (null, an empty record)
-are as many as a number says, for as long as it takes.
+fastavro reads with any schema. With a self-referring one, a few hundred kB overflow the C stack,
+which ends the process; with items of zero bytes (null, an empty record), a single count makes it
+loop for as long as that says.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import fastavro
 
 MAX_NODES = 500
-"""Parts of one value, those of the records in it among them; the bridge's own have 50."""
+"""Maximum parts of one value, including those of nested records; the bridge's own have 50."""
 
 _BYTES = {
     "null": 0,
@@ -30,21 +30,23 @@ _BYTES = {
 
 
 class _Cost(NamedTuple):
-    """The fewest bytes of a value, and how many parts it is read in."""
+    """The minimum bytes of a value, and its number of parts."""
 
     least: int
     nodes: int
 
 
 def parse_bounded(text: str) -> Any:
-    """The schema of this text, for fastavro to read by. Raises ValueError, or what fastavro raises."""
+    """Parse a schema for fastavro and check its limits. Raises ValueError, or what fastavro
+    raises.
+    """
     schema = json.loads(text)
     check_limits(schema)
     return fastavro.parse_schema(schema)
 
 
 def check_limits(schema: Any) -> None:
-    """Raises ValueError for a schema by which reading isn't bounded by the bytes."""
+    """Raises ValueError for a schema whose reading isn't bounded by the bytes."""
     _cost(schema, "", {}, ())
 
 
@@ -56,14 +58,14 @@ def _cost(schema: Any, namespace: str, named: dict[str, _Cost], within: tuple[st
     if isinstance(schema, str):
         return _of_name(schema, namespace, named, within)
     if not isinstance(schema, Mapping):
-        raise ValueError(f"{schema!r:.60} is no Avro schema")  # noqa: TRY004 - one error for all
+        raise ValueError(f"{schema!r:.60} is not an Avro schema")  # noqa: TRY004 - one error for all
     kind = schema.get("type")
     if kind in ("record", "error"):
         return _of_record(schema, namespace, named, within)
     if kind == "array":
         items = _cost(schema.get("items"), namespace, named, within)
         if items.least == 0:
-            raise ValueError("an array of items that take no bytes can be of any length")
+            raise ValueError("an array of items of zero bytes can have any length")
         return _bounded(1, 1 + items.nodes)
     if kind == "map":
         return _bounded(1, 1 + _cost(schema.get("values"), namespace, named, within).nodes)
@@ -82,10 +84,10 @@ def _of_name(
         return _Cost(_BYTES[name], 1)
     full = name if "." in name or not namespace else f"{namespace}.{name}"
     if full in within or name in within:
-        raise ValueError(f"{name} holds itself, to any depth")
+        raise ValueError(f"{name} contains itself, to any depth")
     cost = named.get(full) or named.get(name)
     if cost is None:
-        raise ValueError(f"{name!r:.60} is no Avro type")
+        raise ValueError(f"{name!r:.60} is not an Avro type")
     return cost
 
 

@@ -1,7 +1,7 @@
 """Canonical JSON (RFC 8785) of keys, arguments and rows, and digests of it.
 
-Decimals and instants stand as strings, so that every number that is left is an integer or a
-float that JavaScript's shortest form writes the same way everywhere.
+Decimals and timestamps are strings, so every remaining number is an integer or a float, which
+JavaScript's shortest form writes the same way everywhere.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from uuid import UUID
 
 MAX_SAFE_INTEGER = 2**53 - 1
 LONGEST_SAFE_INTEGER = 17
-"""Characters, its sign among them."""
+"""Characters, including the sign."""
 MAX_DECIMAL_EXPONENT = 200_000
 """Decimal places before or after the point; PostgreSQL's numeric has up to 131,072."""
 
 
 def instant_text(value: datetime) -> str:
-    """An aware instant in UTC with microseconds, `2026-01-31T10:00:00.000000Z`."""
+    """An aware datetime in UTC with microseconds, `2026-01-31T10:00:00.000000Z`."""
     return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
@@ -31,7 +31,7 @@ def plain(value: Any) -> Any:
     """`value` with JSON's own types only.
 
     Raises TypeError for what has no canonical form, ValueError for numbers that are too long and for
-    names of an object that are the same once they are text.
+    names of an object that are equal as text.
     """
     if value is None or isinstance(value, (bool, str)):
         return value
@@ -67,7 +67,7 @@ def plain(value: Any) -> Any:
 
 def _decimal_text(value: Decimal) -> str:
     if not -MAX_DECIMAL_EXPONENT <= value.adjusted() <= MAX_DECIMAL_EXPONENT:
-        # Eleven characters such as 1e300000000 would become as many digits.
+        # Eleven characters such as 1e300000000 would become that many digits.
         message = f"a decimal of more than {MAX_DECIMAL_EXPONENT} digits has no canonical form"
         raise ValueError(message)
     return format(value, "f")
@@ -108,14 +108,16 @@ def _write(value: Any) -> str:
 
 
 def canonical_json(value: Any) -> str:
-    """The one JSON text of `value`. Raises as `plain`, RecursionError for what is nested too deeply."""
+    """The canonical JSON text of `value`. Raises as `plain`, and RecursionError for excessive
+    nesting.
+    """
     return _write(plain(value))
 
 
 def parse_canonical(text: str) -> Any:
-    """What a canonical JSON text says, so that its canonical form is the same text again.
+    """Parse a canonical JSON text to a value whose canonical form is the same text.
 
-    A number beyond `MAX_SAFE_INTEGER` is a float, because such integers stand as text. Raises
+    A number beyond `MAX_SAFE_INTEGER` is a float, because such integers are text. Raises
     ValueError, RecursionError.
     """
     return json.loads(text, parse_int=_parsed_number)

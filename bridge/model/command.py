@@ -22,9 +22,9 @@ class Command:
     """What an agent returns: `name` is `system.command`, `key` the entity's key.
 
     `key` is a mapping of key fields to values, or the bare value for a key of one field.
-    `expect` is the version that the row must still have (None: don't compare).
+    `expect`: the version that the row must still have (None: don't compare).
     `idempotency_key` defaults to agent, handler, event id and ordinal. `deadline` has a time zone.
-    A command that no record can hold is a failure of its handler (`Rejected`, `bad_value`).
+    A command that can't be encoded is a failure of its handler (`Rejected`, `bad_value`).
     """
 
     name: str
@@ -39,7 +39,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class CommandRecord:
-    """A command as it stands in the log; field by field `schemas/command.avsc`."""
+    """A command in the log; same fields as `schemas/command.avsc`."""
 
     id: str
     idempotency_key: str
@@ -80,10 +80,11 @@ def seal(
     handler: str | None = None,
     caused_by: str | None = None,
 ) -> CommandRecord:
-    """The record of `command` with its id and digest; `key` in full, field by field.
+    """The record of `command` with its id and digest; `key`: the complete key, by field.
 
-    Raises Rejected (`bad_value`), and nothing else, for what no record can hold: a field of another
-    type, a text that isn't Unicode, a deadline without a zone, an argument without a JSON form.
+    Raises Rejected (`bad_value`), and nothing else, for values that can't be encoded: a field of
+    the wrong type, a text that isn't Unicode, a deadline without a zone, an argument without a JSON
+    form.
     """
     try:
         return _sealed(
@@ -150,7 +151,7 @@ def _text(command: Command, field: str, value: object) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise _unfit(command, field, "text without halves of surrogate pairs", value) from None
+        raise _unfit(command, field, "text without lone surrogates", value) from None
     return value
 
 

@@ -1,8 +1,8 @@
-"""Errors that would end more than what raised them, as errors like any other.
+"""Converts exceptions that would end more than their own code to ordinary errors.
 
-`sys.exit()` in a handler, a generator that is closed, a group of such: raised on, they end an
-event loop or a process, or leave a task that nobody waits for. Where code of somebody else is
-called, they are that code's failure.
+`sys.exit()` in a handler, a closed generator, or a group of these: if they propagate, they end an
+event loop or a process, or leave a task that nobody waits for. When raised by user or library code,
+they are failures of that code.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from bridge.model.error_text import error_message, error_name
 
 
 class EscapingError(Exception):
-    """Stands for an exception that is no `Exception`; `__cause__` is that one."""
+    """Replaces an exception that is not an `Exception`; `__cause__` is that one."""
 
 
 def contained(error: BaseException, caller: str) -> Exception:
-    """`error` itself where it is an Exception, else one that says what `caller` raised."""
+    """`error` itself if it is an Exception, else an EscapingError that says what `caller`
+    raised.
+    """
     if isinstance(error, Exception):
         return error
     name = error_name(error)

@@ -1,4 +1,4 @@
-"""Why a value can't become one of a field's type: the one error of every conversion."""
+"""The one error of all conversions of values to a field's type."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ MAX_VALUE_CHARACTERS = 60
 class ConversionError(ValueError):
     """A value can't be converted, exactly, to the type that is declared.
 
-    reason: what is wrong, without the value wherever it may come from a masked column
-    value: what `describe` adds to the reason; None: nothing
+    reason: what is wrong, without the value if it may come from a masked column
+    value: added to the reason by `describe`; None: nothing
     """
 
     def __init__(self, reason: str, value: Any = None) -> None:
@@ -35,7 +35,7 @@ def wrong_type(type_name: str, value: Any) -> ConversionError:
 
 
 def safe_repr(value: Any) -> str:
-    """The value's `repr`, or its type where that fails (too deep, too many digits)."""
+    """The value's `repr`, or its type if that fails (too deep, too many digits)."""
     try:
         return repr(value)
     except Exception:  # noqa: BLE001 - a report of a bad value must not fail because of it

@@ -1,4 +1,4 @@
-"""How many deletes a comparison may derive before a person has to agree."""
+"""How many deletes a comparison may derive before a person has to approve."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 ENTITY_MIN_ROWS = 100
-"""A share of an entity with fewer rows means nothing: two rows of three may well be gone."""
+"""A share of an entity with fewer rows is meaningless: two rows of three may well be gone."""
 DEFAULT_SHARE = Fraction(1, 3)
 PATTERN = r"^(0|[1-9]\d{0,11}|(100|[1-9]?\d)%)$"
 
@@ -20,7 +20,7 @@ class DeleteLimit:
     share: Fraction = DEFAULT_SHARE
 
     def exceeded(self, deletes: int, rows: int) -> bool:
-        """Whether so many deletes of an entity of so many rows are more than plausible."""
+        """Whether `deletes` of an entity of `rows` rows exceed the limit."""
         if self.rows is not None:
             return deletes > self.rows
         return rows >= ENTITY_MIN_ROWS and deletes > rows * self.share

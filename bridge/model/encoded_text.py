@@ -11,17 +11,17 @@ from bridge.model.canonical import plain
 class EncodedText(bytes):
     """Bytes that are text in the source: text of a code page, or text that isn't valid UTF-8.
 
-    A database that distinguishes text from binary values (SQLite) finds a row only by the kind that it
-    stores, so these bytes are bound as text there. Equal to `bytes` of the same content.
+    A database that distinguishes text from binary values (SQLite) finds a row only by the kind that
+    was stored, so these bytes are bound as text there. Equal to `bytes` of the same content.
     """
 
     __slots__ = ()
 
 
 def condition_to_json(value: Any) -> Any:
-    """A value of a snapshot's condition as the control topic and the checkpoint record hold it.
+    """A value of a snapshot's condition, as stored in the control topic and the checkpoint record.
 
-    Bytes are `{"text": hex}` or `{"bytes": hex}`; everything else is what `plain` makes of it.
+    Bytes are `{"text": hex}` or `{"bytes": hex}`; everything else is converted by `plain`.
     """
     if isinstance(value, EncodedText):
         return {"text": value.hex()}
@@ -33,7 +33,7 @@ def condition_to_json(value: Any) -> Any:
 
 
 def condition_from_json(where: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """A condition as connectors take it. Raises ValueError for bytes that are none."""
+    """A condition in the form for connectors. Raises ValueError for invalid bytes."""
     return where and {column: _source_value(value) for column, value in where.items()}
 
 

@@ -1,4 +1,4 @@
-"""Which entity or topic a name stands for that a person has written. Pure."""
+"""Which entity or topic a name typed by a person refers to. Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from bridge.model.names import SYSTEM_TOPICS, change_topic, split_entity, system
 
 
 def qualify_entity(entities: Collection[str], name: str) -> str:
-    """`name` as `system.entity`; the entity alone will do where one system has it.
+    """`name` as `system.entity`; the entity alone suffices if only one system has it.
 
-    Raises ValueError that lists what there is.
+    Raises ValueError that lists the entities.
     """
     if name in entities:
         return name
@@ -22,11 +22,11 @@ def qualify_entity(entities: Collection[str], name: str) -> str:
 def topics_of_name(
     bridge: str, name: str, entities: Collection[str], topics: Collection[str]
 ) -> list[str]:
-    """The topics that `name` stands for: an entity (`erp.sales_order`, or `sales_order` where only
-    one system has it), a system (all of its entities), a fixed topic (`commands`), or a topic in
-    full that is among `topics`.
+    """The topics that `name` refers to: an entity (`erp.sales_order`, or `sales_order` if only one
+    system has it), a system (all of its entities), a fixed topic (`commands`), or the full name of
+    one of `topics`.
 
-    Raises ValueError for a name that stands for nothing.
+    Raises ValueError for an unknown name.
     """
     systems = {split_entity(entity)[0] for entity in entities}
     if name in entities:
@@ -44,13 +44,13 @@ def topics_of_name(
     if own := _by_own_name(entities, name):
         return [change_topic(bridge, *split_entity(own))]
     raise ValueError(
-        f"{name!r} is no entity, system or topic; entities are {', '.join(sorted(entities))}; "
+        f"{name!r} is not an entity, system or topic; entities are {', '.join(sorted(entities))}; "
         f"topics are listed by `bridgectl log topics`"
     )
 
 
 def _by_own_name(entities: Collection[str], name: str) -> str:
-    """The one entity of this name in any system; empty where there is none. Raises ValueError."""
+    """The one entity of this name in any system; empty if there is none. Raises ValueError."""
     same = [entity for entity in entities if split_entity(entity)[1] == name]
     if len(same) > 1:
         raise ValueError(f"{name!r} is an entity of several systems: {', '.join(same)}")

@@ -1,6 +1,6 @@
-"""What an error says, as any record, log line or terminal can keep it. Nothing here can fail:
-an error may be anybody's, with a text that is endless, no Unicode, or can't be made at all. Secrets
-are taken out of each text before it is cut.
+"""The text of errors, safe for any record, log line or terminal. Nothing here raises, although an
+error may come from any code, with a text that is endless, not valid Unicode, or raises itself.
+Secrets are removed from each text before it is cut.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ MAX_ERROR_CHARACTERS = 1000
 
 
 def clean_text(text: str, limit: int = MAX_ERROR_CHARACTERS) -> str:
-    """At most `limit` characters of `text` without secrets, as UTF-8 can hold them: what comes from
-    elsewhere may hold halves of surrogate pairs (JSON can write them), and no record can.
+    """At most `limit` characters of `text` without secrets, encodable as UTF-8: foreign texts may
+    contain lone surrogates (JSON can), but records can't.
     """
     return redact_cut(text, limit).encode(errors="replace").decode()
 
@@ -34,11 +34,11 @@ def value_text(value: object, limit: int = MAX_ERROR_CHARACTERS) -> str:
 
 
 def error_message(error: BaseException, limit: int = MAX_ERROR_CHARACTERS) -> str:
-    """The error's own text; empty where it has none."""
+    """The error's own text; empty if it has none."""
     return value_text(error, limit)
 
 
 def describe_error(error: BaseException, limit: int = MAX_ERROR_CHARACTERS) -> str:
-    """`ValueError: text`, or `ValueError` where it has no text; at most `limit` characters."""
+    """`ValueError: text`, or `ValueError` if it has no text; at most `limit` characters."""
     name, message = error_name(error), error_message(error, limit)
     return (f"{name}: {message}" if message else name)[:limit]

@@ -1,7 +1,7 @@
-"""What can go wrong, named by what the caller should do about it.
+"""Errors, named by what the caller should do about them.
 
-Every message names the thing, the place and the recovery option. No message holds a secret: each is redacted
-as it is made.
+Every message names the thing, the place and the recovery option. No message contains a secret: each
+is redacted when it is created.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Final
 from bridge.model.redaction import redact
 
 MAX_RETRY_AFTER_S: Final = 86_400.0
-"""A system that wants to be left alone for longer is asked once a day all the same, or a slip of its
-pen would stop everything for good.
+"""A system that asks for a longer pause is called once a day nevertheless, because otherwise a
+wrong value would stop everything for good.
 """
 
 
 class BridgeError(Exception):
-    """The root of every error that the bridge raises on purpose."""
+    """Base of all errors that the bridge raises on purpose."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(*((redact(message),) if message else ()))
@@ -32,29 +32,30 @@ class LoginRefused(ConfigurationError):
 
 
 class RetryLater(BridgeError):
-    """Nothing is wrong with the request: the other side is away or busy. Try again.
+    """Nothing is wrong with the request: the other side is unavailable or busy. Try again.
 
-    `after`: in how many seconds at the earliest, where the other side said so (`Retry-After`); at
-    most `MAX_RETRY_AFTER_S`. `system`: which system it was that is away, where a read says so.
+    `after`: earliest retry in seconds, if the other side specified it (`Retry-After`); at most
+    `MAX_RETRY_AFTER_S`.
+    `system`: the unavailable system, if a read knows it.
     """
 
     def __init__(self, message: str = "", *, after: float | None = None) -> None:
         super().__init__(message)
-        # Written so that what is no number at all becomes none.
+        # Written so that NaN becomes None.
         self.after = min(after, MAX_RETRY_AFTER_S) if after is not None and after >= 0 else None
         self.system = ""
 
 
 class Unsupported(BridgeError):
-    """The connector does not declare this capability; asking again won't help."""
+    """The connector does not declare this capability; retrying won't help."""
 
 
 UNAVAILABLE: Final = "unavailable"
-"""Code of a Rejected about an entity that doesn't fit its table (any more): a person fixes it."""
+"""Code of a Rejected for an entity that doesn't match its table (any more): a person fixes it."""
 
 
 class Rejected(BridgeError):
-    """The request itself is bad and was not carried out; `code` says why in one word."""
+    """The request itself is invalid and was not executed; `code` says why in one word."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -62,9 +63,9 @@ class Rejected(BridgeError):
 
 
 class MissingRight(Rejected):
-    """The login is missing a right, perhaps for all requests of this kind: it wasn't carried out, and may be
-    tried again once a person has given the right. `code` is what it fails with where only this one
-    request is refused.
+    """The login is missing a permission, perhaps for all requests of this kind: the request wasn't
+    executed, and may be retried once a person has granted the permission. `code`: its code if only
+    this request is refused.
     """
 
 
@@ -73,14 +74,14 @@ class OutcomeUnknown(BridgeError):
 
 
 class Fenced(BridgeError):
-    """Another instance took over. Stop writing and end."""
+    """Another instance took over. Stop writing and exit."""
 
 
 class RowError(BridgeError):
     """One row can't be normalised. It belongs in the dead-letter topic; continue with the next.
 
-    `column` is the source's column, `field` the entity's field and `step` the plan step that
-    refused (any may be empty); `reason` never holds the value of a masked column.
+    `column`: the source's column; `field`: the entity's field; `step`: the plan step that refused
+    (any may be empty); `reason`: never contains the value of a masked column.
     """
 
     def __init__(self, reason: str, *, column: str = "", field: str = "", step: str = "") -> None:
@@ -97,7 +98,7 @@ class RowError(BridgeError):
 
 
 class HistoryLost(BridgeError):
-    """The source can no longer tell every change since the checkpoint.
+    """The source can no longer provide every change since the checkpoint.
 
-    Never skipped and never fixed silently: the message gives both positions and the recovery options.
+    Never skipped or fixed silently: the message has both positions and the recovery options.
     """

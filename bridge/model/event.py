@@ -36,7 +36,7 @@ class Unavailable(AttributeError, KeyError):
 
 
 class RowVersion(str):
-    """A version that still knows its row, so that it can be narrowed to a command's guards."""
+    """A version with a reference to its row, so that it can be narrowed to a command's guards."""
 
     __slots__ = ("entity", "row")
 
@@ -51,16 +51,15 @@ class RowVersion(str):
         return row_version
 
     def guarded(self, guards: tuple[str, ...]) -> str:
-        """The version over `guards` only, which is what a command that declares them compares."""
+        """The version over `guards` only, as compared by a command that declares them."""
         return row_version(self.entity, self.row, guards)
 
 
 def row_version(entity: Entity, row: Any, guards: tuple[str, ...] = ()) -> RowVersion:
     """The version of a row, the same for an event and for a row that was read.
 
-    The entity's own version field where declared (its canonical text), else SHA-256 of the
-    canonical JSON of all fields, or of `guards` only.
-    Raises Unavailable when a field that takes part was not sent.
+    The entity's own version field if declared (its canonical text), else SHA-256 of the canonical
+    JSON of all fields, or of `guards` only. Raises Unavailable if one of these fields was not sent.
     """
     if entity.version and not guards:
         return RowVersion.of(str(plain(row[entity.version])), entity, row)
@@ -74,8 +73,8 @@ class Event:
 
     `entity` is `system.entity`; `op` one of create, update, delete, read; `key` the key fields
     by name; `before`/`after` rows or None; `id` the CloudEvents id; `position` comparable text;
-    `offset` and `partition` where it stands in its topic; `caused_by` the id of the command that
-    caused the change; `replayed` true when an operator replayed it.
+    `offset` and `partition` its location in its topic; `caused_by` the id of the command that
+    caused the change; `replayed` whether an operator replayed it.
     """
 
     entity: str
@@ -99,5 +98,5 @@ class Event:
 
     @property
     def version(self) -> RowVersion:
-        """The version of `after` (of `before` for a delete), computed when asked for."""
+        """The version of `after` (of `before` for a delete), computed at each access."""
         return row_version(self.type, self.after if self.after is not None else self.before)

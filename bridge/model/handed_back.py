@@ -1,4 +1,4 @@
-"""Which dead letters were handed back. Pure."""
+"""Which dead letters were handed back, that is replayed or released. Pure."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ LetterSubject = tuple[str | None, int | None, int | None, str]
 
 
 def letter_subject(letter: DeadLetter, partition: int, offset: int) -> LetterSubject:
-    """What a letter is about: the same for an event that was parked and for its release.
+    """The subject of a letter: the same for a parked event and for its release.
 
-    partition, offset: where the letter itself is in its topic.
+    partition, offset: of the letter itself in its topic.
     """
     if letter.offset is None:
         if letter.kind == "event" and letter.event_id:
-            # Copied from another log, where offsets were other ones: the event's id is the same.
+            # Copied from another log with different offsets: the event's id is the same.
             return f"{letter.topic}#{letter.event_id}", None, None, letter.source
         return None, None, offset, f"{partition}"
     return letter.topic, letter.partition, letter.offset, letter.source
 
 
 class HandedBack:
-    """The subjects of letters that were handed back and not parked again since. Letters are noted in
-    the order of the log.
+    """The subjects of letters that were handed back and not parked again since. Call `note` in the
+    order of the log.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class HandedBack:
         if letter.error == RELEASED:
             self._subjects.add(subject)
         else:
-            # Parked once more since then.
+            # Parked again since then.
             self._subjects.discard(subject)
 
     def __contains__(self, subject: LetterSubject) -> bool:

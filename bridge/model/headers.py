@@ -12,17 +12,17 @@ CONTENT_TYPE = "content-type"
 TRACEPARENT = "traceparent"
 REPLAY = "bridge_replay"
 DIGEST, OUTCOME = "bridge_digest", "bridge_outcome"
-"""Of a receipt that stands for its command's id: the command's digest, and how it ended.
-`unknown_outcome` says that it may have happened, WITHDRAWN that what said so doesn't hold any more,
-DISPUTED that the ledger doesn't bear out what said that it succeeded, HELD that it waits.
+"""Of a receipt that counts for its command's id: the command's digest, and its outcome.
+`unknown_outcome`: it may have taken effect; WITHDRAWN: an earlier intent no longer applies;
+DISPUTED: the ledger doesn't confirm a reported success; HELD: it waits.
 """
 WITHDRAWN, DISPUTED, HELD = b"withdrawn", b"disputed", b"held"
 HELD_SINCE = "bridge_held"
-"""Of a receipt that says that a command waits: the timestamp of the command's own record, by which it
-is found again.
+"""Of a receipt of a waiting command: the timestamp of the command's own record, by which it is
+found again.
 """
 INTENT = "bridge_intent"
-"""Of a receipt that says that a command is about to be carried out: who wrote it, and a number."""
+"""Of a receipt of a command that is about to be executed (an intent): its writer, and a number."""
 
 AVRO = b"application/avro"
 SPECVERSION_1_0 = b"1.0"

@@ -1,4 +1,4 @@
-"""Which addresses are of this machine itself: what goes there crosses no network."""
+"""Which addresses are on this machine, so that connections to them cross no network."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from ipaddress import ip_address
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is 127.0.0.0/8, ::1, `localhost` or a name below it. Nothing is looked up: what
-    another name stands for may be elsewhere tomorrow.
+    """Whether a host is 127.0.0.0/8, ::1, `localhost` or a name below it. Names are not resolved:
+    another name's address may change.
     """
     name = host.strip("[]").partition("%")[0].rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):

@@ -1,4 +1,4 @@
-"""Names and the topics made of them."""
+"""Names and the topics derived from them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COPIED, REPLAYS = "copied", "replays"
 
 def as_name(text: str, taken: Container[str] = ()) -> str:
     """A valid name made of a source's own: `OrderNo` -> `order_no`, `Auftrag-Nr.` -> `auftrag_nr`;
-    with a number behind it where `taken` has it already.
+    with a number appended if it is in `taken`.
     """
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", plain)
@@ -45,7 +45,7 @@ def as_name(text: str, taken: Container[str] = ()) -> str:
 
 
 def check_name(name: str, what: str) -> str:
-    """Return `name` when it is a valid name, else raise ConfigurationError naming `what`."""
+    """Return `name` if it is valid, else raise ConfigurationError naming `what`."""
     if not NAME.fullmatch(name):
         message = (
             f"{what} {name!r} is not a valid name: use a lower-case letter, then up to 62 "

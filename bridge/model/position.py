@@ -1,4 +1,4 @@
-"""Positions: where an event stands in its system's history, comparable by anybody.
+"""Positions of events in their system's history, comparable as text.
 
 `EEEE-PPPPPPPPPPPPPPPP-NNNNNNNNNN`: epoch, commit position, and twice the row's index in its
 transaction (plus one for the create half of a changed key), all upper-case hexadecimal of
@@ -26,7 +26,7 @@ class Position(NamedTuple):
 
 
 def format_position(epoch: int, commit: int, number: int) -> str:
-    """The text form. Raises OverflowError when a part doesn't fit its width."""
+    """The text form. Raises OverflowError if a part doesn't fit its width."""
     if not (0 <= epoch <= MAX_EPOCH and 0 <= commit <= MAX_COMMIT and 0 <= number <= MAX_NUMBER):
         message = f"position ({epoch}, {commit}, {number}) is out of range"
         raise OverflowError(message)
@@ -34,7 +34,7 @@ def format_position(epoch: int, commit: int, number: int) -> str:
 
 
 def parse_position(text: str) -> Position:
-    """The parts of a position's text. Raises ValueError when it isn't one."""
+    """The parts of a position's text. Raises ValueError if it isn't one."""
     if len(text) != WIDTH or text[4] != "-" or text[21] != "-":
         message = f"{text!r} is not a position: it should look like {ZERO}"
         raise ValueError(message)

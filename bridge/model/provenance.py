@@ -1,4 +1,4 @@
-"""Where a row came from: which system, through what, as of when, at which position."""
+"""Where a row came from: system, source, time and position."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from bridge.model.types import Entity
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """`entity` is `system.entity`; `source` what answered; `as_of` when that was true at the
-    latest; `position` in the system's history, where it is known.
+    """`entity`: `system.entity`; `source`: where it was read; `as_of`: the latest time at which it
+    was true;
+    `position`: in the system's history, if known.
     """
 
     entity: str
@@ -31,8 +32,8 @@ class Provenance:
 class TracedRow:
     """A row and its provenance; fields are those of the row, by attribute and by name.
 
-    Equal to any row that has the same fields with the same values. Names with an underscore in
-    front never collide with fields, which begin with a letter.
+    Equal to any row that has the same fields with the same values. Names with a leading underscore
+    never collide with fields, which begin with a letter.
     """
 
     __slots__ = ("_provenance", "_row", "_type")
@@ -43,7 +44,7 @@ class TracedRow:
         self._type = entity
 
     def __getattr__(self, name: str) -> Any:
-        # Copying asks for attributes before there is a row.
+        # Copying accesses attributes before there is a row.
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self._row, name)
@@ -96,7 +97,7 @@ def _traced(row: Any) -> TracedRow:
     if isinstance(row, TracedRow):
         return row
     message = (
-        f"{type(row).__name__} has no provenance: give a row of an event, or one that "
+        f"{type(row).__name__} has no provenance: pass a row of an event, or one that "
         "ctx.get, get_many, related or query returned"
     )
     raise TypeError(message)

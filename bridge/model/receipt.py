@@ -1,4 +1,4 @@
-"""Receipts: what became of a command."""
+"""Receipts: the results of commands."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """How a command ended. `unknown_outcome`: it is under way, or nobody can tell whether it
-    happened; it is also the Avro default.
+    """How a command ended. `unknown_outcome`: it is in progress, or it is unknown whether it took
+    effect; also the Avro default.
     """
 
     UNKNOWN_OUTCOME = "unknown_outcome"
@@ -38,7 +38,7 @@ class State(StrEnum):
 
 
 ENDED_WITHOUT_EFFECT = (State.FAILED, State.REJECTED, State.EXPIRED, State.CANCELLED)
-"""States in which a command has ended and has changed nothing."""
+"""States in which a command has ended without effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ class Receipt:
     """The last state of a command; field by field `schemas/receipt.avsc`.
 
     `code` is one word for programs (`not_found`, `conflict`, `key_reused`), `message` a sentence
-    for people, `result` canonical JSON of what the legacy system answered, `version` that of the
-    row afterwards (of the row as found, after a conflict), `position` that of the effect where
-    the target reports it.
+    for people, `result` the legacy system's result as canonical JSON, `version` that of the row
+    afterwards (after a conflict, of the current row), `position` that of the effect if the target
+    reports it.
     """
 
     command_id: str

@@ -1,4 +1,4 @@
-"""Takes secrets out of the sentences of an object; names, numbers and values stay as they are."""
+"""Removes secrets from the messages in an object; names, numbers and values are kept."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ MESSAGE_NAMES: Final = frozenset(
         "failed",
     }
 )
-"""Fields that hold sentences; all others hold names, numbers and values."""
+"""Fields that contain messages; all others contain names, numbers and values."""
 
 
 def redact_messages(value: Any, name: str = "") -> Any:
-    """A copy of `value` (JSON's objects, lists and texts) whose sentences hold no secret: texts under
+    """A copy of `value` (JSON objects, lists and texts) without secrets in the texts under
     `MESSAGE_NAMES`, at any depth.
     """
     if isinstance(value, str):

@@ -1,8 +1,8 @@
-"""The one place that takes secrets out of texts.
+"""The one place that removes secrets from texts.
 
-Whoever reads a secret from the configuration, or gets a token, a session or a cookie from a server,
-registers it here. Texts of errors, log lines, receipts and dead letters are redacted where they are
-made, before anything is cut off them, and again where they leave the process. Values of events and
+Code that reads a secret from the configuration, or receives a token, a session or a cookie from a
+server, registers it here. Texts of errors, log lines, receipts and dead letters are redacted when
+they are created, before they are cut, and again when they leave the process. Values of events and
 rows are business data and are never touched.
 """
 
@@ -19,14 +19,14 @@ from bridge.model.secret_search import SecretForms, build_forms, secret_spans
 
 HIDDEN: Final = "***"
 GENERATIONS: Final = 4
-"""Values of one secret that stay registered: a server may repeat one that was replaced."""
+"""How many values of one secret stay registered: a server may repeat a replaced one."""
 MAX_RETIRED_SECRETS: Final = 256
-"""Tokens of clients that are gone which stay registered."""
+"""How many tokens of closed clients stay registered."""
 _OWNERS: Final = count()
 
 
 class Redactor:
-    """Knows secrets and takes them out of texts. May be used by any number of threads."""
+    """Holds secrets and removes them from texts. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -51,12 +51,12 @@ class Redactor:
             self._note(self._held.setdefault(owner, deque(maxlen=GENERATIONS)), secret)
 
     def retire(self, owner: int) -> None:
-        """The owner is gone: his secrets are among the `MAX_RETIRED_SECRETS` retired ones."""
+        """The owner is gone: its secrets join the `MAX_RETIRED_SECRETS` retired ones."""
         # Called while garbage is collected, in any thread and within any call of this class.
         self._gone.append(owner)
 
     def redact(self, text: str) -> str:
-        """`text` with `***` in place of each secret, in whatever encoding it is there."""
+        """`text` with `***` in place of each secret, in any encoding."""
         forms = self._current()
         if forms is None:
             return text
@@ -64,8 +64,8 @@ class Redactor:
         return _without(text, spans) if spans else text
 
     def redact_cut(self, text: str, limit: int) -> str:
-        """At most `limit` characters of the redacted `text`, of which not much more is read: no
-        secret that the cut goes through leaves its first part.
+        """At most `limit` characters of the redacted `text`, reading little more than that; a
+        secret that is cut through doesn't leave its first part.
         """
         forms = self._current()
         if forms is None:
@@ -85,7 +85,9 @@ class Redactor:
         values.append(secret)
 
     def _current(self) -> SecretForms | None:
-        """Rebuilt by the first text after a change: clients register far more often than texts come."""
+        """Rebuilt for the first text after a change, because registrations are far more frequent
+        than texts.
+        """
         if self._is_stale:
             with self._lock:
                 if self._is_stale:
@@ -105,8 +107,8 @@ class Redactor:
 
 
 class SecretGenerations:
-    """The token, session or cookie of one client, and those before it: hidden while it lives, and a
-    while after that.
+    """The current and earlier tokens, sessions or cookies of one client: hidden while it exists,
+    and for a while afterwards.
     """
 
     def __init__(self, redactor: Redactor | None = None) -> None:
@@ -116,7 +118,7 @@ class SecretGenerations:
         weakref.finalize(self, self._redactor.retire, self._owner).atexit = False
 
     def add(self, secret: str) -> bool:
-        """Hide `secret` from now on; False where it is the one that was added last."""
+        """Hide `secret` from now on; False if it is the last one added."""
         if secret == self._latest:
             return False
         self._latest = secret
@@ -134,26 +136,26 @@ def _without(text: str, spans: list[tuple[int, int]]) -> str:
 
 
 REDACTOR: Final = Redactor()
-"""The process's own."""
+"""The redactor of this process."""
 
 
 def register_secret(secret: str, name: str = "") -> None:
-    """`Redactor.register` of the process's own."""
+    """`Redactor.register` of this process's redactor."""
     REDACTOR.register(secret, name)
 
 
 def register_login(user: str, password: str, name: str) -> None:
-    """Hide a password and, as logins send them together, the two of them."""
+    """Hide a password, and user and password together as logins send them."""
     register_secret(password, f"{name} password")
     if password:
         register_secret(f"{user}:{password}", f"{name} login")
 
 
 def redact(text: str) -> str:
-    """`Redactor.redact` of the process's own."""
+    """`Redactor.redact` of this process's redactor."""
     return REDACTOR.redact(text)
 
 
 def redact_cut(text: str, limit: int) -> str:
-    """`Redactor.redact_cut` of the process's own."""
+    """`Redactor.redact_cut` of this process's redactor."""
     return REDACTOR.redact_cut(text, limit)

@@ -1,8 +1,8 @@
 """Whether a new schema may follow the earlier ones of its subject.
 
-Backward: what was written with an old schema is read with the new one and means the same.
-Registries don't look at logical types, and they let fields go; this does neither, so it is
-asked before them. A key's schema never changes, because its id is part of the key's bytes.
+Backward: data written with an old schema can be read with the new one, with the same meaning.
+Registries ignore logical types and allow fields to be removed; this check is stricter and runs
+first. A key's schema never changes, because its id is part of the key's bytes.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from bridge.model.errors import Rejected
 
 KEY_SUFFIX: Final = "-key"
 
-#: Promotions that lose nothing: what a reader of the right type makes of the left one.
+#: Lossless promotions: written type -> types that can read it.
 _WIDER: Final = {("int", "long"), ("int", "double"), ("float", "double")}
 _MEANING: Final = {
-    "timestamp-millis": "an instant in milliseconds",
-    "timestamp-micros": "an instant in microseconds",
-    "timestamp-nanos": "an instant in nanoseconds",
+    "timestamp-millis": "a timestamp in milliseconds",
+    "timestamp-micros": "a timestamp in microseconds",
+    "timestamp-nanos": "a timestamp in nanoseconds",
     "local-timestamp-millis": "a local time in milliseconds",
     "local-timestamp-micros": "a local time in microseconds",
     "local-timestamp-nanos": "a local time in nanoseconds",
@@ -33,18 +33,18 @@ _MEANING: Final = {
 
 
 def fingerprint(text: str) -> str:
-    """The same for schemas that differ in blanks and in the order of attributes only."""
+    """The same for schemas that differ only in blanks and the order of attributes."""
     return sha256_hex(json.loads(text))
 
 
 def valid(subject: str, text: str) -> str:
-    """The fingerprint of `text`. Raises Rejected (`invalid_schema`) when it is no schema."""
+    """The fingerprint of `text`. Raises Rejected (`invalid_schema`) if it isn't a schema."""
     try:
         fastavro.parse_schema(json.loads(text))
     except (ValueError, fastavro.schema.SchemaParseException) as error:
         raise Rejected("invalid_schema", f"{subject}: not an Avro schema: {error}") from error
     except (KeyError, TypeError, RecursionError) as error:
-        # JSON that looks so little like a schema that fastavro stumbles over it.
+        # JSON so unlike a schema that fastavro fails with other errors.
         why = f"not an Avro schema ({type(error).__name__}: {error})"
         raise Rejected("invalid_schema", f"{subject}: {why}") from error
     return fingerprint(text)
@@ -121,7 +121,7 @@ class _Comparison:
             if field["name"] in now:
                 yield from self.compare(field["type"], now[field["name"]]["type"], path, space)
             else:
-                yield f"{_at(path)} is gone: keep it, as null, so that old readers go on"
+                yield f"{_at(path)} is gone: keep it, as null, so that old readers keep working"
         for name, field in now.items():
             if name not in was and "default" not in field:
                 path = f"{where}.{name}" if where else name
@@ -137,7 +137,7 @@ class _Comparison:
             ]
             if not all(tries):
                 continue
-            # What really changed is shown by the branch of the same kind, or by the only new one.
+            # The real change is in the branch of the same kind, or in the only new one.
             kinds = {self._kind_of(each, self._old) for each in olds}
             kind = self._kind_of(branch, self._old)
             theirs = [self._kind_of(candidate, self._new) for candidate in branches]
@@ -153,7 +153,7 @@ class _Comparison:
                 _learn(branch, named_types, space[0] if side is old else space[1])
 
     def _alone(self) -> _Comparison:
-        """Branches are tried one by one: what a try has met says nothing about the next."""
+        """Branches are compared separately: named types met in one don't apply to the next."""
         copy = _Comparison()
         copy._old, copy._new, copy._met = dict(self._old), dict(self._new), set(self._met)
         return copy

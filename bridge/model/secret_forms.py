@@ -1,5 +1,5 @@
-"""The texts by which a secret may come back: as it is, and in every encoding that servers and
-libraries write. Mixtures, such as one character as an HTML entity, are left to `unescaping`.
+"""The forms in which a secret may appear: as it is, and in every encoding that servers and
+libraries write. Mixtures, such as one character as an HTML entity, are handled by `unescaping`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from urllib.parse import quote, quote_plus
 from bridge.model.unescaping import unescaped
 
 MIN_SECRET_CHARACTERS: Final = 4
-"""Shorter secrets would be found in half of all words; `check` warns of them."""
+"""Shorter secrets would occur in half of all words; `check` warns about them."""
 _MIN_ENCODED_CHARACTERS: Final = 4
 
 _PERCENT = re.compile(r"%[0-9A-F]{2}")
@@ -48,7 +48,7 @@ def plain_forms(secret: str) -> frozenset[str]:
         "".join(chr(byte) if byte in _QUOTED_PRINTABLE else f"={byte:02X}" for byte in content),
         *_misread(secret, content),
     }
-    # What holds escapes itself is only the same in a text that is unescaped as often as it can be.
+    # A secret that contains escapes itself only matches a fully unescaped text.
     forms |= {layer.text for layer in list(unescaped(secret))[-1:]}
     for url_form in (quote(content, safe=""), quote(content), quote_plus(content)):
         forms |= {url_form, _PERCENT.sub(_in_lower_case, url_form)}
@@ -59,7 +59,7 @@ _QUOTED_PRINTABLE: Final = frozenset(range(0x20, 0x7F)) - {ord("=")}
 
 
 def _misread(secret: str, content: bytes) -> Iterator[str]:
-    """What becomes of letters outside of ASCII where somebody takes them for another encoding's."""
+    """Non-ASCII letters decoded with a wrong encoding."""
     if secret.isascii():
         return
     yield from (unicodedata.normalize("NFC", secret), unicodedata.normalize("NFD", secret))
@@ -90,7 +90,7 @@ _URL_SAFE: Final = str.maketrans("+/", "-_")
 
 
 def _content(secret: str) -> bytes:
-    """As UTF-8; bytes that a file or an environment holds and that are none, as they are there."""
+    """As UTF-8; bytes of a file or an environment that aren't UTF-8, unchanged."""
     try:
         return secret.encode(errors="surrogateescape")
     except UnicodeEncodeError:  # half of a surrogate pair, which JSON can write

@@ -1,4 +1,4 @@
-"""Finds secrets in a text, in whatever encoding they are there and wherever the text was cut. Pure."""
+"""Finds secrets in a text, in any encoding and wherever the text was cut. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 from bridge.model.unescaping import unescaped
 
 _ANCHOR_CHARACTERS: Final = 4
-"""No form has fewer."""
+"""No form has fewer characters."""
 _MIN_PREFIX_CHARACTERS: Final = 8
 _BASE64_SIGNS: Final = frozenset(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_="
@@ -19,7 +19,7 @@ _BASE64_SIGNS: Final = frozenset(
 _MAX_BASE64_EDGE_CHARACTERS: Final = 3
 _HEX_RUN: Final = re.compile(r"[0-9A-Fa-f]{8,}")
 _PIECE_CHARACTERS: Final = 65_536
-"""Of a long text so much is looked at at once: to undo its escapes takes a hundred times its size."""
+"""Long texts are searched in pieces of this size: unescaping takes a hundred times the memory."""
 _CUTS: Final = ("...", "…")
 
 
@@ -52,8 +52,8 @@ class _AnchoredForms:
 
 @dataclass(frozen=True, slots=True)
 class SecretForms:
-    """What is looked for; replaced as a whole when a secret registers. `anchors` finds where any of
-    them may begin.
+    """The forms to search for; replaced as a whole when a secret is registered. `anchors` finds
+    where any of them may begin.
     """
 
     anchors: re.Pattern[str]
@@ -93,7 +93,7 @@ def _spans_in_pieces(text: str, forms: SecretForms) -> Iterator[tuple[int, int]]
     for first in range(0, len(text), size):
         before = max(0, first - forms.longest)
         for start, end in _spans(text[before : first + size + forms.longest], forms):
-            # What begins after the piece is seen whole by the next one.
+            # A match that begins after the piece is found whole in the next one.
             if before + start < first + size:
                 yield before + start, before + end
 
@@ -146,7 +146,7 @@ def _whole_base64(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _ends(text: str) -> list[int]:
-    """Where a text may have been cut by who wrote it; the last one first."""
+    """Where a text may have been cut by its writer; the last position first."""
     ends = {len(text)}
     for cut in _CUTS:
         ends |= {text.find(cut), text.rfind(cut)} - {-1}
@@ -154,7 +154,7 @@ def _ends(text: str) -> list[int]:
 
 
 def _beginnings(text: str) -> Iterator[int]:
-    """Where the rest of a text may begin whose first part was left out by who wrote it."""
+    """Where the rest of a text may begin if its writer omitted the first part."""
     for cut in _CUTS:
         yield from {at + len(cut) for at in (text.find(cut), text.rfind(cut)) if at >= 0}
 

@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import unquote, unquote_plus
 
 _LOGIN: Final = re.compile(r"//(?P<user>[^:/@?#]*):(?P<password>[^/?#]*)@")
-#: A password with a bare slash or question mark in it: what stands behind the colon is no port.
+#: A password with a bare slash or question mark in it: what follows the colon is not a port.
 _LOGIN_CUT: Final = re.compile(r"//(?P<user>[^:/@?#]*):(?P<password>(?!\d{1,5}[/?#]).*)@")
 _SECRET_NAME: Final = re.compile(
     r"(?!passfile|sslkey)(pass\w*|pwd|pw|jwt|sslpassword|\w*secret|\w*token|[\w-]*key|sig(nature)?|credentials?"
@@ -22,8 +22,8 @@ _PARAMETER: Final = re.compile(
 
 
 def secrets_in_url(url: str) -> Iterator[str]:
-    """Every secret that a resolved `url` holds, as it is written and decoded; a password also with
-    its user before it, as logins send them.
+    """Every secret in a resolved `url`, as written and decoded; a password also together with its
+    user, as logins send them.
     """
     login = _LOGIN.search(url) or _LOGIN_CUT.search(url)
     if login and login["password"]:

@@ -1,6 +1,6 @@
-"""What the configuration declares of a system, as values that every layer may hold.
+"""The declarations of a system, as values that every layer may use.
 
-`bridge.config` makes them out of the files; plans, capture, gateway and commands read them.
+`bridge.config` builds them from the files; plans, capture, gateway and commands read them.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ class FieldSpec:
     """One declared field: from which source columns and through which transforms.
 
     In the order in which they apply: `code_page` (bytes to text), `trim`, `format` and `zone`
-    (text, or several columns joined, to a date, a local time or an instant; `zone` alone makes a
-    local time an instant), `map` (source text to value; a value that isn't listed is an error),
-    `zeros` (strips leading zeros inwards, pads to this width outwards), `unit` (an exact
+    (text, or several columns joined, to a date, a local time or a timestamp; `zone` alone converts
+    a local time to a timestamp), `map` (source text to value; a value that isn't listed is an
+    error), `zeros` (strips leading zeros inwards, pads to this width outwards), `unit` (an exact
     decimal factor), `mask` (`hash`: HMAC-SHA-256 in hexadecimal; `drop`: always null), `call`
     (`package.module:function`, called with the value).
-    `type` None: what the catalogue says, after the transforms.
+    `type` None: derived from the catalogue, after the transforms.
     """
 
     name: str
@@ -45,8 +45,8 @@ class FieldSpec:
 class EntitySpec:
     """One declared entity. No fields: every column of the table, by the catalogue.
 
-    `key` empty: the table's primary key. `before` etc. come from the source's shape. `max_deletes`: more
-    deletes than these from one comparison pause the entity.
+    `key` empty: the table's primary key. `before` etc. come from the source's shape. `max_deletes`:
+    more deletes than this from one comparison pause the entity.
     """
 
     system: str
@@ -90,8 +90,8 @@ class ArgSpec:
 @dataclass(frozen=True, slots=True)
 class CommandSpec:
     """One declared command. `run` has `:key` (or `:key_FIELD`), `:id` (the command's own) and
-    `:argument` parameters; so has `probe`, which asks whether the command has happened (empty: the
-    connector knows, or nobody does).
+    `:argument` parameters; so has `probe`, which finds whether the command took effect (empty: the
+    connector can determine it, or nothing can).
 
     `guards` empty: all fields take part in the version that `expect` is compared with.
     `many`: more than one row may be affected.
@@ -115,7 +115,7 @@ class CommandSpec:
 
 @dataclass(frozen=True, slots=True)
 class SystemLimits:
-    """Ceilings of one system: concurrent connections; queries started a second (0: any)."""
+    """Limits of one system: concurrent connections; queries started per second (0: unlimited)."""
 
     connections: int = 4
     queries_per_second: float = 0.0

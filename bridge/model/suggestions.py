@@ -1,4 +1,4 @@
-"""Names close to one that was misspelled, as the end of a message. Pure."""
+"""Suggestions for a misspelled name, as the end of a message. Pure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ MIN_SIMILARITY = 0.5
 
 
 def did_you_mean(name: str, candidates: Iterable[str], *, list_all: bool = False) -> str:
-    """`; did you mean 'X' or 'Y'?` of the candidates that are spelled like `name`. Where none is: empty,
-    or with `list_all` the first of all candidates.
+    """`; did you mean 'X' or 'Y'?` with the candidates that are similar to `name`. If none is:
+    empty, or with `list_all` the first of all candidates.
     """
     names = list(candidates)
     close = difflib.get_close_matches(name, names, MAX_SUGGESTIONS, MIN_SIMILARITY)

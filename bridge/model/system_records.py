@@ -1,7 +1,7 @@
 """Records of the topics that every bridge has, and their Avro bytes (unframed).
 
-The schemas are the files of `schemas/`; each dataclass has their fields by the same names, so
-one table says it all. `bridge.log.system_topics` adds the registry's frame and the headers.
+The schemas are the files of `schemas/`; each dataclass has the same field names, so one table
+suffices. `bridge.log.system_topics` adds the registry's frame and the headers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ TOPIC_KINDS: Final[tuple[TopicKind, ...]] = get_args(TopicKind)
 
 
 class Target(NamedTuple):
-    """What a command is about, the key of commands and receipts; `key` is canonical JSON."""
+    """The target of a command, which is the log key of commands and receipts; `key` is canonical
+    JSON.
+    """
 
     system: str
     entity: str
@@ -50,9 +52,9 @@ class ApprovalRecord:
 
 @dataclass(frozen=True, slots=True)
 class AuditRecord:
-    """One step of a command from state to state; field by field `schemas/audit.avsc`.
+    """One transition of a command; same fields as `schemas/audit.avsc`.
 
-    `state` is one of `bridge.model.receipt.State` (or a later version's); `by` who moved it.
+    `state` is one of `bridge.model.receipt.State` (or a later version's); `by`: who caused it.
     """
 
     command_id: str
@@ -72,11 +74,12 @@ RELEASED: Final = "Released"
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """What was dead-lettered so that the rest continues; field by field `schemas/dead.avsc`.
+    """A record that was dead-lettered so that the rest continues; same fields as
+    `schemas/dead.avsc`.
 
     `source` is `system.entity` or an agent; `reason` a sentence, `error` the class's name;
-    `traceback` where in somebody's handler it was raised, without values; `raw` JSON text less masked
-    columns; `key` and `value` framed bytes as they stand in `topic`.
+    `traceback` where in a handler it was raised, without values; `raw` JSON text without masked
+    columns; `key` and `value` framed bytes as in `topic`.
     """
 
     kind: Literal["unknown_kind", "row", "record", "event", "command"]
@@ -130,7 +133,9 @@ _SENTENCES: Final[dict[TopicKind, tuple[str, ...]]] = {
     "audit": ("message",),
     "dead": ("reason", "error", "traceback"),
 }
-"""Fields that hold what servers and libraries said; what people and agents wrote is theirs."""
+"""Fields that contain messages of servers and libraries; texts of people and agents are not
+redacted.
+"""
 
 
 @cache
@@ -144,7 +149,7 @@ def _parsed(file: str) -> Any:
 
 
 def schema_texts(topic_kind: TopicKind) -> tuple[str, str]:
-    """The texts to register for keys and for values: the files without blanks."""
+    """The schema texts to register for keys and for values: the files without blanks."""
     fixed = SYSTEM_TOPICS[topic_kind]
     key, value = (
         json.dumps(_schema(file), separators=(",", ":"), ensure_ascii=False)
@@ -191,15 +196,15 @@ def encode(topic_kind: TopicKind, value: SystemRecord) -> bytes:
 
 
 def _redact(topic_kind: TopicKind, row: dict[str, Any]) -> None:
-    """No sentence of the bridge's own leaves with a secret, whoever wrote it and when."""
+    """Remove secrets from the bridge's own messages, whichever version wrote them."""
     for name in _SENTENCES.get(topic_kind, ()):
         if row.get(name):
             row[name] = redact(row[name])
 
 
 def _in_utc(name: str, value: datetime) -> datetime:
-    """Without a zone it would be taken as this machine's time; too late or early, it could be
-    written and never read. Raises ValueError, OverflowError.
+    """The time in UTC. Without a zone it would be interpreted as this machine's time; out of range,
+    it could be written but never read. Raises ValueError, OverflowError.
     """
     if value.utcoffset() is None:
         raise ValueError(f"{name} is a time without a zone")

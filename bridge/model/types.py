@@ -14,10 +14,11 @@
 | `timestamp` | aware datetime in UTC, microseconds | long, timestamp-micros |
 | `local_timestamp` | naive datetime, microseconds | long, local-timestamp-micros |
 | `uuid` | uuid.UUID | string, uuid |
-| `json` | the JSON text as the source has it (str) | string, logicalType `json` |
+| `json` | the source's JSON text (str) | string, logicalType `json` |
 | `array(T)` | list, elements may be None | array of [null, T] |
 
-A number without declared precision is its exact text (`string`). Only the key is not nullable.
+A number without declared precision is its exact text (`string`). All fields except the key are
+nullable.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def holds(wide: FieldType, narrow: FieldType) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of an entity, as it stands in the log."""
+    """One field of an entity, as stored in the log."""
 
     name: str
     type: FieldType
@@ -131,8 +132,8 @@ class Relation:
 class Entity:
     """A business object of a system: its key and its fields, key fields among them.
 
-    `fields` are in declared order; `key` in declared key order; `version` names the field that
-    the legacy system itself raises with every change, where there is one.
+    `fields` are in declared order; `key` in declared key order; `version` names the field that the
+    legacy system itself increases with every change, if there is one.
     """
 
     system: str

@@ -1,8 +1,8 @@
-"""A text without its escapes, each of whose characters still knows where it was written. Pure.
+"""Unescapes a text and maps each resulting character to its place in the original. Pure.
 
-Percent escapes, HTML entities and backslash escapes (JSON, Python, C) are undone at once, as a text
-may hold any of them; texts that were escaped twice are unescaped again. Breaks that encoders put into
-long lines (Base64, quoted-printable) and the zeros of UTF-16 are taken out.
+Percent escapes, HTML entities and backslash escapes (JSON, Python, C) are undone together, as a
+text may contain any of them; texts that were escaped twice are unescaped again. Line breaks
+inserted by encoders (Base64, quoted-printable) and the zeros of UTF-16 are removed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 MAX_ROUNDS: Final = 6
-"""A secret may look as if it were escaped, in a text that is escaped twice."""
+"""A secret may itself look escaped, in a text that is escaped twice."""
 
 _ESCAPE = re.compile(
     r"(?P<percent>(?:%[0-9A-Fa-f]{2})+)"
@@ -94,7 +94,7 @@ def _undone(current: UnescapedText) -> UnescapedText | None:
 
 
 def _characters(escape: re.Match[str]) -> Iterator[tuple[str, int]]:
-    """What a run of escapes stands for, each with the length of its escape."""
+    """The characters of a run of escapes, each with the length of its escape."""
     written = escape[0]
     match escape.lastgroup:
         case "percent":
@@ -130,7 +130,9 @@ def _characters(escape: re.Match[str]) -> Iterator[tuple[str, int]]:
 
 
 def _of_bytes(content: bytes, length: int) -> Iterator[tuple[str, int]]:
-    """The characters of `content` as UTF-8, or else one a byte; a byte is written by `length` signs."""
+    """The characters of `content` as UTF-8, or else one per byte; each byte is written by `length`
+    characters.
+    """
     try:
         text = content.decode()
     except UnicodeDecodeError:
@@ -141,7 +143,7 @@ def _of_bytes(content: bytes, length: int) -> Iterator[tuple[str, int]]:
 
 
 def _of_units(units: list[int]) -> Iterator[tuple[str, int]]:
-    """The characters of UTF-16 units, each written by six signs."""
+    """The characters of UTF-16 units, each written by six characters."""
     at = 0
     while at < len(units):
         pair = units[at : at + 2]

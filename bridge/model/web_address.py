@@ -1,4 +1,4 @@
-"""Addresses of HTTP services, checked before any library takes them apart in its own way."""
+"""Addresses of HTTP services, checked before libraries parse them in their own ways."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def split_web_address(url: str) -> SplitResult:
     """The parts of `http(s)://[USER[:PASSWORD]@]HOST[:PORT][/PATH][?QUERY]`.
 
     Raises ValueError, without the address (it may hold a password), for anything that an HTTP client
-    would refuse later: another scheme, no host or one that is no name and no IP address, a port that
-    is none, blanks and control characters.
+    would refuse later: another scheme, no host or an invalid one, an invalid port, blanks and
+    control characters.
     """
     if _UNPRINTABLE.search(url):
         raise ValueError("it holds a blank or a control character")
@@ -24,7 +24,7 @@ def split_web_address(url: str) -> SplitResult:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        # Its words may quote what stands before the host, a password among it.
+        # Its message may quote what is before the host, a password among it.
         raise ValueError("its host or port can't be read") from None
     if parts.scheme not in {"http", "https"}:
         raise ValueError("it doesn't begin with http:// or https://")
@@ -37,12 +37,12 @@ def split_web_address(url: str) -> SplitResult:
 
 
 def check_host(host: str) -> None:
-    """Raises ValueError where `host` is no name that can be looked up and no IP address."""
+    """Raises ValueError if `host` is neither a name that can be resolved nor an IP address."""
     if ":" in host or re.fullmatch(r"[\d.]+", host):
         try:
             ipaddress.ip_address(host)
         except ValueError:
-            raise ValueError("its host is no IP address") from None
+            raise ValueError("its host is not an IP address") from None
         return
     name = host.removesuffix(".")
     if not all(map(_LABEL.fullmatch, name.split("."))):
@@ -51,6 +51,6 @@ def check_host(host: str) -> None:
         encoded = name.encode("idna")
         encoded.decode("idna")
     except UnicodeError:
-        raise ValueError("its host is no name that can be looked up") from None
+        raise ValueError("its host is not a valid name") from None
     if len(encoded) > _MAX_HOST:
-        raise ValueError("its host has too long a name")
+        raise ValueError("its host's name is too long")

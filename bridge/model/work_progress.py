@@ -1,9 +1,10 @@
-"""Whether something that should get on does. The one notion of progress: `status`, its exit code, the
-metrics and the health page all ask `find_stall`.
+"""Whether work makes progress. The one definition of it: `status`, its exit code, the metrics and
+the health page all use `find_stall`.
 
-Progress is: a question that the system answered completely (with nothing new, too), a chunk of a
-snapshot, a change that was written, a checkpoint or an offset that moved. A quiet source that answers
-owes nothing; one that doesn't answer does. Pure: times are handed in, in microseconds since 1970 UTC.
+Progress is a query that the system answered completely (even with nothing new), a chunk of a
+snapshot, a change that was written, a checkpoint or an offset that moved. A quiet source that
+answers has no pending work; one that doesn't answer has. Pure: times are parameters, in
+microseconds since 1970 UTC.
 """
 
 from __future__ import annotations
@@ -12,22 +13,22 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 STALLED_AFTER_S: Final = 15 * 60.0
-"""By default something that has work to do may be without progress for so long."""
+"""Default time without progress, with work to do, after which something counts as stalled."""
 CAPTURE_SILENT_AFTER_S: Final = 30.0
-"""The same of a whole source: it is read each second, so that three keep-alives were missed."""
+"""The same for a whole source: it is read each second, so three keep-alives were missed."""
 MICROSECONDS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class WorkProgress:
-    """How far one thing has got: the capture of a system, one entity of it, or a consumer group.
+    """The progress of one thing: the capture of a system, one of its entities, or a consumer group.
 
     name: `erp`, `erp.customer`, `acme.agent.credit-watch`.
-    progressed_at: when it last made progress; 0: never, as far as is known.
-    owed_since: since when there is work (or a question to the source) without any progress at it;
-        None: nothing is to be done.
-    reason: what holds it up, as far as is known.
-    lasting: it was refused, and waiting alone changes nothing.
+    progressed_at: when it last made progress; 0: never, as far as known.
+    owed_since: since when there has been work (or a pending query to the source) without progress;
+    None: there is no work.
+    reason: what blocks it, as far as known.
+    lasting: it was refused, and waiting alone doesn't help.
     """
 
     kind: Literal["capture", "entity", "group"]
@@ -40,7 +41,7 @@ class WorkProgress:
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """Something makes no progress although it should: since when, and why."""
+    """Work that makes no progress although it should: since when, and why."""
 
     kind: Literal["capture", "entity", "group"]
     name: str
@@ -48,14 +49,14 @@ class Stall:
     reason: str
 
     def seconds(self, now: int) -> float:
-        """For how long. Where a clock was set back since, how far off it is."""
+        """Its duration. If a clock was set back since, the clock's offset."""
         return abs(now - self.since) / MICROSECONDS
 
 
 def find_stall(
     work: WorkProgress, now: int, stalled_after_s: float = STALLED_AFTER_S
 ) -> Stall | None:
-    """The stall that this is by now, or None. Whole captures have a shorter limit than the others."""
+    """The stall at this time, or None. Whole captures have a shorter limit than others."""
     if work.owed_since is None:
         return None
     limit_s = stalled_after_s
@@ -66,7 +67,7 @@ def find_stall(
 
 
 _UNKNOWN: Final = {
-    "capture": "its source has answered nothing since",
-    "entity": "nobody says why",
-    "group": "its members have finished nothing since, or there are none",
+    "capture": "its source has not answered since",
+    "entity": "the reason is unknown",
+    "group": "its members have finished nothing since then, or there are none",
 }

@@ -419,7 +419,7 @@ MEANINGLESS: list[tuple[str, str, Any, str]] = [
     ("system", "url", "postgresql://bridge:${PASSWORD}@erp-db/erp", "${env:NAME}"),
     ("system", "mask_key", "hunter2", "in clear"),
     ("system", "mask_key", "${file:nowhere}", "nowhere can't be read"),
-    ("system", "capture", {"slots": "x"}, "'slots' is not known here"),
+    ("system", "capture", {"slots": "x"}, "'slots' is not a known key here"),
     ("system", "capture.slot", "Bridge-Erp", "lower-case letters"),
     ("system", "capture.publication", "", "at least 1 character"),
     ("system", "capture.heartbeat", 0, "greater than or equal to 0.1"),

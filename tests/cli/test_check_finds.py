@@ -297,14 +297,14 @@ def test_the_ground_is_well(ground: PostgresShop) -> None:
         "unknown option",
         edit(lambda data: data["capture"].update(slott="x")),
         2,
-        ["systems/shop.yaml:", "'slott' is not known here"],
+        ["systems/shop.yaml:", "'slott' is not a known key here"],
         offline=True,
     ),
     ConfigMistake(
         "two entities on one table",
         edit(lambda data: data["entities"].update(again={"from": "article"})),
         2,
-        ["systems/shop.yaml:", "both stand on 'article'"],
+        ["systems/shop.yaml:", "both use table 'article'"],
         offline=True,
     ),
     ConfigMistake(
@@ -322,7 +322,7 @@ def test_the_ground_is_well(ground: PostgresShop) -> None:
             .write_text(system_file(shop_setup).read_text())
         ),
         2,
-        ["systems/shop2.yaml:", "system 'shop' is declared in systems/shop.yaml already"],
+        ["systems/shop2.yaml:", "system 'shop' is already declared in systems/shop.yaml"],
         offline=True,
     ),
     ConfigMistake(

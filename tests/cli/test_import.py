@@ -161,7 +161,7 @@ def test_a_file_that_is_there_is_written_over_only_by_force(shop: BridgeFolder) 
         (("postgres", "postgresql://u:${env:NOT_SET}@h/d"), "variable NOT_SET is not set"),
         (("jurnal", "sqlite:///x.db"), "installed are"),
         (("journal", "sqlite:///x.db"), "there is no SQLite database at"),
-        (("journal", "sqlite:///shop.db", "--login", "user=me"), "has no login: of its own"),
+        (("journal", "sqlite:///shop.db", "--login", "user=me"), "doesn't support login:"),
         (("journal", "sqlite:///shop.db", "--login", "s3cr3t"), "written KEY=VALUE"),
         (("journal", "sqlite:///shop.db", "--login", "a=1", "--login", "a.b=2"), "a value of its"),
         (("journal", "sqlite:///shop.db", "--name", "My ERP"), "is not a valid name"),

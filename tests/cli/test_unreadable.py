@@ -73,7 +73,7 @@ def test_every_listing_shows_or_skips_what_it_cant_read(poisoned: BridgeFolder) 
             assert listing.code == 0, (which, words)
             assert len(listing.out.splitlines()) >= 10
         rows = poisoned.call("tail", which, "--no-follow", "--json").rows
-        assert [row for row in rows if "holds itself" in row.get("unreadable", "")] or (
+        assert [row for row in rows if "contains itself" in row.get("unreadable", "")] or (
             which == "sales_order"
         )
     calls: list[tuple[str, ...]] = [
@@ -89,7 +89,7 @@ def test_every_listing_shows_or_skips_what_it_cant_read(poisoned: BridgeFolder) 
             if call[-1] != COMMAND.id:
                 assert listed.code == 0
             assert "could not be read and left out" in listed.err
-            assert "holds itself" not in listed.out
+            assert "contains itself" not in listed.out
     (letter, *_) = poisoned.call("dead", "--kind", "event", "--json").rows
     assert poisoned.call("dead", "show", letter["letter"], "--json").code == 0
 

@@ -66,7 +66,7 @@ def test_without_a_login_there_is_none(tmp_path: Path) -> None:
 def test_a_connector_without_a_login_refuses_one_and_says_where_it_goes(tmp_path: Path) -> None:
     error_text = refused(tmp_path, {"kind": "api_key"}, None)
     assert "systems/erp.yaml:" in error_text
-    assert "connector 'postgres' has no login:" in error_text
+    assert "connector 'postgres' doesn't support login:" in error_text
     assert "through url:" in error_text
 
 
@@ -87,7 +87,7 @@ def test_a_secret_in_clear_is_refused_in_a_mapping_of_secrets(tmp_path: Path) ->
 def test_an_unknown_key_and_a_missing_variable_are_told_at_once(tmp_path: Path) -> None:
     error_text = refused(tmp_path, {"kind": "api_key", "key": "${env:NOT_SET}", "pasword": "x"})
     assert "NOT_SET is not set" in error_text
-    assert "'pasword' is not known here" in error_text
+    assert "'pasword' is not a known key here" in error_text
 
 
 def test_files_of_a_login_start_at_the_file_that_names_them(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_two_entities_on_one_table_are_refused(tmp_path: Path) -> None:
     system = copy.deepcopy(SYSTEM)
     system["entities"]["customer"]["from"] = "vbak"
     text = problems(write(tmp_path, system=system))
-    assert "entities 'sales_order' and 'customer' both stand on 'vbak'" in text
+    assert "entities 'sales_order' and 'customer' both use table 'vbak'" in text
 
 
 def test_a_password_in_clear_is_refused_and_not_repeated(tmp_path: Path) -> None:

@@ -47,17 +47,19 @@ def problems_of(folder: Path, path: tuple[str, ...], value: Any, connector: str)
 def test_an_old_key_is_refused_with_the_new_one(tmp_path: Path, row: RenamedKey) -> None:
     value = "${env:MASK}"  # or it would be a secret in clear
     texts = [problems_of(tmp_path, row.old, value, connector) for connector in CONNECTORS]
-    expected = row.section or f"it is called {row.new!r} now"
-    assert any(f"{row.old[-1]!r} is not known here" in text and expected in text for text in texts)
+    expected = row.section or f"it is now called {row.new!r}"
+    assert any(
+        f"{row.old[-1]!r} is not a known key here" in text and expected in text for text in texts
+    )
 
 
 @pytest.mark.parametrize(
     "row", [row for row in RENAMED_KEYS if not row.section], ids=lambda row: row.new
 )
 def test_only_a_connector_that_knows_the_new_key_names_it(tmp_path: Path, row: RenamedKey) -> None:
-    hint = f"it is called {row.new!r} now"
+    hint = f"it is now called {row.new!r}"
     for connector in CONNECTORS:
-        knows_new = "is not known here" not in problems_of(
+        knows_new = "is not a known key here" not in problems_of(
             tmp_path, (*row.old[:-1], row.new), "x", connector
         )
         assert (hint in problems_of(tmp_path, row.old, "x", connector)) == knows_new, connector

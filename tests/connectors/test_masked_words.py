@@ -23,7 +23,7 @@ from connectors.sql.errors import translating_errors
 from connectors.tryton.http.errors import error_of, fault_of
 
 PERSON = "anna.masked@example.org"
-WITHHELD = "its own words are withheld"
+WITHHELD = "its message is withheld"
 TABLES = (TableUse("customer"), TableUse("product"))
 
 
@@ -144,7 +144,7 @@ async def test_odata_tells_its_code_but_no_words() -> None:
                 assert WITHHELD in str(caught.value), (answer, path)
         with pytest.raises(BridgeError, match=PERSON):
             exchange.check(ODataRequest("GET", "product?$top=1"), ODATA[0])
-    with pytest.raises(BridgeError, match=r"400: code C/42, its own words"):
+    with pytest.raises(BridgeError, match=r"400: code C/42, its message"):
         exchange.check(ODataRequest("GET", "customer"), ODATA[0])
     rows = ODataResponse(200, {}, {"value": [{"email": PERSON}]})
     exchange.check(ODataRequest("GET", "customer"), rows)

@@ -121,7 +121,7 @@ async def test_a_schema_that_holds_itself_is_refused_before_it_overflows_the_sta
         if where == "alone"
         else f'{{"type":"record","name":"Receipt","fields":[{{"name":"x","type":{SELF}}}]}}'
     )
-    with pytest.raises(UnreadableRecord, match="holds itself"):
+    with pytest.raises(UnreadableRecord, match="contains itself"):
         await codec.decode("receipt", b"\0\0\1\0\0" + b"\x02" * 500_000 + b"\0")
 
 
@@ -142,7 +142,7 @@ async def test_an_array_of_items_without_bytes_is_refused_at_once(items: str) ->
         f'{{"type":"array","items":{items}}}}}]}}'
     )
     started = time.process_time()
-    with pytest.raises(UnreadableRecord, match="no bytes"):
+    with pytest.raises(UnreadableRecord, match="zero bytes"):
         await codec.decode("receipt", b"\0\0\1\0\0" + b"\xfe" + b"\xff" * 8 + b"\x01")
     assert time.process_time() - started < 5
 

@@ -49,7 +49,7 @@ def test_a_command_is_refused_or_comes_back_from_the_log(field: str, value: Any)
     ("field", "value", "says"),
     [
         ("reason", 5, "reason is text, not int 5"),
-        ("reason", f"late {HALF_EMOJI}", "reason is text without halves of surrogate pairs"),
+        ("reason", f"late {HALF_EMOJI}", "reason is text without lone surrogates"),
         ("confidence", "high", "confidence is a number, not str 'high'"),
         ("confidence", float("nan"), "confidence is a finite number"),
         ("confidence", True, "confidence is a number, not bool"),

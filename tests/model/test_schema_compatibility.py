@@ -42,8 +42,8 @@ def test_the_same_schema_may_follow() -> None:
         ("decimal(15,2)", "decimal(15,3)", "had 2 decimal places and would have 3"),
         ("decimal(15,2)", "decimal(14,2)", "had 15 digits and would have only 14"),
         ("decimal(15,2)", "string", "was decimal(15,2) and would become string"),
-        ("timestamp", "local_timestamp", "was an instant in microseconds"),
-        ("local_timestamp", "timestamp", "would become an instant in microseconds"),
+        ("timestamp", "local_timestamp", "was a timestamp in microseconds"),
+        ("local_timestamp", "timestamp", "would become a timestamp in microseconds"),
         ("date", "timestamp", "was date"),
         ("integer", "string", "was long and would become string"),
         ("integer", "double", "was long and would become double"),
@@ -76,7 +76,7 @@ def test_a_changed_unit_is_refused() -> None:
     micros = {"type": "long", "logicalType": "timestamp-micros"}
     [reason] = incompatibilities(record(at=millis), record(at=micros))
     assert reason == (
-        "field 'at' was an instant in milliseconds and would become an instant in microseconds"
+        "field 'at' was a timestamp in milliseconds and would become a timestamp in microseconds"
     )
 
 
