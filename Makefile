@@ -100,7 +100,7 @@ layers:
 docs: .make/docs
 	$(BIN)/python -m tests.docs.site
 	$(BIN)/python -m properdocs build -f mkdocs.yml --strict
-	$(BIN)/python -m tests.docs.site.other_hosts
+	$(BIN)/python -m tests.docs.site.built_pages
 
 # Beside what `setup` installs, of the same versions where both need a package.
 .make/docs: locks/docs.txt .make/setup

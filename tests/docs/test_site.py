@@ -10,10 +10,10 @@ from pydantic import BaseModel
 
 from bridge.config.models import BridgeModel, SystemModel
 from tests.docs.pages import ROOT, pages
+from tests.docs.site.built_pages import loaded_from_elsewhere, unrecognised_markdown
 from tests.docs.site.dialect import to_python_markdown
 from tests.docs.site.field_lists import field_lists
 from tests.docs.site.layout import lay_out, reference_pages
-from tests.docs.site.other_hosts import loaded_from_elsewhere
 from tests.docs.site.reference.commands import commands
 from tests.docs.site.reference.configuration import CONNECTORS, keys
 from tests.docs.test_metrics import documented
@@ -109,6 +109,12 @@ def test_a_list_and_a_table_below_a_sentence_get_an_empty_line() -> None:
     )
 
 
+def test_a_table_right_below_a_block_of_code_gets_an_empty_line() -> None:
+    assert (
+        to_python_markdown("```sh\nls\n```\n| a |\n|---|\n") == "```sh\nls\n```\n\n| a |\n|---|\n"
+    )
+
+
 def test_blocks_of_code_stay_as_they_are() -> None:
     text = "Text\n\n```sh\nls\n- x\n| y |\n```\n"
     assert to_python_markdown(text) == text
@@ -117,7 +123,7 @@ def test_blocks_of_code_stay_as_they_are() -> None:
 def test_a_diagram_of_states_becomes_a_table() -> None:
     text = "```mermaid\nstateDiagram-v2\n    [*] --> a: begin\n    a --> [*]\n```"
     assert to_python_markdown(text) == (
-        "| from | to | when |\n|---|---|---|\n| · | `a` | begin |\n| `a` | · |  |"
+        "| from | to | when |\n|---|---|---|\n| · | `a` | begin |\n| `a` | · |  |\n"
     )
 
 
@@ -148,3 +154,18 @@ def test_rows_of_two_columns_become_a_list() -> None:
 )
 def test_what_a_page_loads_from_other_hosts_is_noticed(text: str, addresses: list[str]) -> None:
     assert loaded_from_elsewhere(text) == addresses
+
+
+@pytest.mark.parametrize(
+    ("text", "visible"),
+    [
+        ("<p>They are:\n- one</p>", ["- one"]),
+        ("<p>| a | b |</p>", ["| a | b |"]),
+        ("<p>either a | b |</p>", []),
+        ("<p>see [x](y.md)</p>", ["](y.md)"]),
+        ("<pre><code>\n- one</code></pre>", []),
+        ("<p>a - b, 2 * 3</p>", []),
+    ],
+)
+def test_markdown_that_was_not_recognised_is_noticed(text: str, visible: list[str]) -> None:
+    assert unrecognised_markdown(f"<article>{text}</article>") == visible

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-_BLOCK: Final = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK: Final = re.compile(r"^```(\w*)\n(.*?)^```$\n?", re.MULTILINE | re.DOTALL)
 _ITEM: Final = re.compile(r"[-*] |\d+\. ")
 _CODE: Final = re.compile(r"`[^`]+`")
 _TRANSITION: Final = re.compile(r"^ *(\S+) --> (\S+?)(?:: *(.*))?$")
@@ -19,20 +19,21 @@ _TRANSITION: Final = re.compile(r"^ *(\S+) --> (\S+?)(?:: *(.*))?$")
 def to_python_markdown(text: str) -> str:
     """The same page for Python-Markdown."""
     parts: list[str] = []
-    end = 0
+    end, above = 0, ""
     for match in _BLOCK.finditer(text):
-        parts.append(_prose(text[end : match.start()]))
+        parts.append(_prose(text[end : match.start()], above))
         parts.append(_diagram(match[2]) if match[1] == "mermaid" else match[0])
-        end = match.end()
-    return "".join([*parts, _prose(text[end:])])
+        end, above = match.end(), "```"
+    return "".join([*parts, _prose(text[end:], above)])
 
 
-def _prose(text: str) -> str:
-    return "\n".join(_spaced(text.split("\n")))
+def _prose(text: str, above: str) -> str:
+    """Text between blocks. above: the line above it"""
+    return "\n".join(_spaced(text.split("\n"), above))
 
 
-def _spaced(lines: Iterable[str]) -> Iterator[str]:
-    before, in_list = "", False
+def _spaced(lines: Iterable[str], before: str) -> Iterator[str]:
+    in_list = False
     for line in lines:
         is_item, is_row = bool(_ITEM.match(line)), line.startswith("|")
         if before and ((is_item and not in_list) or (is_row and not before.startswith("|"))):
@@ -49,7 +50,7 @@ def _diagram(text: str) -> str:
         for line in text.splitlines()
         if (match := _TRANSITION.match(line))
     ]
-    return "\n".join(["| from | to | when |", "|---|---|---|", *rows])
+    return "\n".join(["| from | to | when |", "|---|---|---|", *rows, ""])
 
 
 def _state(name: str) -> str:
