@@ -29,16 +29,14 @@ def delete(ctx: click.Context, *, group: str, dry_run: bool, yes: bool, as_json:
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
+        from bridge.wiring.group_changes import delete_group, live_members
         from bridge.wiring.group_state import STOPPED, UNFINISHED, group_states
 
         info = (await bridge.log.groups()).get(group)
         if info is None:
             raise NothingFound(f"there is no group {group!r}; `bridgectl log groups` lists them")
-        if info.members:
-            members = ", ".join(info.members)
-            raise click.ClickException(
-                f"group {group!r} has live members ({members}): stop them first"
-            )
+        if why := live_members(info):
+            raise click.ClickException(why)
         state = (await group_states(bridge, {group: info}))[group]
         rows: list[dict[str, Any]] = [
             {
@@ -68,11 +66,7 @@ def delete(ctx: click.Context, *, group: str, dry_run: bool, yes: bool, as_json:
                 )
             if not yes:
                 confirm(f"Delete group {group!r} ({state}) and its offsets?")
-            if state == UNFINISHED:
-                # A replay is no member. Its producer is taken away, so that it commits no more: what it
-                # did after the deletion would look like all that it ever did.
-                await (await bridge.log.producer(group)).close()
-            await bridge.log.delete_group(group)
+            await delete_group(bridge.log, group, state)
         print_rows(rows, ("group", "state", "topic", "partition", "committed"), as_json=as_json)
         return 0
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import aclosing
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,18 +12,10 @@ from bridge.cli.command_runner import NothingFound, as_json, confirm, run_with_b
 from bridge.cli.output.rows import print_json
 from bridge.cli.params.numbers import PARTITION
 from bridge.cli.params.topics import resolve_topics
-from bridge.log.port import Entry, Log, Record, TopicPartition
-from bridge.log.read_to_end import read_to_end
-from bridge.log.system_topics import ENTRY_OVERHEAD
-from bridge.model import headers
-from bridge.model.names import COMMANDS, system_topic
-from bridge.model.system_records import DeadLetter
+from bridge.log.port import Log, Record, TopicPartition
 
 if TYPE_CHECKING:
     from bridge.wiring import Bridge
-
-SKIPPED = "Skipped"
-"""`DeadLetter.error` of a record that an operator skipped."""
 
 
 @click.command(
@@ -60,6 +50,8 @@ def skip_record(
     """
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
+        from bridge.wiring.skip_records import bury_records
+
         del stop
         topic_partition = await _resolve_partition(bridge, name, partition)
         records = await _next_records(bridge.log, group, topic_partition, count)
@@ -71,7 +63,7 @@ def skip_record(
             what = "this record" if len(records) == 1 else f"these {len(records)} records"
             confirm(f"Skip {what} for group {group!r}?")
         await _refuse_live(bridge.log, group)
-        await _bury(bridge, group, records)
+        await bury_records(bridge.log, bridge.codec, bridge.name, group, records)
         await bridge.log.reset_offsets(group, {topic_partition: records[-1].offset + 1})
         return 0
 
@@ -89,32 +81,27 @@ async def _resolve_partition(bridge: Bridge, name: str, partition: int) -> Topic
 
 
 async def _refuse_live(log: Log, group: str) -> None:
+    from bridge.wiring.group_changes import live_members
+
     info = (await log.groups()).get(group)
-    if info is not None and info.members:
-        raise click.ClickException(
-            f"group {group!r} has live members ({', '.join(info.members)}): stop them first"
-        )
+    if info is not None and (why := live_members(info)):
+        raise click.ClickException(why)
 
 
 async def _next_records(
     log: Log, group: str, topic_partition: TopicPartition, count: int
 ) -> Sequence[Record]:
+    from bridge.wiring.skip_records import next_records
+
     info = (await log.groups()).get(group)
     if info is None:
         raise NothingFound(f"there is no group {group!r}; `bridgectl log groups` lists them")
-    begin = (await log.beginning_offsets([topic_partition]))[topic_partition]
-    start = max(info.committed.get(topic_partition, begin), begin)
-    records: list[Record] = []
-    async with aclosing(read_to_end(log, {topic_partition: start}, limit=count)) as batches:
-        async for batch in batches:
-            records += batch
-            if len(records) >= count:
-                break
+    records = await next_records(log, info, topic_partition, count)
     if not records:
         raise NothingFound(
             f"group {group!r} has nothing left to read in {topic_partition.topic}-{topic_partition.partition}"
         )
-    return records[:count]
+    return records
 
 
 async def _show(
@@ -139,35 +126,3 @@ async def _show(
             continue
         at = f"{record.topic}-{record.partition} offset {record.offset}"
         click.echo(f"{at}: {'  '.join(part for part in decoded_line(decoded) if part)}")
-
-
-async def _bury(bridge: Bridge, group: str, records: Sequence[Record]) -> None:
-    """A dead letter for each, so that nothing is gone without a trace."""
-    topic = bridge.codec.topic("dead")
-    await bridge.log.create_topics([bridge.codec.spec("dead")])
-    room = bridge.log.max_record_bytes - ENTRY_OVERHEAD
-    letters = [bridge.codec.letter(_letter(bridge.name, group, each), room) for each in records]
-    await _append(bridge.log, topic, letters)
-
-
-async def _append(log: Log, topic: str, letters: Sequence[Entry]) -> None:
-    for letter in letters:
-        await log.append(topic, [letter])
-
-
-def _letter(bridge: str, group: str, record: Record) -> DeadLetter:
-    is_command = record.topic == system_topic(bridge, COMMANDS)
-    event_id = dict(record.headers).get(headers.ID)
-    return DeadLetter(
-        kind="command" if is_command else "event",
-        source=group.removeprefix(f"{bridge}.agent.").removeprefix(f"{bridge}.executor."),
-        reason=f"an operator skipped it for group {group}",
-        at=datetime.now(UTC),
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        event_id=None if event_id is None or is_command else event_id.decode(errors="replace"),
-        error=SKIPPED,
-        key=record.key,
-        value=record.value,
-    )
