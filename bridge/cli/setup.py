@@ -12,7 +12,7 @@ from bridge.cli.output.rows import print_json
 from bridge.model.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from bridge.connector import Connector, SetupPlan, System
+    from bridge.connector import SetupPlan, System
 
 
 @click.command(epilog="Example: bridgectl setup erp --show")
@@ -30,6 +30,7 @@ def command(ctx: click.Context, *, system: str, show: bool, yes: bool, as_json: 
     """
     from bridge.connector import PlansSetup
     from bridge.wiring.connectors import build_system, load_connector
+    from bridge.wiring.missing_setup import missing_statements
 
     config = load_configuration(ctx)
     system_config = next((item for item in config.systems if item.spec.name == system), None)
@@ -50,7 +51,7 @@ def command(ctx: click.Context, *, system: str, show: bool, yes: bool, as_json: 
         _print(system, statements, as_json=as_json)
         return
     if statements:
-        statements = asyncio.run(_missing(connector, target_system))
+        statements = asyncio.run(missing_statements(connector, target_system))
     if not statements:
         click.echo(f"system {system}: nothing is missing", err=True)
         return
@@ -75,15 +76,6 @@ def command(ctx: click.Context, *, system: str, show: bool, yes: bool, as_json: 
         return 1 if left else 0
 
     finish(run_async(act))
-
-
-async def _missing(connector: Connector, system: System) -> list[str]:
-    """What is to be made now: `setup_sql` may tell all that a system without any of it needs.
-
-    Where nothing is, set-up runs nothing, but raises what keeps it from being complete.
-    """
-    missing = [finding.fix for finding in await connector.check(system) if finding.create]
-    return missing or await connector.setup(system)
 
 
 def _print_plan(system: System, plan: SetupPlan, as_json: bool) -> None:

@@ -44,6 +44,14 @@ class CommandHistory:
         return self.steps[-1].state if self.steps else WAITING
 
     @property
+    def state_text(self) -> str:
+        """The state, and where the last step held the command back, why."""
+        last = self.steps[-1] if self.steps else None
+        if last is not None and last.code == HELD_BACK:
+            return f"held back ({last.message})"
+        return self.state
+
+    @property
     def name(self) -> str:
         """`system.command`."""
         if self.request is not None:

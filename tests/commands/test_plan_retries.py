@@ -3,39 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
-from bridge.commands.history import CommandFilter, CommandHistory, command_histories
+from bridge.commands.history import CommandHistory
 from bridge.commands.manual.plan_retries import obstacle_to_retry, plan_retries
 from bridge.commands.manual.retry import RetryRequest, retry_id
-from bridge.commands.receipts.builder import refused
-from bridge.model.command import Command, CommandRecord, seal
-from bridge.model.receipt import Outcome
 from bridge.model.system_records import Target
 from tests.agent.sqlite_erp import COMMANDS
+from tests.commands.test_history import THEN, command, failed
 
-THEN = datetime(2026, 1, 31, 10, tzinfo=UTC)
 NOW = THEN + timedelta(hours=1)
+
+
 DECLARED = {spec.qualified: spec for spec in COMMANDS}
+
+
 REQUEST = RetryRequest("person-jo", "trigger fixed", None, NOW)
-
-
-def command(order_no: str, deadline: datetime | None = None) -> CommandRecord:
-    return seal(
-        Command("erp.note_order", {"order_no": order_no}, {"reason": "x"}, deadline=deadline),
-        {"order_no": order_no},
-        agent="credit-watch",
-        requested_at=THEN,
-        idempotency_key=order_no,
-        handler="check",
-    )
-
-
-def failed(record: CommandRecord, code: str = "legacy_error") -> CommandHistory:
-    receipt = refused(record, Outcome.FAILED, code, "no", THEN)
-    return CommandHistory(record.id, record, receipt=receipt)
 
 
 def test_a_failed_command_is_sent_again_for_the_same_row() -> None:
@@ -83,43 +68,3 @@ def test_a_deadline_that_is_over_needs_another_one() -> None:
     assert "deadline is over" in obstacle_to_retry(history, {}, spec, REQUEST)
     later = replace(REQUEST, deadline=NOW + timedelta(seconds=1))
     assert obstacle_to_retry(history, {}, spec, later) == ""
-
-
-def test_a_filter_without_fields_takes_every_command() -> None:
-    assert CommandFilter().takes(CommandHistory("a:b"))
-
-
-@pytest.mark.parametrize(
-    "chosen",
-    [
-        CommandFilter(states=["failed", "expired"]),
-        CommandFilter(codes=["legacy_error"]),
-        CommandFilter(system="erp"),
-        CommandFilter(name="erp.note_order"),
-        CommandFilter(name="note_order"),
-        CommandFilter(since=int(THEN.timestamp() * 1000)),
-    ],
-)
-def test_a_filter_takes_what_has_each_of_its_fields(chosen: CommandFilter) -> None:
-    assert chosen.takes(failed(command("1")))
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        CommandFilter(states=["succeeded"]),
-        CommandFilter(codes=["not_found"]),
-        CommandFilter(ids=["a:b"]),
-        CommandFilter(system="crm"),
-        CommandFilter(name="erp.block_order"),
-        CommandFilter(since=int(THEN.timestamp() * 1000) + 1),
-    ],
-)
-def test_a_filter_leaves_out_what_differs_in_one_field(other: CommandFilter) -> None:
-    assert not other.takes(failed(command("1")))
-
-
-def test_a_command_without_a_receipt_waits() -> None:
-    record = command("1")
-    [history] = command_histories([record]).values()
-    assert (history.state, history.name, history.at) == ("waiting", "erp.note_order", THEN)

@@ -21,7 +21,6 @@ from bridge.model.errors import Rejected, RetryLater
 
 if TYPE_CHECKING:
     from bridge.model.command import CommandRecord
-    from bridge.model.receipt import Receipt
     from bridge.model.specs import CommandSpec
     from bridge.model.types import Entity
     from bridge.wiring import Bridge
@@ -154,12 +153,15 @@ def _show(record: CommandRecord, *, sent: bool, as_json: bool) -> None:
 
 async def _wait(bridge: Bridge, record: CommandRecord, seconds: float, *, as_json: bool) -> int:
     """Follow the receipts until this command's comes; 1 when it is none of success."""
+    from bridge.wiring.command_receipts import read_steps, wait_for_receipt
+
     try:
         async with asyncio.timeout(seconds):
-            receipt = await _receipt(bridge, record)
+            receipt = await wait_for_receipt(bridge, record)
     except TimeoutError:
+        state = (await read_steps(bridge, record)).state_text
         raise RetryLater(
-            f"no receipt of {record.id} within {seconds:g} s; it is {await _state(bridge, record)}: "
+            f"no receipt of {record.id} within {seconds:g} s; it is {state}: "
             f"`bridgectl commands show {record.id}` tells more"
         ) from None
     if as_json:
@@ -177,43 +179,3 @@ async def _wait(bridge: Bridge, record: CommandRecord, seconds: float, *, as_jso
         why = " ".join(part for part in (receipt.code, receipt.message) if part)
         click.echo(f"{receipt.outcome} {why}".rstrip())
     return 0 if receipt.outcome == "succeeded" else 1
-
-
-async def _state(bridge: Bridge, record: CommandRecord) -> str:
-    """How far a command without a receipt is."""
-    from bridge.commands.codes import HELD_BACK
-    from bridge.commands.history import command_histories
-    from bridge.log.start_offsets import LogStart
-    from bridge.wiring.decoding import system_topic_history
-
-    since = LogStart("time", int(record.requested_at.timestamp() * 1000) - 60_000)
-    async with contextlib.aclosing(system_topic_history(bridge, ["audit"], since)) as audit_records:
-        steps = [item.fixed async for item in audit_records if item.fixed is not None]
-    history = command_histories([record, *steps])[record.id]
-    last = history.steps[-1] if history.steps else None
-    return f"held back ({last.message})" if last and last.code == HELD_BACK else history.state
-
-
-async def _receipt(bridge: Bridge, record: CommandRecord) -> Receipt:
-    from bridge.commands.manual.send import may_be_repeated
-    from bridge.commands.receipts.awaited import answers_command, ends_wait
-    from bridge.log.follow_topics import follow_topics, partitions_of
-    from bridge.log.start_offsets import BEGINNING, LogStart, resolve_offsets
-    from bridge.model.receipt import Receipt
-
-    topic = bridge.codec.topic("receipt")
-    await bridge.log.create_topics([bridge.codec.spec("receipt")])
-    places = await partitions_of(bridge.log, [topic])
-    since = LogStart("time", int(record.requested_at.timestamp() * 1000) - 60_000)
-    begin = await resolve_offsets(
-        bridge.log, places, BEGINNING if may_be_repeated(record) else since
-    )
-    async with contextlib.aclosing(follow_topics(bridge.log, begin)) as batches:
-        async for batch in batches:
-            for item in batch:
-                if item.value is None or not answers_command(item, record):
-                    continue
-                receipt = await bridge.codec.decode("receipt", item.value)
-                if isinstance(receipt, Receipt) and ends_wait(receipt, item.timestamp, record):
-                    return receipt
-    raise RetryLater(f"{bridge.log.name} stopped answering")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import getpass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -12,13 +11,10 @@ import click
 
 from bridge.cli.command_runner import NothingFound, as_json, run_with_bridge
 from bridge.cli.output.rows import print_json
-from bridge.log.start_offsets import BEGINNING
 from bridge.model.agent_name import person_agent
 from bridge.model.errors import Fenced, Rejected
 
 if TYPE_CHECKING:
-    from bridge.commands.history import CommandHistory
-    from bridge.model.system_records import Target
     from bridge.wiring import Bridge
 
 
@@ -58,9 +54,10 @@ def settle(
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         from bridge.commands.manual import conclude as settling
         from bridge.model.receipt import Outcome
+        from bridge.wiring.command_histories import find_command
 
         del stop
-        history, target = await _find_unknown(bridge, command_id)
+        history, target = await find_command(bridge, command_id)
         if history is None or history.request is None or target is None:
             raise NothingFound(
                 f"there is no command {command_id!r}; `bridgectl commands --state unknown` lists "
@@ -79,24 +76,3 @@ def settle(
         return 0
 
     run_with_bridge(ctx, act)
-
-
-async def _find_unknown(
-    bridge: Bridge, command_id: str
-) -> tuple[CommandHistory | None, Target | None]:
-    """The command's history, and what it is about as its own record says."""
-    from bridge.commands.history import command_histories
-    from bridge.commands.manual.conclude import target_of
-    from bridge.model.command import CommandRecord
-    from bridge.wiring.decoding import system_topic_history
-
-    target, records = None, []
-    names = ["commands", "audit", "receipts"]
-    async with contextlib.aclosing(system_topic_history(bridge, names, BEGINNING)) as decoded:
-        async for item in decoded:
-            if item.fixed is None:
-                continue
-            records.append(item.fixed)
-            if isinstance(item.fixed, CommandRecord) and item.fixed.id == command_id:
-                target = target or target_of(item.key, item.fixed)
-    return command_histories(records).get(command_id), target
