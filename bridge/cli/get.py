@@ -116,20 +116,16 @@ def _say_missing(name: str, missing: list[str], *, nothing: bool) -> None:
 async def _read_keys(
     reads: Gateways, name: str, keys: Sequence[tuple[str, Any]]
 ) -> tuple[list[Any], dict[str, RowError]]:
-    """The row of each key or None, in order, and what is wrong with rows that can't be normalised.
+    """The row of each key or None, in order, and what is wrong with rows that can't be normalised."""
+    from bridge.gateway.separate_rows import read_separately
 
-    Reads that wait together are one query, and a row that is wrong spoils no other.
-    """
-    bad: dict[str, RowError] = {}
-
-    async def read_row(text: str, key: Any) -> Any:
-        try:
-            return (await reads.get_many(name, [key]))[0]
-        except RowError as error:
-            bad[f"{name} {text}"] = error
-            return None
-
-    return await asyncio.gather(*(read_row(text, key) for text, key in keys)), bad
+    rows = await read_separately(reads, name, [key for _, key in keys])
+    bad = {
+        f"{name} {text}": row
+        for (text, _), row in zip(keys, rows, strict=True)
+        if isinstance(row, RowError)
+    }
+    return [None if isinstance(row, RowError) else row for row in rows], bad
 
 
 async def _query(
@@ -153,6 +149,7 @@ def _flat(answers: list[Any]) -> list[Any]:
 
 
 def _print(bridge: Bridge, rows: list[Any], *, meta: bool, as_json: bool) -> None:
+    from bridge.model.guarded_versions import guarded_versions
     from bridge.model.provenance import provenance, version
 
     if not as_json:
@@ -172,11 +169,7 @@ def _print(bridge: Bridge, rows: list[Any], *, meta: bool, as_json: bool) -> Non
                 "as_of": origin.as_of,
                 "position": origin.position,
                 "version": version(row),
-                "expect": {
-                    command.qualified: version(row).guarded(command.guards)
-                    for command in bridge.declared.values()
-                    if f"{command.system}.{command.entity}" == origin.entity
-                },
+                "expect": guarded_versions(bridge.declared.values(), row),
                 "row": fields,
             }
         )

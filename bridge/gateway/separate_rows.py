@@ -1,0 +1,33 @@
+"""Rows read together, of which one that is wrong spoils no other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from bridge.model.errors import RowError
+
+
+class SupportsGetMany(Protocol):
+    """Reads rows by their keys, as the gateways do."""
+
+    async def get_many(self, entity: str, keys: Sequence[Any]) -> list[Any]:
+        """The row of each key in order; None where there is none. Raises RowError for all."""
+
+
+async def read_separately(
+    reads: SupportsGetMany, entity: str, keys: Sequence[Any]
+) -> list[Any | RowError | None]:
+    """For each key in order its row, None where there is none, or why the row can't be normalised.
+
+    Reads that wait together are one query.
+    """
+
+    async def read_row(key: Any) -> Any:
+        try:
+            return (await reads.get_many(entity, [key]))[0]
+        except RowError as error:
+            return error
+
+    return list(await asyncio.gather(*(read_row(key) for key in keys)))
