@@ -12,7 +12,7 @@ from bridge.config.models import BridgeModel, SystemModel
 from tests.docs.pages import ROOT, pages
 from tests.docs.site.built_pages import loaded_from_elsewhere, unrecognised_markdown
 from tests.docs.site.dialect import to_python_markdown
-from tests.docs.site.field_lists import field_lists
+from tests.docs.site.field_lists import field_lists, with_types
 from tests.docs.site.layout import lay_out, reference_pages
 from tests.docs.site.reference.commands import commands
 from tests.docs.site.reference.configuration import CONNECTORS, keys
@@ -131,6 +131,19 @@ def test_fields_of_a_docstring_become_a_list() -> None:
     text = "A record.\n\nkey: None: it has\n    no key\nread / write: both\nNote: prose"
     assert field_lists(text, {"key", "read", "write"}) == (
         "A record.\n\n- `key`: None: it has\n    no key\n- `read / write`: both\n    Note: prose"
+    )
+
+
+def test_fields_in_backticks_become_the_same_list() -> None:
+    assert field_lists("`key`: it\n`read`, `write`: both", {"key", "read", "write"}) == (
+        "- `key`: it\n- `read, write`: both"
+    )
+
+
+def test_each_field_has_its_type_once() -> None:
+    types = {"key": "bytes | None", "value": "bytes"}
+    assert with_types("A record.\n\n- `key`: it", types) == (
+        "A record.\n\n- `key` (`bytes | None`): it\n\n- `value` (`bytes`)"
     )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
-_FIELD: Final = re.compile(r"(\w+(?:(?:, | / )\w+)*): (.*)")
+_FIELD: Final = re.compile(r"(`?\w+`?(?:(?:, | / )`?\w+`?)*): (.*)")
 _ROW: Final = re.compile(r"  (\w+) {2,}(\S.*)")
 
 
@@ -36,6 +36,22 @@ def _item(line: str, names: Collection[str]) -> str:
     if row:
         return f"- `{row[1]}`: {row[2]}"
     field = _FIELD.fullmatch(line)
-    if not field or not {*re.split(", | / ", field[1])} <= {*names}:
+    name = field[1].replace("`", "") if field else ""
+    if not field or not {*re.split(", | / ", name)} <= {*names}:
         return ""
-    return f"- `{field[1]}`: {field[2]}"
+    return f"- `{name}`: {field[2]}"
+
+
+def with_types(text: str, types: Mapping[str, str]) -> str:
+    """`text` with the type of each field in its item of the list; fields that it doesn't name get an
+    item at the end. Pure.
+    """
+    left = dict(types)
+
+    def item(match: re.Match[str]) -> str:
+        annotation = left.pop(match[1], "")
+        return f"- `{match[1]}` (`{annotation}`):" if annotation else match[0]
+
+    text = re.sub(r"^- `(\w+)`:", item, text, flags=re.MULTILINE)
+    items = [f"- `{name}` (`{annotation}`)" for name, annotation in left.items()]
+    return "\n".join([text, "", *items]) if items else text
