@@ -238,7 +238,7 @@ async def test_a_receipt_of_an_unknown_outcome_tells_a_person_where_to_look(
         await final_codes(here, command)
     *_, last = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
     assert last.outcome == Outcome.UNKNOWN_OUTCOME
-    assert 'look at sales_order {"order_no":"1"} in erp' in (last.message or "")
+    assert 'check sales_order {"order_no":"1"} in erp' in (last.message or "")
     assert f"bridgectl commands settle {command.id} --as" in (last.message or "")
 
 
