@@ -58,11 +58,6 @@ CREATE = "model.sale.sale.create"
 SPEC = SystemSpec("erp", "tryton", SPECS, COMMANDS)
 
 
-@pytest.fixture
-def erp_user(tryton: Tryton) -> ErpUser:
-    return ErpUser(tryton)
-
-
 @asynccontextmanager
 async def serving(
     folder: Path, url: str, settled: Callable[[], bool] = lambda: True, timeout: float = 60

@@ -17,7 +17,7 @@ import pytest
 from bridge.connector import CREATE, DELETE, UPDATE, Done
 from bridge.model.errors import OutcomeUnknown, Rejected, RetryLater
 from tests.connectors.tryton.follow import ORDER, Follow, erp, following, order, write
-from tests.connectors.tryton.test_writer import effect, outcome, writing
+from tests.connectors.tryton.written_commands import effect, outcome, writing
 from tests.services.tryton import PASSWORD, USER, Tryton
 from tests.services.tryton_rpc import TrytonRpc
 from tests.services.tryton_store import DATABASE, Database

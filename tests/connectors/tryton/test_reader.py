@@ -20,11 +20,6 @@ HOW = ("fields_get", "search_read")
 """What a model is asked: once what it has, then its rows."""
 
 
-@pytest.fixture
-def erp_user(tryton: Tryton) -> ErpUser:
-    return ErpUser(tryton)
-
-
 @asynccontextmanager
 async def reading(url: str, *uses: TableUse) -> AsyncIterator[TrytonReader]:
     reader = TrytonReader(system(url, tables=uses) if uses else system(url))

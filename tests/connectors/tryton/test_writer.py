@@ -3,91 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, date, datetime, time
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from bridge.connector import Done, Effect, Shape, TableUse
+from bridge.connector import Done, Shape
 from bridge.model.errors import (
     Fenced,
     MissingRight,
     OutcomeUnknown,
     Rejected,
     RetryLater,
-    Unsupported,
 )
 from connectors.tryton.commands.writer import TrytonWriter
-from connectors.tryton.reader import TrytonReader
 from tests.connectors.tryton.erp import ErpUser, system
-from tests.http_proxy import CUT, DROP, HANG, CannedResponse, ForwardedRequest, HttpProxy
+from tests.connectors.tryton.written_commands import (
+    created_id,
+    done,
+    effect,
+    fits,
+    outcome,
+    refused,
+    writing,
+)
+from tests.http_proxy import DROP, CannedResponse, ForwardedRequest, HttpProxy
 from tests.services.tryton import OUTSIDER, Tryton
-from tests.waiting import until
-
-MOMENT = datetime(2026, 2, 28, 10, 30, tzinfo=UTC)
-Guard = Callable[[Shape | None, Any], None]
-
-
-@pytest.fixture
-def erp_user(tryton: Tryton) -> ErpUser:
-    return ErpUser(tryton)
-
-
-def effect(
-    statement: str,
-    key: Any = 0,
-    guard: Guard | None = None,
-    *,
-    table: str = "sale.sale",
-    probe: str = "",
-    many: bool = False,
-    **parameters: Any,
-) -> Effect:
-    values = {"id": "tester:1", "key": key, **parameters}
-    return Effect(
-        "tester:1", "digest", statement, values, table, {"id": key}, guard, many, probe=probe
-    )
-
-
-@asynccontextmanager
-async def writing(url: str, **options: Any) -> AsyncIterator[TrytonWriter]:
-    writer = TrytonWriter(system(url, options=options))
-    try:
-        yield writer
-    finally:
-        await writer.close()
-
-
-async def outcome(writer: TrytonWriter, command: Effect) -> Done | Exception:
-    [result] = await writer.execute([command])
-    return result
-
-
-async def done(writer: TrytonWriter, command: Effect) -> Done:
-    result = await outcome(writer, command)
-    assert isinstance(result, Done), result
-    return result
-
-
-async def refused(writer: TrytonWriter, command: Effect) -> tuple[str, str]:
-    result = await outcome(writer, command)
-    assert isinstance(result, Rejected), result
-    return result.code, str(result)
-
-
-def created_id(result: Done) -> int:
-    return int(json.loads(result.result or "")[0]["id"])
-
-
-def fits(
-    part: str, reaction: str | CannedResponse
-) -> Callable[[ForwardedRequest], str | CannedResponse | None]:
-    """Reacts to remote calls of this method."""
-    return lambda request: reaction if f'"{part}"'.encode() in request.body else None
 
 
 async def test_a_sale_is_made_with_its_lines_changed_and_deleted(
@@ -310,71 +253,6 @@ async def test_who_may_not_is_told_in_the_erps_words(tryton: Tryton, erp_user: E
             assert 'You are not allowed to access "Sale"' in str(result)
 
 
-CREATE = "CREATE sale.sale party=:party, reference=:ref"
-FIND = "FIND sale.sale reference=:ref"
-
-
-@pytest.mark.parametrize(("reaction", "created_count"), [(CUT, 1), (HANG, 1), (DROP, 0)])
-async def test_a_create_whose_answer_is_lost_is_unknown_and_the_probe_tells(
-    tryton: Tryton, erp_user: ErpUser, reaction: str, created_count: int
-) -> None:
-    party, _ = erp_user.customers[0]
-    command = effect(CREATE, probe=FIND, party=party, ref=erp_user.reference())
-    async with HttpProxy(tryton.address).serving() as between:
-        between.rule = fits("model.sale.sale.create", reaction)
-        timeout = 3 if reaction == HANG else 60
-        async with writing(between.url(tryton.url), timeout=timeout) as writer:
-
-            async def is_probed() -> bool:
-                """The ERP, to the writer: a slow one may answer later than it waits."""
-                with suppress(RetryLater):
-                    return await writer.probe(command) is None
-                return False
-
-            await until(is_probed)
-            lost, later = await writer.execute([command, command])
-            await until(lambda: between.quiet)
-        async with writing(tryton.url) as writer:
-            result = await writer.probe(command)
-    assert isinstance(lost, OutcomeUnknown)
-    assert isinstance(later, RetryLater)
-    assert isinstance(result, Done) == bool(created_count)
-    assert len(erp_user.referring(command.parameters["ref"])) == created_count
-
-
-async def test_probes_tell_by_the_row_what_may_have_happened(
-    tryton: Tryton, erp_user: ErpUser
-) -> None:
-    key = erp_user.sell()
-    quote = "BUTTON sale.sale(:key)/quote"
-
-    def guard(shape: Shape | None, raw: Any) -> None:
-        return None
-
-    async with writing(tryton.url) as writer:
-        write = "WRITE sale.sale(:key) comment=' held ', sale_date=:day"
-        command = effect(write, key, day=date(2026, 3, 1))
-        with pytest.raises(Unsupported, match="declare a `probe:`"):
-            await writer.probe(command)
-        assert await writer.probe(effect(write, key, guard, day=date(2026, 3, 1))) is None
-        await done(writer, command)
-        assert isinstance(await writer.probe(command), Done)
-        assert await writer.probe(effect(write, 987_654, day=date(2026, 3, 1))) is None
-
-        delete = "DELETE sale.sale(:key)"
-        assert await writer.probe(effect(delete, key)) is None
-        assert isinstance(await writer.probe(effect(delete, 987_654)), Done)
-        for blind in (effect(quote, key), effect(CREATE, party=1, ref="x")):
-            with pytest.raises(Unsupported, match="can't be probed"):
-                await writer.probe(blind)
-        own = effect(quote, key, probe="FIND sale.sale(:key) state=['quotation', 'confirmed']")
-        assert await writer.probe(own) is None
-        await done(writer, own)
-        assert isinstance(await writer.probe(own), Done)
-        with pytest.raises(OutcomeUnknown, match="no field 'stat'"):
-            await writer.probe(effect(quote, key, probe="FIND sale.sale(:key) stat='x'"))
-
-
 async def test_an_erp_that_is_away_or_busy_or_something_else_is_asked_again_later(
     tryton: Tryton, erp_user: ErpUser
 ) -> None:
@@ -406,63 +284,6 @@ async def test_an_erp_that_is_away_or_busy_or_something_else_is_asked_again_late
             assert "refuses user 'admin'" in str(result)
             with pytest.raises(RetryLater, match="refuses user 'admin'"):
                 await locked.probe(command)
-
-
-async def test_values_of_every_type_are_written_as_they_are_meant(
-    tryton: Tryton, erp_user: ErpUser
-) -> None:
-    order = erp_user.rpc.create("kit.order", {"order_no": erp_user.reference()})
-    values: dict[str, tuple[str, Any, Any]] = {
-        "boolean": ("true", None, True),
-        "integer": (":value", 7, 7),
-        "char": (":value", " it's ", " it's "),
-        "text": ("'a\nb'", None, "a\nb"),
-        "float": ("1.5", None, 1.5),
-        "numeric": (":value", Decimal("1.250"), "1.250"),
-        "money": ("12.30", None, Decimal("12.30")),
-        "date": ("'2026-02-28'", None, date(2026, 2, 28)),
-        "datetime": (":value", MOMENT, MOMENT),
-        "stamp": (":value", MOMENT.replace(microsecond=1), MOMENT.replace(microsecond=1)),
-        "time": ("'10:30'", None, time(10, 30)),
-        "delta": ("90", None, 90.0),
-        "choice": ("'b'", None, "b"),
-        "choices": ("['a', 'b']", None, ["a", "b"]),
-        "binary": (":value", b"\xfb\xff", b"\xfb\xff"),
-        "dictionary": (":value", '{"a": 1}', '{"a": 1}'),
-        "reference": (":value", f"kit.order,{order}", f"kit.order,{order}"),
-        "order": (":value", str(order), order),
-    }
-    reader = TrytonReader(system(tryton.url, tables=[TableUse("kit.typed", (), tuple(values))]))
-    async with writing(tryton.url) as writer:
-        for name, (text, argument, expected) in values.items():
-            result = await done(writer, effect(f"CREATE kit.typed {name}={text}", value=argument))
-            rows = await reader.fetch("kit.typed", ["id"], [(created_id(result),)])
-            names = [column.name for column in rows.shape.columns]
-            assert rows.rows[0][names.index(name)] == expected, name
-        for wrong in ("reference='res.user,1'", "reference='kit.order'", "choice='c'", "boolean=1"):
-            assert (await refused(writer, effect(f"CREATE kit.typed {wrong}")))[0] == "bad_value"
-    await reader.close()
-
-
-async def test_rows_of_a_many2many_are_added(tryton: Tryton, erp_user: ErpUser) -> None:
-    party = erp_user.rpc.create("party.party", {"name": "Sorted & Co"})
-    first, two = (erp_user.rpc.create("party.category", {"name": f"{party}/{n}"}) for n in (1, 2))
-    async with writing(tryton.url) as writer:
-        for many in (f"[{first}]", "[:two, :two]"):
-            write = f"WRITE party.party(:key) categories={many}"
-            await done(writer, effect(write, party, table="party.party", two=two))
-        wrong = effect("WRITE party.party(:key) categories=['x']", party, table="party.party")
-        assert await refused(writer, wrong) == (
-            "bad_value",
-            "model 'party.party', field 'categories': 'x' is no row's id",
-        )
-        lost = effect("WRITE party.party(:key) categories=[1]", party, table="party.party")
-        with pytest.raises(Unsupported, match="declare a `probe:`"):
-            await writer.probe(lost)
-    assert sorted(erp_user.row(party, "categories", model="party.party")["categories"]) == [
-        first,
-        two,
-    ]
 
 
 BUSY = "<h1>Service Unavailable</h1>\n<p>{}</p>"
