@@ -13,7 +13,7 @@ from bridge.model.errors import RetryLater, RowError
 WRONG = RowError("is no number", field="total")
 
 
-class Rows:
+class KeyedRows:
     """Rows by key; an error is raised."""
 
     def __init__(self, rows: dict[Any, Any]) -> None:
@@ -29,11 +29,11 @@ class Rows:
 
 
 async def test_each_key_has_its_row_none_or_what_is_wrong_with_it() -> None:
-    rows = Rows({1: "one", 2: WRONG, 4: "four"})
+    rows = KeyedRows({1: "one", 2: WRONG, 4: "four"})
     assert await read_separately(rows, "erp.order", [1, 2, 3, 4]) == ["one", WRONG, None, "four"]
 
 
 async def test_what_is_wrong_with_the_system_is_raised() -> None:
-    rows = Rows({1: RetryLater("the ERP is away"), 2: "two"})
+    rows = KeyedRows({1: RetryLater("the ERP is away"), 2: "two"})
     with pytest.raises(RetryLater):
         await read_separately(rows, "erp.order", [2, 1])
