@@ -40,7 +40,8 @@ class LoadedService:
     def __init__(self, url: str, **options: Any) -> None:
         self.connector: Connector = connector
         self._url = url
-        self._options = {"poll": 0.05, "overlap": 3, "reconcile": 0.5, "page": 20, **options}
+        # Polls take the processor from the service that they ask, and from what they wait for.
+        self._options = {"poll": 0.2, "overlap": 3, "reconcile": 0.5, "page": 20, **options}
 
     def system(self, tables: list[str]) -> System:
         uses = tuple(TableUse(table, (), PLAIN) for table in tables)
@@ -238,7 +239,10 @@ async def test_a_service_that_says_when_to_come_again_is_left_alone_until_then(
         tables = ("Suites", "Plains")
         rig_context = rig_of(tmp_path, url, *tables, reconcile=600)
         async with rig_context as rig, rig.capturing() as capture:
-            await until(lambda: not capture.stats.progress.jobs)
+            await until(
+                lambda: not capture.stats.progress.jobs,
+                describe=lambda: (capture.stats, rig.notices[-5:]),
+            )
             between.rule = rule
             await until(lambda: refused_at)
             await asyncio.to_thread(cap.write, "Suites", {"order_no": "A", "qty": 1})
