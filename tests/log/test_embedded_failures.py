@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
@@ -92,6 +93,18 @@ def test_a_full_disk_is_named_writes_nothing_by_halves_and_is_survived(tmp_path:
     assert went_on == "went on"
 
 
+async def run_side_by_side(program: str, file: Path, names: Iterable[str]) -> None:
+    """Run a program once for each name, at the same time: its arguments are the log's file and that."""
+    path = os.pathsep.join(filter(None, sys.path))
+    running = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-c", program, str(file), name, env={**os.environ, "PYTHONPATH": path}
+        )
+        for name in names
+    ]
+    assert [await each.wait() for each in running] == [0] * len(running)
+
+
 @pytest.mark.usefixtures("processes")
 async def test_several_processes_append_at_once_and_lose_nothing(
     tmp_path: Path, open_embedded: OpenEmbedded
@@ -109,19 +122,7 @@ async def test_several_processes_append_at_once_and_lose_nothing(
         "    await log.close()\n"
         "asyncio.run(main(sys.argv[1], sys.argv[2].encode()))\n"
     )
-    path = os.pathsep.join(filter(None, sys.path))
-    running = [
-        await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-c",
-            program,
-            str(tmp_path / "log.db"),
-            who,
-            env={**os.environ, "PYTHONPATH": path},
-        )
-        for who in ("a", "b", "c")
-    ]
-    assert [await each.wait() for each in running] == [0, 0, 0]
+    await run_side_by_side(program, tmp_path / "log.db", ("a", "b", "c"))
 
     reader = await log.reader({TopicPartition("t", 0): 0})
     records: list[Record] = []
@@ -158,19 +159,7 @@ async def test_programs_that_open_and_close_a_new_file_at_once_all_succeed(tmp_p
         "        await log.topics(); await log.close()\n"
         "asyncio.run(main(sys.argv[1]))\n"
     )
-    path = os.pathsep.join(filter(None, sys.path))
-    running = [
-        await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-c",
-            program,
-            str(tmp_path / "new.db"),
-            who,
-            env={**os.environ, "PYTHONPATH": path},
-        )
-        for who in "abc"
-    ]
-    assert [await each.wait() for each in running] == [0, 0, 0]
+    await run_side_by_side(program, tmp_path / "new.db", "abc")
 
 
 async def test_a_write_that_fails_spares_those_that_share_its_flush(

@@ -286,22 +286,30 @@ async def test_concurrent_registrations_of_one_schema_are_one_request(serving: S
 PROXY_404 = [(404, "<html>no such page</html>"), (404, {"message": "no route"}), (200, "<html>")]
 
 
+async def schema_after(serving: Serving, answer: tuple[int, object]) -> str:
+    """A schema of a registry that gives this answer three times before the right one."""
+    first_answers = iter([answer] * 3)
+    config: tuple[int, object] = (200, {"compatibility": "NONE"})
+    _, url = await serving(
+        lambda _, path: (
+            config
+            if path.endswith("/config")
+            else next(first_answers, (200, {"schema": '"string"'}))
+        )
+    )
+    registry = HttpRegistry(url, patience=60.0)
+    await registry.open()
+    schema = await registry.schema(7)
+    await registry.close()
+    return schema
+
+
 @pytest.mark.parametrize("answer", PROXY_404)
 async def test_a_404_that_is_not_the_registrys_own_is_waited_for(
     serving: Serving, answer: tuple[int, object]
 ) -> None:
     """Good events became dead letters while a proxy answered for some seconds."""
-    away = iter([answer] * 3)
-    config: tuple[int, object] = (200, {"compatibility": "NONE"})
-    _, url = await serving(
-        lambda _, path: (
-            config if path.endswith("/config") else next(away, (200, {"schema": '"string"'}))
-        )
-    )
-    registry = HttpRegistry(url, patience=60.0)
-    await registry.open()
-    assert await registry.schema(7) == '"string"'
-    await registry.close()
+    assert await schema_after(serving, answer) == '"string"'
 
 
 @pytest.mark.parametrize("answer", PROXY_404)
@@ -320,17 +328,8 @@ async def test_a_proxy_that_goes_on_answering_is_an_absence_and_no_missing_schem
 
 async def test_a_schema_that_the_registry_has_not_got_yet_is_waited_for(serving: Serving) -> None:
     """Registries of several nodes follow each other: a new schema comes to some of them later."""
-    behind = iter([(404, {"error_code": 40403, "message": "Schema 7 not found"})] * 3)
-    config: tuple[int, object] = (200, {"compatibility": "NONE"})
-    _, url = await serving(
-        lambda _, path: (
-            config if path.endswith("/config") else next(behind, (200, {"schema": '"string"'}))
-        )
-    )
-    registry = HttpRegistry(url, patience=60.0)
-    await registry.open()
-    assert await registry.schema(7) == '"string"'
-    await registry.close()
+    missing = (404, {"error_code": 40403, "message": "Schema 7 not found"})
+    assert await schema_after(serving, missing) == '"string"'
 
 
 async def test_a_schema_that_is_nowhere_is_waited_for_once(serving: Serving) -> None:
