@@ -162,7 +162,7 @@ async def _meant(bridge: Bridge, name: str) -> tuple[str, str]:
 
 async def _where(bridge: Bridge, name: str, texts: tuple[str, ...]) -> Mapping[str, Any]:
     """The condition in the source's columns and values, as JSON can hold them."""
-    from bridge.model.encoded_text import condition_to_json
+    from bridge.capture.source_condition import source_condition
     from bridge.model.names import split_entity
 
     system, bare = split_entity(name)
@@ -171,12 +171,7 @@ async def _where(bridge: Bridge, name: str, texts: tuple[str, ...]) -> Mapping[s
         where = parse_condition(table.entity, texts)
     except ValueError as error:
         raise click.UsageError(f"--where: {error}") from None
-    fields = tuple(where)
-    values = table.outward(fields, [where[field] for field in fields])
-    return {
-        column: condition_to_json(value)
-        for column, value in zip(table.columns(fields), values, strict=True)
-    }
+    return source_condition(table, where)
 
 
 async def _follow(

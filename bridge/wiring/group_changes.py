@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from bridge.agent.group import agent_group
+from bridge.config import Config
+from bridge.log.group_lag import PartitionLag, partition_lags
 from bridge.log.port import GroupInfo, Log
+from bridge.wiring.agents import load_agents
+from bridge.wiring.declared_groups import declared_groups
 from bridge.wiring.group_state import UNFINISHED
 
 
@@ -23,3 +28,26 @@ async def delete_group(log: Log, group: str, state: str) -> None:
         # did after the deletion would look like all that it ever did.
         await (await log.producer(group)).close()
     await log.delete_group(group)
+
+
+def declared_topics(config: Config, group: str) -> frozenset[str] | None:
+    """The topics of a group that the configuration declares; None for one that it doesn't. Agents'
+    files are run only where it may be an agent's.
+    """
+    is_agents = group.startswith(agent_group(config.bridge, ""))
+    agents = load_agents(config.agents) if is_agents else ()
+    return declared_groups(config, agents).get(group)
+
+
+async def removed_before_read(log: Log, group: GroupInfo) -> list[PartitionLag]:
+    """The partitions of which records were removed before the group had read them: it can only
+    continue at `PartitionLag.start`. Topics that are gone are left out.
+    """
+    topics = await log.topics()
+    committed = {
+        partition: offset
+        for partition, offset in group.committed.items()
+        if partition.topic in topics
+    }
+    lags = await partition_lags(log, {group.name: committed}, counted_offsets=0)
+    return [lag for lag in lags if lag.start != lag.committed]

@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bridge.log.port import GroupInfo, Record
+from bridge.log.port import Record
 from bridge.model import headers
-from bridge.wiring.group_changes import live_members
 from bridge.wiring.skip_records import SKIPPED, skipped_letter
 
 AT = datetime(2026, 1, 31, tzinfo=UTC)
@@ -35,8 +34,3 @@ def test_a_skipped_record_is_a_dead_letter_of_who_would_have_read_it(
     assert (letter.topic, letter.partition, letter.offset) == (topic, 1, 7)
     assert (letter.key, letter.value, letter.error) == (b"key", b"value", SKIPPED)
     assert group in letter.reason
-
-
-def test_live_members_keep_a_group_as_it_is() -> None:
-    assert live_members(GroupInfo("g", (), {})) == ""
-    assert "'g' has live members (m1, m2)" in live_members(GroupInfo("g", ("m1", "m2"), {}))

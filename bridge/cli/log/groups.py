@@ -12,7 +12,6 @@ from bridge.cli.command_runner import NothingFound, as_json, confirm, print_list
 from bridge.cli.output.rows import print_rows
 from bridge.cli.params.log_start import LOG_POSITION
 from bridge.cli.params.topics import resolve_topics
-from bridge.log.group_lag import partition_lags
 from bridge.log.port import Log, TopicPartition
 from bridge.log.start_offsets import LogStart
 from bridge.log.start_offsets import resolve_offsets as offsets_of
@@ -102,9 +101,10 @@ def reset(
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
         from bridge.log.group_partitions import partitions_to_reset
+        from bridge.wiring.group_changes import declared_topics
 
         info = (await bridge.log.groups()).get(group)
-        declared = _declared_topics(bridge, group)
+        declared = declared_topics(bridge.config, group)
         if info is None and declared is None:
             raise NothingFound(
                 f"there is no group {group!r}, and no agent or system declares it; `bridgectl log "
@@ -139,18 +139,6 @@ def reset(
     run_with_bridge(ctx, act)
 
 
-def _declared_topics(bridge: Bridge, group: str) -> frozenset[str] | None:
-    """The topics of a group that the configuration declares; None for one that it doesn't. Agents'
-    files are run only where it may be an agent's.
-    """
-    from bridge.wiring.agents import load_agents
-    from bridge.wiring.declared_groups import declared_groups
-
-    is_agents = group.startswith(f"{bridge.name}.agent.")
-    agents = load_agents(bridge.config.agents) if is_agents else ()
-    return declared_groups(bridge.config, agents).get(group)
-
-
 @click.command(epilog="Example: bridgectl log offsets skip acme.executor.erp --dry-run")
 @click.argument("group")
 @click.option("--dry-run", is_flag=True, help="Only show what would be given up.")
@@ -166,14 +154,12 @@ def skip(ctx: click.Context, *, group: str, dry_run: bool, yes: bool, as_json: b
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
+        from bridge.wiring.group_changes import removed_before_read
+
         info = (await bridge.log.groups()).get(group)
         if info is None:
             raise NothingFound(f"there is no group {group!r}; `bridgectl log groups` lists them")
-        topic_infos = await bridge.log.topics()
-        partitions = [partition for partition in info.committed if partition.topic in topic_infos]
-        committed = {partition: info.committed[partition] for partition in partitions}
-        lags = await partition_lags(bridge.log, {group: committed}, counted_offsets=0)
-        moved = [lag for lag in lags if lag.start != lag.committed]
+        moved = await removed_before_read(bridge.log, info)
         new = {lag.partition: lag.start for lag in moved}
         rows = [
             {
