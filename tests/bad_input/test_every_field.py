@@ -4,6 +4,7 @@ problem that names file, line and field, and shows no secret.
 
 import copy
 import inspect
+import io
 import json
 from collections.abc import Iterator
 from importlib.metadata import entry_points
@@ -174,6 +175,7 @@ TRYTON = {
     "login": {"user": "bridge", "password": "${env:PASSWORD}"},
 }
 NONSENSE = [[["nonsense"]]]
+_YAML_TEXTS: dict[str, str] = {}
 
 
 @pytest.fixture(autouse=True)
@@ -187,9 +189,17 @@ def write(folder: Path, bridge: Any, system: Any) -> Path:
         (folder / name).mkdir(exist_ok=True)
     (folder / "agents" / "watch.py").write_text("")
     for path, data in (("bridge.yaml", bridge), ("systems/erp.yaml", system)):
-        with (folder / path).open("w") as file:
-            YAML().dump(data, file)
+        (folder / path).write_text(yaml_text(data))
     return folder / "bridge.yaml"
+
+
+def yaml_text(data: Any) -> str:
+    """The data as a file holds it; of the two files of a case one is as in many others."""
+    if (key := repr(data)) not in _YAML_TEXTS:
+        file = io.StringIO()
+        YAML().dump(data, file)
+        _YAML_TEXTS[key] = file.getvalue()
+    return _YAML_TEXTS[key]
 
 
 def problems(path: Path) -> str:
