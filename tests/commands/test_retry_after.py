@@ -90,7 +90,7 @@ async def test_a_command_waits_for_as_long_as_its_system_asked_and_its_receipt_s
         assert rpc.calls == 1
         *_, last = [r for r in await here.records("receipt") if isinstance(r, Receipt)]
         assert last.code == "not_started"
-        assert "is tried again: erp answered 503" in (last.message or "")
+        assert "is retried: erp answered 503" in (last.message or "")
         now = 700.0
         assert await final_codes(here, command) == ["succeeded"]
     assert rpc.calls == 2
