@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from bridge.config.models import BridgeModel, SystemModel
+from tests.conventions.sources import product_modules
 from tests.docs.pages import ROOT, pages
 from tests.docs.site.built_pages import loaded_from_elsewhere, unrecognised_markdown
 from tests.docs.site.dialect import to_python_markdown
@@ -76,21 +77,25 @@ def test_every_metric_is_in_the_reference_with_its_labels() -> None:
     assert {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows} == documented()
 
 
-@pytest.mark.parametrize("package", ["bridge/log/port", "bridge/connector", "bridge/ports"])
-def test_every_module_of_a_port_is_on_a_page(package: str) -> None:
-    on_pages = {
+def on_api_pages() -> set[str]:
+    """The modules that the API pages show."""
+    return {
         module
         for page in pages()
         if page.name.startswith("docs/api/")
         for module in re.findall(r"^::: ([\w.]+)$", page.text, re.MULTILINE)
     }
-    modules = {
-        ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        for path in (ROOT / package).glob("*.py")
-        if path.stem != "__init__"
-    }
+
+
+def test_every_module_of_the_api_pages_is_there() -> None:
+    assert on_api_pages() <= product_modules().keys()
+
+
+@pytest.mark.parametrize("package", ["bridge.log.port", "bridge.connector", "bridge.ports"])
+def test_every_module_of_a_port_is_on_a_page(package: str) -> None:
+    modules = {module for module in product_modules() if module.startswith(f"{package}.")}
     assert modules
-    assert modules <= on_pages
+    assert modules <= on_api_pages()
 
 
 def test_pages_are_laid_out_with_the_files_to_which_they_link(tmp_path: Path) -> None:
