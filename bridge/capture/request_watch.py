@@ -10,7 +10,7 @@ from bridge.capture.control import nothing_lost
 from bridge.capture.report.status_record import MICROSECONDS_PER_SECOND, TOO_OLD, SourceStatus
 
 SILENT_AFTER_S: Final = 25.0
-"""A source writes at least every ten seconds how far it is."""
+"""A source writes its progress at least every ten seconds."""
 STARTED_WITHIN_S: Final = 5.0
 """One that has just been started may not have written over its predecessor's last report yet."""
 
@@ -44,8 +44,8 @@ def not_carried_out(system: str, status: SourceStatus | None, silent_s: float) -
         return ""
     why = f": {status.reason}" if status is not None and status.reason else ""
     return (
-        f"capture of {system} doesn't run ({state}{why}); the request is kept and carried out "
-        "when it does: start `bridgectl run`"
+        f"capture of {system} doesn't run ({state}{why}); the request is kept and executed "
+        "once it does: start `bridgectl run`"
     )
 
 

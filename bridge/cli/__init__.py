@@ -11,8 +11,8 @@ from bridge.cli.startup_signals import end_at_signals
 def main() -> None:
     """Run `bridgectl` with the process's own arguments and exit with its code.
 
-    A signal that comes before there is anything to end in order, while modules are loaded, ends
-    the process with 0 as later ones do.
+    A signal that arrives while modules are still being loaded ends the process with exit code 0, as
+    later ones do.
     """
     end_at_signals()
     try:

@@ -1,5 +1,5 @@
-"""The group of commands. Each lives in a module that is imported when it is called, so that
-`bridgectl --help` answers at once; the table below holds what the overview shows of it.
+"""The group of commands. Each is a module that is imported when it is called, so that
+`bridgectl --help` is fast; the table below has their lines of the overview.
 """
 
 from __future__ import annotations
@@ -82,13 +82,13 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             done = super().invoke(ctx)
-            # Here, where a reader that left can still be told from a bug.
+            # Here, where a closed pipe can still be distinguished from a bug.
             sys.stdout.flush()
             return done
         except BrokenPipeError:
             _pipe_closed()
         except KeyboardInterrupt:
-            # Before click makes a failure of it: nothing was begun that had to be ended.
+            # Before click treats it as a failure: nothing was started that had to be stopped.
             sys.exit(DONE)
         except BridgeError as error:
             _fail(error)
@@ -100,19 +100,19 @@ class LazyGroup(click.Group):
 
 
 def _fail(error: BridgeError) -> NoReturn:
-    """One sentence (or one line a problem) on stderr, and the exit code that goes with it."""
+    """Print one sentence (or one line per problem) to stderr and exit with the error's code."""
     click.echo(safe_text(redact(str(error))), err=True)
     sys.exit(exit_code(error))
 
 
 def exit_code(error: BridgeError) -> int:
-    """Of a process that ends for this error."""
+    """The exit code of a process that ends with this error."""
     return BAD_USAGE if isinstance(error, ConfigurationError) else FAILED
 
 
 def _pipe_closed() -> NoReturn:
-    """Whoever read the output has enough (`| head`): that is no failure. What is still in the
-    buffer goes nowhere, or Python would complain about it at exit.
+    """The reader of the output has closed the pipe (`| head`), which is not a failure. Discard the
+    buffer, because otherwise Python would report an error at exit.
     """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(DONE)

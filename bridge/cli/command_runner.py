@@ -1,4 +1,4 @@
-"""What every command has in common: the configuration, the open bridge, signals, exit codes."""
+"""What all commands share: the configuration, the open bridge, signals, exit codes."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ __all__ = [
     "run_with_bridge",
 ]
 
-#: How long an orderly end may take before what is left is cancelled; people wait five seconds, and
-#: what is cancelled has to take its leave, too, on a busy machine.
+#: How long an orderly shutdown may take before the rest is cancelled: people wait five seconds, and
+#: #: cancelled work needs time to clean up, too, on a busy machine.
 GRACE_S = 3.0
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 
 
 class NothingFound(click.ClickException):
-    """What was asked for is right but isn't there: exit code 3."""
+    """The request is valid, but nothing matches it: exit code 3."""
 
     exit_code = NOTHING_FOUND
 
@@ -63,9 +63,9 @@ class NothingFound(click.ClickException):
 
 
 def load_configuration(ctx: click.Context, *, whole: bool = False) -> Config:
-    """The configuration that the command line names. Raises ConfigProblems.
+    """The configuration named on the command line. Raises ConfigProblems.
 
-    `whole`: with the secrets of every system, needed or not.
+    `whole`: including the secrets of every system, needed or not.
     """
     from bridge.config import load
 
@@ -101,12 +101,13 @@ def run_async(
 ) -> int:
     """Run `work` and return its exit code; Ctrl-C and SIGTERM end it in order with 0.
 
-    `work` gets an event that is set at the first signal. Work that `ends_itself` watches it and
-    is cancelled only after `GRACE` seconds or at a second signal; other work is cancelled at
-    once. Work `while_read` also ends when whoever read its output through a pipe has left. What
-    has not ended in order within five seconds is cut off, with exit code 1: `cut_off` is told why
-    (on stderr by default), in another thread. `ready` is handed, before `work` begins, what ends it as
-    a signal would.
+    `work`: is passed an event that is set at the first signal.
+    `ends_itself`: the work watches that event and is cancelled only after `GRACE` seconds or at a
+    second signal; other work is cancelled at once.
+    `while_read`: the work also ends when the reader of its output closes the pipe.
+    `cut_off`: called with the reason, in another thread, if the work has not ended in order within
+    five seconds; the process then ends with exit code 1 (by default it prints to stderr).
+    `ready`: called before `work` begins with a function that ends it as a signal would.
     """
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
@@ -156,7 +157,7 @@ def _on_stderr(why: str) -> None:
 
 
 def _when_reader_leaves(loop: asyncio.AbstractEventLoop, end: Callable[[], None]) -> None:
-    """Call `end` once when the other side of a pipe on stdout is closed, as by `| head`."""
+    """Call `end` once when the reader of a pipe on stdout closes it, as `| head` does."""
     try:
         file = sys.stdout.fileno()
     except (OSError, ValueError):  # a test's stdout is no file
@@ -168,31 +169,35 @@ def _when_reader_leaves(loop: asyncio.AbstractEventLoop, end: Callable[[], None]
         loop.remove_reader(file)
         end()
 
-    # Nothing ever comes to read at this end: epoll wakes us for the error that the pipe has then.
+    # There is never anything to read at this end: epoll wakes us for the pipe's error state.
     loop.add_reader(file, left)
 
 
 def confirm(question: str) -> None:
-    """Ask on stderr; raises click.Abort for a no. What asks has an option --yes for scripts."""
+    """Ask on stderr; raises click.Abort for no. Commands that ask have an option --yes for
+    scripts.
+    """
     try:
         yes = click.confirm(question, err=True)
     except click.Abort:
         if sys.stdin.isatty():
             raise
         click.echo(err=True)
-        raise click.ClickException("nothing was done: nobody is there to ask; give --yes") from None
+        raise click.ClickException(
+            "nothing was done: there is no terminal to ask for confirmation; use --yes"
+        ) from None
     if not yes:
         raise click.Abort
 
 
 def finish(code: int) -> None:
-    """End the process with `code` where it is not zero."""
+    """End the process with `code` unless it is zero."""
     if code:
         sys.exit(code)
 
 
 def leave(code: int) -> None:
-    """As `finish`; at once where threads that something blocks would be waited for."""
+    """As `finish`, but immediately if the interpreter would wait for blocked threads."""
     if owns_process() and has_busy_threads():
         leave_now(code)
     finish(code)

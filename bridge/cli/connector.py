@@ -1,4 +1,4 @@
-"""`bridgectl connector`: a project of one's own for a connector, from one that passes the suite."""
+"""`bridgectl connector`: creates a connector project from a template that passes the suite."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def command() -> None:
 def new(name: str, folder: Path | None) -> None:
     """Write a whole small connector called NAME, with its test by the suite, into a new folder.
 
-    It polls a made-up system over HTTP, and its tests pass as it is. Exchange that system for yours
+    It polls a made-up system over HTTP, and its tests pass unchanged. Replace that system by yours
     file by file; README.md in the folder says in which order.
     """
     from bridge.model.errors import ConfigurationError
@@ -39,7 +39,7 @@ def new(name: str, folder: Path | None) -> None:
     _check_name(name)
     folder = folder or Path(name)
     if folder.exists():
-        raise ConfigurationError(f"{folder} exists already: name another folder with --folder")
+        raise ConfigurationError(f"{folder} already exists: choose another folder with --folder")
     skip = shutil.ignore_patterns("__pycache__", ".*", "*.egg-info")
     shutil.copytree(data_folder("examples") / "connector", folder, ignore=skip)
     (folder / TEMPLATE).rename(folder / name)
@@ -62,15 +62,16 @@ def list_() -> None:
 
 
 def _check_name(name: str) -> None:
-    """A name that is a package, an entry point and a word in YAML at once."""
+    """Raises UsageError unless the name is valid as a package, an entry point and a YAML word."""
     from importlib.metadata import entry_points
 
     from bridge.model.errors import ConfigurationError
 
     if not _NAME.fullmatch(name):
         raise ConfigurationError(
-            f"{name!r} can't name a connector: use 2 to 40 lower-case letters, digits and underscores, "
-            "a letter first"
+            f"{name!r} is not a valid connector name: use 2 to 40 lower-case letters, digits and "
+            "underscores, "
+            "starting with a letter"
         )
     if keyword.iskeyword(name) or name in sys.stdlib_module_names | {
         "bridge",
@@ -81,7 +82,7 @@ def _check_name(name: str) -> None:
             f"{name!r} is taken by Python or by the bridge: choose another name"
         )
     if name in entry_points(group="bridge.connectors").names:
-        raise ConfigurationError(f"a connector {name!r} is installed already: choose another name")
+        raise ConfigurationError(f"a connector {name!r} is already installed: choose another name")
 
 
 def _renamed(text: str, name: str) -> str:

@@ -1,4 +1,4 @@
-"""`bridgectl dead`: what could not be handled, and why; and parked events handed back."""
+"""`bridgectl dead`: lists dead letters with their reasons, and hands parked events back."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def command(
 
         del stop
         start = BEGINNING if since is None else LogStart("time", since)
-        # Read twice, because all letters at once may not fit the memory.
+        # Read twice, because all letters together may not fit in memory.
         gone = await released_since(bridge, start)
         skipped = SkippedRecords()
         page: NewestPage[DecodedRecord] = NewestPage(limit, after)
@@ -87,7 +87,7 @@ def command(
             rows.append(row if as_json else _row_for_people(row))
         skipped.tell()
         page.report("dead letters")
-        return print_listing(rows, COLUMNS, as_json=as_json, nothing="no dead letter fits")
+        return print_listing(rows, COLUMNS, as_json=as_json, nothing="no dead letter matches")
 
     run_with_bridge(ctx, act)
 
@@ -141,7 +141,7 @@ def retry(ctx: click.Context, *, letters: tuple[str, ...], yes: bool, as_json: b
         if again := [
             _number(letter) for letter in letter_records if letter_subject(letter) in gone
         ]:
-            raise click.ClickException(f"handed back already: {', '.join(again)}")
+            raise click.ClickException(f"already handed back: {', '.join(again)}")
         parked = [item.fixed for item in letter_records if isinstance(item.fixed, DeadLetter)]
         refuse_others(parked)
         if not yes:
@@ -166,7 +166,7 @@ def _row(record: DecodedRecord) -> dict[str, Any]:
     from bridge.cli.output.decoded import decoded_row
 
     row = decoded_row(record)
-    # `topic`, `partition` and `offset` are those of what is meant, not of its letter.
+    # `topic`, `partition` and `offset` are those of the dead-lettered record, not of its letter.
     meant = {name: getattr(record.fixed, name) for name in ("topic", "partition", "offset")}
     return {"letter": _number(record), **row, "kind": row.pop("letter_kind"), **meant}
 
@@ -205,7 +205,7 @@ def _parse_letter(text: str) -> DeadLetterId:
 async def _subject(
     keys: KeyNames, record: DecodedRecord, carried: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """The row that a letter is about: its entity, and its key where that can be told."""
+    """The row that a letter is about: its entity, and its key if known."""
     from bridge.wiring.raw_row_key import raw_row_key
 
     letter = record.fixed

@@ -1,4 +1,4 @@
-"""`bridgectl get`: rows of an entity as they are in the legacy system now, through the gateway."""
+"""`bridgectl get`: reads an entity's current rows from the legacy system through the gateway."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def command(
     others are shown.
     """
     if keys and texts:
-        raise click.UsageError("give keys or --where, not both")
+        raise click.UsageError("use keys or --where, not both")
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
@@ -78,7 +78,7 @@ def command(
             where = parse_condition(kind, texts)
         except ValueError as error:
             raise click.UsageError(str(error)) from None
-        # One more than is shown tells whether there are more.
+        # One more than is shown, to find out whether there are more.
         rows_or_none, bad = (
             await _read_keys(reads, name, list(zip(keys, wanted, strict=True)))
             if keys
@@ -131,7 +131,7 @@ async def _read_keys(
 async def _query(
     reads: Gateways, name: str, where: Mapping[str, Any], limit: int
 ) -> tuple[list[Any], dict[str, RowError]]:
-    """Rows that fulfil the condition; none and why where one of them can't be normalised."""
+    """Rows that match the condition; none, with the reason, if one of them can't be normalised."""
     try:
         return list(await reads.query(name, where, limit)), {}
     except RowError as error:

@@ -1,4 +1,4 @@
-"""`bridgectl replay`: events of the past once more, into an agent, a topic or a file."""
+"""`bridgectl replay`: sends past events again, to an agent, a topic or a file."""
 
 from __future__ import annotations
 
@@ -86,11 +86,11 @@ def command(
     """Send events of an entity or topic again. They are marked as replayed, and commands that they
     cause again are answered by their first receipt: no effect is repeated.
 
-    An agent handles them wherever it runs. A file gets one JSON object per line; an existing file is
-    continued if it is of the same selection. Exit code 3 when nothing matches.
+    An agent handles them wherever it runs. A file gets one JSON object per line; an existing file
+    is continued if it has the same selection. Exit code 3 if nothing matches.
     """
     if since is None and offset is None and not keys:
-        raise click.UsageError("give --since, --offset or --key; everything is --offset 0")
+        raise click.UsageError("use --since, --offset or --key; --offset 0 selects everything")
     called = _checked_name(replay_name)
     _check_where(texts)
 
@@ -155,7 +155,7 @@ def _sink(
 
 
 def _checked_name(replay_name: str | None) -> str:
-    """The replay's name, or one made of the time. Raises UsageError."""
+    """The replay's name, or one generated from the time. Raises UsageError."""
     from bridge.replay.destination import check_replay_name
 
     name = replay_name or f"{datetime.now(UTC):%Y%m%dt%H%M%S}-{now_ms() % 1000:03}"
@@ -173,7 +173,7 @@ def _check_where(texts: Sequence[str]) -> None:
 
 
 async def _topic(bridge: Bridge, name: str) -> str:
-    """The one topic that `name` means."""
+    """The one topic that `name` refers to."""
     topics = resolve_topics(bridge.name, name, list(bridge.entities), await bridge.log.topics())
     if len(topics) > 1:
         raise click.UsageError(
@@ -183,7 +183,9 @@ async def _topic(bridge: Bridge, name: str) -> str:
 
 
 async def _key(bridge: Bridge, topic: str, text: str) -> str:
-    """A key as selections compare it: canonical JSON of the key fields, for an entity's topic."""
+    """A key in the form that selections compare: for an entity's topic, canonical JSON of the key
+    fields.
+    """
     from bridge.model.canonical import canonical_json
     from bridge.wiring.entities import resolve_entity
 
@@ -197,7 +199,7 @@ async def _key(bridge: Bridge, topic: str, text: str) -> str:
 
 
 async def _where(bridge: Bridge, topic: str, texts: tuple[str, ...]) -> Mapping[str, Any]:
-    """The condition as values of an entity's fields; as texts for a topic of something else."""
+    """The condition with values of an entity's fields; with texts for other topics."""
     from bridge.wiring.entities import resolve_entity
 
     name = topic.removeprefix(f"{bridge.name}.")
@@ -236,6 +238,6 @@ def _report(
     verb = "would be replayed" if dry_run else "replayed"
     click.echo(f"{done.picked} of {done.scanned} records {verb} to {goal.kind} {goal.name}: {what}")
     if done.unreadable:
-        click.echo(f"{done.unreadable} records are no changes and were left out", err=True)
+        click.echo(f"{done.unreadable} records are not changes and were skipped", err=True)
     if done.incomplete:
         click.echo(f"incomplete: {done.incomplete}", err=True)

@@ -1,4 +1,4 @@
-"""`bridgectl run`: capture, agents and commands, until told to stop."""
+"""`bridgectl run`: runs capture, agents and commands until a signal."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def command(
             nonlocal failed
             if exit_on_failure and not failed:
                 failed = True
-                # Within the same time as after a signal, whatever the others do.
+                # Within the same time as after a signal, whatever the other parts do.
                 for end in ends:
                     end()
 
@@ -120,15 +120,15 @@ def _level(log_level: str, *, verbose: bool) -> int:
 
 
 def _log_into_lines(stack: ExitStack, *, as_json: bool, level: int) -> Observer:
-    """An observer that writes log lines; until the stack ends they take in Python's logging, and in
-    JSON what is printed.
+    """An observer that writes log lines; until the stack ends, Python's logging is included, and
+    with JSON printed text too.
     """
     from bridge.cli.log_output.notice_lines import line_logger, notice_logger
     from bridge.cli.log_output.printed_lines import printing_into
     from bridge.cli.log_output.python_logging import logging_into
 
     lines = line_logger(as_json=as_json, level=level)
-    # Made while stderr is still the process's own: what is printed becomes lines of its own below.
+    # Created while stderr is still the process's own: printed text becomes log lines below.
     observer = unfailing(notice_logger(as_json=as_json, level=level))
     stack.enter_context(logging_into(lines, level))
     if as_json:
@@ -142,18 +142,18 @@ def _report_cut_off(observers: Iterable[Observer], bridge: str, why: str) -> Non
 
 
 def _remind(observer: Observer, bridge: str, failed: Collection[str], parts: int) -> None:
-    """Say which parts had given up: the exit code comes from them. Each gave its reason when it
-    happened; where others continued, that may be long ago.
+    """Report which parts had failed, because they determine the exit code. Each reported its reason
+    when it failed, which may be long ago.
     """
     if failed and len(failed) < parts:
-        why = f"gave up before: {', '.join(failed)}"
+        why = f"failed earlier: {', '.join(failed)}"
         observer(PartState("bridge", bridge, "stopped", why))
 
 
 @contextmanager
 def _refusals(*, as_json: bool) -> Iterator[None]:
-    """What is refused before anything runs, in the form of the log where that is JSON: whoever
-    reads the log reads all of it. Otherwise it is for the group to tell.
+    """Errors before anything runs are logged in JSON if the log is JSON, because its readers parse
+    every line. Otherwise the command group prints them.
     """
     try:
         yield
@@ -167,7 +167,7 @@ def _refusals(*, as_json: bool) -> Iterator[None]:
 
 
 def _telemetry(config: Config, agents: Sequence[Agent], kinds: Collection[str]) -> Telemetry:
-    """What is served of a process that runs these parts."""
+    """The telemetry of a process that runs these parts."""
     from bridge.wiring.run_scope import run_scope
     from bridge.wiring.telemetry import Telemetry
 

@@ -1,4 +1,4 @@
-"""`bridgectl schema`: of the configuration, of entities, of the fixed topics; and the plans."""
+"""`bridgectl schema`: schemas of the configuration, entities and fixed topics; and plans."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def command() -> None:
 
 
 def _print_schema(schema: Any, *, compact: bool) -> None:
-    """JSON for people, or on one line; in the order that it has."""
+    """JSON for people, or on one line; keeps the order of keys."""
     click.echo(json.dumps(schema, indent=None if compact else 2, ensure_ascii=False))
 
 
@@ -85,9 +85,9 @@ def import_(  # noqa: PLR0917
 ) -> None:
     """Draft a system file from the catalogue of the legacy system at URL.
 
-    Nothing else needs to be there. Secrets stand in URL and login by reference, in single quotes,
-    and must be set; relative paths start at the file's folder. It can be used as it is: look
-    through it, leave out what agents need not see, then `bridgectl check`.
+    Nothing else needs to exist. Write secrets in URL and login as references, in single quotes;
+    they must be set. Relative paths start at the file's folder. The draft is usable as it is:
+    review it, remove what agents don't need, then run `bridgectl check`.
     """
     from bridge.cli.params.nested_pairs import parse_nested_pairs
     from bridge.config.absolute_path import absolute_path
@@ -116,7 +116,7 @@ def import_(  # noqa: PLR0917
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
             click.echo(
-                f"{path}: entities: {count}. Look through it, then `bridgectl check`", err=True
+                f"{path}: entities: {count}. Review it, then run `bridgectl check`", err=True
             )
         return 0
 
@@ -129,14 +129,14 @@ def import_(  # noqa: PLR0917
 @click.option(
     "--catalogue",
     is_flag=True,
-    help="Build it from the declaration and the table as they are now, instead of asking the registry.",
+    help="Build it from the current declaration and table instead of reading the registry.",
 )
 @as_json
 @click.pass_context
 def show(ctx: click.Context, *, entity: str, key: bool, catalogue: bool, as_json: bool) -> None:
     """Print the Avro schema of an entity's events: the registry's newest version.
 
-    Where the registry has none yet, it is built from the table and its declaration.
+    If the registry has none yet, it is built from the table and its declaration.
     """
     from bridge.model.avro import change_schema, key_schema
     from bridge.wiring.entities import from_catalogue, registered_subject
@@ -151,7 +151,7 @@ def show(ctx: click.Context, *, entity: str, key: bool, catalogue: bool, as_json
             click.echo(f"subject {subject.subject}, schema id {subject.schema.id}", err=True)
             _print_schema(json.loads(subject.schema.text), compact=as_json)
             return 0
-        click.echo("made of the table and its declaration", err=True)
+        click.echo("built from the table and its declaration", err=True)
         catalogue_entity = await from_catalogue(bridge, name)
         _print_schema(
             (key_schema if key else change_schema)(catalogue_entity.entity), compact=as_json
@@ -168,7 +168,8 @@ def show(ctx: click.Context, *, entity: str, key: bool, catalogue: bool, as_json
 def plan(ctx: click.Context, *, entity: str, as_json: bool) -> None:
     """Print how rows of the table become records: one line per field, `*` for key fields.
 
-    Left the field; then the columns with the form of their bytes, the transforms, the type.
+    From left to right: the field, its columns with the form of their bytes, the transforms, the
+    type.
     """
     from bridge.wiring.entities import plan_entity
 
@@ -222,6 +223,6 @@ def topics(*, topic: str | None, as_json: bool) -> None:
         return
     kind = by_topic.get(topic) or by_topic.get(topic.rpartition(".")[2])
     if kind is None:
-        raise NothingFound(f"{topic!r} is no fixed topic; they are {', '.join(by_topic)}")
+        raise NothingFound(f"{topic!r} is not a fixed topic; they are {', '.join(by_topic)}")
     for part, text in zip(("key", "value"), schema_texts(kind), strict=True):
         _print_schema({"topic": topic, "part": part, "schema": json.loads(text)}, compact=as_json)

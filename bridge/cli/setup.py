@@ -1,4 +1,4 @@
-"""`bridgectl setup`: make what capture and commands need in a legacy system."""
+"""`bridgectl setup`: creates what capture and commands need in a legacy system."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def command(ctx: click.Context, *, system: str, show: bool, yes: bool, as_json: 
     """Create in SYSTEM what is still missing: publication, slot, journal, ledger.
 
     The statements are shown first. Running it again is harmless. A table that can't be set up
-    doesn't keep the others from it: it is named at the end, with exit code 1. Of PostgreSQL, --show
-    also prints roles and rights, and which login runs which line.
+    doesn't affect the others: it is named at the end, with exit code 1. For PostgreSQL, --show also
+    prints roles and permissions, and which login runs which line.
     """
     from bridge.connector import PlansSetup
     from bridge.wiring.connectors import build_system, load_connector
@@ -82,7 +82,7 @@ def _print_plan(system: System, plan: SetupPlan, as_json: bool) -> None:
     """The statements under the login that runs them, as a script with comments."""
     if plan.unasked:
         click.echo(
-            f"system {system.name}: it could not be asked what is there, so these are all "
+            f"system {system.name}: what exists could not be determined, so these are all "
             f"statements that it needs: {plan.unasked}",
             err=True,
         )

@@ -1,4 +1,4 @@
-"""`bridgectl snapshot`: read a table again into the log while changes go on."""
+"""`bridgectl snapshot`: reads a table into the log again while capture continues."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bridge.capture.checkpoint.record import SnapshotResult
     from bridge.wiring import Bridge
 
-#: How long one look at the checkpoint records waits; they wake it up.
+#: How long one read of the checkpoint records waits; new records end the wait.
 WAIT = 1.0
 
 
@@ -131,7 +131,7 @@ def command(
 
 
 async def _refuse_without_loss(bridge: Bridge, system: str) -> None:
-    """Capture that is running would use the request up, and do nothing of it."""
+    """A running capture would consume the request and ignore it."""
     from bridge.capture.report.status_record import statuses
     from bridge.capture.request_watch import no_loss_to_accept
 
@@ -152,7 +152,7 @@ def _check_limit(text: str, *, compares: bool) -> None:
 
 
 async def _meant(bridge: Bridge, name: str) -> tuple[str, str]:
-    """System and entity; the entity is empty for a whole system."""
+    """The system and entity that `name` refers to; the entity is empty for a whole system."""
     if name in bridge.systems:
         return name, ""
     from bridge.model.names import split_entity
@@ -177,7 +177,7 @@ async def _where(bridge: Bridge, name: str, texts: tuple[str, ...]) -> Mapping[s
 async def _follow(
     bridge: Bridge, system: str, request_id: str, expected: int, begin: int, *, as_json: bool
 ) -> int:
-    """Show how far it is until it is done; the checkpoint records tell. Returns the exit code."""
+    """Show the progress from the checkpoint records until it is done. Returns the exit code."""
     from bridge.capture.checkpoint import store
     from bridge.capture.checkpoint.codec import load
     from bridge.capture.request_watch import belongs_to_request, rows_read
@@ -213,7 +213,7 @@ async def _follow(
 
 
 async def _check_alive(bridge: Bridge, system: str, silent: float) -> None:
-    """Raises RetryLater when nobody would carry it out; the request stays asked."""
+    """Raises RetryLater if no capture is running; the request is kept."""
     from bridge.capture.report.status_record import statuses
     from bridge.capture.request_watch import not_carried_out
     from bridge.model.errors import RetryLater
@@ -224,7 +224,7 @@ async def _check_alive(bridge: Bridge, system: str, silent: float) -> None:
 
 
 async def _end(bridge: Bridge) -> int:
-    """The end of the checkpoint records, before anything is asked."""
+    """The end of the checkpoint records before the request is sent."""
     from bridge.capture.checkpoint import store
     from bridge.log.port import TopicPartition
 

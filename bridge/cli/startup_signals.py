@@ -1,4 +1,4 @@
-"""Signals that come before there is anything to end in order: while modules are loaded."""
+"""Signals that arrive while modules are being loaded, when there is nothing to shut down yet."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _OWNED: Final[list[int]] = []
 
 
 def end_at_signals() -> None:
-    """From now on Ctrl-C and SIGTERM raise KeyboardInterrupt wherever the program is. For a process
-    that is `bridgectl` and nothing else.
+    """Make Ctrl-C and SIGTERM raise KeyboardInterrupt wherever the program is. Only for a process
+    that is `bridgectl` itself.
     """
     _OWNED.append(os.getpid())
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -21,8 +21,8 @@ def end_at_signals() -> None:
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
-    # Python drops what is raised in the callbacks of its own machinery (imports, weak references),
-    # so that the signal has to be remembered, too.
+    # Python drops exceptions in callbacks of its own machinery (imports, weak references), so the #
+    # signal has to be recorded, too.
     _SEEN.append(number)
     raise KeyboardInterrupt
 
@@ -33,5 +33,5 @@ def owns_process() -> bool:
 
 
 def signal_received() -> bool:
-    """Whether one came."""
+    """Whether a signal has arrived."""
     return bool(_SEEN)

@@ -1,8 +1,8 @@
 """Ctrl-C and SIGTERM while a command runs, whatever its event loop does at the time.
 
-A signal's number is written to a socket at once, by Python's own C code, and a thread reads it. So
-the end doesn't depend on an event loop that something blocks: after `LAST_S` the process ends, and
-after a second signal in `AT_ONCE_S`.
+Python's own C code writes a signal's number to a socket at once, and a thread reads it. So the
+shutdown doesn't depend on an event loop that may be blocked: the process ends after `LAST_S`, and
+after a second signal within `AT_ONCE_S`.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from typing import Any, NoReturn, Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LAST_S = 4.5
-"""Seconds from the first signal to the end of the process, in order or not: people wait five."""
+"""Seconds from the first signal to the end of the process, orderly or not: people wait five."""
 AT_ONCE_S = 0.5
-"""Seconds that a second signal leaves to what takes its leave."""
+"""Seconds for cleaning up after a second signal."""
 CUT_OFF = 1
 """Exit code of a process that did not end in order."""
 
 
 class StopSignals:
-    """Tells of signals inside of its block, in a thread of its own: `first` and `second`.
+    """Calls `first` and `second` for signals within its block, in a separate thread.
 
-    `cut_off` is told why, before the process is ended. Enter it in the main thread.
+    `cut_off` is called with the reason before the process is killed. Enter it in the main thread.
     """
 
     def __init__(
@@ -69,12 +69,14 @@ class StopSignals:
         self._devnull.close()
 
     def begin(self) -> None:
-        """As if a signal had come: one did before the block was entered, or a part has failed."""
+        """Act as if a signal had arrived: one did before the block was entered, or a part has
+        failed.
+        """
         with suppress(OSError):
             self._writing.send(bytes([signal.SIGTERM]))
 
     def _arm(self, _number: int, _frame: FrameType | None) -> None:
-        # For code that holds the interpreter's lock without letting any thread run: this needs none.
+        # For code that holds the interpreter lock and lets no thread run: this needs no thread.
         faulthandler.dump_traceback_later(LAST_S + 0.4, exit=True, file=self._devnull)
 
     def _watch(self) -> None:
@@ -117,8 +119,8 @@ def leave_now(code: int) -> NoReturn:
 
 
 def has_busy_threads() -> bool:
-    """Whether threads run that the interpreter may wait for at its end: it does for those of pools,
-    be they daemons or not.
+    """Whether threads run that the interpreter may wait for at exit: it does for those of pools,
+    even daemon threads.
     """
     return threading.active_count() > 1
 

@@ -1,4 +1,4 @@
-"""`bridgectl tail`: events, commands, receipts and any other record, as they come."""
+"""`bridgectl tail`: shows events, commands, receipts and other records as they arrive."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _COLOURS = {"create": "green", "update": "yellow", "delete": "red", "read": "blu
 
 @dataclass(frozen=True, slots=True)
 class RecordFilter:
-    """Which records are shown; an empty field wants all."""
+    """Which records are shown; an empty field matches all."""
 
     ops: Collection[str] = ()
     key: str = ""
     raw: bool = False
 
     def takes(self, record: DecodedRecord) -> bool:
-        """Whether this one is wanted. A tombstone only repeats the delete before it."""
+        """Whether this record is shown. A tombstone only repeats the delete before it."""
         if record.tombstone and not self.raw:
             return False
         if not self.ops and not self.key:
@@ -69,7 +69,7 @@ def _is_key(key: Mapping[str, Any], text: str) -> bool:
 
 
 def _same(value: Any, wanted_value: Any) -> bool:
-    """Equal as texts: the shell knows no types."""
+    """Equal as text, because the shell has no types."""
     return str(plain(value)) == str(plain(wanted_value))
 
 

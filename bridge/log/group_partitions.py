@@ -8,7 +8,7 @@ from bridge.log.port import GroupInfo, TopicInfo, TopicPartition
 
 
 def group_partitions(info: GroupInfo, topics: Mapping[str, TopicInfo]) -> set[TopicPartition]:
-    """All partitions of the topics that a group has to do with."""
+    """All partitions of the topics that a group reads or committed for."""
     names = info.topics.union(partition.topic for partition in info.committed)
     return {
         TopicPartition(name, number)

@@ -20,9 +20,9 @@ def copy_target(config: Config, to: str) -> Config:
         target = load(Path(to))
         if target.bridge != config.bridge:
             raise ConfigurationError(
-                f"{to} is of bridge {target.bridge!r}, not {config.bridge!r}: topics are named by "
-                "it, so that both must be the same"
+                f"{to} is of bridge {target.bridge!r}, not {config.bridge!r}: both must be the "
+                "same, because topics are named after it"
             )
     if target.log == config.log:
-        raise ConfigurationError(f"--to {to} is the log that is copied from")
+        raise ConfigurationError(f"--to {to} is the source log itself")
     return target

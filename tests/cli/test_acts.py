@@ -195,7 +195,7 @@ def test_a_parked_event_is_handed_back_and_handled(lived: BridgeFolder) -> None:
         assert lived.call("dead", "retry", letter["letter"], stdin="n\n").code == 1
         nobody = lived.call("dead", "retry", letter["letter"])
         assert nobody.code == 1
-        assert "nobody is there to ask; give --yes" in nobody.err
+        assert "there is no terminal to ask for confirmation; use --yes" in nobody.err
         assert (
             lived.call("dead", "retry", letter["letter"], "--yes", "--json").rows[0]["handed_back"]
             == 1
@@ -206,7 +206,7 @@ def test_a_parked_event_is_handed_back_and_handled(lived: BridgeFolder) -> None:
     assert (back["letter"], back["handed_back"]) == (letter["letter"], True)
     twice = lived.call("dead", "retry", letter["letter"], "--yes")
     assert twice.code == 1
-    assert f"handed back already: {letter['letter']}" in twice.err
+    assert f"already handed back: {letter['letter']}" in twice.err
     assert len(lived.call("dead", "--kind", "event", "--all", "--json").rows) == 1
 
 

@@ -127,7 +127,7 @@ def test_a_letter_is_found_by_what_the_log_line_says_of_it(lived: BridgeFolder) 
         assert letter.rows[0]["letter"] == event["letter"], name
     assert lived.call("dead", "show", "erp:nothing").code == 3
     assert lived.call("dead", "retry", event["event_id"], "--yes").code == 0
-    assert "handed back already" in lived.call("dead", "retry", event["letter"], "--yes").err
+    assert "already handed back" in lived.call("dead", "retry", event["letter"], "--yes").err
 
 
 def test_an_event_that_two_agents_parked_is_named_by_their_numbers(lived: BridgeFolder) -> None:

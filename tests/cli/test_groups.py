@@ -98,7 +98,7 @@ def test_a_group_of_this_configuration_is_deleted_with_a_warning(lived: BridgeFo
     group = "demo.agent.credit-watch"
     answer = lived.call("log", "offsets", "delete", group, stdin="n\n")
     assert answer.code == 1
-    assert "it will begin again at the beginning" in answer.err
+    assert "it will start again at the beginning" in answer.err
     assert group in status(lived)[1]
 
 
@@ -143,7 +143,7 @@ def test_a_replay_whose_group_is_deleted_ends_instead_of_going_on_without_its_pa
         lived.until("log", "groups", "demo.replay.slow", "--json")
         deleted = lived.call("log", "offsets", "delete", "demo.replay.slow", "--yes")
         assert deleted.code == 0
-        assert "has not finished" in deleted.err
+        assert "unfinished replay" in deleted.err
         _, error_text = running.communicate(timeout=60)
     finally:
         running.kill()

@@ -112,7 +112,7 @@ def test_a_bridge_that_ends_in_order_says_which_parts_had_given_up(
         output += bridge.communicate(timeout=WAIT_TIMEOUT_S)[1].splitlines()
     assert bridge.returncode == 1
     assert sum(reason in line for line in output) == 1
-    assert "gave up before: commands erp" in output[-1]
+    assert "failed earlier: commands erp" in output[-1]
     if form:
         assert lines("\n".join(output))[-1]["level"] == "warning"
 
@@ -131,5 +131,5 @@ def test_a_part_that_fails_for_good_ends_the_process_where_that_is_asked_for(
         output = bridge.communicate(timeout=60)[1]
     assert bridge.returncode == 1, output
     assert output.count("the ledger table 'bridge_ledger' is not there") == 1
-    assert "gave up before: commands erp" in output
+    assert "failed earlier: commands erp" in output
     assert "did not end in time" not in output

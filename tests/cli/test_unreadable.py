@@ -88,7 +88,7 @@ def test_every_listing_shows_or_skips_what_it_cant_read(poisoned: BridgeFolder) 
             assert listed.code in (0, 3), (call, listed)
             if call[-1] != COMMAND.id:
                 assert listed.code == 0
-            assert "could not be read and left out" in listed.err
+            assert "could not be read and were skipped" in listed.err
             assert "contains itself" not in listed.out
     (letter, *_) = poisoned.call("dead", "--kind", "event", "--json").rows
     assert poisoned.call("dead", "show", letter["letter"], "--json").code == 0

@@ -53,8 +53,8 @@ def test_a_new_connector_passes_the_suite(tmp_path: Path) -> None:
         ("acme-crm", "lower-case letters"),
         ("json", "taken by Python"),
         ("class", "taken by Python"),
-        ("odata", "installed already"),
-        ("taken", "exists already"),
+        ("odata", "already installed"),
+        ("taken", "already exists"),
     ],
 )
 def test_a_name_that_cannot_be_used_is_refused(tmp_path: Path, name: str, reason: str) -> None:

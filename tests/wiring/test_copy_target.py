@@ -45,5 +45,5 @@ def test_a_file_is_of_the_same_bridge(tmp_path: Path) -> None:
 
 def test_a_log_is_not_copied_into_itself(tmp_path: Path) -> None:
     path = bridge_file(tmp_path / "a", "acme", "sqlite:///a.db")
-    with pytest.raises(ConfigurationError, match="is the log that is copied from"):
+    with pytest.raises(ConfigurationError, match="is the source log itself"):
         copy_target(load(path), str(path))

@@ -1,4 +1,4 @@
-"""What `check` found, as lines and as an exit code."""
+"""The findings of `check`, as lines and as an exit code."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from bridge.cli.command_runner import print_json
 from bridge.model.redaction import redact
 from bridge.wiring.check.result import CheckResult
 
-#: A longer fix that `setup` can run is left to `setup --show`, so that nothing else is buried.
+#: A longer fix that `setup` can run is only shown by `setup --show`, to keep the output readable.
 MAX_FIX_LINES, MAX_FIX_CHARACTERS = 12, 600
 _MARKS = {"ok": "ok", "warning": "warning", "error": "wrong", "configuration": "wrong"}
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "red", "configuration": "red"}
 
 
 def exit_code(results: Iterable[CheckResult]) -> int:
-    """2 when a file is wrong, 1 when something else is, 0 otherwise."""
+    """2 if a file is wrong, 1 if something else is, 0 otherwise."""
     severities = {item.severity for item in results}
     if "configuration" in severities:
         return 2
@@ -26,7 +26,9 @@ def exit_code(results: Iterable[CheckResult]) -> int:
 
 
 def show(item: CheckResult, *, as_json: bool) -> None:
-    """On stdout, as soon as it is known, without secrets: it has other systems' words in it."""
+    """Print it to stdout immediately, without secrets, because it quotes other systems'
+    messages.
+    """
     item = replace(
         item,
         message=redact(item.message),

@@ -1,4 +1,4 @@
-"""`bridgectl commands`: what agents and people asked for, and what became of it."""
+"""`bridgectl commands`: the commands of agents and people, and their outcomes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def command(
     """List commands and their outcomes, newest last.
 
     Commands in state `unknown` wait for a person: the bridge can't tell whether they took effect.
-    Look into the system, then run `bridgectl commands settle`.
+    Check the system, then run `bridgectl commands settle`.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -77,7 +77,7 @@ def command(
                 page.add(history.id, history)
         rows = [history_row(each) if as_json else _line(each) for each in page.items]
         page.report("commands")
-        return print_listing(rows, COLUMNS, as_json=as_json, nothing="no command fits")
+        return print_listing(rows, COLUMNS, as_json=as_json, nothing="no command matches")
 
     run_with_bridge(ctx, act)
 

@@ -1,4 +1,4 @@
-"""What became of a command, as one row."""
+"""A command's history as one row."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bridge.commands.history import CommandHistory
 
 
 def history_row(history: CommandHistory) -> dict[str, Any]:
-    """For programs, and, less some columns, for people."""
+    """The row for programs; people see fewer columns."""
     request, receipt = history.request, history.receipt
     last = history.steps[-1] if history.steps else None
     return {

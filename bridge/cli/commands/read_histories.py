@@ -1,4 +1,4 @@
-"""Reads what became of commands, and says on stderr which records could not be read."""
+"""Reads the histories of commands, and reports unreadable records on stderr."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 async def read_histories(bridge: Bridge, since: int | None) -> dict[str, CommandHistory]:
-    """Every command that was requested since then, by id, in order of their requests."""
+    """Every command requested since then, by id, in order of their requests."""
     from bridge.wiring import command_histories
 
     skipped = SkippedRecords()

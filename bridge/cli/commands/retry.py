@@ -1,4 +1,4 @@
-"""`bridgectl commands retry`: ask again for commands that ended without effect."""
+"""`bridgectl commands retry`: retries commands that ended without effect."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def retry(
     retrying twice sends it once. Old receipts stay. For unknown outcomes use `commands settle`.
     """
     if not (states or codes or ids):
-        raise click.UsageError("say which: --state, --code or --id")
+        raise click.UsageError("select commands with --state, --code or --id")
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:
         del stop
@@ -105,7 +105,7 @@ def retry(
             with progress("sending again", len(retries)) as advance:
                 await _send(bridge, retries, request, advance)
         rows = [_row(planned, sent=sends) for planned in plans]
-        return print_listing(rows, COLUMNS, as_json=as_json, nothing="no command fits")
+        return print_listing(rows, COLUMNS, as_json=as_json, nothing="no command matches")
 
     run_with_bridge(ctx, act)
 
@@ -129,8 +129,8 @@ async def _send(
         )
     except Fenced:
         raise click.ClickException(
-            "somebody else is sending commands again right now; look at what they did, then "
-            "retry: what was sent is not sent twice"
+            "another person is retrying commands right now; check what they did, then "
+            "retry: nothing is sent twice"
         ) from None
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bridge.model.types import Entity
     from bridge.wiring import Bridge
 
-#: JSON says these; the other types are texts there (decimals and instants too).
+#: JSON has these types; all others are text there (decimals and timestamps too).
 _AS_JSON = frozenset({"boolean", "integer", "float", "double", "array"})
 
 
@@ -118,7 +118,7 @@ def send(
 
 
 def arguments(spec: CommandSpec, texts: tuple[str, ...]) -> dict[str, Any]:
-    """`name=value` as the record's JSON has it, by the declared types. Raises UsageError."""
+    """Parse `name=value` to the record's JSON values, by the declared types. Raises UsageError."""
     kinds = {arg.name: arg.type.name for arg in spec.args}
     try:
         texts_by_name = parse_pairs(texts)
@@ -128,7 +128,7 @@ def arguments(spec: CommandSpec, texts: tuple[str, ...]) -> dict[str, Any]:
     for name, text in texts_by_name.items():
         values[name] = text
         if kinds.get(name) in _AS_JSON:
-            with contextlib.suppress(ValueError, RecursionError):  # then it is refused as a text
+            with contextlib.suppress(ValueError, RecursionError):  # it is then refused as text
                 values[name] = json.loads(text)
     return values
 

@@ -1,4 +1,4 @@
-"""`bridgectl commands settle`: what a person found where the bridge itself can't tell."""
+"""`bridgectl commands settle`: records an outcome that only a person could determine."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def settle(
     by: str | None,
     as_json: bool,
 ) -> None:
-    """Record the outcome of a command that is unknown, after a look into its system.
+    """Record the outcome of a command whose outcome is unknown, after checking its system.
 
-    Nothing is executed. The command gets its receipt (code `settled`), and the audit trail says who
-    said so and why; sent again, it is answered by that.
+    Nothing is executed. The command gets its receipt (code `settled`), and the audit trail records
+    who decided and why; if it is sent again, that receipt answers it.
     """
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:

@@ -1,4 +1,4 @@
-"""`bridgectl demo`: the whole story on a made-up ERP, in under a minute."""
+"""`bridgectl demo`: shows everything on a made-up ERP, in under a minute."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 FAILED = 1
 KILL_AFTER = 5
-"""The executor dies behind this many legacy commits."""
+"""The executor dies after this many legacy commits."""
 QUIET = 30.0
-"""Seconds that everything may take to come to rest after the users went home."""
+"""Seconds in which everything has to be processed after the users have stopped."""
 TAKING_OVER = (
     "killed (SIGKILL) between legacy commit and receipt; a new one is started, and waits some 10 s "
     "until the log has given up the killed one"
@@ -42,7 +42,7 @@ BACK_AGAIN = "killed (SIGKILL) between legacy commit and receipt; a new one has 
     "--postgres",
     metavar="URL",
     envvar="BRIDGE_DEMO_POSTGRES",
-    help="Create the ERP in a database of its own on this server, instead of into SQLite.",
+    help="Create the ERP in a new database on this server, instead of in SQLite.",
 )
 @click.option("--kafka", metavar="HOST:PORT", help="Use this Kafka as the log.")
 @click.option("--registry", metavar="URL", help="With --kafka: a Confluent-compatible registry.")
@@ -58,7 +58,7 @@ BACK_AGAIN = "killed (SIGKILL) between legacy commit and receipt; a new one has 
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("bridge-demo"),
     show_default=True,
-    help="Folder for its files; what an earlier demo left there is replaced.",
+    help="Folder for its files; files of an earlier demo are replaced.",
 )
 def command(
     *, postgres: str | None, kafka: str | None, registry: str | None, seconds: float, folder: Path
@@ -86,7 +86,7 @@ def command(
 async def tell(
     stage: DemoEnvironment, seconds: float, stop: asyncio.Event, console: Console
 ) -> int:
-    """The story; 0 when everything in it holds."""
+    """Run the demo; 0 if all checks hold."""
     from bridge.cli.demo.environment import drop_database
     from bridge.cli.demo.screen import INTRODUCTION
     from bridge.cli.demo.tally import DemoTally
@@ -127,7 +127,7 @@ async def tell(
 async def _act(
     stage: DemoEnvironment, seconds: float, stop: asyncio.Event, bridge: Bridge, tally: DemoTally
 ) -> int:
-    """Users work, the executor is killed and comes back, and everything comes to rest."""
+    """Users work, the executor is killed and restarted, and everything is processed."""
     from bridge.cli.demo.follow_log import follow
 
     following = asyncio.ensure_future(follow(bridge, tally))
@@ -162,13 +162,15 @@ async def _act(
 
 
 def _note_takeover(tally: DemoTally, answered: int) -> None:
-    """Say that the new executor works, once it answers: `answered` commands were, at the kill."""
+    """Report that the new executor works, once it has answered more than the `answered` commands at
+    the kill.
+    """
     if tally.executor == TAKING_OVER and sum(tally.outcomes.values()) > answered:
         tally.executor = BACK_AGAIN
 
 
 async def _in_between(stage: DemoEnvironment, tally: DemoTally) -> tuple[str, ...]:
-    """Commands that took effect in the legacy system and whose receipt nobody has seen."""
+    """Commands that took effect in the legacy system but have no receipt yet."""
     from bridge.cli.demo.verification import ledger
 
     effects = await asyncio.to_thread(ledger, stage.erp_url)
@@ -189,7 +191,7 @@ async def _at_rest(stage: DemoEnvironment, bridge: Bridge, tally: DemoTally) -> 
         if not name.startswith(agent_group(bridge.name, "")):
             continue
         reads = {partition.topic for partition in group.committed}
-        # Not against the partitions' ends: behind the last record may stand a commit's mark.
+        # Not against the partitions' ends: a commit marker may follow the last record.
         behind = (partition for partition in tally.last if partition.topic in reads)
         if any(group.committed.get(partition, 0) < tally.last[partition] for partition in behind):
             return False

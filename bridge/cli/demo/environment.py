@@ -1,4 +1,6 @@
-"""The stage: a folder with a copy of the example's files, set for the servers that were named."""
+"""The demo's environment: a folder with a copy of the example's files, configured for the given
+servers.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ URL = "ERP_URL"
 
 @dataclass(frozen=True, slots=True)
 class DemoEnvironment:
-    """Where the story takes place. `erp_url` is secret where it names a server."""
+    """The environment of the demo. `erp_url` is secret if it names a server."""
 
     folder: Path
     erp_url: str = field(repr=False)
@@ -33,7 +35,7 @@ class DemoEnvironment:
         return self.folder / "bridge.yaml"
 
     def erp(self, *words: str) -> subprocess.Popen[bytes]:
-        """Start the legacy ERP's own program; it knows nothing of the bridge."""
+        """Start the legacy ERP's own program, which doesn't know the bridge."""
         program = self.folder / "legacy" / "erp.py"
         return subprocess.Popen(  # noqa: S603 - our own programs, with our own words
             [sys.executable, str(program), "-", *words], env={**os.environ, URL: self.erp_url}
@@ -53,7 +55,7 @@ class DemoEnvironment:
 def prepare(
     folder: Path, postgres: str | None, kafka: str | None, registry: str | None
 ) -> DemoEnvironment:
-    """Write the files again. Raises ConfigurationError rather than touch a folder that isn't ours."""
+    """Write the files again. Raises ConfigurationError instead of touching a folder of others."""
     folder = absolute_path(folder)
     try:
         _prepare_folder(folder)
@@ -74,7 +76,7 @@ def _prepare_folder(folder: Path) -> None:
     if folder.exists():
         if any(folder.iterdir()) and not (folder / MARK).exists():
             raise ConfigurationError(
-                f"{folder} is there and was not made by the demo: name another with --folder"
+                f"{folder} exists and was not created by the demo: choose another with --folder"
             )
         shutil.rmtree(folder)
     skip = shutil.ignore_patterns("__pycache__", "var")
@@ -84,7 +86,7 @@ def _prepare_folder(folder: Path) -> None:
 
 
 def _set_log(file: Path, kafka: str, registry: str | None) -> None:
-    """One line makes it Kafka; the bridge's own name keeps one run's topics from the next's."""
+    """Configure Kafka; a new bridge name separates the topics of each run."""
     line = f"log: kafka://{kafka}" + (f"?registry={registry}" if registry else "")
     text = file.read_text(encoding="utf-8")
     changed = [
@@ -113,7 +115,7 @@ def _set_postgres(file: Path, database: str) -> None:
 
 
 def _new_database(url: str) -> tuple[str, str]:
-    """A database of its own on the server, so that nothing there is touched."""
+    """Create a new database on the server, so that nothing else there is touched."""
     from sqlalchemy import create_engine, text
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import SQLAlchemyError
@@ -128,14 +130,14 @@ def _new_database(url: str) -> tuple[str, str]:
     except (SQLAlchemyError, ImportError) as error:
         reason = str(getattr(error, "orig", None) or type(error).__name__).strip()
         raise ConfigurationError(
-            f"--postgres: no database could be made there: {reason}; the login needs CREATEDB "
+            f"--postgres: no database could be created there: {reason}; the login needs CREATEDB "
             "and REPLICATION"
         ) from None
     return name, server.set(database=name).render_as_string(hide_password=False)
 
 
 def drop_database(stage: DemoEnvironment) -> None:
-    """Drop what would hold the server's WAL back: the slot. The database stays to be looked at."""
+    """Drop the slot, which would retain the server's WAL. The database is kept for inspection."""
     if not stage.database:
         return
     from sqlalchemy import create_engine, text

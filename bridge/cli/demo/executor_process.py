@@ -1,4 +1,4 @@
-"""The executor as a process of its own, which may be told where to be killed."""
+"""The executor as a separate process, which can kill itself at a given point."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bridge.wiring import open_bridge
 
 
 def killer(die_after: int) -> CrashPointHook:
-    """A steps hook that kills this process behind the `die_after`th legacy commit."""
+    """A crash-point hook that kills this process after the `die_after`th legacy commit."""
     commits = 0
 
     def step(name: str) -> None:

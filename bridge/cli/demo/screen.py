@@ -8,7 +8,7 @@ from rich.text import Text
 
 from bridge.cli.demo.tally import DemoTally
 
-#: What becomes of a command in the story, by outcome or code: all others are mistakes.
+#: Expected results of the demo's commands, by outcome or code; all others are errors.
 OUTCOMES = {
     "succeeded": "blocked their order",
     "conflict": "refused, because a user had changed the order since the agent saw it",
@@ -23,7 +23,7 @@ moment. At the end the ERP is compared with what the events say.
 
 
 def outcome_words(tally: DemoTally) -> list[str]:
-    """What became of the commands, a phrase for each outcome that was met."""
+    """The outcomes of the commands so far, one phrase each."""
     return [
         f"{count} {OUTCOMES.get(outcome, outcome)}"
         for outcome, count in tally.outcomes.most_common()
@@ -31,7 +31,7 @@ def outcome_words(tally: DemoTally) -> list[str]:
 
 
 def _facts(tally: DemoTally) -> list[tuple[str, str, str]]:
-    """Name, value, and what it is."""
+    """Name, value and explanation."""
     median, slow = tally.lag
     handled = tally.handled
     entities = ", ".join(
@@ -50,14 +50,14 @@ def _facts(tally: DemoTally) -> list[tuple[str, str, str]]:
             f"{median:.0f} ms",
             f"from the ERP's commit to the log, median (95 %: {slow:.0f} ms)",
         ),
-        ("events handled", f"{handled['done']:,}", "events that the agent has looked at"),
+        ("events handled", f"{handled['done']:,}", "events that the agent has handled"),
         ("echoes", f"{handled['echo']:,}", "changes by the agent's own commands, which it skips"),
         ("reads", f"{tally.reads:,}", f"rows it asked for, in {tally.queries:,} queries{saved}"),
         ("commands", outcomes, f"sent by the agent; {tally.open_commands} not answered yet"),
         (
             "came back",
             f"{sum(tally.caused.values()):,}",
-            "changes that name the command behind them",
+            "changes that name the command that caused them",
         ),
         ("executor", tally.executor, ""),
     ]
@@ -80,7 +80,7 @@ def panel(tally: DemoTally, elapsed: float, title: str) -> Panel:
 
 
 def line(tally: DemoTally, elapsed: float) -> str:
-    """The same, short, for a log file."""
+    """The same in short, for a log file."""
     median, _ = tally.lag
     return (
         f"{elapsed:4.0f} s  {tally.changes} changes in the log ({median:.0f} ms after their commit), "

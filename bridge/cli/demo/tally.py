@@ -1,4 +1,4 @@
-"""What the screen shows: counted from the core's notices and from the log itself."""
+"""The numbers on the screen, counted from the core's notices and from the log itself."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class DemoTally:
                 pass
 
     def outcome(self, receipt: Receipt) -> None:
-        """Count what became of a command: its code where it failed, else its outcome."""
+        """Count a command's result: its code if it failed, else its outcome."""
         self.receipts[receipt.command_id] += 1
         failed = receipt.outcome is Outcome.FAILED
         self.outcomes[receipt.code or "failed" if failed else receipt.outcome.value] += 1
 
     def change(self, record: Record) -> None:
-        """Note how far the log is, and count what commands caused (but no tombstones)."""
+        """Update the log's position, and count changes caused by commands (without tombstones)."""
         self.last[TopicPartition(record.topic, record.partition)] = record.offset + 1
         cause = dict(record.headers).get(headers.CAUSATION)
         if cause is not None and record.value is not None:
@@ -64,7 +64,7 @@ class DemoTally:
 
     @property
     def lag(self) -> tuple[float, float]:
-        """Milliseconds from legacy commit to the log: median and 95th percentile, lately."""
+        """Milliseconds from legacy commit to the log: recent median and 95th percentile."""
         if len(self.behind) < 2:
             return 0.0, 0.0
         cuts = statistics.quantiles(self.behind, n=20)

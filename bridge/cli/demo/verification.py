@@ -1,4 +1,4 @@
-"""The verdict: what the log says, held against what the legacy database says."""
+"""The verification: compares the log with the legacy database."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ MANY = 1_000_000
 
 
 def ledger(url: str) -> dict[str, int]:
-    """Commands that took effect, as the legacy database itself says, and rows affected."""
+    """Command id -> rows affected, of the commands that took effect according to the legacy
+    database.
+    """
     engine = create_engine(url)
     try:
         with engine.connect() as connection:
-            # Its rows for owners of partitions begin with a slash, which no command's id does.
+            # Rows of partition owners begin with a slash, which no command id does.
             sql = "select command_id, affected from bridge_ledger where command_id not like '/%'"
             rows = connection.execute(text(sql))
             return {row[0]: row[1] for row in rows}
@@ -33,7 +35,7 @@ def ledger(url: str) -> dict[str, int]:
 
 
 async def state_of_log(bridge: Bridge, entity: str) -> dict[str, dict[str, Any]]:
-    """The rows that an entity's events add up to, by key."""
+    """The rows that result from an entity's events, by key."""
     topic = change_topic(bridge.name, *split_entity(entity))
     info = (await bridge.log.topics())[topic]
     places = [TopicPartition(topic, number) for number in range(info.partitions)]
@@ -84,7 +86,7 @@ async def differences(bridge: Bridge) -> tuple[int, list[str]]:
 
 
 def commands_wrong(tally: DemoTally, effects: Mapping[str, int]) -> list[str]:
-    """Commands that broke a promise: one receipt each; one effect where the ledger says so."""
+    """Commands that violate a guarantee: one receipt each; one effect if the ledger has it."""
     wrong = [
         f"command {command} has {tally.receipts[command]} receipts"
         for command in sorted(tally.sent)

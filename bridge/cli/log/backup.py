@@ -18,7 +18,7 @@ from bridge.model.errors import ConfigurationError
 def backup(ctx: click.Context, *, file: Path, as_json: bool) -> None:
     """Back up the embedded log into FILE, as of one point in time; the bridge may be running.
 
-    FILE must not be there yet. How it is put back: docs/restore.md. Kafka has backups of its own.
+    FILE must not exist yet. To restore it see docs/restore.md. Kafka has its own backups.
     """
     from bridge.log.embedded.backup import copy_file
 
@@ -26,7 +26,7 @@ def backup(ctx: click.Context, *, file: Path, as_json: bool) -> None:
     if log is None:
         raise ConfigurationError(
             "the log is Kafka, which keeps its own copies (`replication`); `bridgectl log copy` "
-            "carries it into another log"
+            "copies it to another log"
         )
     if not log.is_file():
         raise ConfigurationError(f"there is no log at {log} yet")
@@ -34,4 +34,4 @@ def backup(ctx: click.Context, *, file: Path, as_json: bool) -> None:
     if as_json:
         print_json({"log": str(log), "file": str(file), "bytes": size})
     else:
-        click.echo(f"{file}: {size} bytes, as the log was when this began")
+        click.echo(f"{file}: {size} bytes, the log's state when the backup began")

@@ -1,4 +1,4 @@
-"""`bridgectl log copy`: everything that the log holds of this bridge, into another log."""
+"""`bridgectl log copy`: copies everything that the log holds of this bridge to another log."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from bridge.cli.output.rows import print_json
 @as_json
 @click.pass_context
 def copy(ctx: click.Context, *, to: str, as_json: bool) -> None:
-    """Copy records, group offsets, checkpoints and schemas into another log.
+    """Copy records, group offsets, checkpoints and schemas to another log.
 
     Stop the bridge, copy, then change the line `log:`. Running it again resumes an interrupted copy
-    and adds what came since. Exit code 1 when something was written to the source meanwhile: stop
-    the bridge and copy again.
+    and adds new records. Exit code 1 if something was written to the source meanwhile: stop the
+    bridge and copy again.
     """
     from bridge.wiring.copy_target import copy_target
 
@@ -54,7 +54,7 @@ def copy(ctx: click.Context, *, to: str, as_json: bool) -> None:
             )
         if done.left:
             click.echo(
-                f"{done.left} records were written meanwhile: stop the bridge and copy once more",
+                f"{done.left} records were written meanwhile: stop the bridge and copy again",
                 err=True,
             )
         return 1 if done.left else 0

@@ -1,4 +1,4 @@
-"""`bridgectl log offsets delete`: forgets a consumer group that nobody reads with any more."""
+"""`bridgectl log offsets delete`: deletes a consumer group that is no longer used."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def delete(ctx: click.Context, *, group: str, dry_run: bool, yes: bool, as_json:
         else:
             if state == STOPPED:
                 click.echo(
-                    f"group {group!r} is one of this configuration: it will begin again at the "
+                    f"group {group!r} is one of this configuration: it will start again at the "
                     "beginning of its topics",
                     err=True,
                 )
             if state == UNFINISHED:
                 click.echo(
-                    f"group {group!r} is of a replay that has not finished: one that is under way is "
-                    "ended, and begun again under its name it copies all of it once more",
+                    f"group {group!r} belongs to an unfinished replay: if it is running it "
+                    "ends, and starting it again under its name replays everything again",
                     err=True,
                 )
             if not yes:

@@ -9,9 +9,10 @@ from bridge.wiring.group_state import RETIRED
 
 
 def retired_lines(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """What to do about groups that nobody reads with any more, one a group. Pure."""
+    """What to do about groups that are no longer used, one line per group. Pure."""
     names = dict.fromkeys(row["group"] for row in rows if row["state"] == RETIRED)
     return [
-        f"{name} is of nothing in this configuration: `bridgectl log offsets delete {name}` deletes it"
+        f"{name} belongs to nothing in this configuration: `bridgectl log offsets delete {name}` "
+        "deletes it"
         for name in names
     ]

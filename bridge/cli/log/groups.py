@@ -1,4 +1,6 @@
-"""`bridgectl log groups`, `log offsets reset` and `skip`: who reads what, how far, and from where next."""
+"""`bridgectl log groups`, `log offsets reset` and `skip`: shows and changes where consumer groups
+read.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,7 @@ def groups(ctx: click.Context, *, group: str | None, partitions: bool, as_json: 
                 ("group", "state", "topic", "members", "partitions", "lag", "missing"),
             )
         return print_listing(
-            rows, columns, as_json=as_json, nothing="no such group committed anything"
+            rows, columns, as_json=as_json, nothing="no such group has committed anything"
         )
 
     run_with_bridge(ctx, act)
@@ -119,7 +121,7 @@ def reset(
         committed = {} if info is None else info.committed
         partitions = partitions_to_reset(committed, declared or (), topic_infos, wanted)
         if not partitions:
-            raise NothingFound(f"group {group!r} reads nothing that is there")
+            raise NothingFound(f"group {group!r} reads no existing topic")
         new = await offsets_of(bridge.log, partitions, start)
         rows = [
             {
@@ -174,7 +176,7 @@ def skip(ctx: click.Context, *, group: str, dry_run: bool, yes: bool, as_json: b
             for lag in moved
         ]
         if not rows:
-            raise NothingFound(f"nothing was removed that group {group!r} had still to read")
+            raise NothingFound(f"nothing was removed that group {group!r} had not read")
         await _apply(bridge.log, group, new, dry_run=dry_run, yes=yes)
         print_rows(rows, ("topic", "partition", "committed", "new", "missing"), as_json=as_json)
         return 0

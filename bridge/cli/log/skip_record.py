@@ -1,4 +1,4 @@
-"""`bridgectl log offsets skip-record`: past a record that a group can't get past by itself."""
+"""`bridgectl log offsets skip-record`: skips a record that blocks a group."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def skip_record(
     """Skip the next records that GROUP would read from one partition. It must have no live member.
 
     Each is shown first and kept as a dead letter: an event can be handed back by `bridgectl dead
-    retry`; a command is not carried out and gets no receipt.
+    retry`; a command is not executed and gets no receipt.
     """
 
     async def act(bridge: Bridge, stop: asyncio.Event) -> int:

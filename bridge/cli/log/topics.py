@@ -75,7 +75,7 @@ def _row(
 
 
 def span_text(milliseconds: int | None) -> str:
-    """A length of time for people; None: for ever."""
+    """A duration for people; None: for ever."""
     if milliseconds is None:
         return "for ever"
     for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)):

@@ -1,1 +1,1 @@
-"""Notices, Python logging and prints as lines of the log."""
+"""Notices, Python logging and printed text as log lines."""

@@ -42,7 +42,7 @@ from bridge.observe import (
     WorkReported,
 )
 
-#: What happens all the time is told only to those who ask for it.
+#: Frequent notices are only logged at debug level.
 _OFTEN = (Captured, Handled, HandlerWaits, RowsRead, Confirmed, GroupJoined, WorkReported)
 _WARN = (
     CaptureRemark,
@@ -60,14 +60,14 @@ _COMMAND_FAULTS = frozenset({State.FAILED, State.REJECTED, State.EXPIRED, State.
 
 
 def notice_logger(*, as_json: bool, level: int = logging.INFO) -> Observer:
-    """An observer that writes lines to stderr: one a notice, and few for what is tried again."""
+    """An observer that writes lines to stderr: one per notice, but few for repeated failures."""
     log = line_logger(as_json=as_json, level=level)
     retries = RetryLines()
 
     def observe(notice: Notice) -> None:
         weight = _weight(notice)
         if weight == logging.DEBUG and level > logging.DEBUG:
-            return  # before its facts are gathered: there is one for each event that is handled
+            return  # before its facts are collected: there is one for each handled event
         added = retries.facts(notice)
         if added is None:
             weight, added = logging.DEBUG, {}
@@ -82,7 +82,7 @@ def _facts(notice: Notice) -> dict[str, Any]:
 
 
 def log_refusal(error: BridgeError) -> None:
-    """What keeps a bridge from beginning, as lines of the log in JSON: one a problem."""
+    """Log the errors that prevent a bridge from starting, as JSON lines: one per problem."""
     log = line_logger(as_json=True)
     if isinstance(error, ConfigProblems):
         for problem in error.problems:
@@ -99,7 +99,7 @@ def log_refusal(error: BridgeError) -> None:
 
 
 def line_logger(*, as_json: bool, level: int = logging.INFO) -> Any:
-    """What writes lines to stderr; its methods may be called by any thread."""
+    """A logger that writes lines to stderr; thread-safe."""
     render = (
         structlog.processors.JSONRenderer()
         if as_json
@@ -121,7 +121,7 @@ def line_logger(*, as_json: bool, level: int = logging.INFO) -> Any:
 
 
 def _weight(notice: Notice) -> int:
-    """The level that a notice is told at. Pure."""
+    """The log level of a notice. Pure."""
     if isinstance(notice, _OFTEN):
         return logging.DEBUG  # first: there is one for each event
     state, reason = getattr(notice, "state", ""), getattr(notice, "reason", "")
@@ -130,7 +130,7 @@ def _weight(notice: Notice) -> int:
     if isinstance(notice, CommandsHeld):
         return logging.WARNING if notice.state == "held" else logging.INFO
     if isinstance(notice, SourceState) and state == "stopped" and reason:
-        return logging.DEBUG  # the part that ends for it says so at once, with the same reason
+        return logging.DEBUG  # the part that ends because of it reports the same reason at once
     if isinstance(notice, PartState) and state == "opened":
         return logging.DEBUG
     if isinstance(notice, GroupMoved) and not notice.missing:
@@ -145,15 +145,15 @@ def _weight(notice: Notice) -> int:
 
 
 def _command_weight(notice: CommandMoved) -> int:
-    """One line a command says how it ended; how it came there is for those who ask."""
+    """One line per command for its end; earlier transitions are debug lines."""
     if notice.state in _COMMAND_ENDS:
         return logging.INFO
     return logging.WARNING if notice.state in _COMMAND_FAULTS else logging.DEBUG
 
 
 def _sentence(_logger: object, _method: str, facts: EventDict) -> EventDict:
-    """The reason as it is, behind the event; as one of the facts its quotes would be escaped. So a
-    traceback, on lines of its own.
+    """Append the reason unchanged to the event, because as one of the facts its quotes would be
+    escaped; a traceback is appended on its own lines.
     """
     if "reason" in facts:
         facts["event"] = f"{facts['event']}: {facts.pop('reason')}"
@@ -163,7 +163,7 @@ def _sentence(_logger: object, _method: str, facts: EventDict) -> EventDict:
 
 
 def _redacted(_logger: object, _method: str, line: Any) -> str:
-    """The line, which is rendered by now, without secrets: also of what was made elsewhere."""
+    """Remove secrets from the rendered line, including texts from other code."""
     return redact(line)
 
 

@@ -1,4 +1,4 @@
-"""What agents and libraries print while the bridge runs, as lines of its log.
+"""Text printed by agents and libraries while the bridge runs, as log lines.
 
 A collector of logs reads stdout and stderr of a container as one, and wants each line as JSON.
 """
@@ -18,10 +18,10 @@ from bridge.model.error_text import clean_text
 
 
 class PrintedLines(io.TextIOBase):
-    """A standard stream of which each line that is written becomes one of `lines`.
+    """A standard stream that logs each written line to `lines`.
 
-    Threads don't cut into each other's lines. What has no line end yet waits for it, up to
-    MAX_MESSAGE_CHARACTERS or `finish`. What is asked of the file itself is asked of `beneath`.
+    Lines of different threads are not mixed. Text without a line end waits for it, up to
+    MAX_MESSAGE_CHARACTERS or `finish`. Queries about the file itself are passed to `beneath`.
     """
 
     def __init__(self, lines: Any, level: int, name: str, beneath: TextIO) -> None:
@@ -38,7 +38,7 @@ class PrintedLines(io.TextIOBase):
 
     @property
     def buffer(self) -> Any:
-        """Bytes go past: nobody knows where their lines end."""
+        """Bytes are written directly, because their line ends are unknown."""
         return self._beneath.buffer
 
     def fileno(self) -> int:
@@ -62,22 +62,22 @@ class PrintedLines(io.TextIOBase):
         return len(text)
 
     def finish(self) -> None:
-        """Tell what had no end of its line."""
+        """Log a last line without a line end."""
         while self._unfinished:
             self._tell(self._unfinished.popitem()[1])
 
     def _tell(self, line: str) -> None:
         if line.strip():
             message = clean_text(line, MAX_MESSAGE_CHARACTERS)
-            # A stream that nobody reads any more is no reason for a handler to fail.
+            # A closed stream must not make a handler fail.
             with suppress(OSError, ValueError):
                 self._lines.log(self._level, message, logger=self._name)
 
 
 @contextmanager
 def printing_into(lines: Any) -> Iterator[None]:
-    """Until the end of the block what is printed becomes lines: of stdout at `info`, of stderr at
-    `warning`. `lines` has to hold the stream that it writes to, as made before the block.
+    """Within the block printed text becomes log lines: of stdout at `info`, of stderr at `warning`.
+    `lines` must hold the stream that it writes to, created before the block.
     """
     out = PrintedLines(lines, logging.INFO, "stdout", sys.stdout)
     err = PrintedLines(lines, logging.WARNING, "stderr", sys.stderr)

@@ -1,4 +1,4 @@
-"""What agents and libraries log through Python's `logging`, as lines of the bridge's own log."""
+"""Records of Python's `logging` from agents and libraries, as lines of the bridge's own log."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from bridge.retry_reports import RetryReports
 MAX_MESSAGE_CHARACTERS = 10_000
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _TAKEN = frozenset({"event", "level", "timestamp", "exc_info", "stack_info"})
-"""Names that a line has for itself."""
+"""Field names that lines use themselves."""
 CLIENTS = frozenset({"aiokafka", "httpcore", "httpx", "psycopg", "sqlalchemy"})
-"""Loggers of the clients that the bridge connects with. While a server is away each of their tries is a
-warning: hundreds a second, beside the line of the part that waits.
+"""Loggers of the client libraries. While a server is unavailable each of their tries is a warning:
+hundreds per second, in addition to the line of the part that waits.
 """
 
 
@@ -33,7 +33,7 @@ class LineHandler(logging.Handler):
         self._reports = reports
 
     def emit(self, record: logging.LogRecord) -> None:
-        """As logging.Handler; whatever a record holds, the program that logged it goes on."""
+        """As logging.Handler; never raises, whatever a record contains."""
         try:
             facts = {
                 (f"{name}_" if name in _TAKEN else name): value
@@ -56,11 +56,11 @@ class LineHandler(logging.Handler):
             self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Nothing: a terminal or a pipe that is gone can't be told that it is gone."""
+        """Do nothing: a closed terminal or pipe can't show an error."""
 
 
 def _standard_level(level: int) -> int:
-    """The named level that is nearest below; others have no name for a line."""
+    """The nearest named level at or below this one."""
     return max(logging.DEBUG, min(level // 10 * 10, logging.CRITICAL))
 
 
@@ -73,14 +73,14 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def _log_failed_thread(args: threading.ExceptHookArgs) -> None:
-    """What ended a thread that nobody waits for, as one line instead of a traceback's many."""
+    """Log the error that ended a thread as one line instead of a traceback."""
     if args.exc_value is not None and not issubclass(args.exc_type, SystemExit):
         name = args.thread.name if args.thread is not None else "?"
         _log_error("threading", f"thread {name} failed", args.exc_value)
 
 
 def _log_unraisable(args: sys.UnraisableHookArgs) -> None:
-    """What a `__del__` or a callback raised, where nobody can be told by an exception."""
+    """Log what a `__del__` or a callback raised, which can't propagate."""
     if args.exc_value is not None:
         name = getattr(args.object, "__qualname__", type(args.object).__name__)
         _log_error("python", f"{args.err_msg or 'exception ignored in'} {name}", args.exc_value)
@@ -93,8 +93,8 @@ def _log_error(logger: str, what: str, error: BaseException) -> None:
 
 @contextmanager
 def logging_into(lines: Any, level: int) -> Iterator[None]:
-    """Until the end of the block everything that is logged becomes lines: what agents log from
-    `level` on, what libraries log only from warnings on, and what ends a thread of theirs.
+    """Within the block all logging becomes lines: of agents from `level` on, of libraries from
+    warnings on, and the errors that end threads.
     """
     root, own = logging.getLogger(), logging.getLogger("bridge")
     before = root.level, own.level

@@ -1,4 +1,4 @@
-"""Which notices of things that are tried again become lines of the log, and what is added to those."""
+"""Which notices of repeated failures become log lines, and what is added to these."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _BETWEEN_TRIES = "starting"
 
 
 class RetryLines:
-    """One line at once, further ones at growing intervals, and one when it is over."""
+    """One line immediately, further ones at growing intervals, and one when it is over."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._reports = RetryReports(clock)
 
     def facts(self, notice: Notice) -> dict[str, Any] | None:
-        """What to add to the line of this notice; None where no line is due."""
+        """The facts to add to this notice's line; None if no line is due."""
         key = _key(notice)
         if key is None:
             return {}
@@ -36,7 +36,7 @@ class RetryLines:
             return None
         if self._reports.is_failing(key):
             repeats = self._reports.ended(key)
-            # What was never reported needs no end; what ends for good is news in any case.
+            # A failure that was never reported needs no end; a final one is always reported.
             return {} if repeats is None and state in _FINAL else _counted(repeats)
         return {}
 

@@ -1,1 +1,1 @@
-"""What commands print: rows, records, pages, and texts that are safe for a terminal."""
+"""Output of commands: rows, records, pages, and texts that are safe for a terminal."""

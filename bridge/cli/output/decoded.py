@@ -1,5 +1,5 @@
-"""Decoded records as rows for programs and as lines for people. Whatever a record holds, it is shown,
-as bytes if need be. Pure.
+"""Decoded records as rows for programs and as lines for people. Every record can be shown, if
+necessary as bytes. Pure.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def decoded_row(decoded: DecodedRecord) -> dict[str, Any]:
     """For programs."""
     try:
         row = _row(decoded)
-        # Whatever can't be printed shows here, and not where it would end a listing.
+        # Errors of unprintable values occur here, where they don't end a listing.
         plain(row)
     except Exception as error:  # noqa: BLE001 - it is one record of many: shown as bytes
         return records.unreadable_row(decoded.record, describe_error(error))

@@ -1,10 +1,10 @@
-"""Lengths of time for people."""
+"""Durations for people."""
 
 from __future__ import annotations
 
 
 def seconds_text(value: float | None) -> str | None:
-    """Seconds, minutes or hours, whichever is read best."""
+    """The duration in seconds, minutes or hours."""
     if value is None:
         return None
     if value < 90:

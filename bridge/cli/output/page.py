@@ -1,4 +1,4 @@
-"""The part of a long listing that is shown, and a word on stderr about the rest."""
+"""The shown part of a long listing, and a note on stderr about the rest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ limit_option = click.option(
 
 
 def after_option(metavar: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """`--after`: go on behind what was shown last."""
+    """`--after`: continue after the last item shown."""
     return click.option(
         "--after",
         default="",
@@ -34,8 +34,8 @@ def after_option(metavar: str) -> Callable[[Callable[..., Any]], Callable[..., A
 
 
 class NewestPage(Generic[Item]):
-    """Items of a listing, oldest first: the newest `limit` of them (0: all), or the first ones that
-    follow the one named `after`.
+    """Items of a listing, oldest first: the newest `limit` (0: all), or the first ones after the
+    one named `after`.
     """
 
     def __init__(self, limit: int, after: str = "") -> None:
@@ -56,13 +56,15 @@ class NewestPage(Generic[Item]):
 
     @property
     def items(self) -> list[Item]:
-        """What is shown. Raises UsageError when there is none named `after`."""
+        """The shown items. Raises UsageError if there is none named `after`."""
         if not self._is_reached:
-            raise click.UsageError(f"--after {self._after}: there is none of that name here")
+            raise click.UsageError(f"--after {self._after}: there is no such item")
         return [item for _, item in self._items]
 
     def report(self, what: str) -> None:
-        """On stderr how many more there are, and how to see them; nothing where there are none."""
+        """Print to stderr how many more there are, and how to see them; nothing if there are
+        none.
+        """
         left_out = self._count - len(self._items)
         if not left_out:
             return

@@ -14,13 +14,13 @@ from bridge.log.port import Record
 from bridge.model.event import Event, Unavailable
 from bridge.model.system_records import DeadLetter, SystemKey, SystemRecord, Target, TopicKind
 
-#: What a line for people cuts a single value at.
+#: Maximum characters of a single value in a line for people.
 LONGEST = 80
 FIRST_INSTANT, LAST_INSTANT = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 
 
 def record_location(record: Record) -> dict[str, Any]:
-    """Where a record stands; every JSON row begins with it."""
+    """A record's location, with which every JSON row begins."""
     return {
         "topic": record.topic,
         "partition": record.partition,
@@ -30,7 +30,7 @@ def record_location(record: Record) -> dict[str, Any]:
 
 
 def instant_of(milliseconds: int) -> datetime:
-    """A record's time; the nearest that there is for one that no calendar has."""
+    """A record's time; the nearest valid one if it is out of range."""
     try:
         return datetime.fromtimestamp(milliseconds / 1000, UTC)
     except (OverflowError, ValueError, OSError):
@@ -38,7 +38,7 @@ def instant_of(milliseconds: int) -> datetime:
 
 
 def fields_of(row: Any, unavailable: tuple[str, ...] = ()) -> dict[str, Any] | None:
-    """A row's fields by name, less those that the source did not send."""
+    """A row's fields by name, without those that the source did not send."""
     if row is None:
         return None
     values: dict[str, Any] = {}
@@ -77,7 +77,7 @@ def event_row(record: Record, event: Event) -> dict[str, Any]:
 def system_record_row(
     record: Record, kind: TopicKind, key: SystemKey, value: SystemRecord
 ) -> dict[str, Any]:
-    """A record of a fixed topic for programs; JSON texts in it are opened."""
+    """A record of a fixed topic for programs; JSON texts in it are parsed."""
     values = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(key, Target):
         values |= {"system": key.system, "entity": key.entity}
@@ -94,7 +94,7 @@ def system_record_row(
 
 
 def raw_row(record: Record) -> dict[str, Any]:
-    """A record of any other topic for programs: text, JSON, or base64 where it is neither."""
+    """A record of any other topic for programs: text, JSON, or base64 if it is neither."""
     return {
         **record_location(record),
         "kind": "record" if record.value is not None else "tombstone",
@@ -105,7 +105,7 @@ def raw_row(record: Record) -> dict[str, Any]:
 
 
 def unreadable_row(record: Record, reason: str) -> dict[str, Any]:
-    """A record that could not be read as what its topic holds, and why."""
+    """A record that could not be decoded as its topic's type, and why."""
     return {**raw_row(record), "unreadable": reason}
 
 
@@ -118,7 +118,7 @@ def parse_json_text(text: str) -> Any:
 
 
 def readable(data: bytes | None) -> Any:
-    """Bytes as JSON or text where they are that, else `{"base64": ...}`."""
+    """Bytes as JSON or text if valid, else `{"base64": ...}`."""
     if data is None:
         return None
     try:
@@ -131,7 +131,7 @@ def readable(data: bytes | None) -> Any:
 
 
 def local_time(at: datetime) -> str:
-    """An instant on this machine's clock, to the millisecond; the day unless it is today."""
+    """A time in this machine's zone, to the millisecond; with the date unless it is today."""
     try:
         here = at.astimezone()
     except OverflowError:
@@ -142,7 +142,7 @@ def local_time(at: datetime) -> str:
 
 
 def age_text(at: datetime) -> str:
-    """How long ago an instant was, in one unit."""
+    """How long ago a time was, in one unit."""
     seconds = (datetime.now(UTC) - at).total_seconds()
     for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
         if seconds >= 2 * size:
@@ -162,7 +162,7 @@ def key_text(key: Any) -> str:
 
 
 def short(value: Any) -> str:
-    """A value on one line, cut where it is long."""
+    """A value on one line, cut if it is long."""
     text = " ".join(cell(value).split()) if not isinstance(value, str) else repr(value)[1:-1]
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
@@ -235,7 +235,7 @@ def _target(key: SystemKey) -> str:
 
 
 def raw_line(record: Record, unreadable: str = "") -> tuple[str, str, str, str, str]:
-    """Any other record for people, in the same columns, with why it is shown so."""
+    """Any other record for people, in the same columns, with the reason if it is unreadable."""
     row = raw_row(record)
     return (
         local_time(row["timestamp"]),

@@ -1,4 +1,4 @@
-"""Rows for people (tables) and for programs (one JSON object a line), and progress bars."""
+"""Rows for people (tables) and for programs (one JSON object per line), and progress bars."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def print_json(row: Mapping[str, Any], *, flush: bool = True) -> None:
 def print_listing(
     rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool, nothing: str
 ) -> int:
-    """A listing's rows and its exit code: 3, and `nothing` on stderr, when there are none."""
+    """Print a listing's rows; returns its exit code: 3, with `nothing` on stderr, if there are
+    none.
+    """
     if print_rows(rows, columns, as_json=as_json):
         return 0
     sys.stderr.write(f"{nothing}\n")
@@ -57,14 +59,14 @@ def print_rows(
         screen = console()
         with screen.capture() as drawn:
             screen.print(table)
-        # Padding at the ends of lines would only make them wrap, and differ for `grep`.
+        # Trailing padding would only make lines wrap, and interfere with `grep`.
         sys.stdout.writelines(f"{line.rstrip()}\n" for line in drawn.get().splitlines())
         sys.stdout.flush()
     return count
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console that is wide where nobody's terminal limits it, so that files aren't folded."""
+    """A console that is wide unless a terminal limits it, so that files have no wrapped lines."""
     from rich.console import Console
 
     class Piped(Console):
@@ -77,12 +79,12 @@ def console(*, stderr: bool = False) -> Console:
 
 
 NOTHING_FOUND = 3
-#: Columns of a table that goes to a file or a pipe.
+#: Width of a table written to a file or a pipe.
 WIDE = 200
 
 
 def cell(value: Any) -> str:
-    """A value as it stands in a table, with halves of surrogate pairs as question marks."""
+    """A value as shown in a table, with question marks for lone surrogates."""
     return safe_text(_cell(value).encode(errors="replace").decode())
 
 
@@ -102,7 +104,7 @@ def _cell(value: Any) -> str:
 
 
 def _no_bar(done: int, total: int | None = None) -> None:
-    """Where nobody watches, nothing is drawn."""
+    """Draw nothing without a terminal."""
     del done, total
 
 

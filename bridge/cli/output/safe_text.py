@@ -1,4 +1,4 @@
-"""Text of anybody's on a terminal: nothing in it steers the terminal, and any encoding can show it."""
+"""Makes any text safe for a terminal: without control sequences, in any encoding."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ from typing import Any, TextIO
 
 from bridge.model.redaction import redact
 
-#: Control characters but newline and tab, line separators, and what turns the direction of text.
+#: Control characters except newline and tab, line separators, and direction controls.
 _UNSAFE = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 _UNSAFE_CHARACTER = re.compile(f"[{_UNSAFE}]")
-#: As above, but colours pass: they are the program's own, data has lost its escapes before.
+#: As above, but colours are allowed: they are the program's own; data was escaped before.
 _UNSAFE_OUTPUT = re.compile(rf"\x1b\[[0-9;]{{0,20}}m|([{_UNSAFE}])")
 ERRORS = "bridge_escapes"
 
 
 def safe_text(text: str) -> str:
-    """`text` with whatever could steer a terminal written in the way of JSON's escapes."""
+    """`text` with everything that could control a terminal as JSON escapes."""
     return _UNSAFE_CHARACTER.sub(lambda match: _escape(match[0]), text)
 
 
 def safe_facts(_logger: object, _method: str, facts: Any) -> Any:
-    """A processor of log lines: every text in them is safe."""
+    """A processor of log lines that makes all their texts safe."""
     return {
         name: safe_text(value) if isinstance(value, str) else value for name, value in facts.items()
     }
 
 
 def raw_stream(stream: TextIO) -> TextIO:
-    """The stream beneath, for what draws on a terminal: progress bars and live screens."""
+    """The underlying stream, for progress bars and live screens."""
     return stream.beneath if isinstance(stream, SafeWriter) else stream
 
 
 class SafeWriter(io.TextIOWrapper):
-    """A standard stream through which no control character of data gets out, and, where it
-    `redacts`, no secret: stderr has messages only, of whichever library, tracebacks too; stdout the
-    rows and events that were asked for, which are not touched.
+    """A standard stream that escapes control characters of data and, if it `redacts`, removes
+    secrets: from stderr, which has only messages and tracebacks, of any library; not from stdout,
+    whose rows and events were requested.
 
-    Shares the buffer of the stream `beneath`. What an encoding can't show is written as its escape;
-    ASCII, which is what is left where nobody set a locale, is written as UTF-8, as click does.
+    Shares the buffer of the stream `beneath`. Characters missing in the encoding are written as
+    escapes; ASCII, the fallback without a locale, is replaced by UTF-8, as click does.
     """
 
     def __init__(self, beneath: io.TextIOWrapper, *, redacts: bool = False) -> None:
         self._redacts = redacts
         self.beneath = beneath
-        """The stream, which would close the buffer when nobody holds it any more."""
+        """A reference to the stream, which would close the buffer when it is collected."""
         beneath.flush()
         is_ascii = codecs.lookup(beneath.encoding).name == "ascii"
         encoding = "utf-8" if is_ascii else beneath.encoding
@@ -67,8 +67,8 @@ class SafeWriter(io.TextIOWrapper):
 
 
 def guard_streams() -> None:
-    """From now on stdout and stderr are safe, and an encoding that does not have a character shows its
-    escape instead of ending the process. For a process that is `bridgectl` and nothing else.
+    """Make stdout and stderr safe: a character missing in the encoding is written as an escape
+    instead of ending the process. Only for a process that is `bridgectl` itself.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -78,7 +78,7 @@ def guard_streams() -> None:
 
 def _escape(character: str) -> str:
     code = ord(character)
-    if code > 0xFFFF:  # as JSON does: two halves
+    if code > 0xFFFF:  # as in JSON: a surrogate pair
         code -= 0x10000
         return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
     return f"\\u{code:04x}"

@@ -1,4 +1,4 @@
-"""Records that a listing can't read: left out, and said so."""
+"""Counts and reports records that a listing couldn't read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class SkippedRecords:
-    """How many records a listing left out, and the first of them."""
+    """How many records a listing skipped, and the first of them."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -19,7 +19,7 @@ class SkippedRecords:
         self._topic = ""
 
     def note(self, record: Record, reason: str) -> None:
-        """One more; tombstones hold nothing to be read."""
+        """Count one more record, unless it is a tombstone."""
         if record.value is None:
             return
         self._count += 1
@@ -29,11 +29,12 @@ class SkippedRecords:
             self._topic = record.topic
 
     def tell(self) -> None:
-        """On stderr, where there were any."""
+        """Report them on stderr, if there were any."""
         if self._count:
             what = "record" if self._count == 1 else "records"
             click.echo(
-                f"{self._count} {what} could not be read and left out, the first at {self._first}: "
-                f"`bridgectl tail {self._topic} --no-follow --raw` shows what stands there",
+                f"{self._count} {what} could not be read and were skipped, the first at "
+                f"{self._first}: "
+                f"`bridgectl tail {self._topic} --no-follow --raw` shows it",
                 err=True,
             )

@@ -1,4 +1,4 @@
-"""Keys and values as people write them, turned into what fields of that type hold."""
+"""Parses keys and values typed by people to values of field types."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
 
 
 def parse_value(kind: FieldType, text: str) -> Any:
-    """The Python value that `text` means for a field of this type.
+    """The Python value of `text` for a field of this type.
 
-    Raises ValueError in words that fit behind the field's name.
+    Raises ValueError whose message can follow the field's name.
     """
     try:
         return _READ.get(kind.name, _json)(text)
@@ -82,23 +82,23 @@ _READ: Mapping[str, Callable[[str], Any]] = {
 
 
 def parse_pairs(texts: Sequence[str]) -> dict[str, str]:
-    """`a=1`, `b=2` as a mapping. Raises ValueError for what isn't a pair, or comes twice."""
+    """`a=1`, `b=2` as a mapping. Raises ValueError for invalid or repeated pairs."""
     values: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
             raise ValueError(f"{text!r} is not of the form name=value")
         if name.strip() in values:
-            raise ValueError(f"{name.strip()!r} is given twice")
+            raise ValueError(f"{name.strip()!r} is repeated")
         values[name.strip()] = value
     return values
 
 
 def parse_key_parts(fields: Sequence[str], text: str) -> dict[str, Any]:
-    """The key that `text` writes, field by field, still as text (or as JSON has it).
+    """Parse a key to its fields, with values still as text (or JSON values).
 
-    A key of one field is the text itself; others are `{"a": "1", "b": 2}` or `a=1,b=2`.
-    Raises ValueError that says which fields the key has.
+    A key of one field is the text itself; others are `{"a": "1", "b": 2}` or `a=1,b=2`. Raises
+    ValueError that names the key's fields.
     """
     form = ",".join(f"{name}=.." for name in fields)
     parts: dict[str, Any] | None = None
@@ -122,7 +122,7 @@ def parse_key_parts(fields: Sequence[str], text: str) -> dict[str, Any]:
 
 
 def parse_key(entity: Entity, text: str) -> dict[str, Any]:
-    """The key that `text` writes, as values of the key fields' types, in declared order.
+    """Parse a key to values of the key fields' types, in declared order.
 
     Raises ValueError that names the field.
     """
@@ -133,7 +133,9 @@ def parse_key(entity: Entity, text: str) -> dict[str, Any]:
 
 
 def field_value(entity: Entity, name: str, value: Any) -> Any:
-    """A value for the field `name`. Raises ValueError that names the field, or those there are."""
+    """A value for the field `name`. Raises ValueError that names the field, or the existing
+    ones.
+    """
     try:
         kind = entity.field(name).type
     except KeyError:

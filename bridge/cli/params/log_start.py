@@ -1,4 +1,4 @@
-"""An option that says where reading begins: the beginning, the end, an instant, or an offset."""
+"""An option for where reading begins: the beginning, the end, a time, or an offset."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bridge.log.start_offsets import BEGINNING, END, LogStart
 def parse_start(text: str, now_ms: int) -> LogStart:
     """Numbers below 100 000 000 000 are offsets, larger ones epoch milliseconds.
 
-    Raises ValueError that says which forms there are.
+    Raises ValueError that lists the valid forms.
     """
     word = text.strip().lower()
     if word in ("beginning", "earliest"):
@@ -26,7 +26,7 @@ def parse_start(text: str, now_ms: int) -> LogStart:
         return LogStart("time", instant_ms(text, now_ms))
     except ValueError:
         raise ValueError(
-            f"{text!r} is no position: write beginning, end, an offset, {FORMS}"
+            f"{text!r} is not a position: write beginning, end, an offset, {FORMS}"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""`--login KEY=VALUE` and `--tls KEY=VALUE` as the mappings that a system file will hold."""
+"""Parses `--login KEY=VALUE` and `--tls KEY=VALUE` to the mappings of a system file."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def parse_nested_pairs(pairs: Iterable[str], option: str = "--login") -> dict[st
         for name in around:
             section = section.setdefault(name, {})
             if not isinstance(section, dict):
-                raise click.UsageError(f"{option} {key}: {name!r} has a value of its own already")
+                raise click.UsageError(f"{option} {key}: {name!r} already has a value")
         if last in section:
-            raise click.UsageError(f"{option} {key} was given twice")
+            raise click.UsageError(f"{option} {key} is repeated")
         section[last] = value
     return mapping

@@ -1,4 +1,4 @@
-"""Numbers of options, each with an end: what a log, a clock or a database can't hold is refused."""
+"""Bounded numeric options: values that a log, a clock or a database can't hold are refused."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import click
 MAX_OFFSET = 2**63 - 1
 MAX_PARTITION = 2**31 - 1
 MAX_SECONDS = 31_536_000.0
-"""A year: how long a command may be told to wait."""
+"""A year: the longest wait of a command."""
 
 
 class FiniteRange(click.FloatRange):
-    """click's range of numbers, without `nan`, which lies in every one."""
+    """click's range of numbers, without `nan`, which every range accepts."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None

@@ -1,4 +1,4 @@
-"""Instants as people write them: ISO 8601, `10m ago`, epoch milliseconds."""
+"""Parses times typed by people: ISO 8601, `10m ago`, epoch milliseconds."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d|w)")
 _SPAN = re.compile(r"(?:[0-9]{1,18}(?:\.[0-9]{1,18})?\s*(?:ms|s|m|h|d|w)\s*)+")
 EPOCH = re.compile(r"[0-9]{1,20}")
-#: What every clock and calendar of the bridge can hold.
+#: The range that all clocks and calendars of the bridge support.
 FIRST_MS, LAST_MS = 0, 253_370_764_800_000
-#: Whole numbers from here on are epoch milliseconds (1973), below they are no instants.
+#: Whole numbers from here on are epoch milliseconds (1973); smaller ones are not times.
 MIN_EPOCH_MS = 100_000_000_000
 FORMS = "2026-01-31T10:00, 2026-01-31, '10m ago', -1h30m, now, or epoch milliseconds"
 
@@ -28,9 +28,9 @@ def span_ms(text: str) -> int | None:
 
 
 def instant_ms(text: str, now_ms: int) -> int:
-    """The instant in milliseconds since 1970. A time without a zone is in this machine's zone.
+    """The time in milliseconds since 1970. A time without a zone is in this machine's zone.
 
-    Raises ValueError that says which forms there are.
+    Raises ValueError that lists the valid forms.
     """
     try:
         instant = _instant_ms(text.strip(), now_ms)
@@ -50,18 +50,18 @@ def _instant_ms(text: str, now_ms: int) -> int:
     if word.startswith("-") or word.endswith("ago"):
         span = span_ms(word.removeprefix("-").removesuffix("ago"))
         if span is not None:
-            # Longer ago than any record: Kafka takes negative instants for something else.
+            # Earlier than any record: negative timestamps have a special meaning in Kafka.
             return max(FIRST_MS, now_ms - span)
     return round(datetime.fromisoformat(text).astimezone(UTC).timestamp() * 1000)
 
 
 def now_ms() -> int:
-    """The clock of this machine."""
+    """The current time in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
 class TimeParam(click.ParamType):  # type: ignore[type-arg]  # generic only in newer clicks
-    """An option that is an instant; its value is milliseconds since 1970."""
+    """A time option; its value is milliseconds since 1970."""
 
     name = "time"
 

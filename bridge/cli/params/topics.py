@@ -32,9 +32,9 @@ def resolve_topics(
 def existing_topics(
     bridge: str, names: Sequence[str], entities: Collection[str], topic_names: Collection[str]
 ) -> list[str]:
-    """The topics that are meant and are there; without names every entity's changes.
+    """The existing topics of these names; without names every entity's changes.
 
-    Raises NothingFound when none of them is in the log, UsageError as `resolve_topics`.
+    Raises NothingFound if none of them is in the log, UsageError as `resolve_topics`.
     """
     wanted: Iterable[str] = (
         [topic for name in names for topic in resolve_topics(bridge, name, entities, topic_names)]
@@ -45,7 +45,7 @@ def existing_topics(
     matching_topics = [topic for topic in topics if topic in topic_names]
     if not matching_topics:
         raise NothingFound(
-            f"nothing is in the log yet of {', '.join(topics)}: `bridgectl run` captures and "
+            f"the log has nothing yet of {', '.join(topics)}: `bridgectl run` captures and "
             "writes it"
         )
     return matching_topics

@@ -1,4 +1,4 @@
-"""`bridgectl status`: what runs, how far it is and its lag."""
+"""`bridgectl status`: shows what runs, its progress and its lag."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
 
 
 def _check_file(ctx: click.Context) -> None:
-    """Opening a log makes the file that is missing: then nobody would know that it was removed."""
+    """Check that the log's file exists: opening the log would create it and hide that it was
+    removed.
+    """
     from bridge.wiring.log_file_problem import log_file_problem
 
     path = load_configuration(ctx).log.path

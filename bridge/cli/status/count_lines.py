@@ -14,7 +14,7 @@ from bridge.wiring.status.counts import TIMED_OUT, BoundedCounts
 
 
 def print_counts(commands: BoundedCounts, letters: BoundedCounts) -> None:
-    """For people: what there is, and a word where there is nothing."""
+    """Print the counts for people, or that there are none."""
     busy = [
         {**row, "oldest_waits": seconds_text(row["oldest_waiting_seconds"])}
         for row in commands.rows

@@ -14,7 +14,7 @@ from bridge.wiring.status.report import StatusReport
 
 
 def print_lines(report: StatusReport) -> None:
-    """Tables of what there is, and a sentence for each thing that is wrong."""
+    """Print tables, and a sentence for each problem."""
     _print_systems_and_groups(report)
     for row in report.waits:
         _print_wait(row)
@@ -83,16 +83,16 @@ def _print_trouble(row: Mapping[str, Any]) -> None:
     stalls = {(stall["name"], stall["reason"]): stall for stall in row.get("stalls", [])}
 
     def since(what: str, reason: str) -> str:
-        # What is said here with its reason isn't said once more below.
+        # Problems shown here with their reason aren't repeated below.
         stall = stalls.pop((what, reason), None)
         return "" if stall is None else f", no progress since {_since(stall)}"
 
     if row["state"] in ("stopped", "not running"):
-        click.echo(f"{name}: as of {local_time(row['reported_at'])}, when it was reported last")
+        click.echo(f"{name}: as of its last report at {local_time(row['reported_at'])}")
     if row.get("reason"):
         click.echo(f"{name}{since(name, row['reason'])}: {row['reason']}")
     for entity, why in row.get("paused", {}).items():
-        # The reason says how it goes on, and mostly begins with the entity.
+        # The reason says how to resume, and usually begins with the entity.
         reason = why["reason"].removeprefix(f"{name}.{entity}: ")
         lasts = since(f"{name}.{entity}", why["reason"])
         click.echo(f"{name}.{entity} is paused{lasts}: {reason}")
@@ -103,7 +103,7 @@ def _print_trouble(row: Mapping[str, Any]) -> None:
         click.echo(f"{name}.{entity} is captured, but {why}")
     for job in row.get("snapshots", []):
         how_far = f"{job['rows']} of about {job['total']} rows" if job["under_way"] else "waiting"
-        why = f"; tried again and again: {job['waiting']}" if job.get("waiting") else ""
+        why = f"; retried repeatedly: {job['waiting']}" if job.get("waiting") else ""
         click.echo(f"{name}.{job['entity']}: snapshot {job['id']}, {how_far}{why}")
     for stall in stalls.values():
         _print_stall(stall)

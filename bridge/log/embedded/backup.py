@@ -11,13 +11,13 @@ from bridge.model.errors import ConfigurationError
 
 
 def copy_file(log: Path, file: Path) -> int:
-    """Copy within one read transaction, which holds up no writer; returns the size. What was begun
-    is removed where it fails. Raises ConfigurationError.
+    """Copy within one read transaction, which blocks no writer; returns the size. An incomplete
+    copy is removed. Raises ConfigurationError.
     """
     try:
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except FileExistsError:
-        raise ConfigurationError(f"{file} is there already: name another file") from None
+        raise ConfigurationError(f"{file} already exists: name another file") from None
     except OSError as error:
         raise ConfigurationError(f"{file} can't be written: {error.strerror}") from None
     try:
@@ -27,7 +27,8 @@ def copy_file(log: Path, file: Path) -> int:
             ) as source,
             contextlib.closing(sqlite3.connect(file)) as target,
         ):
-            # In one step: a copy in several begins again whenever the bridge writes in between.
+            # In one step: a copy in several steps starts over whenever the bridge writes in
+            # between.
             source.backup(target, pages=-1)
     except sqlite3.Error as error:
         file.unlink(missing_ok=True)

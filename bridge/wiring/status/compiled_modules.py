@@ -8,7 +8,7 @@ from importlib.machinery import ExtensionFileLoader, PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 
-#: Modules of which a compiled form may be there, by what they do; and what they can't do without.
+#: Modules that may have a compiled form, by their function, with their dependencies.
 COMPILED = {
     "plans": ("bridge.plan.execute", ()),
     "pgoutput frames": ("connectors.postgres.protocol.frames", ("psycopg",)),
@@ -18,13 +18,13 @@ FORMS = {True: "compiled", False: "interpreted", None: "not installed"}
 
 
 def implementations() -> dict[str, str]:
-    """The form in which each of them runs, by what it does."""
+    """Function -> form in which its module runs."""
     return {what: FORMS[compiled(*module)] for what, module in COMPILED.items()}
 
 
 def compiled(module: str, needs: Iterable[str] = ()) -> bool | None:
-    """Whether a module has its compiled form, which is then the one that runs; None where it, or
-    what it needs, isn't installed. Nothing is imported for it but the package at its root.
+    """Whether a module has a compiled form, which is then used; None if it, or a dependency, isn't
+    installed. Imports only the root package.
     """
     root, *inner, _ = module.split(".")
     folders = [str(Path(folder, *inner)) for folder in importlib.import_module(root).__path__]

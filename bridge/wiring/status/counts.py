@@ -1,7 +1,7 @@
-"""What `status` counts: dead letters by source, and commands that failed, are unknown or wait.
+"""Counts of `status`: dead letters by source, and commands that failed, are unknown or wait.
 
-In bounded time, whatever the size of the topics: then only the newest records are counted, and the
-counts say so.
+The time is bounded whatever the size of the topics: if they are large, only the newest records are
+counted, and the counts say so.
 """
 
 from __future__ import annotations
@@ -29,23 +29,25 @@ if TYPE_CHECKING:
     from bridge.wiring.decoding import DecodedRecord
 
 MAX_RECORDS: Final = 10_000
-"""So many records of the topics are read at most."""
+"""Maximum records read from the topics."""
 READ_TIMEOUT_S: Final = 10.0
-"""Where reading them takes longer than that, nothing is counted: half of what was read would show
-commands that have ended as waiting, and letters that were handed back.
+"""If reading takes longer, nothing is counted: a partial read would show ended commands as waiting,
+and letters that were handed back.
 """
 ENDED: Final = frozenset({State.SUCCEEDED, State.REJECTED, State.EXPIRED, State.CANCELLED})
 MAX_SOURCES: Final = 50
 OTHERS: Final = "(others)"
-"""Stands for all sources but the 50 with the most letters: others may write letters, too."""
+"""Replaces all sources except the 50 with the most letters: other programs may write letters,
+too.
+"""
 UNDECLARED: Final = "(not declared)"
-"""Stands for all commands that this configuration doesn't know."""
+"""Replaces all commands that this configuration doesn't declare."""
 
 
 @dataclass(frozen=True, slots=True)
 class BoundedCounts:
-    """Rows of counts. `since`: only what came from then on was counted; None: everything.
-    `timed_out`: nothing was counted.
+    """Rows of counts. `since`: only records from then on were counted; None: all. `timed_out`:
+    nothing was counted.
     """
 
     rows: tuple[dict[str, Any], ...]
@@ -53,7 +55,7 @@ class BoundedCounts:
     timed_out: bool = False
 
     def json_rows(self, kind: str) -> list[dict[str, Any]]:
-        """For programs: each row says whether its counts are exact, or at least so many."""
+        """For programs: each row says whether its counts are exact or lower bounds."""
         bound = {"complete": self.since is None, "counted_since": self.since}
         if self.timed_out:
             return [{"kind": kind, "complete": False, "error": TIMED_OUT}]
@@ -66,8 +68,8 @@ TIMED_OUT: Final = f"not counted: reading took longer than {READ_TIMEOUT_S:g} s"
 async def _recent_records(
     bridge: Bridge, names: Sequence[str], now_ms: int, max_records: int
 ) -> tuple[list[DecodedRecord], datetime | None]:
-    """The recent records of these fixed topics, less what may be large in them, and since when they
-    are all there (None: from the beginning). Raises TimeoutError.
+    """The recent records of these fixed topics, without their large parts, and the time from which
+    on they are complete (None: from the beginning). Raises TimeoutError.
     """
     from bridge.log.follow_topics import partitions_of, read_by_time
     from bridge.log.recent_offsets import recent_starts
@@ -89,7 +91,7 @@ async def _recent_records(
 
 
 def _slim(decoded: DecodedRecord) -> DecodedRecord:
-    """Without what may be large: thousands of them are kept."""
+    """Without large parts, because thousands of them are kept."""
     record, fixed = decoded.record, decoded.fixed
     if isinstance(fixed, CommandRecord):
         fixed = replace(fixed, args="")
@@ -161,8 +163,9 @@ async def command_counts(
 
 
 async def _answered_before(bridge: Bridge, records: Iterable[DecodedRecord]) -> set[str]:
-    """Ids of commands whose executor is past their newest record. Where nothing else of such a command
-    was read it was sent again, and its first receipt is older than what was read: it waits for nothing.
+    """Ids of commands whose executor is past their newest record. If nothing else of such a command
+    was read, it was sent again, and its first receipt is older than the records read: it isn't
+    waiting.
     """
     from bridge.commands.group import executor_group
 
@@ -181,7 +184,7 @@ async def _answered_before(bridge: Bridge, records: Iterable[DecodedRecord]) -> 
 
 
 def _counts(histories: Iterable[CommandHistory], now: datetime) -> dict[str, Any]:
-    """How many failed, are unknown and wait, and for how long the oldest of those does. Pure."""
+    """How many failed, are unknown and wait, and how long the oldest has waited. Pure."""
     states: Counter[str] = Counter()
     oldest: datetime | None = None
     held_since: datetime | None = None
@@ -214,6 +217,8 @@ def _seconds_since(at: datetime | None, now: datetime) -> float | None:
 
 
 def waits_for_a_person(commands: BoundedCounts, longer_than_s: float) -> bool:
-    """Whether commands of a declaration have been held back for so long: for a right or a table."""
+    """Whether commands of a declaration have been held back for longer, for a permission or a
+    table.
+    """
     held = [row["held_back_seconds"] for row in commands.rows]
     return any(seconds is not None and seconds > longer_than_s for seconds in held)

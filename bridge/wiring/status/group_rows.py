@@ -61,7 +61,7 @@ def summed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def without_lag(rows: list[dict[str, Any]], states: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Rows of groups with their states, and no lag where a group reads no more. Pure."""
+    """Rows of groups with their states, without a lag for groups that no longer read. Pure."""
     return [
         {**row, "state": states[row["group"]]}
         | ({"lag": None, "missing": None} if states[row["group"]] in NOT_READING else {})

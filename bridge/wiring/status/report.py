@@ -1,4 +1,4 @@
-"""Everything that `bridgectl status` shows, read once, and whether it is healthy."""
+"""The data that `bridgectl status` shows, read once, and whether it is healthy."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class StatusReport:
     """Rows as `--json` has them.
 
     problems: what is wrong with the log itself, as sentences.
-    waits: parts of running processes that wait for something that is away, or have failed.
-    implementations: which form of the modules runs that may be compiled.
+    waits: parts of running processes that wait for something unavailable, or have failed.
+    implementations: function -> compiled or interpreted form of its module.
     """
 
     bridge: str
@@ -75,7 +75,7 @@ class StatusReport:
 
 
 async def read_report(bridge: Bridge) -> StatusReport:
-    """What the log and the systems say now."""
+    """Read the report from the log and the systems."""
     problems = await _log_problems(bridge)
     now = time.time_ns() // 1000
     groups, stalled_groups = await _groups(bridge, now)
@@ -101,12 +101,12 @@ async def _log_problems(bridge: Bridge) -> list[str]:
     missing = await missing_topics(bridge.log, bridge.config, existing.keys())
     problems = [f"{each.text}: {each.hint}" for each in missing]
     if (path := bridge.config.log.path) is not None and (full := disk_problem(path)):
-        problems.append(f"{path}: {full}: nothing is written any more, reports neither")
+        problems.append(f"{path}: {full}: nothing more is written, not even reports")
     return problems
 
 
 async def _waits(bridge: Bridge, now: int) -> list[dict[str, Any]]:
-    """A row for each part of a running process that waits for something that is away."""
+    """A row for each part of a running process that waits for something unavailable."""
     from bridge.wiring.group_reports import reported_waits
 
     return [

@@ -21,7 +21,8 @@ async def system_rows(bridge: Bridge) -> list[dict[str, Any]]:
     from bridge.capture.report.status_record import statuses
 
     statuses_by_system = await statuses(bridge.log, bridge.name)
-    # An earlier time would be before the newest reports: then a source that is up to date has an age.
+    # An earlier time would be before the newest reports, and an up-to-date source would have an
+    # age.
     now = time.time_ns() // 1000
     return [
         redact_messages(
@@ -85,14 +86,16 @@ def stall_row(stall: Stall, now: int) -> dict[str, Any]:
 
 
 def _silent(status: SourceStatus, now: int) -> bool:
-    """Reports come each second; a source that lost its connection still reports."""
+    """Whether reports have stopped: they arrive each second, even from a source without a
+    connection.
+    """
     from bridge.capture.report.status_record import MICROSECONDS_PER_SECOND, TOO_OLD
 
     return now - status.at > TOO_OLD * MICROSECONDS_PER_SECOND
 
 
 async def _change_detection(bridge: Bridge, name: str) -> dict[str, Any]:
-    """How each entity is captured; a system that is away keeps nobody from the rest."""
+    """How each entity is captured; an unavailable system doesn't prevent the rest of the report."""
     from bridge.wiring.change_detection import describe_change_detection
 
     try:
