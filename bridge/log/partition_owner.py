@@ -1,10 +1,10 @@
-"""Group members that write: one fenced producer a partition, on top of any log.
+"""Group members that write: one fenced producer per partition, on top of any log.
 
 A process that lost a partition isn't fenced by its group alone (Kafka can't check a member's
 generation in a producer's transaction). So each assigned partition has a producer of its own,
 `{bridge}.{group}.{topic}.{partition}`: opening it fences the partition's old owner and ends its
-open transaction, and only then the committed offset is read. What an owner commits it commits
-through `transaction`; whoever was taken over gets Fenced there and nothing of it is visible.
+open transaction, and only then the committed offset is read. Owners commit through `transaction`; a
+replaced owner gets Fenced there, and nothing of its transaction becomes visible.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from bridge.observe import GroupJoined, GroupMoved, Observer, ignore
 
 
 class PartitionOwner:
-    """A group member and the producers of its partitions. Made by `own_partitions`.
+    """A group member and the producers of its partitions. Created by `own_partitions`.
 
     `read` is called by one task at a time; `transaction` may be used by others meanwhile, one
     at a time a partition. While `read` reports a revocation it waits for the open transactions
@@ -52,13 +52,13 @@ class PartitionOwner:
         self._watch = watch
         self._owned: dict[TopicPartition, _Owner] = {}
         self._lost: set[TopicPartition] = set()
-        """Ours by the group, but without a live producer: to be taken again."""
+        """Assigned by the group, but without a live producer: to be taken again."""
         self._member: Consumer | None = None
         self._joined = False
 
     @property
     def member(self) -> Consumer:
-        """The consumer underneath: pause, resume, seek, position, assignment."""
+        """The underlying consumer: pause, resume, seek, position, assignment."""
         if self._member is None:
             raise RuntimeError("owned partitions are used outside of `async with`")
         return self._member
@@ -85,10 +85,10 @@ class PartitionOwner:
     async def transaction(self, partition: TopicPartition) -> AsyncIterator[Transaction]:
         """A transaction of this partition's owner: commit the partition's offsets with it.
 
-        Raises Fenced when the partition is not, or no longer, owned by this process: drop what
-        is under way for it and read on. Nothing of the transaction is visible then, and its
-        records come again here or elsewhere. OutcomeUnknown asks for the same: the next `read`
-        ends the transaction one way or the other and continues from what was committed.
+        Raises Fenced if the partition is not, or no longer, owned by this process: drop what is in
+        progress for it and continue reading. Nothing of the transaction is visible then, and its
+        records are delivered again here or elsewhere. The same applies to OutcomeUnknown: the next
+        `read` ends the transaction one way or the other and continues from what was committed.
         """
         owner = self._owned.get(partition)
         if owner is None or partition in self._lost:
@@ -100,13 +100,13 @@ class PartitionOwner:
                 async with owner.producer.transaction() as transaction:
                     yield transaction
             except (Fenced, OutcomeUnknown):
-                # A commit without an answer is settled by the next producer of the same id, so
-                # that partition is taken again too, from the offset that turns out committed.
+                # A commit without a response is decided by the next producer of the same id, so #
+                # that partition is taken again too, from the offset that turns out to be committed.
                 self._lost.add(partition)
                 raise
 
     async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
-        """Told by the consumer: the stage drops its work, then the producers are closed."""
+        """Called by the consumer: the stage drops its work, then the producers are closed."""
         held = partitions & self._owned.keys()
         if self._listener is not None and held:
             await self._listener.revoked(frozenset(held))
@@ -116,7 +116,7 @@ class PartitionOwner:
     async def assigned(
         self, partitions: frozenset[TopicPartition]
     ) -> Mapping[TopicPartition, int] | None:
-        """Told by the consumer: fence first; committed offsets are read after this returns."""
+        """Called by the consumer: fences first; committed offsets are read after this returns."""
         await self._fence(partitions)
         chosen = None if self._listener is None else await self._listener.assigned(partitions)
         await self._check_committed(partitions - (chosen or {}).keys())
@@ -138,17 +138,17 @@ class PartitionOwner:
             self._watch.begins(self._group, counts)
 
     async def _recover(self) -> None:
-        """Take again what another owner took although the group says that it is ours.
+        """Take back partitions that another owner took although the group assigned them to us.
 
-        That owner was one that had lost its membership and hadn't noticed yet. If we are the one
-        that hasn't noticed, the member finds out in its next read and gives the partition up.
+        That owner had lost its membership and hadn't noticed yet. If it is us who haven't noticed,
+        the member finds out in its next read and gives the partition up.
         """
         self._lost &= self.member.assignment()
         lost = frozenset(self._lost)
         dead = frozenset(lost & self._owned.keys())
         if self._listener is not None and dead:
             await self._listener.revoked(dead)
-        # They stay lost until all of this has succeeded, so that the next read tries again.
+        # They stay lost until all of this has succeeded, so that the next read retries.
         await self._close(dead)
         offsets = await self.assigned(lost) or {}
         missing = lost - offsets.keys()
@@ -189,7 +189,9 @@ class PartitionOwner:
         )
 
     async def close(self) -> None:
-        """End the producers, then leave the group, so that the next owner finds all settled."""
+        """Close the producers, then leave the group, so that the next owner finds no open
+        transaction.
+        """
         try:
             await self._close(list(self._owned))
         finally:
@@ -197,17 +199,17 @@ class PartitionOwner:
 
 
 class GroupWatch(Protocol):
-    """Called by `PartitionOwner.read`: that it reads, and where a group can't resume where it was."""
+    """Called by `PartitionOwner.read` when it reads, and when a group can't resume where it was."""
 
     def joined(self, group: str) -> None:
-        """The first read of this member came to an end."""
+        """The first read of this member has ended."""
 
     def removed(self, error: RecordsRemoved) -> None:
         """Records that the group had not read were removed. Raise to refuse later ones."""
 
     def begins(self, group: str, counts: Mapping[TopicPartition, int]) -> None:
-        """The group has no offset in these partitions, so that it reads all that is there: up to
-        so many records of each.
+        """The group has no offset in these partitions, so it reads everything in them; `counts`:
+        upper bounds of their records.
         """
 
 
@@ -222,13 +224,13 @@ class ObservedGroup:
         self._observer(GroupJoined(group))
 
     def removed(self, error: RecordsRemoved) -> None:
-        """One notice a partition."""
+        """One notice per partition."""
         for partition, gap in sorted(error.gaps.items()):
             reason = f"{gap_text(partition, gap)}; it resumes at offset {gap.begin}"
             self._observer(GroupMoved(error.group, partition.topic, gap.missing, reason))
 
     def begins(self, group: str, counts: Mapping[TopicPartition, int]) -> None:
-        """One notice a topic."""
+        """One notice per topic."""
         topics: dict[str, list[int]] = {}
         for partition, count in counts.items():
             topics.setdefault(partition.topic, []).append(count)
@@ -254,7 +256,7 @@ class _Owner:
 def _lost(partition: TopicPartition) -> Fenced:
     return Fenced(
         f"partition {partition.partition} of {partition.topic} is not owned by this process (any "
-        "more): drop what is under way for it and read on"
+        "more): drop what is in progress for it and continue reading"
     )
 
 
@@ -272,8 +274,8 @@ async def own_partitions(
     """Join `group` as an owner of partitions; leaves it at the end of the block.
 
     `rebalance.revoked` is called before a partition's producer is closed, `rebalance.assigned`
-    after it was opened; a partition that was taken and taken back is reported as revoked and
-    assigned again, so what is under way for it must be dropped each time.
+    after it was opened; a partition that was lost and taken back is reported as revoked and
+    assigned again, so what is in progress for it must be dropped each time.
     """
     owned = PartitionOwner(log, bridge, group, rebalance, watch or ObservedGroup(ignore))
     await owned.start(topics, session_timeout)

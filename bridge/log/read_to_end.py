@@ -2,9 +2,9 @@
 
 The end is fixed when reading begins. Offsets before it may hold no record any more, or never held
 one: on Kafka markers of transactions and aborted records take offsets, too, and records may be
-removed while they are read. Reading passes all of these without waiting for a record. Where neither
-a record comes nor a position moves for READ_TIMEOUT_S although the end lies ahead, the log is taken
-to be away: RetryLater.
+removed while they are read. Reading passes all of these without waiting for a record. If neither a
+record arrives nor a position moves for READ_TIMEOUT_S before the end, the log counts as
+unavailable: RetryLater.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ async def read_by_time(
     offsets: Mapping[TopicPartition, int],
     advance: Callable[[int, int], Any] | None = None,
 ) -> AsyncGenerator[list[Record]]:
-    """As `read_to_end`, each batch in order of time as far as the partitions' order allows."""
+    """As `read_to_end`, with each batch sorted by time as far as the partitions' order allows."""
     async with aclosing(read_to_end(log, offsets, advance=advance)) as batches:
         async for records in batches:
             yield merge_by_time(records)
@@ -86,7 +86,7 @@ async def read_until(
     timeout_s: float | None = None,
     clock: Callable[[], float] = monotonic,
 ) -> AsyncGenerator[list[Record]]:
-    """Batches of what `reader` delivers until it stands at or beyond each of `ends`.
+    """Batches of `reader`'s records until it is at or past each of `ends`.
 
     limit: the most records of one batch, asked for before each read
     timeout_s: without a record and without a move; None: READ_TIMEOUT_S
@@ -135,7 +135,7 @@ async def read_past_markers(
 
 
 def merge_by_time(records: list[Record]) -> list[Record]:
-    """By timestamp over partitions, while each partition keeps its own order. Pure."""
+    """Merge records by timestamp across partitions; each partition keeps its own order. Pure."""
     lanes: dict[tuple[str, int], list[Record]] = {}
     for record in records:
         lanes.setdefault((record.topic, record.partition), []).append(record)

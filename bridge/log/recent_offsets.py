@@ -1,4 +1,4 @@
-"""The recent part of topics that may be too long to be read wholly."""
+"""The recent part of topics that may be too long to read completely."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ MINUTE_MS: Final = 60_000
 SPANS_MS: Final = tuple(
     minutes * MINUTE_MS for minutes in (30 * 1440, 7 * 1440, 1440, 6 * 60, 60, 10, 1)
 )
-"""Lengths of time that are tried, the longest first."""
+"""Durations to try, the longest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecentOffsets:
-    """Where to begin. `since` milliseconds since 1970; None: with all that there is."""
+    """Where to begin. `since`: milliseconds since 1970; None: with everything."""
 
     starts: Mapping[TopicPartition, int]
     since: int | None
@@ -26,9 +26,9 @@ class RecentOffsets:
 async def recent_starts(
     log: Log, partitions: Iterable[TopicPartition], max_records: int, now_ms: int
 ) -> RecentOffsets:
-    """From where on there are at most so many offsets in all: everything, or the longest span of
-    `SPANS_MS`; where even the shortest has more, its newest ones. The same span for every partition,
-    so that what belongs together over topics is there together.
+    """From where on there are at most `limit` offsets in total: everything, or the longest span of
+    `SPANS_MS`; if even the shortest has more, its newest ones. All partitions have the same span,
+    so that related records of different topics are included together.
     """
     places = list(partitions)
     ends = await log.end_offsets(places)
@@ -39,7 +39,7 @@ async def recent_starts(
     for span in SPANS_MS:
         since = now_ms - span
         offsets = await log.offsets_at(places, since)
-        # What came meanwhile lies after these ends.
+        # Newer records are after these ends.
         starts = {partition: min(offsets[partition], ends[partition]) for partition in places}
         if _count(starts, ends) <= max_records:
             return RecentOffsets(starts, since)

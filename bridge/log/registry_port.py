@@ -21,12 +21,13 @@ class RegisteredSchema:
 class Registry(Protocol):
     """Schemas by id and by subject: Confluent-compatible over HTTP, or the embedded one.
 
-    Texts and ids are cached for good, because an id never changes its meaning. Every method raises
-    RetryLater while the registry is away, ConfigurationError for a login or address that is wrong.
+    Texts and ids are cached permanently, because an id never changes its meaning. Every method
+    raises RetryLater while the registry is unavailable, ConfigurationError for a wrong login or
+    address.
     """
 
     async def open(self) -> None:
-        """Connect. Comes first."""
+        """Connect. Call it first."""
 
     async def close(self) -> None:
         """Close the connections."""

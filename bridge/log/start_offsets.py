@@ -1,4 +1,4 @@
-"""Where reading begins: the beginning, the end, an instant, or an offset."""
+"""Where reading begins: the beginning, the end, a time, or an offset."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from bridge.log.port import Log, TopicPartition
 
 @dataclass(frozen=True, slots=True)
 class LogStart:
-    """`value` is milliseconds since 1970 for a time, an offset for an offset."""
+    """Where reading begins. `value`: milliseconds since 1970 for a time, the offset for an
+    offset.
+    """
 
     kind: Literal["beginning", "end", "time", "offset"]
     value: int = 0
@@ -23,7 +25,7 @@ BEGINNING, END = LogStart("beginning"), LogStart("end")
 async def resolve_offsets(
     log: Log, partitions: Iterable[TopicPartition], start: LogStart
 ) -> dict[TopicPartition, int]:
-    """The offset of each partition where `start` is; an offset is held inside of what is there."""
+    """The offset of `start` in each partition; an offset is clamped to the existing range."""
     wanted = list(partitions)
     if start.kind == "end":
         return dict(await log.end_offsets(wanted))
@@ -42,7 +44,7 @@ def clamp_offset(
     first: Mapping[TopicPartition, int],
     last: Mapping[TopicPartition, int],
 ) -> dict[TopicPartition, int]:
-    """`offset` in each partition, neither before its first record nor behind its end."""
+    """`offset` in each partition, clamped between its first record and its end."""
     return {
         partition: min(max(offset, first[partition]), last[partition]) for partition in partitions
     }

@@ -27,18 +27,18 @@ from bridge.single_flight import SingleFlight
 
 COMPATIBILITY = "BACKWARD_TRANSITIVE"
 ENTRY_OVERHEAD = 512
-"""Bytes to leave free for what a log adds to a record."""
+"""Bytes reserved for what a log adds to a record."""
 
 
 class UnreadableRecord(ValueError):
-    """A record of a fixed topic that can't be read, or can't be written, as one of its kind."""
+    """A record of a fixed topic that can't be decoded, or encoded, as that topic's type."""
 
 
 class SystemTopicCodec:
     """Writes and reads records of the fixed topics of one bridge.
 
-    `open` comes first; it needs the registry. `entry` does no I/O; `decode` asks the registry
-    once for each schema id that another version wrote.
+    Call `open` first; it needs the registry. `entry` does no I/O; `decode` queries the registry
+    once per schema id of another version.
     """
 
     def __init__(self, registry: Registry, bridge: str) -> None:
@@ -61,11 +61,11 @@ class SystemTopicCodec:
             self._frames[kind] = (ids[0], ids[1])
 
     def topic(self, topic_kind: TopicKind) -> str:
-        """The topic that records of this kind stand in."""
+        """The topic for records of this kind."""
         return system_topic(self._bridge, SYSTEM_TOPICS[topic_kind].topic)
 
     def spec(self, topic_kind: TopicKind) -> TopicSpec:
-        """What that topic should look like."""
+        """The spec of that topic."""
         return system_topic_spec(self._bridge, SYSTEM_TOPICS[topic_kind].topic)
 
     def entry(
@@ -75,10 +75,10 @@ class SystemTopicCodec:
         value: SystemRecord,
         headers: Sequence[tuple[str, bytes]] = (),
     ) -> Entry:
-        """The entry to append to `topic(kind)`; `headers` stand after the CloudEvents ones.
+        """The entry to append to `topic(kind)`; `headers` follow the CloudEvents ones.
 
-        Raises UnreadableRecord, and nothing else, for a record that isn't of that kind, or holds
-        what no schema can.
+        Raises UnreadableRecord, and nothing else, for a record that isn't of that kind, or has
+        values that can't be encoded.
         """
         key_frame, value_frame = self._frames[topic_kind]
         try:
@@ -93,9 +93,8 @@ class SystemTopicCodec:
             ) from error
 
     def letter(self, letter: DeadLetter, room: int) -> Entry:
-        """The entry of a dead letter, of at most `room` bytes where that is to be had, whatever it
-        holds: bytes that don't fit are left out (they still stand in its topic), then all texts
-        that nothing depends on.
+        """The entry of a dead letter, of at most `room` bytes if possible: bytes that don't fit are
+        omitted (they are still in its topic), then all texts that nothing depends on.
         """
         for attempt in (
             letter,
@@ -127,8 +126,8 @@ class SystemTopicCodec:
     async def decode(self, topic_kind: TopicKind, value: bytes) -> SystemRecord:
         """The record in a framed value.
 
-        Raises UnreadableRecord (a ValueError), and nothing else, when it isn't one, whatever the
-        bytes and whatever the schema; RetryLater while the registry is away.
+        Raises UnreadableRecord (a ValueError), and nothing else, if it isn't one, for any bytes and
+        any schema; RetryLater while the registry is unavailable.
         """
         try:
             writer = await self._writer(value)
@@ -166,7 +165,7 @@ class SystemTopicCodec:
         except KeyError:
             raise UnreadableRecord(f"schema id {schema_id} is not in the registry") from None
         except ConfigurationError as error:
-            # What the registry holds under this id is no schema.
+            # The registry's text for this id isn't a schema.
             raise UnreadableRecord(str(error)) from error
         writer = self._writers[schema_id] = parse_bounded(text)
         return writer

@@ -1,4 +1,4 @@
-"""What a topic holds, by its name. Pure."""
+"""What a topic contains, by its name. Pure."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What the topics of a bridge should look like: partitions, cleanup, retention. The only place.
+"""The specs of a bridge's topics: partitions, cleanup, retention. The only place for them.
 
-Whoever creates a topic, `bridgectl check` and `log copy` take its specification from here. Change
-topics are compacted once events are older than `history`; what people and other programs read is
-kept for ever; internal topics have one partition, since their order is a promise.
+Used by all code that creates a topic, by `bridgectl check` and by `log copy`. Change topics are
+compacted once events are older than `history`; topics that people and other programs read are kept
+for ever; internal topics have one partition, because their order is guaranteed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from bridge.model.names import (
 )
 
 CONTROL_RETENTION_MS: Final = 7 * 24 * 3600 * 1000
-"""By then a running capture has long read a request."""
+"""Long enough for a running capture to read a request."""
 
 _COMPACTED: Final = frozenset({POSITIONS, STATUS, SCHEMA_IDS, COPIED, REPLAYS})
 
@@ -59,7 +59,7 @@ def internal_topic_spec(bridge: str, name: str) -> TopicSpec:
 def public_topic_specs(
     bridge: str, entities: Iterable[str], history_ms: int | None
 ) -> list[TopicSpec]:
-    """Every topic that people and other programs read."""
+    """All topics that people and other programs read."""
     return [
         *(change_topic_spec(bridge, entity, history_ms) for entity in entities),
         *(system_topic_spec(bridge, name) for name in sorted(SYSTEM_TOPICS)),
@@ -71,8 +71,8 @@ def internal_topic_specs(
 ) -> list[TopicSpec]:
     """Every internal topic that a running bridge has.
 
-    embedded_registry: its schemas are in a topic of the log
-    remembers_ids: the log remembers what the ids of its registry stand for
+    embedded_registry: the schemas are in a topic of the log
+    remembers_ids: the log records the schemas of its registry's ids
     """
     names = [POSITIONS, STATUS, CONTROL]
     names += [SCHEMAS] if embedded_registry else []
@@ -83,15 +83,15 @@ def internal_topic_specs(
 def spec_differences(
     spec: TopicSpec, info: TopicInfo, partitions: int | None
 ) -> Iterator[tuple[str, str]]:
-    """What of a topic is not as `spec` says, each with a hint. Pure.
+    """The differences of a topic from `spec`, each with a hint. Pure.
 
-    partitions: the configured number, where `spec` leaves it open; None where neither says one
+    partitions: the configured number if `spec` has none; None if neither has one
     """
     number = spec.partitions or partitions
     if number is not None and info.partitions != number:
         yield (
             f"{info.partitions} partitions instead of {number}: the order of a key would be lost",
-            "set `partitions` to what is there, or leave it out",
+            "set `partitions` to the actual number, or remove it",
         )
     if info.spec.cleanup != spec.cleanup:
         yield (
@@ -120,8 +120,8 @@ def _duration(milliseconds: int | None, none: str) -> str:
 
 
 async def check_loses_nothing(log: Log, spec: TopicSpec, loss: str) -> None:
-    """Raises ConfigurationError where a topic that somebody else created removes records that
-    `spec` keeps: then `loss` happens.
+    """Raises ConfigurationError if a topic that another program created removes records that `spec`
+    keeps, with the consequence `loss`.
     """
     info = (await log.topics()).get(spec.name)
     if info is None:
@@ -133,6 +133,6 @@ async def check_loses_nothing(log: Log, spec: TopicSpec, loss: str) -> None:
         cleanup += f" after {info.spec.retention_ms} ms"
     setting = "compact" if spec.cleanup == "compact" else "delete and its retention.ms to -1"
     raise ConfigurationError(
-        f"{log.name}: topic {spec.name} was made with the cleanup {cleanup}: {loss}. Set its "
+        f"{log.name}: topic {spec.name} was created with the cleanup {cleanup}: {loss}. Set its "
         f"cleanup.policy to {setting}"
     )

@@ -29,7 +29,7 @@ def test_secrets_are_not_shown() -> None:
         (("k:9092",), Security("SASL_SSL", "", "u", "p"), "needs one of PLAIN"),
         (("k:9092",), Security("SASL_SSL", "PLAIN", "u"), "needs both"),
         (("k:9092",), Security("PLAINTEXT", "", "u", "p"), "use SASL_SSL"),
-        (("k:9092",), Security("SSL", certificate="c.pem"), "give both or none"),
+        (("k:9092",), Security("SSL", certificate="c.pem"), "set both or neither"),
     ],
 )
 def test_wrong_settings_are_named(

@@ -193,7 +193,7 @@ async def test_an_authority_file_that_is_not_there_is_named(tmp_path: Path) -> N
 )
 async def test_an_address_that_is_none_is_a_sentence_without_its_words(url: str) -> None:
     registry = HttpRegistry(url, patience=0.1)
-    with pytest.raises(ConfigurationError, match=r"registry\.url is no address") as wrong:
+    with pytest.raises(ConfigurationError, match=r"registry\.url is not the address") as wrong:
         await registry.open()
     assert "hush" not in str(wrong.value)
     assert wrong.value.__cause__ is None

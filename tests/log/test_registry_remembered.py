@@ -124,7 +124,7 @@ async def test_ids_that_stand_for_other_schemas_are_refused_at_the_start(
     )
     with pytest.raises(ConfigurationError, match="has another schema under the id 1") as refused:
         await opened(database.client(), log)
-    assert "_acme.schema_ids remembers it" in str(refused.value)
+    assert "recorded in _acme.schema_ids" in str(refused.value)
     assert "log.kafka.registry" in str(refused.value)
 
 

@@ -6,7 +6,7 @@ from bridge.log.kafka.connection_warnings import first_of_each_connection_warnin
 from bridge.log.kafka.log import KafkaLog
 from bridge.log.kafka.settings import KafkaSettings, Security
 
-# What aiokafka logs is raised here as well; it shows where somebody asks for it.
+# aiokafka's log records duplicate the errors raised here; they are shown only at a lower level.
 logging.getLogger("aiokafka").addHandler(logging.NullHandler())
 logging.getLogger("aiokafka.conn").addFilter(first_of_each_connection_warning())
 

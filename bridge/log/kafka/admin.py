@@ -14,12 +14,12 @@ from bridge.retry import RetryPolicy, retry
 
 T = TypeVar("T")
 
-#: Seconds in which a question is asked again while the broker is busy or away.
+#: Seconds in which a request is retried while the broker is busy or unavailable.
 ASK_TIMEOUT_S = 10.0
 
 
 def _may_pass(error: BaseException) -> bool:
-    """Whether asking again may help: a coordinator that loads, a leader that moves."""
+    """Whether a retry may help: a coordinator is loading, a leader is moving."""
     return isinstance(error, kafka.KafkaError) and error.retriable
 
 

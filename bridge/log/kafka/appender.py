@@ -20,8 +20,8 @@ from bridge.log.kafka.topics import KafkaTopics
 from bridge.log.port import Entry
 from bridge.model.errors import OutcomeUnknown
 
-#: Milliseconds that the broker keeps a transaction of several batches open whose owner says nothing:
-#: nobody takes over its id, so readers wait for this.
+#: Milliseconds that the broker keeps a transaction of several batches open without its owner
+#: responding: #: no other producer takes over its id, so readers wait this long.
 APPEND_TIMEOUT_MS: Final = 15_000
 #: Of the transactional ids of such appends.
 APPEND_PREFIX: Final = "legacy-bridge-append-"
@@ -42,7 +42,7 @@ class KafkaAppender:
         self._appending = asyncio.Lock()
 
     async def close(self) -> None:
-        """End both producers, the one whatever the end of the other raises."""
+        """Close both producers, the second even if closing the first raises."""
         async with AsyncExitStack() as ends:
             if self._plain is not None:
                 ends.push_async_callback(internals.kill, self._plain)
@@ -73,7 +73,7 @@ class KafkaAppender:
             return self._plain
 
     async def _give_up(self, producer: aiokafka.AIOKafkaProducer) -> None:
-        """What it still holds must not be written later."""
+        """Discard it: what it still holds must not be written later."""
         if self._plain is producer:
             self._plain = None
         await internals.kill(producer)

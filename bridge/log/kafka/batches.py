@@ -1,4 +1,4 @@
-"""Entries to batches that a broker takes, for aiokafka's producer to send."""
+"""Converts entries to batches for aiokafka's producer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bridge.plan.murmur2 import partition
 
 
 class RecordBatch:
-    """A full batch: what aiokafka's accumulator calls of its own BatchBuilder, and no more.
+    """A full batch with the part of BatchBuilder's interface that aiokafka's accumulator uses.
 
     `tests/log/test_kafka_batches.py` notices when another version of aiokafka calls more.
     """
@@ -56,7 +56,7 @@ class RecordBatch:
 
 
 def numbers(entries: Sequence[Entry], partitions: int) -> set[int]:
-    """The partitions, of so many, that these belong to; those that aren't there left out."""
+    """The existing partitions that these entries belong to."""
     numbers_by_topic = {
         partition(key, partitions) if number is None else number for key, _, _, _, number in entries
     }

@@ -1,4 +1,4 @@
-"""Whether a cluster has what running will need, each thing with the setting that it hangs on."""
+"""Checks whether a cluster has what a bridge needs; each finding names the setting to change."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from bridge.model.errors import ConfigurationError
 
 #: Seconds that a server may take to accept, log in and answer.
 SERVER_TIMEOUT_S: Final = 5.0
-#: The same of the other servers of a list, once one has answered.
+#: The same for the other servers of a list, once one has answered.
 OTHERS_TIMEOUT_S: Final = 1.0
-#: Topics that are named where many have the same fault.
+#: Topics that are named if many have the same problem.
 MAX_NAMED: Final = 3
 NEEDS_CODEC: Final = {"zstd": codec.has_zstd, "snappy": codec.has_snappy, "lz4": codec.has_lz4}
 
@@ -30,16 +30,16 @@ Answer = ClusterView | Exception
 async def server_findings(
     settings: KafkaSettings, topics: Sequence[str]
 ) -> tuple[list[LogFinding], Mapping[str, TopicRights]]:
-    """Ask each server of the list, then connect to each broker that they name.
+    """Query each server of the list, then connect to each broker that they name.
 
-    Returns what is wrong, and the topics as the servers show them to this user.
+    Returns the findings, and the topics as this user sees them.
     """
     arguments = client_arguments(settings)
     servers = [_address(server) for server in settings.servers]
     answers = await _views(servers, arguments, topics)
     views = {at: answer for at, answer in answers.items() if isinstance(answer, ClusterView)}
     if not views:
-        # Whoever opens the log says so.
+        # Opening the log reports that.
         return [], {}
     findings = [*_silent(answers), *_clusters(views)]
     brokers = {broker for each in views.values() for broker in each.brokers} - views.keys()
@@ -49,8 +49,8 @@ async def server_findings(
 
 
 async def check_one_cluster(settings: KafkaSettings, arguments: Mapping[str, Any]) -> None:
-    """Raises ConfigurationError when servers of the list belong to several clusters. One that
-    doesn't answer at once is not waited for: the others may do.
+    """Raises ConfigurationError if servers of the list belong to several clusters. A server that
+    doesn't answer at once is not waited for, because the others may suffice.
     """
     servers = [_address(server) for server in settings.servers]
     if len(servers) < 2:
@@ -120,15 +120,15 @@ def _unreachable(reached: Mapping[tuple[str, int], Answer]) -> Iterator[LogFindi
         if isinstance(answer, (OSError, KafkaError)):
             why = errno.errorcode.get(getattr(answer, "errno", 0) or 0, "") or reason(answer)
             yield LogFinding(
-                f"the cluster tells its clients to connect to {_text(broker)}, which can't be "
+                f"the cluster directs its clients to {_text(broker)}, which can't be "
                 f"reached from here ({why})",
-                "set advertised.listeners of that broker to an address that is reached from this "
+                "set advertised.listeners of that broker to an address that is reachable from this "
                 "machine, or make that one reachable",
             )
 
 
 def rights_findings(topics: Mapping[str, TopicRights], user: str) -> Iterator[LogFinding]:
-    """Operations on topics that the user is not allowed."""
+    """Findings about operations on topics that the user may not perform."""
     lacking: dict[tuple[str, ...], list[str]] = {}
     for name, rights in sorted(topics.items()):
         if rights.missing:
@@ -144,7 +144,7 @@ def rights_findings(topics: Mapping[str, TopicRights], user: str) -> Iterator[Lo
 def settings_findings(
     settings: Mapping[str, Mapping[str, str | None]], topics: Mapping[str, TopicRights]
 ) -> Iterator[LogFinding]:
-    """Settings of topics that are there with which writing or reading will fail."""
+    """Findings about settings of existing topics that will make writing or reading fail."""
     for name, entries in sorted(settings.items()):
         size = int(entries.get("max.message.bytes") or MAX_BATCH_BYTES)
         if size < MAX_BATCH_BYTES:

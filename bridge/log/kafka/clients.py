@@ -1,4 +1,4 @@
-"""Makes and starts aiokafka's clients of one cluster, which log in with the newest password."""
+"""Creates and starts aiokafka's clients of one cluster, which log in with the newest password."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from bridge.log.kafka.password import CurrentPassword
 from bridge.log.kafka.producer import KafkaProducer
 from bridge.log.kafka.settings import BACKOFF_MS, MAX_BATCH_BYTES, KafkaSettings, client_arguments
 
-#: Seconds that a rebalance waits for members that are busy.
+#: Seconds that a rebalance waits for busy members.
 REBALANCE_TIMEOUT_S: Final = 30.0
 
 
 class KafkaClients:
-    """Makes the clients of one log, each with connections of its own, as the protocol wants it.
+    """Creates the clients of one log, each with its own connections, as the protocol requires.
 
-    `arguments` are those of every client, once `prepare` has read them.
+    `arguments`: those of every client, once `prepare` has read them.
     """
 
     def __init__(self, settings: KafkaSettings, read_password: Callable[[], str] | None) -> None:
@@ -38,12 +38,12 @@ class KafkaClients:
         return self.arguments
 
     def keep_password(self) -> None:
-        """From now on, give every client the password as it is then."""
+        """Keep the password of all clients up to date from now on."""
         if self._password is not None:
             self._password.start(self.arguments)
 
     async def close(self) -> None:
-        """Look for no other password any more; the clients are closed by who started them."""
+        """Stop watching for a new password; the clients are closed by whoever started them."""
         if self._password is not None:
             await self._password.stop()
 
@@ -52,16 +52,16 @@ class KafkaClients:
         return AIOKafkaAdminClient(**self.arguments, request_timeout_ms=self._timeout_ms)
 
     def consumer(self, group: str | None, **arguments: Any) -> aiokafka.AIOKafkaConsumer:
-        """A consumer of committed records, without a group where that is None; not started."""
+        """A consumer of committed records, without a group if that is None; not started."""
         client = aiokafka.AIOKafkaConsumer(
             **{"isolation_level": "read_committed", **self.arguments, **arguments},
             group_id=group,
             auto_offset_reset="earliest",
             enable_auto_commit=False,
-            # A request that waits for data holds up seeks and resumed partitions.
+            # A request that waits for data delays seeks and resumed partitions.
             fetch_max_wait_ms=100,
             fetch_max_bytes=16 * 1024 * 1024,
-            # Longer than a rebalance, whose answer the broker holds back.
+            # Longer than a rebalance, during which the broker delays its response.
             request_timeout_ms=int(max(self._settings.timeout, REBALANCE_TIMEOUT_S + 10) * 1000),
             metadata_max_age_ms=30_000,
         )
@@ -88,8 +88,9 @@ class KafkaClients:
     ) -> KafkaProducer:
         """Take over a transactional id: a started producer, whose predecessor is fenced.
 
-        transaction_timeout_ms: how long the broker keeps a transaction open whose owner is silent
-        partitions: tells how many partitions a topic has
+        transaction_timeout_ms: how long the broker keeps a transaction open without its owner
+        responding
+        partitions: returns how many partitions a topic has
         """
         client = self.producer(
             transactional_id=transactional_id,
@@ -100,7 +101,7 @@ class KafkaClients:
         return KafkaProducer(client, transactional_id, partitions, self._settings.timeout)
 
     async def start(self, client: Any, doing: str) -> None:
-        """Connect a consumer or a producer, or end it. Raises the port's errors."""
+        """Connect a consumer or a producer; on failure close it. Raises the port's errors."""
         with translated_errors(doing):
             try:
                 async with asyncio.timeout(self._settings.timeout):

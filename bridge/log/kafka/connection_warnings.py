@@ -1,4 +1,4 @@
-"""What aiokafka warns of at every connection that it opens, said once a process."""
+"""aiokafka's warnings about every connection, reduced to once per process."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Final
 
 AT_EVERY_CONNECTION: Final = frozenset({"Sending username and password in the clear"})
-"""Of the configuration, not of the connection; `bridgectl check` warns of it, too."""
+"""About the configuration, not the connection; `bridgectl check` warns about it, too."""
 
 
 def first_of_each_connection_warning() -> Callable[[logging.LogRecord], bool]:
-    """A filter of a logger. A process opens a connection or two for each partition, and again."""
+    """A logger's filter. A process opens a connection or two per partition, repeatedly."""
     pending = set(AT_EVERY_CONNECTION)
 
     def is_new(record: logging.LogRecord) -> bool:

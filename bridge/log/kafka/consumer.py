@@ -20,7 +20,7 @@ from bridge.model.errors import Fenced, RetryLater
 
 
 class Starts(Protocol):
-    """Where a group begins to read partitions: committed offsets, else the beginnings."""
+    """Reads where a group begins in partitions: committed offsets, else the beginnings."""
 
     def __call__(
         self, partitions: frozenset[TopicPartition]
@@ -28,7 +28,7 @@ class Starts(Protocol):
 
 
 class Begins(Protocol):
-    """The first offsets that are there."""
+    """Reads the first existing offsets."""
 
     def __call__(
         self, partitions: Iterable[TopicPartition]
@@ -36,10 +36,10 @@ class Begins(Protocol):
 
 
 class KafkaConsumer:
-    """Made by `KafkaLog.join` and `KafkaLog.reader`. One caller at a time.
+    """Created by `KafkaLog.join` and `KafkaLog.reader`. One caller at a time.
 
-    Fetching continues in one task that outlives a cancelled `read`; what it brought then waits
-    in `_ready` for the next one.
+    Fetching continues in one task that survives a cancelled `read`; its records then wait in
+    `_ready` for the next one.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class KafkaConsumer:
             if (record.topic, record.partition) == partition:
                 return record.offset
         at = internals.position(self._client, aiokafka.TopicPartition(*partition))
-        # While the broker is asked where the partition begins now, it stands where it stood.
+        # While the broker is queried for the partition's new beginning, the position is unchanged.
         return self._out_of_range[partition] if at is None else at
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
@@ -108,14 +108,14 @@ class KafkaConsumer:
         self._client.seek(aiokafka.TopicPartition(*partition), offset)
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
-        """Deliver nothing of these until `resume`; those that aren't assigned are left out."""
+        """Deliver nothing of these until `resume`; unassigned ones are ignored."""
         mine = self.assignment().intersection(partitions)
         for partition, offset in self._drop(mine).items():
             self._client.seek(aiokafka.TopicPartition(*partition), offset)
         self._client.pause(*(aiokafka.TopicPartition(*partition) for partition in mine))
 
     def resume(self, partitions: Iterable[TopicPartition]) -> None:
-        """Deliver these again; those that aren't assigned are left out."""
+        """Deliver these again; unassigned ones are ignored."""
         mine = self.assignment().intersection(partitions)
         self._client.resume(*(aiokafka.TopicPartition(*partition) for partition in mine))
 
@@ -150,14 +150,14 @@ class KafkaConsumer:
             with suppress(asyncio.CancelledError, KafkaError):
                 await self._fetching
             self._fetching = None
-        # A broker that is away isn't notified; it ends the session by itself.
+        # An unavailable broker isn't notified; it ends the session by itself.
         with suppress(KafkaError, OSError):
             await internals.stop(self._client)
         if self._forget is not None:
             self._forget(self)
 
     async def _rebalance(self, membership: KafkaMembership) -> None:
-        """Tell the caller's Rebalance what happened, then go to where the new ones begin."""
+        """Call the caller's Rebalance, then seek to where the new partitions begin."""
         self._drop(await membership.tell_revoked())
         came = await membership.tell_assigned()
         if came is None:
@@ -168,7 +168,7 @@ class KafkaConsumer:
             starts = {**await self._starts(partitions - set(chosen)), **chosen}
         if not membership.settle(partitions):
             return  # The group rebalanced meanwhile.
-        # Until now aiokafka may have fetched from older offsets.
+        # aiokafka may have fetched from older offsets so far.
         self._drop(partitions)
         self._out_of_range.clear()
         for partition in partitions:
@@ -184,7 +184,7 @@ class KafkaConsumer:
         self._out_of_range[partition] = position
 
     async def _raise_removed(self) -> None:
-        """Raise RecordsRemoved for what aiokafka skips by itself."""
+        """Raise RecordsRemoved for records that aiokafka skips by itself."""
         assert self._begins is not None, "a member knows where partitions begin"  # noqa: S101
         mine = {
             partition: at
@@ -225,7 +225,7 @@ class KafkaConsumer:
         self._absorb()
 
     def _absorb(self) -> None:
-        """Take over what the fetching task brought. Raises what ended it."""
+        """Take the records of the fetching task. Raises what ended it."""
         if self._fetching is None or not self._fetching.done():
             return
         task, self._fetching = self._fetching, None
@@ -247,7 +247,7 @@ class KafkaConsumer:
         return bool(self._ready)
 
     def _drop(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """Forget what was fetched of these; the first offset that was forgotten of each."""
+        """Discard fetched records of these; returns the first discarded offset of each."""
         self._absorb()
         gone = set(partitions)
         if not gone or not self._ready:

@@ -16,7 +16,7 @@ from bridge.model.errors import Rejected
 
 
 async def delete_group(client: AIOKafkaAdminClient, group: str) -> None:
-    """Delete it; one that isn't there is none. Raises Rejected while it has members, KafkaError."""
+    """Delete it if it exists. Raises Rejected while it has members, KafkaError."""
     coordinator = await client.find_coordinator(group)
     answer: Any = await internals.ask(client, coordinator, DeleteGroupsRequest([group]))
     [(_, code)] = answer.results

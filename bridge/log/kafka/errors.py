@@ -71,17 +71,17 @@ HINTS: dict[type[BaseException], str] = {
 
 
 def reason(error: BaseException) -> str:
-    """One line: what Kafka said, and what may help."""
+    """One line: Kafka's message, and what may help."""
     text = " ".join(str(error).split()) or type(error).__name__
     hint = next((text for kind, text in HINTS.items() if isinstance(error, kind)), "")
     return f"{text} ({hint})" if hint else text
 
 
 def translate(error: BaseException, doing: str) -> BridgeError:
-    """The error to raise for one of aiokafka's, while `doing` something."""
+    """The bridge's error for one of aiokafka's; `doing`: what was being done."""
     if isinstance(error, BridgeError):
         return error
-    # aiokafka wraps what ended its background task: the cause says more.
+    # aiokafka wraps the error that ended its background task: the cause says more.
     if type(error) is kafka.KafkaError and error.__cause__ is not None:
         return translate(error.__cause__, doing)
     message = f"{doing}: {reason(error)}"
@@ -98,7 +98,7 @@ def translate(error: BaseException, doing: str) -> BridgeError:
 
 @contextmanager
 def translated_errors(doing: str) -> Iterator[None]:
-    """Raise the bridge's errors for aiokafka's, saying what was being done."""
+    """Raise the bridge's errors instead of aiokafka's, with what was being done."""
     try:
         yield
     except BridgeError:

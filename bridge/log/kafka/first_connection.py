@@ -1,4 +1,4 @@
-"""The first connection: why it fails, in words. aiokafka only logs that."""
+"""The first connection: raises why it fails, which aiokafka only logs."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ CONNECT_TIMEOUT_S = 10.0
 async def check_connection(settings: KafkaSettings, arguments: dict[str, Any]) -> None:
     """Connect and log in to the first server that answers.
 
-    Raises ConfigurationError when one says that the settings are wrong, RetryLater when none
-    answers.
+    Raises ConfigurationError if a server refuses the settings, RetryLater if none answers.
     """
     wanted = {name: value for name, value in arguments.items() if name != "bootstrap_servers"}
     away = []
@@ -39,7 +38,7 @@ async def check_connection(settings: KafkaSettings, arguments: dict[str, Any]) -
         else:
             return
         finally:
-            # TLS says good-bye, too; a server that doesn't answer that is left.
+            # TLS has a closing handshake; don't wait for a server that doesn't answer it.
             await asyncio.wait([connection.close()], timeout=0.5)
     raise RetryLater(f"no Kafka server answers: {'; '.join(away)}")
 

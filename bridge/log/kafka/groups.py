@@ -55,7 +55,8 @@ class KafkaGroups:
             [described] = [each for answer in answers for each in answer.groups]
             error = kafka.for_code(described[0])
             if error not in {kafka.NoError, kafka.GroupIdNotFound}:
-                # A coordinator that loads or moves knows no members: that isn't none.
+                # A coordinator that is loading or moving knows no members, which doesn't mean that
+                # there are none.
                 raise error(f"group {group}")
             return described
 
@@ -64,7 +65,7 @@ class KafkaGroups:
     async def committed(
         self, group: str, partitions: Iterable[TopicPartition]
     ) -> dict[TopicPartition, int | None]:
-        """What a group committed, None where it didn't."""
+        """A group's committed offsets, None where it has none."""
         wanted = list(partitions)
         if not wanted:
             return {}

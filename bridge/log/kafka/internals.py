@@ -1,4 +1,4 @@
-"""What is needed of aiokafka and isn't public there, in one place, each with its reason.
+"""All uses of aiokafka's private parts, each with its reason.
 
 `tests/log/test_kafka_internals.py` notices when another version of aiokafka changes it.
 """
@@ -39,15 +39,13 @@ def cause_of_death(producer: aiokafka.AIOKafkaProducer) -> BaseException | None:
 
 
 def set_password(client: Any, password: str) -> None:
-    """The password with which the connections that a producer, a consumer or an administrator makes
-    from now on log in.
-    """
+    """Set the password for future connections of a producer, a consumer or an admin client."""
     inner = client.client if isinstance(client, aiokafka.AIOKafkaProducer) else client._client  # noqa: SLF001
     inner._sasl_plain_password = password  # noqa: SLF001
 
 
 def next_group(producer: aiokafka.AIOKafkaProducer) -> None:
-    """Make way for another group in one transaction: aiokafka remembers only the first."""
+    """Allow another group in one transaction: aiokafka remembers only the first."""
     producer._txn_manager._txn_consumer_group = None  # noqa: SLF001
 
 
@@ -56,8 +54,8 @@ async def added(
 ) -> None:
     """Add partitions to the open transaction before there are batches for them.
 
-    Raises what the transaction failed of meanwhile; an error that ends the producer too is also
-    shown by `is_dead`.
+    Raises the error by which the transaction failed meanwhile; if it also ended the producer,
+    `is_dead` is true.
     """
     manager = producer._txn_manager  # noqa: SLF001
     missing = set(places) - manager.txn_partitions
@@ -85,17 +83,17 @@ async def added(
 
 
 class _Pending(set[Any]):
-    """Batches under way, of which one may be taken out twice."""
+    """Pending batches, of which one may be removed twice."""
 
     def remove(self, batch: Any) -> None:
         self.discard(batch)
 
 
 def forgiving(producer: aiokafka.AIOKafkaProducer) -> aiokafka.AIOKafkaProducer:
-    """The same producer, which can be ended while a batch waits to be sent again.
+    """The same producer, which can be closed while a batch waits to be sent again.
 
-    Such a batch isn't among those under way, but its callback takes it out of them when it fails:
-    a KeyError that nobody can catch, once a batch, on stderr.
+    Such a batch isn't among the pending ones, but its callback removes it when it fails: an
+    uncatchable KeyError on stderr, once per batch.
     """
     producer._message_accumulator._pending_batches = _Pending()  # noqa: SLF001
     return producer
@@ -108,19 +106,19 @@ async def kill(producer: aiokafka.AIOKafkaProducer) -> None:
         running.cancel()
         await asyncio.wait([running], timeout=1)
         if not running.done():
-            # A broker that hangs: its requests end with their connection.
+            # A hanging broker: its requests end with their connection.
             await producer.client.close()
             await asyncio.wait([running], timeout=1)
     held = producer._message_accumulator  # noqa: SLF001
     given_up = [*held._pending_batches, *chain(*held._batches.values())]  # noqa: SLF001
     held.fail_all(KafkaTimeoutError("given up"))
     for batch in given_up:
-        # Whoever waited has another error by now; asyncio would complain of one that nobody read.
+        # Callers already have another error; asyncio would report an unread one.
         for future in (batch.future, batch._drain_waiter):  # noqa: SLF001
             if future.done() and not future.cancelled():
                 future.exception()
-    # In a task of its own, because `stop` ends with the cancellation of its parts: ours must not
-    # be taken for it.
+    # In a separate task, because `stop` ends by cancelling its parts: our own cancellation must not
+    # # be mistaken for that.
     stopping = asyncio.ensure_future(_stop_and_disconnect(producer))
     stopping.add_done_callback(_looked_at)
     await asyncio.wait([stopping])
@@ -135,7 +133,7 @@ async def _stop_and_disconnect(producer: aiokafka.AIOKafkaProducer) -> None:
 
 
 def _looked_at(stopping: asyncio.Future[None]) -> None:
-    """Whatever came of it, nobody can do more about this producer."""
+    """Ignore the result: nothing more can be done about this producer."""
     if not stopping.cancelled():
         stopping.exception()
 
@@ -155,9 +153,10 @@ def position(consumer: aiokafka.AIOKafkaConsumer, partition: Any) -> int | None:
 def on_reset(
     consumer: aiokafka.AIOKafkaConsumer, partition: Any, call: Callable[[int], None]
 ) -> None:
-    """`call` with the position that the broker says is out of range, before it is given up.
+    """Call `call` with a position that the broker reports as out of range, before aiokafka resets
+    it.
 
-    For as long as the partition stays assigned.
+    Applies as long as the partition stays assigned.
     """
     assignment = consumer._subscription.subscription.assignment  # noqa: SLF001
     if assignment is None or partition not in assignment.tps:
@@ -199,12 +198,12 @@ async def stop(consumer: aiokafka.AIOKafkaConsumer) -> None:
     try:
         await consumer.stop()
     finally:
-        # Where leaving the group failed, too.
+        # Also if leaving the group failed.
         await consumer._client.close()  # noqa: SLF001
 
 
 async def ask_any(client: AIOKafkaAdminClient, request: Any) -> Any:
-    """The same, of whichever broker."""
+    """As `ask`, to any broker."""
     return await client._send_request(request)  # noqa: SLF001
 
 

@@ -32,7 +32,7 @@ from bridge.log.kafka.topics import KafkaTopics
 from bridge.log.port import Entry, GroupInfo, Rebalance, TopicInfo, TopicPartition, TopicSpec
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 
-#: Milliseconds that the broker keeps a transaction open whose owner says nothing.
+#: Milliseconds that the broker keeps a transaction open without its owner responding.
 TRANSACTION_TIMEOUT_MS: Final = 60_000
 MAX_POLL_INTERVAL_MS: Final = 86_400_000
 
@@ -40,7 +40,7 @@ MAX_POLL_INTERVAL_MS: Final = 86_400_000
 class KafkaLog:
     """The event log in a Kafka cluster; see `bridge.log.port.Log`.
 
-    Each producer and each consumer has connections of its own, as the protocol wants it.
+    Each producer and each consumer has its own connections, as the protocol requires.
     """
 
     def __init__(
@@ -65,7 +65,9 @@ class KafkaLog:
         return MAX_RECORD_BYTES
 
     async def open(self) -> None:
-        """Connect. Raises RetryLater when no server answers, ConfigurationError as it says."""
+        """Connect. Raises RetryLater if no server answers, ConfigurationError if one refuses the
+        settings.
+        """
         arguments = self._clients.prepare()
         await check_connection(self._settings, arguments)
         await check_one_cluster(self._settings, arguments)
@@ -92,8 +94,8 @@ class KafkaLog:
         self._appender = KafkaAppender(self._clients, topics, timeout)
 
     async def close(self) -> None:
-        """Close everything that is still open, readers and members included; each of them, whatever
-        the end of another one raises.
+        """Close everything that is still open, readers and members included; all of them, even if
+        closing one raises.
         """
         async with AsyncExitStack() as ends:
             for part in (self._admin, self._offsets_, self._appender):

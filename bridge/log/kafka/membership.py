@@ -16,7 +16,7 @@ from bridge.log.port import Rebalance, TopicPartition
 
 
 class KafkaMembership(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]
-    """The state of one member: what it holds, what is about to go, what came."""
+    """The state of one member: assigned partitions, pending revocations and assignments."""
 
     def __init__(self, rebalance: Rebalance | None) -> None:
         self.held: frozenset[TopicPartition] = frozenset()
@@ -31,7 +31,7 @@ class KafkaMembership(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]
 
     @property
     def has_news(self) -> bool:
-        """Whether something waits to be reported."""
+        """Whether a rebalance waits to be reported."""
         return self._revoking is not None or self._assigned is not None
 
     @property
@@ -40,7 +40,7 @@ class KafkaMembership(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]
         return self._joined and not self.has_news
 
     def news(self) -> asyncio.Future[None]:
-        """Done as soon as something waits to be reported."""
+        """Done as soon as a rebalance waits to be reported."""
         if self._news is None or self._news.done():
             self._news = asyncio.get_running_loop().create_future()
             if self.has_news:
@@ -48,7 +48,9 @@ class KafkaMembership(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]
         return self._news
 
     async def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:  # noqa: ARG002 - all goes
-        """The group is about to rebalance: everything is revoked. Waits until that was reported."""
+        """The group is about to rebalance: everything is revoked. Returns once that was
+        reported.
+        """
         self._assigned = None
         self._joined = False
         if self._closed or not self.held:
@@ -58,14 +60,14 @@ class KafkaMembership(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]
         await self._revoking
 
     def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
-        """These were assigned; nothing of them is delivered before that was reported."""
+        """These were assigned; none of their records is delivered before that was reported."""
         self._assigned = frozenset(TopicPartition(*partition) for partition in assigned)
         self._wake()
 
     async def tell_revoked(self) -> frozenset[TopicPartition]:
-        """Report what is revoked, where something is, and let the group continue.
+        """Report revoked partitions, if any, and let the group continue.
 
-        What was reported as assigned while the group was already rebalancing is revoked, too.
+        Partitions reported as assigned while the group was already rebalancing are revoked, too.
         """
         stale = self._assigned is not None and self._reported is not self._assigned
         if self._revoking is None and not (stale and self.held):
@@ -81,9 +83,9 @@ class KafkaMembership(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]
     async def tell_assigned(
         self,
     ) -> tuple[frozenset[TopicPartition], Mapping[TopicPartition, int]] | None:
-        """Report what was assigned, where something was, and return it with the chosen offsets.
+        """Report assigned partitions, if any, and return them with the chosen offsets.
 
-        Where the callback raises, the next `read` calls it again.
+        If the callback raises, the next `read` calls it again.
         """
         came = self._assigned
         if came is None:
@@ -96,7 +98,7 @@ class KafkaMembership(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]
         return came, self._chosen_offsets
 
     def settle(self, came: frozenset[TopicPartition]) -> bool:
-        """The member reads these from their right offsets now. False: it has lost them again."""
+        """The member now reads these from their right offsets. False: it has lost them again."""
         if self._assigned is not came:
             return False
         self._assigned = None
@@ -104,7 +106,7 @@ class KafkaMembership(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]
         return True
 
     def close(self) -> None:
-        """Nothing is reported any more; nobody waits for it."""
+        """Report nothing more, and release waiting tasks."""
         self._closed = True
         self._assigned = None
         self._release()

@@ -1,4 +1,4 @@
-"""What one server reports of its cluster: which it is, its brokers, and what the user may do.
+"""One server's view of its cluster: its id, its brokers, and what the user may do.
 
 aiokafka asks in version 5 of the protocol; version 8 (KIP-430) reports the user's operations, too.
 Source: https://kafka.apache.org/protocol#The_Messages_Metadata
@@ -93,9 +93,9 @@ class _Metadata(Request[_MetadataStruct]):  # type: ignore[misc]
 
 @dataclass(frozen=True, slots=True)
 class TopicRights:
-    """A topic as the server shows it to this user.
+    """A topic as this user sees it.
 
-    `missing` names of operations that the user is not allowed; `replicas` the fewest that a partition has.
+    `missing`: operations that the user may not perform; `replicas`: the fewest of any partition.
     """
 
     missing: tuple[str, ...]
@@ -104,8 +104,8 @@ class TopicRights:
 
 @dataclass(frozen=True, slots=True)
 class ClusterView:
-    """What one server reports. `brokers`: the addresses that clients are to connect to; `topics` those that
-    were asked for and are there.
+    """One server's report. `brokers`: the addresses for clients; `topics`: the existing ones of
+    those requested.
     """
 
     cluster_id: str
@@ -119,7 +119,7 @@ async def view(
     topics: Sequence[str],
     timeout: float,
 ) -> ClusterView:
-    """Connect to a server, log in and ask. Raises what aiokafka and the network raise."""
+    """Connect to a server, log in and query it. Raises what aiokafka and the network raise."""
     host, port = server
     connection = AIOKafkaConnection(
         host,
@@ -131,7 +131,7 @@ async def view(
         await connection.connect()
         answer: Any = await connection.send(_Metadata(topics))
     finally:
-        # TLS says good-bye, too; a server that doesn't answer that is left.
+        # TLS has a closing handshake; don't wait for a server that doesn't answer it.
         await asyncio.wait([connection.close()], timeout=0.5)
     return ClusterView(
         answer.cluster_id or "",
@@ -155,7 +155,7 @@ def _missing(code: int, operations: int) -> list[str]:
 
 
 def missing_operations(operations: int, needed: Sequence[int]) -> list[str]:
-    """Names of those operations that aren't among the authorized ones; none where that is unknown."""
+    """Names of those operations that aren't authorized; none if that is unknown."""
     if operations == _UNKNOWN_OPERATIONS:
         return []
     return [OPERATION_NAMES[each] for each in needed if not operations >> each & 1]

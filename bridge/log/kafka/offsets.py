@@ -1,4 +1,4 @@
-"""Offsets of partitions: where they begin and end, and what stands at a time."""
+"""Offsets of partitions: beginnings, ends, and by time."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from bridge.log.kafka.topics import KafkaTopics
 from bridge.log.port import TopicPartition
 from bridge.model.errors import Rejected
 
-#: Seconds in which a commit's markers are written.
+#: Seconds within which a commit's markers are written.
 MARKERS_TIMEOUT_S: Final = 0.25
 
 
 class KafkaOffsets:
-    """Asks a cluster for offsets.
+    """Queries a cluster for offsets.
 
     stable: a client that reads committed records only
-    undecided: one that reads all, those of open transactions too
-    timeout_s: seconds that an answer may take
+    undecided: one that also reads those of open transactions
+    timeout_s: seconds that a response may take
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class KafkaOffsets:
         self._timeout_s = timeout_s
 
     async def close(self) -> None:
-        """Stop both clients, the one whatever the end of the other raises."""
+        """Stop both clients, the second even if stopping the first raises."""
         async with AsyncExitStack() as ends:
             ends.push_async_callback(internals.stop, self._undecided)
             ends.push_async_callback(internals.stop, self._stable)
@@ -58,8 +58,9 @@ class KafkaOffsets:
     ) -> Mapping[TopicPartition, int]:
         """The last stable offsets: `read_committed` readers get no further.
 
-        Kafka answers a commit before its markers are written, so what is undecided now is waited
-        for, MARKERS_TIMEOUT_S seconds at most: then it belongs to a transaction that is really open.
+        Kafka confirms a commit before its markers are written, so undecided records are waited for,
+        at most MARKERS_TIMEOUT_S seconds: after that they belong to a transaction that is really
+        open.
         """
         places = await self._places(partitions)
         async with self._answering("last offsets"):
@@ -80,7 +81,7 @@ class KafkaOffsets:
         self, partitions: Iterable[TopicPartition], timestamp: int
     ) -> Mapping[TopicPartition, int]:
         places = await self._places(partitions)
-        # First: what is committed in between must be in the one or the other.
+        # First, so that records committed in between are in one of the two.
         ends = await self.end_offsets([TopicPartition(*partition) for partition in places])
         async with self._answering("offsets by time"):
             offsets_by_time = await self._stable.offsets_for_times(
@@ -110,7 +111,7 @@ class KafkaOffsets:
 
     @asynccontextmanager
     async def _answering(self, doing: str) -> AsyncIterator[None]:
-        """A question that the broker answers in time, or RetryLater."""
+        """Raises RetryLater if the broker doesn't answer in time."""
         with translated_errors(doing):
             async with asyncio.timeout(self._timeout_s):
                 yield

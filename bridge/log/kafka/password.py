@@ -1,7 +1,8 @@
-"""The password of Kafka's clients as it is now: one that is replaced in its file reaches those that run.
+"""Keeps the password of Kafka's clients current: a password replaced in its file reaches running
+clients.
 
-aiokafka logs a refused login and asks again by itself, so that nobody learns of it: the password is
-looked up every few seconds instead. Connections that are open stay; the next ones log in with it.
+aiokafka logs a refused login and retries by itself, without an error: so the password is read every
+few seconds instead. Open connections stay open; the next ones log in with the new password.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ READ_AGAIN_S: Final = 5.0
 
 
 class CurrentPassword:
-    """Keeps `arguments` of clients to come, and the clients that it is given, at the newest password.
+    """Keeps the newest password in the `arguments` of future clients, and in the added clients.
 
-    `read` looks it up and raises ConfigurationError while it isn't there.
+    `read`: reads it; raises ConfigurationError while it is missing.
     """
 
     def __init__(
@@ -35,17 +36,17 @@ class CurrentPassword:
         self._task: asyncio.Task[None] | None = None
 
     def start(self, arguments: dict[str, Any]) -> None:
-        """Look from now on."""
+        """Start watching."""
         self._arguments = arguments
         if self._task is None:
             self._task = asyncio.create_task(self._watch())
 
     def add(self, client: Any) -> None:
-        """One more client of aiokafka, held no longer than others hold it."""
+        """Add a client of aiokafka, held by a weak reference."""
         self._clients.add(client)
 
     async def stop(self) -> None:
-        """Look no more. May be called twice."""
+        """Stop watching. May be called twice."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -57,7 +58,7 @@ class CurrentPassword:
             try:
                 password = await asyncio.to_thread(self._read)
             except ConfigurationError:
-                continue  # Files are replaced one after the other: it is looked at again.
+                continue  # Files are replaced one after the other: it is read again later.
             if password and password != self._arguments.get("sasl_plain_password"):
                 register_login(self._username, password, "kafka")
                 self._arguments["sasl_plain_password"] = password

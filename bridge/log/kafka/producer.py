@@ -23,9 +23,9 @@ Partitions = Callable[[str], Awaitable[int]]
 async def send(
     client: aiokafka.AIOKafkaProducer, topic: str, full: Sequence[RecordBatch]
 ) -> list[asyncio.Future[Any]]:
-    """Hand batches to a producer; the futures that it returns end when they arrived.
+    """Pass batches to a producer; the returned futures are done when the batches have arrived.
 
-    Waits while the batch before of the same partition is still on its way.
+    Waits while the previous batch of the same partition is still being sent.
     """
     deliveries: list[asyncio.Future[Any]] = []
     for batch in full:
@@ -36,13 +36,15 @@ async def send(
 
 
 def _collect(delivery: asyncio.Future[Any]) -> None:
-    """Whoever aborts does not look at deliveries; asyncio would report them as lost errors."""
+    """After an abort nothing awaits deliveries; asyncio would report their errors as never
+    retrieved.
+    """
     if not delivery.cancelled():
         delivery.exception()
 
 
 class KafkaTransaction:
-    """What one transaction holds until its end."""
+    """The contents of one transaction until its end."""
 
     def __init__(self, producer: KafkaProducer) -> None:
         self._producer = producer
@@ -55,7 +57,7 @@ class KafkaTransaction:
         try:
             self.deliveries += await self._producer.send(topic, entries)
         except BaseException as error:
-            # Part of the entries may be on its way: a block that continues must not commit them.
+            # Some of the entries may have been sent: a block that continues must not commit them.
             self.failure = error
             raise
 
@@ -64,7 +66,7 @@ class KafkaTransaction:
         await self._producer.ready(entries)
 
     def check(self) -> None:
-        """Raise what an append raised, in case the block went on after it."""
+        """Raise what an append raised, in case the block continued after it."""
         if self.failure is not None:
             raise self.failure
 
@@ -75,7 +77,7 @@ class KafkaTransaction:
 
 
 class KafkaProducer:
-    """Made by `KafkaLog.producer`, already started: the old owner is fenced by then."""
+    """Created by `KafkaLog.producer`, already started: the previous owner is fenced."""
 
     def __init__(
         self,
@@ -97,11 +99,13 @@ class KafkaProducer:
 
     @property
     def is_dead(self) -> bool:
-        """Whether it has given up or been fenced."""
+        """Whether it has failed or been fenced."""
         return self._dead is not None or internals.is_dead(self._client)
 
     def transaction(self) -> AbstractAsyncContextManager[KafkaTransaction]:
-        """See the port. An end that was cancelled is finished before the next one begins."""
+        """See the port. A cancelled commit or abort is finished before the next transaction
+        begins.
+        """
         return self._transaction()
 
     @asynccontextmanager
@@ -116,7 +120,7 @@ class KafkaProducer:
             transaction.check()
         except BaseException:
             with suppress(BridgeError):
-                # The block's own error is the one to tell; a dead producer says so next time.
+                # The block's own error is the one to raise; a dead producer raises at its next use.
                 await self._end(self._abort())
             raise
         await self._end(self._commit(transaction))
@@ -146,7 +150,7 @@ class KafkaProducer:
         self._check_alive()
 
     async def close(self) -> None:
-        """Let go. An open transaction is aborted by the next owner or the broker's time-out."""
+        """Close it. An open transaction is aborted by the next owner or the broker's timeout."""
         try:
             with suppress(BridgeError):
                 await self._settled()
@@ -156,8 +160,8 @@ class KafkaProducer:
             await internals.kill(self._client)
 
     async def _settled(self) -> None:
-        """Wait for an end that its caller no longer waits for; who waits here may be cancelled,
-        too, and leaves it to the next.
+        """Wait for a commit or abort whose caller was cancelled; if this wait is cancelled too, the
+        next caller waits.
         """
         ending = self._ending
         if ending is not None:
@@ -168,7 +172,7 @@ class KafkaProducer:
                     self._ending = None
 
     async def _end(self, how: Any) -> None:
-        """Commit or abort to the end, even when the caller is cancelled meanwhile."""
+        """Complete a commit or abort even if the caller is cancelled meanwhile."""
         self._ending = asyncio.ensure_future(how)
         await asyncio.shield(self._ending)
         self._ending = None
@@ -181,7 +185,7 @@ class KafkaProducer:
                 # aiokafka would commit without the batches that were refused.
                 await asyncio.gather(self._offsets(transaction), *transaction.deliveries)
         except (TimeoutError, KafkaError) as error:
-            # A refused batch leaves a gap in the producer's sequence numbers: it can't go on.
+            # A refused batch leaves a gap in the producer's sequence numbers: it can't continue.
             raise await self._died(error, doing, give_up=True) from error
         self._check_alive()
         try:
@@ -223,7 +227,7 @@ class KafkaProducer:
     async def _died(
         self, error: BaseException, doing: str, *, give_up: bool = False
     ) -> BridgeError:
-        """The error to raise; buries the producer when it can't go on."""
+        """The error to raise; closes the producer if it can't continue."""
         failure: BridgeError = (
             RetryLater(f"{doing}: the broker did not answer within {self._timeout:g} s")
             if isinstance(error, TimeoutError)
@@ -241,16 +245,17 @@ class KafkaProducer:
         return failure
 
     async def _bury(self, failure: BridgeError) -> None:
-        """End the client at once, so that nothing it still holds is written later."""
+        """Close the client at once, so that nothing it still holds is written later."""
         self._dead = self._verdict(failure)
         internals.cause_of_death(self._client)
         await internals.kill(self._client)
 
     def _verdict(self, failure: BridgeError) -> BridgeError:
-        """What every later use of this producer raises: only a new one can go on."""
+        """The error that every later use of this producer raises: only a new one can continue."""
         if isinstance(failure, (Fenced, ConfigurationError, OutcomeUnknown)):
             return failure
         return OutcomeUnknown(
-            f"{failure}: the transaction may or may not have happened; open a new producer as "
-            f"{self._id}, which settles it, then read what is there"
+            f"{failure}: the transaction may or may not have been committed; open a new producer "
+            "as "
+            f"{self._id}, which decides it, then read what was written"
         )

@@ -16,8 +16,8 @@ from bridge.model.redaction import register_login, register_secret
 MAX_RECORD_BYTES: Final = 1_000_000
 #: A broker's default `message.max.bytes`, which counts a batch of records with its overhead.
 MAX_BATCH_BYTES: Final = 1_048_588
-#: A transactional producer asks again after so many milliseconds, because the broker is busy with
-#: the last transaction for a few; other clients after aiokafka's 100.
+#: Milliseconds after which a transactional producer retries, because the broker is busy with the
+#: last #: transaction for a few; other clients retry after aiokafka's 100.
 BACKOFF_MS: Final = 20
 CLIENT_ID: Final = "legacy-bridge"
 
@@ -38,7 +38,7 @@ class Security:
     private_key_password: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
-        """Whatever a broker answers, no message repeats the login."""
+        """Keep the login out of all messages."""
         register_login(self.username, self.password, "kafka")
         # SASL PLAIN sends them so.
         register_secret(
@@ -59,11 +59,12 @@ class Security:
 
 @dataclass(frozen=True, slots=True)
 class KafkaSettings:
-    """A cluster, and how topics are made there.
-
-    `partitions` for topics that don't say; `replication` -1: the brokers' default; `min_insync`
-    None: the brokers' default. `timeout`: seconds after which an unanswered request counts as
-    failed; while a broker comes back within that time nobody notices but by waiting.
+    """A cluster, and how topics are created there.
+    `partitions`: of topics that don't specify a number.
+    `replication`: -1: the brokers' default.
+    `min_insync`: None: the brokers' default.
+    `timeout`: seconds after which an unanswered request counts as failed; an outage within that
+    time only causes a wait.
     """
 
     servers: tuple[str, ...]
@@ -74,7 +75,7 @@ class KafkaSettings:
     timeout: float = 30.0
 
     def __post_init__(self) -> None:
-        """Raise ConfigurationError that lists everything that is wrong."""
+        """Raises ConfigurationError that lists all problems."""
         wrong = list(_problems(self))
         if wrong:
             raise ConfigurationError(f"{self.name}: {'; '.join(wrong)}")
@@ -103,7 +104,7 @@ def _problems(settings: KafkaSettings) -> Iterator[str]:
     elif security.username or security.password:
         yield f"security.username: {security.protocol} does not log in; use SASL_SSL"
     if bool(security.certificate) != bool(security.private_key):
-        yield "security.certificate and security.private_key: give both or none"
+        yield "security.certificate and security.private_key: set both or neither"
 
 
 def _tls(security: Security) -> ssl.SSLContext:
@@ -131,7 +132,7 @@ def _tls(security: Security) -> ssl.SSLContext:
 
 
 def client_arguments(settings: KafkaSettings) -> dict[str, Any]:
-    """What every client of aiokafka takes. Raises ConfigurationError for unusable files."""
+    """The arguments of every aiokafka client. Raises ConfigurationError for unusable files."""
     security = settings.security
     arguments: dict[str, Any] = {
         "bootstrap_servers": list(settings.servers),

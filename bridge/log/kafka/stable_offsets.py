@@ -1,7 +1,7 @@
 """A group's committed offsets, waiting for transactions that are about to commit some.
 
-aiokafka asks for offsets in version 3 of the protocol, which leaves out what a transaction has
-committed while its marker is still being written. Version 7 (KIP-447) says so instead.
+aiokafka requests offsets in version 3 of the protocol, which omits commits of a transaction whose
+marker is still being written. Version 7 (KIP-447) reports them as unstable.
 Source: https://kafka.apache.org/protocol#The_Messages_OffsetFetch
 """
 
@@ -32,7 +32,7 @@ _UNSTABLE_OFFSET_COMMIT = 88
 
 
 class UnstableOffsets(kafka.KafkaError):  # type: ignore[misc]
-    """An open transaction holds offsets of the group. Ask again."""
+    """An open transaction holds offsets of the group: retry."""
 
     retriable = True
 
@@ -99,7 +99,7 @@ class _StableOffsets(Request[_StableOffsetsStruct]):  # type: ignore[misc]
 async def stable_offsets(
     client: AIOKafkaAdminClient, group: str, partitions: Iterable[TopicPartition]
 ) -> dict[TopicPartition, int]:
-    """What the group committed; partitions without are left out.
+    """The group's committed offsets, without partitions that have none.
 
     Raises UnstableOffsets while a transaction holds some.
     """

@@ -1,4 +1,4 @@
-"""Topics: what the port says of them against Kafka's configuration entries."""
+"""Converts topic specs to Kafka's configuration entries and back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NEWER_ENTRIES: Final = {"message.timestamp.after.max.ms": str(2**63 - 1)}
 
 
 def entries_of(spec: TopicSpec, min_insync: int | None) -> dict[str, str]:
-    """The configuration of a topic that is as `spec` says."""
+    """The configuration entries for `spec`."""
     entries = {
         "cleanup.policy": spec.cleanup,
         "max.message.bytes": str(MAX_BATCH_BYTES),
@@ -25,10 +25,11 @@ def entries_of(spec: TopicSpec, min_insync: int | None) -> dict[str, str]:
     if spec.cleanup == "compact":
         history = spec.history_ms or 0
         entries["min.compaction.lag.ms"] = str(history)
-        # Tombstones outlive what they delete, so that a reader behind learns of it.
+        # Tombstones are kept longer than the records that they delete, so that a lagging reader
+        # sees them.
         entries["delete.retention.ms"] = str(history or 24 * _HOUR_MS)
-        # Only closed segments are compacted, and only when half of them is waste: internal
-        # topics with few records would never be.
+        # Only closed segments are compacted, and only if half of them is obsolete: internal topics
+        # with few # records never would be.
         entries["segment.ms"] = str(max(_HOUR_MS, min(history // 4, 7 * 24 * _HOUR_MS)))
         entries["min.cleanable.dirty.ratio"] = "0.2"
     else:
@@ -41,7 +42,9 @@ def entries_of(spec: TopicSpec, min_insync: int | None) -> dict[str, str]:
 
 
 def spec_of(name: str, partitions: int, entries: Mapping[str, str | None]) -> TopicSpec:
-    """A topic as its configuration says. `compact,delete` counts as `delete`: records go."""
+    """A topic's spec from its configuration. `compact,delete` counts as `delete`, because records
+    are removed.
+    """
     cleanup: Cleanup = "compact" if entries.get("cleanup.policy") == "compact" else "delete"
     if cleanup == "compact":
         history = int(entries.get("min.compaction.lag.ms") or 0)

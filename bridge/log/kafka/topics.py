@@ -21,9 +21,9 @@ from bridge.log.port import TopicInfo, TopicSpec
 from bridge.model.errors import ConfigurationError
 from bridge.single_flight import SingleFlight
 
-#: Seconds in which a new topic shows up at every broker.
+#: Seconds in which a new topic appears at every broker.
 NEW_TOPIC_TIMEOUT_S = 5.0
-#: Seconds after which a topic that isn't shown is taken not to be there.
+#: Seconds after which a topic that doesn't appear counts as not existing.
 MISSING_TOPIC_TIMEOUT_S = 0.5
 
 
@@ -62,7 +62,7 @@ class KafkaTopics:
         replication = await self._replication()
         refused = await self._create(missing, replication, leave_out=frozenset())
         if refused:
-            # Older brokers refuse what they don't know, and say so only in words.
+            # Older brokers refuse unknown entries, and report that only in the message.
             await self._create(refused, replication, leave_out=frozenset(NEWER_ENTRIES), last=True)
         await self._wait_for_topics([spec.name for spec in missing], NEW_TOPIC_TIMEOUT_S)
         self._check_counts(wanted, self._counts)
@@ -77,7 +77,7 @@ class KafkaTopics:
         }
 
     async def settings(self, topics: Iterable[str]) -> dict[str, dict[str, str | None]]:
-        """The configuration entries of those of the topics that are there."""
+        """The configuration entries of the existing topics."""
         names = sorted(topics)
         settings: dict[str, dict[str, str | None]] = {}
         for at in range(0, len(names), 500):
@@ -91,7 +91,7 @@ class KafkaTopics:
                 for resource in answer.resources:
                     code, text, _, name, entries = resource[:5]
                     if kafka.for_code(code) is kafka.UnknownTopicOrPartitionError:
-                        continue  # It was deleted since the topics were listed.
+                        continue  # It was deleted after the topics were listed.
                     if code:
                         raise translate(
                             kafka.for_code(code)(text), f"configuration of topic {name}"
@@ -100,7 +100,7 @@ class KafkaTopics:
         return settings
 
     async def refusals(self, specs: Iterable[TopicSpec]) -> dict[str, str]:
-        """Why those of the topics that are missing could not be created, by name; none is made."""
+        """Missing topic -> why it could not be created; creates none."""
         existing = await self._existing()
         missing = [spec for spec in specs if spec.name not in existing]
         if not missing:
@@ -125,7 +125,7 @@ class KafkaTopics:
         )
 
     async def _existing(self) -> dict[str, int]:
-        """Partitions by topic; remembers them. Asking for all topics never creates one."""
+        """Partitions by topic, cached. Requesting all topics never creates one."""
         listed = await self._admin.ask("list of topics", self._admin.client.describe_topics)
         existing = {
             topic["topic"]: len(topic["partitions"])
@@ -158,7 +158,7 @@ class KafkaTopics:
             )
 
     async def _replication(self) -> int:
-        """How many copies to ask for: aiokafka's requests can't leave it to the brokers."""
+        """The replication to request: aiokafka's requests can't leave it to the brokers."""
         if self._settings.replication != -1:
             return self._settings.replication
         cluster = await self._admin.ask("brokers", self._admin.client.describe_cluster)

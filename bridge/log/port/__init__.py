@@ -10,10 +10,10 @@ Concurrency: a Log may be used by any number of tasks of one event loop, a Produ
 by one task at a time.
 
 Errors, by what the caller should do:
-  RetryLater          the log is away, busy or its disk is full: nothing was written, try again later
-  OutcomeUnknown      the answer to a commit was lost: open a new Producer under the same transactional
-                      id, which ends that transaction one way or the other, then read what was written
-  Fenced              another process has taken over: stop and drop what is in progress
+  RetryLater          the log is unavailable, busy or its disk is full: nothing was written, try
+  again later OutcomeUnknown      the answer to a commit was lost: open a new Producer under the
+  same transactional id, which ends that transaction one way or the other, then read what was
+  written Fenced              another process has taken over: stop and drop what is in progress
   ConfigurationError  fix the configuration, the topic or the rights
   Rejected            the request itself is wrong, and would be next time
 """

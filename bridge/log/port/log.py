@@ -126,7 +126,8 @@ class Consumer(Protocol):
 
 
 class Log(Protocol):
-    """The event log. `open` comes first; afterwards every method raises RetryLater while it is away.
+    """The event log. Call `open` first; afterwards every method raises RetryLater while it is
+    unavailable.
 
     Methods that name a topic or a partition that doesn't exist raise ConfigurationError (a topic)
     or Rejected or ConfigurationError (a partition number).
@@ -141,7 +142,9 @@ class Log(Protocol):
         """The most bytes of key, value and headers together that a record may have (1,000,000)."""
 
     async def open(self) -> None:
-        """Connect. Raises RetryLater when the log is away, ConfigurationError when it can't work."""
+        """Connect. Raises RetryLater if the log is unavailable, ConfigurationError if it can't
+        work.
+        """
 
     async def close(self) -> None:
         """Close every consumer, producer and connection that is still open. Idempotent."""
@@ -200,7 +203,7 @@ class Log(Protocol):
     async def offsets_at(
         self, partitions: Iterable[TopicPartition], timestamp: int
     ) -> Mapping[TopicPartition, int]:
-        """The first offset whose timestamp is >= `timestamp`; the end where there is none."""
+        """The first offset whose timestamp is >= `timestamp`; the end if there is none."""
 
     async def groups(self) -> Mapping[str, GroupInfo]:
         """Every consumer group that has members or commits, by name."""

@@ -2,11 +2,11 @@
 
 Topic `_{bridge}.schemas`, one partition; a record is the JSON object `{"subject", "schema"}`. A
 schema's id is the offset, plus one, of the first record with its fingerprint: so two processes
-that register the same schema at once agree on its id, with no lock between them. Every reader
-leaves out versions that must not follow the earlier ones, so that of two that don't go together
-the first one counts everywhere. The topic is never compacted, because compaction keeps the last
-of equal keys and ids hang on the first. A record that is something else is left out, with a
-warning, and named when its id is asked for: others may have written it, and nothing hangs on it.
+that register the same schema at once agree on its id without a lock. Every reader skips versions
+that are incompatible with the earlier ones, so of two incompatible ones the first counts
+everywhere. The topic is never compacted, because compaction keeps the last of equal keys and ids
+depend on the first. Any other record is skipped with a warning, and named if its id is requested:
+another program may have written it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bridge.model.names import SCHEMAS
 from bridge.single_flight import CoalescedRun
 
 _logger = logging.getLogger(__name__)
-#: What the bridge's own check holds every subject to.
+#: The compatibility that the bridge's own check enforces for every subject.
 _LEVELS = frozenset({"BACKWARD_TRANSITIVE", "BACKWARD"})
 
 
@@ -50,7 +50,7 @@ class EmbeddedRegistry:
         return f"{self._partition.topic} of {self._log.name}"
 
     async def open(self) -> None:
-        """Create the topic and read what is there."""
+        """Create the topic and read its schemas."""
         await self._log.create_topics([self._spec])
         await check_loses_nothing(
             self._log, self._spec, "schemas would vanish, and no record could be read"
@@ -66,7 +66,7 @@ class EmbeddedRegistry:
             await reader.close()
 
     async def register(self, subject: str, text: str) -> int:
-        """The id of `text` under `subject`; registers it when it is new there."""
+        """The id of `text` under `subject`; registers it if it is new there."""
         mark = schema_compatibility.valid(subject, text)
         if not self._has(subject, mark):
             await self._catch_up()
@@ -76,14 +76,14 @@ class EmbeddedRegistry:
             await self._log.append(self._partition.topic, [Entry(subject.encode(), value.encode())])
             await self._catch_up()
         if not self._has(subject, mark):
-            # Another process was quicker with one that this may not follow.
+            # Another process registered an incompatible schema first.
             schema_compatibility.check(subject, text, self._subjects.get(subject, ()))
             raise RetryLater(f"{subject}: what was appended to {self.name} is not there yet")
         return self._ids[mark]
 
     async def schema(self, schema_id: int) -> str:
-        """The text of a schema. Raises KeyError when the id isn't known, ConfigurationError when
-        its record is no schema.
+        """The text of a schema. Raises KeyError for an unknown id, ConfigurationError if its record
+        isn't a schema.
         """
         if schema_id not in self._texts:
             await self._catch_up()
@@ -92,11 +92,11 @@ class EmbeddedRegistry:
         return self._texts[schema_id]
 
     async def stored(self, schema_id: int) -> str:
-        """As `schema`: this registry has what it has read."""
+        """As `schema`, because this registry caches nothing else."""
         return await self.schema(schema_id)
 
     def forget(self, schema_id: int) -> None:
-        """What was read stands in the topic for good."""
+        """Does nothing: schemas in the topic never change."""
 
     async def latest(self, subject: str) -> RegisteredSchema | None:
         """The newest version under `subject`."""
@@ -120,7 +120,7 @@ class EmbeddedRegistry:
             )
 
     async def _catch_up(self) -> None:
-        """Read to the end, as it is now."""
+        """Read to the current end."""
         await self._reading.run(self._read_to_end)
 
     async def _read_to_end(self) -> None:
@@ -138,8 +138,8 @@ class EmbeddedRegistry:
             subject, text, mark = _understood(record.value)
         except Rejected as error:
             self._left_out[schema_id] = (
-                f"{self.name}: the record at offset {record.offset} (schema id {schema_id}) is left "
-                f"out: {error}; only the bridge may write to this topic"
+                f"{self.name}: the record at offset {record.offset} (schema id {schema_id}) is "
+                f"skipped: {error}; only the bridge may write to this topic"
             )
             _logger.warning("%s", self._left_out[schema_id])
             return
@@ -156,7 +156,7 @@ class EmbeddedRegistry:
 
 
 def _understood(value: bytes | None) -> tuple[str, str, str]:
-    """Subject, schema and fingerprint of a record. Raises Rejected when it isn't one of ours."""
+    """Subject, schema and fingerprint of a record. Raises Rejected if it isn't one of ours."""
     try:
         content: Any = json.loads(value or b"")
         subject, text = content["subject"], content["schema"]
@@ -165,7 +165,7 @@ def _understood(value: bytes | None) -> tuple[str, str, str]:
             "not_a_schema", f"not a registered schema ({type(error).__name__})"
         ) from error
     if not isinstance(subject, str) or not isinstance(text, str):
-        raise Rejected("not_a_schema", "its subject and schema are not both texts")
+        raise Rejected("not_a_schema", "its subject and schema must both be text")
     return subject, text, schema_compatibility.valid(subject, text)
 
 

@@ -45,9 +45,11 @@ _MAX_ABSENT_IDS: Final = 10_000
 class HttpRegistry:
     """`bridge.log.registry_port.Registry` over HTTP. Safe for any number of tasks.
 
-    `read_password` looks the password up again, when it was refused. `tls`: its files (None: the usual authorities, no certificate of our own). `timeout`: seconds for
-    one answer; `patience`: seconds in which it asks again while the registry is busy or away, or
-    hasn't got a schema that was asked for: it may not have come to this node of it yet.
+    `read_password`: reads the password again after a refusal.
+    `tls`: its files (None: the default authorities, no client certificate).
+    `timeout`: seconds for one response.
+    `patience`: seconds in which it retries while the registry is busy or unavailable, or doesn't
+    have a requested schema, which may not have reached this node yet.
     """
 
     def __init__(
@@ -89,11 +91,13 @@ class HttpRegistry:
         try:
             return str(httpx.URL(self._url).copy_with(userinfo=b""))
         except httpx.InvalidURL:
-            # What can't be read may hold a password anywhere.
+            # An unparsable address may contain a password anywhere.
             return "(its url is none)"
 
     async def open(self) -> None:
-        """Connect and log in. Raises RetryLater or ConfigurationError as the registry answers."""
+        """Connect and log in. Raises RetryLater or ConfigurationError, depending on the
+        response.
+        """
         if self._client is None:
             self._client = httpx.AsyncClient(
                 verify=self._verify(),
@@ -136,7 +140,7 @@ class HttpRegistry:
         return schema_id
 
     async def schema(self, schema_id: int) -> str:
-        """The text of a schema. Raises KeyError when the id isn't known, after waiting for it."""
+        """The text of a schema. Raises KeyError for an unknown id, after waiting for it."""
         text = self._texts.get(schema_id)
         if text is not None:
             return text
@@ -147,7 +151,7 @@ class HttpRegistry:
         return text
 
     async def stored(self, schema_id: int) -> str:
-        """The text of a schema as the registry has it now. Raises KeyError when it has none, after
+        """The current text of a schema in the registry. Raises KeyError if it has none, after
         waiting for it.
         """
         waits = schema_id not in self._absent
@@ -167,15 +171,15 @@ class HttpRegistry:
         try:
             text = await self._find(f"/schemas/ids/{schema_id}", schema_text_of)
         except (ConfigurationError, Rejected) as error:
-            # A login that is over, a certificate, a proxy: nothing that the record which names the
-            # schema could be blamed for.
+            # An expired login, a certificate, a proxy: not the fault of the record that names the #
+            # schema.
             raise RetryLater(str(error)) from error
         if text is None:
             raise KeyError(schema_id)
         return text
 
     def forget(self, schema_id: int) -> None:
-        """Ask again for this schema."""
+        """Fetch this schema again at its next use."""
         self._texts.pop(schema_id, None)
 
     async def latest(self, subject: str) -> RegisteredSchema | None:
@@ -199,7 +203,7 @@ class HttpRegistry:
         await self._ask("PUT", path, {"compatibility": level})
 
     async def _find(self, path: str, read: Callable[[Any], T]) -> T | None:
-        """What `read` takes from the answer; None where the registry says that it has no such thing."""
+        """The result of `read` on the response; None if the registry doesn't have it."""
         body = await self._ask("GET", path, missing=True)
         return None if body is None else self._read(read, body, path)
 
@@ -210,14 +214,14 @@ class HttpRegistry:
             raise self._foreign(f"registry {self.name}, {path}: {error}") from error
 
     async def _ask(self, method: str, path: str, body: Any = None, *, missing: bool = False) -> Any:
-        """The answer's JSON; None for a 404 where one may be missing. Asks again while busy."""
+        """The response's JSON; None for a 404 if `missing` is allowed. Retries while busy."""
         return await retry(
             lambda: self._once(method, path, body, missing=missing),
             RetryPolicy(give_up_after_s=self._patience),
         )
 
     async def _once(self, method: str, path: str, body: Any, *, missing: bool) -> Any:
-        """With the password as it is now."""
+        """Send one request with the current password."""
 
         async def exchange(attempt: Attempt) -> Any:
             password = attempt.credentials.login
@@ -242,7 +246,8 @@ class HttpRegistry:
             raise self._foreign(f"registry {self.name}, {request_text}: {error}") from error
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             raise ConfigurationError(
-                "registry.url is no address of a registry: write http://HOST:PORT/PATH (Apicurio: "
+                "registry.url is not the address of a registry: write http://HOST:PORT/PATH "
+                "(Apicurio: "
                 "/apis/ccompat/v7), and the login as registry.username and registry.password"
             ) from None
         except httpx.HTTPError as error:
@@ -253,7 +258,7 @@ class HttpRegistry:
             ) from error
 
     def _checked(self, answer: RegistryAnswer, request_text: str, *, missing: bool) -> Any:
-        """What the answer holds, or the error that it stands for."""
+        """The response's content; raises the error that it represents."""
         status = answer.status
         where = f"registry {self.name}, {request_text}"
         if status == httpx.codes.NOT_FOUND and missing and answer.error_code in _ABSENT:
@@ -263,8 +268,8 @@ class HttpRegistry:
         if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
             refused = LoginRefused if status == httpx.codes.UNAUTHORIZED else ConfigurationError
             raise refused(
-                f"{where}: {status}: check registry.username and registry.password, and what "
-                "that user may do"
+                f"{where}: {status}: check registry.username and registry.password, and the "
+                "permissions of that user"
             )
         if status == httpx.codes.CONFLICT:
             raise Rejected("incompatible_schema", f"{where}: {answer.reason}")
@@ -278,15 +283,15 @@ class HttpRegistry:
         return answer.body
 
     def _foreign(self, message: str) -> BridgeError:
-        """The error for an answer that no registry gives: at the start the address is wrong, later
-        something in between answers for a registry that was there.
+        """The error for a response that isn't a registry's: at the start the address is wrong,
+        later something in between answers instead of the registry.
         """
         if self._answered:
             return RetryLater(f"{message} (it has answered before: perhaps a proxy does now)")
         return ConfigurationError(message)
 
     def _note_absent(self, schema_id: int) -> None:
-        """It was waited for; the next record that names it needn't wait as long."""
+        """Remember that it was waited for: the next record that names it needn't wait as long."""
         if len(self._absent) >= _MAX_ABSENT_IDS:
             self._absent.clear()
         self._absent.add(schema_id)

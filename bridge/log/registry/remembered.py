@@ -1,10 +1,10 @@
-"""A registry whose ids the log remembers, so that another registry in its place is noticed.
+"""A registry whose ids are recorded in the log, so that a replaced registry is detected.
 
-A registry that lost its database gives ids again: an old id then stands for another schema, and
-old records are read with swapped fields. So the log keeps the fingerprint behind each id that the
-bridge wrote with, in the topic `_{bridge}.schema_ids`: one record an id, its key the id as text,
-its value the JSON object `{"fingerprint", "subject"}`. What the registry answers is compared with
-it; some ids are looked at again at the start and now and then.
+A registry that lost its database reassigns ids: an old id then denotes a different schema, and old
+records are read with swapped fields. So the log keeps the fingerprint of each id that the bridge
+used, in the topic `_{bridge}.schema_ids`: one record per id, its key the id as text, its value the
+JSON object `{"fingerprint", "subject"}`. The registry's responses are compared with it; some ids
+are checked again at the start and at intervals.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from bridge.model.names import SCHEMA_IDS, internal_topic
 from bridge.model.redaction import redact_cut
 from bridge.single_flight import CoalescedRun
 
-#: Ids that one look compares: the newest ones, and others in turn.
+#: Ids that one check compares: the newest ones, and others in turn.
 NEWEST_IDS: Final = 4
 OTHER_IDS: Final = 6
-#: Ids that are asked for at the same time where all are compared.
+#: Concurrent requests when all ids are compared.
 CONCURRENT_REQUESTS: Final = 20
-#: Seconds for which a look is good enough for what is to be registered.
+#: Seconds for which a check remains valid for registering schemas.
 FRESH_S: Final = 30.0
 
 
 class VerifiableRegistry(Registry, Protocol):
-    """A registry that can be asked again for what it has answered before."""
+    """A registry whose cached schemas can be fetched again."""
 
     @property
     def name(self) -> str:
         """For people, without secrets."""
 
     async def stored(self, schema_id: int) -> str:
-        """The text of a schema as the registry has it now. Raises KeyError when it has none."""
+        """The current text of a schema in the registry. Raises KeyError if it has none."""
 
     def forget(self, schema_id: int) -> None:
-        """Ask again for this schema."""
+        """Fetch this schema again at its next use."""
 
 
 class OtherRegistry(RetryLater):
@@ -100,16 +100,16 @@ class RememberedRegistry:
         await self._registry.close()
 
     async def verify(self) -> None:
-        """Ask again for some of the ids that the log was written with: other ones each time.
+        """Check some of the ids that the log was written with, different ones each time.
 
-        Raises OtherRegistry when one of them stands for something else now, RetryLater while the
-        registry is away.
+        Raises OtherRegistry if one of them now denotes another schema, RetryLater while the
+        registry is unavailable.
         """
         await self._catch_up()
         await self._verify(self._sample())
 
     async def verify_all(self) -> None:
-        """The same for every id."""
+        """As `verify`, for every id."""
         await self._catch_up()
         schema_ids = list(self._fingerprints)
         for start in range(0, len(schema_ids), CONCURRENT_REQUESTS):
@@ -146,7 +146,7 @@ class RememberedRegistry:
         """As the port says."""
         version = await self._registry.latest(subject)
         if version is None and await self._is_remembered(subject):
-            # Another process registered it between the two questions, or it is another registry.
+            # Another process registered it between the two requests, or it is another registry.
             version = await self._registry.latest(subject)
             if version is None:
                 raise self._other(f"has nothing under the subject {subject}")
@@ -189,7 +189,7 @@ class RememberedRegistry:
             raise self._other(f"has no schema {schema_id}") from None
 
     async def _is_remembered(self, subject: str) -> bool:
-        """Whether the log was written with this subject, as of now."""
+        """Whether the log was written with this subject so far."""
         await self._catch_up()
         return subject in self._subjects
 
@@ -200,7 +200,7 @@ class RememberedRegistry:
             raise self._other(f"has another schema under the id {schema_id}")
 
     async def _agree(self, subject: str, schema_id: int, text: str) -> None:
-        """Compare the schema with what the log remembers of its id, or remember it."""
+        """Compare the schema with the recorded fingerprint of its id, or record it."""
         async with self._remembering:
             if schema_id not in self._fingerprints:
                 await self._catch_up()
@@ -216,9 +216,10 @@ class RememberedRegistry:
         try:
             await self._reading.run(self._read_to_end)
         except RetryLater as error:
-            # Else people would look after the registry, which is well.
+            # Otherwise people would suspect the registry, which works.
             raise RetryLater(
-                f"{self._log.name} is away, which remembers what this registry's ids stand for: {error}"
+                f"{self._log.name} is unavailable, which records the schemas of this registry's "
+                f"ids: {error}"
             ) from error
 
     async def _read_to_end(self) -> None:
@@ -235,7 +236,7 @@ class RememberedRegistry:
         self._next_offset = max(self._next_offset, ends[partition])
 
     def _take(self, records: Iterable[Record]) -> None:
-        """The first word on an id counts; what is no record of ours says nothing."""
+        """The first record of an id counts; records of other programs are ignored."""
         for record in records:
             try:
                 schema_id, value = int(record.key or b""), json.loads(record.value or b"")
@@ -260,14 +261,14 @@ class RememberedRegistry:
         self._verified_at = None
         return OtherRegistry(
             f"registry {self.name} {finding}, with which {self._log.name} was written "
-            f"({self._partition.topic} remembers it): it is another registry, or has lost its "
-            "database. Restore it, or set log.kafka.registry to the one before; records would be "
-            "read with other fields than they were written with"
+            f"(recorded in {self._partition.topic}): it is another registry, or has lost its "
+            "database. Restore it, or set log.kafka.registry to the previous one; otherwise records would "
+            "be read with other fields than they were written with"
         )
 
 
 def _fingerprint(text: str) -> str:
-    """The schema's fingerprint; one of its own for what is no schema."""
+    """The schema's fingerprint; a distinct one for text that isn't a schema."""
     try:
         return schema_compatibility.fingerprint(text)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""What a registry answered, within bounds: whatever else comes raises NoAnswer, and nothing else."""
+"""A registry's responses, within bounds: anything else raises NoAnswer, and nothing else."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _MAX_WORDS_CHARACTERS: Final = 500
 
 
 class NoAnswer(ValueError):
-    """What came is no answer of a registry's."""
+    """The response isn't a registry's."""
 
 
 @dataclass(frozen=True, slots=True)
 class RegistryAnswer:
-    """`status`, and the content as it came."""
+    """`status`, and the unparsed content."""
 
     status: int
     content: bytes
@@ -36,13 +36,13 @@ class RegistryAnswer:
 
     @property
     def error_code(self) -> int:
-        """The API's own code in an error's body; 0 where there is none."""
+        """The API's own code in an error's body; 0 if there is none."""
         code = self._of_error("error_code")
         return code if type(code) is int else 0
 
     @property
     def reason(self) -> str:
-        """What the registry says, in one line."""
+        """The registry's message, in one line."""
         message = self._of_error("message")
         text = message if isinstance(message, str) else self.content.decode(errors="replace")
         return " ".join(redact_cut(text, 4096).split())[:_MAX_WORDS_CHARACTERS]
@@ -56,7 +56,7 @@ class RegistryAnswer:
 
 
 async def read_answer(response: httpx.Response) -> RegistryAnswer:
-    """The whole answer. Raises NoAnswer for one of more than `MAX_ANSWER_BYTES`."""
+    """The whole response. Raises NoAnswer if it has more than `MAX_ANSWER_BYTES`."""
     content = bytearray()
     async for part in response.aiter_bytes():
         content += part
@@ -74,7 +74,7 @@ def schema_id_of(body: Any) -> int:
 
 
 def schema_text_of(body: Any) -> str:
-    """The schema that was asked for. Raises NoAnswer."""
+    """The requested schema. Raises NoAnswer."""
     text = body.get("schema") if isinstance(body, dict) else None
     if not isinstance(text, str):
         raise NoAnswer("the answer holds no schema")
