@@ -161,7 +161,7 @@ async def _meant(bridge: Bridge, name: str) -> tuple[str, str]:
 
 
 async def _where(bridge: Bridge, name: str, texts: tuple[str, ...]) -> Mapping[str, Any]:
-    """The condition in the source's columns and values, as JSON can hold them."""
+    """The condition in the source's columns and values, in a JSON-compatible form."""
     from bridge.capture.source_condition import source_condition
     from bridge.model.names import split_entity
 

@@ -24,15 +24,15 @@ async def delete_group(log: Log, group: str, state: str) -> None:
     state: of the group, by `group_state`
     """
     if state == UNFINISHED:
-        # A replay is no member. Its producer is taken away, so that it commits no more: what it
-        # did after the deletion would look like all that it ever did.
+        # A replay is no group member. Its producer is fenced, so that it commits nothing more: its
+        # later # commits would look like its whole progress.
         await (await log.producer(group)).close()
     await log.delete_group(group)
 
 
 def declared_topics(config: Config, group: str) -> frozenset[str] | None:
-    """The topics of a group that the configuration declares; None for one that it doesn't. Agents'
-    files are run only where it may be an agent's.
+    """The topics of a group that the configuration declares; None if it doesn't. Agents' files are
+    only run if it may be an agent's group.
     """
     is_agents = group.startswith(agent_group(config.bridge, ""))
     agents = load_agents(config.agents) if is_agents else ()

@@ -152,7 +152,7 @@ def _show(record: CommandRecord, *, sent: bool, as_json: bool) -> None:
 
 
 async def _wait(bridge: Bridge, record: CommandRecord, seconds: float, *, as_json: bool) -> int:
-    """Follow the receipts until this command's comes; 1 when it is none of success."""
+    """Follow the receipts until this command's arrives; returns 1 if it did not succeed."""
     from bridge.wiring.command_receipts import read_steps, wait_for_receipt
 
     try:
@@ -162,7 +162,7 @@ async def _wait(bridge: Bridge, record: CommandRecord, seconds: float, *, as_jso
         state = (await read_steps(bridge, record)).state_text
         raise RetryLater(
             f"no receipt of {record.id} within {seconds:g} s; it is {state}: "
-            f"`bridgectl commands show {record.id}` tells more"
+            f"see `bridgectl commands show {record.id}`"
         ) from None
     if as_json:
         print_json(
