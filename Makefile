@@ -83,7 +83,7 @@ TRYTON := $(wildcard tests/services/tryton*.py tests/services/files/tryton/kit/*
 
 # Side by side; what each says is shown as soon as it is done.
 check: setup
-	@$(MAKE) --no-print-directory -j 3 -O lint types layers
+	@$(MAKE) --no-print-directory -j 3 $(if $(filter output-sync,$(.FEATURES)),-O) lint types layers
 
 lint:
 	$(BIN)/ruff check
