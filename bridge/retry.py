@@ -35,7 +35,7 @@ class RetryPolicy:
         so that many clients that wait for one thing don't return together
     max_wait_s: upper bound of any wait, unless the other side asked for a longer one
         (`RetryLater.after`)
-    give_up_after_s: the last error is raised after so many seconds, or at once if the other side
+    give_up_after_s: the last error is raised after that many seconds, or at once if the other side
         asked for a wait that ends later; None: never
     may_pass: which errors are retried; all others are raised at once
     """

@@ -89,7 +89,7 @@ class ParkedKeys:
         return self._read_changes != self._changes
 
     async def _catch_up(self) -> None:
-        """Read to the current end of the log. Raises RetryLater when no record comes for too long."""
+        """Read to the current end of the log. Raises RetryLater if no record comes for too long."""
         assert self._reader is not None, "open comes first"  # noqa: S101
         self._polled_at = self._clock()
         ends = await self._log.end_offsets(self._reader.assignment())

@@ -13,13 +13,13 @@ class SupportsGetMany(Protocol):
     """Reads rows by their keys, as the gateways do."""
 
     async def get_many(self, entity: str, keys: Sequence[Any]) -> list[Any]:
-        """The row of each key in order; None where there is none. Raises RowError for all."""
+        """The row of each key in order; None if there is none. Raises RowError for all."""
 
 
 async def read_separately(
     reads: SupportsGetMany, entity: str, keys: Sequence[Any]
 ) -> list[Any | RowError | None]:
-    """For each key in order its row, None where there is none, or why the row can't be normalised.
+    """For each key in order its row, None if there is none, or why the row can't be normalised.
 
     Reads that wait together are one query.
     """

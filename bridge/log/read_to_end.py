@@ -38,7 +38,7 @@ async def read_to_end(
     limit: the most records of one batch
     advance: called after each batch with how many offsets are done, and of how many
 
-    Nothing is read beyond an end. Raises RetryLater when the log stops answering. Close the
+    Nothing is read beyond an end. Raises RetryLater if the log stops answering. Close the
     generator (`contextlib.aclosing`) where it isn't read to its own end.
     """
     if ends is None:

@@ -40,7 +40,7 @@ class Registry(Protocol):
         """
 
     async def schema(self, schema_id: int) -> str:
-        """The text of a schema. Raises KeyError when the registry has no such id."""
+        """The text of a schema. Raises KeyError if the registry has no such id."""
 
     async def latest(self, subject: str) -> RegisteredSchema | None:
         """The newest version under `subject`; None when there is none."""

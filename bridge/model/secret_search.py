@@ -160,7 +160,7 @@ def _beginnings(text: str) -> Iterator[int]:
 
 
 def _cut_form(prefix: str, anchored: _AnchoredForms, *, is_marked: bool) -> str:
-    """A form of which `prefix` is the first part; empty where there is none, or too little is left.
+    """A form of which `prefix` is the first part; empty if there is none, or too little is left.
     `is_marked`: dots say that something is missing, which the end of a text does not.
     """
     if len(prefix) < (_ANCHOR_CHARACTERS if is_marked else _MIN_PREFIX_CHARACTERS):

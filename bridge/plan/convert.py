@@ -77,7 +77,7 @@ def converter(step: PlanStep, entity: str, mask_key: bytes | None) -> Convert:
     """The function of one step: (form, content) of each of its columns, none of them null or
     missing, to the field's value (None: null).
 
-    It raises RowError that names column, field and step. Raises ConfigurationError when the
+    It raises RowError that names column, field and step. Raises ConfigurationError if the
     step can't be made into one.
     """
     field_text = f"{entity}, field {step.field!r}"

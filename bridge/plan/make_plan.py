@@ -86,7 +86,7 @@ def _kept(name: str, field_type: FieldType, previous: Entity) -> FieldType:
 def make_plan(spec: EntitySpec, entity: Entity, shape: ShapeLike) -> Plan:
     """The plan that turns raw rows of `shape` into records of `entity`.
 
-    Raises ConfigurationError when a key column is gone or a transform can't apply to its column.
+    Raises ConfigurationError if a key column is gone or a transform can't apply to its column.
     """
     at = {column.name: index for index, column in enumerate(shape.columns)}
     declared = {field.name: field for field in _specs(spec, shape)}

@@ -43,7 +43,7 @@ NOT_UTF8 = "text that isn't valid UTF-8; say the `code_page` of the column"
 
 
 def decoder(wire: str) -> FromBinary:
-    """The function for one wire code. Raises ConfigurationError when there is none."""
+    """The function for one wire code. Raises ConfigurationError if there is none."""
     scalar_decoder = _DECODERS.get(wire)
     if scalar_decoder is not None:
         return _whole(wire, scalar_decoder)

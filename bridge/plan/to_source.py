@@ -89,7 +89,7 @@ def to_source(plan: Plan, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def source_converter(step: PlanStep, entity: str) -> Callable[[Any], Any]:
-    """The function from a field's value to its column's. Raises Rejected when there is none."""
+    """The function from a field's value to its column's. Raises Rejected if there is none."""
     field_text = f"{entity}, field {step.field!r}"
     if len(step.columns) != 1:
         raise Rejected(

@@ -25,7 +25,7 @@ BLANKS = " "
 
 
 def function(transform: Transform, mask_key: bytes | None) -> Function:
-    """The function of one transform. Raises ConfigurationError when it can't be made."""
+    """The function of one transform. Raises ConfigurationError if it can't be made."""
     name, args = transform.name, transform.args
     if name == "code_page":
         return _code_page(args[0])

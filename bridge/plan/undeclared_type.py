@@ -18,7 +18,7 @@ CLOCK = "HIMSfpXcs"
 
 
 def after_transforms(field: FieldSpec, columns: Sequence[FieldType], entity: str) -> FieldType:
-    """What `field` becomes. Raises ConfigurationError where that has to be declared."""
+    """What `field` becomes. Raises ConfigurationError if that has to be declared."""
     kind = columns[0] if columns else STRING
     if field.call:
         raise ConfigurationError(

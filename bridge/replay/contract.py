@@ -27,7 +27,7 @@ class ResumePoint(NamedTuple):
 
 
 class Sink(Protocol):
-    """Where replayed events go. `open`, then `take` again and again, `finish` where all went well,
+    """Where replayed events go. `open`, then `take` repeatedly, `finish` where all went well,
     then `close`.
     """
 

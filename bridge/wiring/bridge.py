@@ -110,7 +110,7 @@ class Bridge:
         """The entities of a system over their tables, by bare name; asks the catalogue once.
 
         Those that don't fit their tables are known as missing (`EntityTables`). Raises
-        ConfigurationError where none is whole, RetryLater when the system is away.
+        ConfigurationError where none is whole, RetryLater when the system is unavailable.
         """
         tables = self._tables.get(name)
         if tables is None:
@@ -125,7 +125,7 @@ class Bridge:
         return tables
 
     def capture(self, name: str, *, crash_point: Callable[[str], None] | None = None) -> Capture:
-        """Capture of one system. Raises ConfigurationError when its options are wrong."""
+        """Capture of one system. Raises ConfigurationError if its options are wrong."""
         connector, system = self.system(name)
         config = self.systems[name]
         deps = CaptureDependencies(
@@ -149,11 +149,11 @@ class Bridge:
         return capture
 
     async def gateway(self, name: str) -> Gateway:
-        """The gateway of one system. Raises Unsupported where its connector has no Reader."""
+        """The gateway of one system. Raises Unsupported if its connector has no Reader."""
         connector, system = self.system(name)
         if not connector.capabilities().read:
             raise Unsupported(unsupported(connector.name, "reads"))
-        # First: while the system is away nothing is made that somebody would have to close.
+        # First: while the system is unavailable nothing is made that somebody would have to close.
         tables = await self.tables(name)
         return Gateway(
             name,
@@ -265,7 +265,7 @@ def instance_name() -> str:
 async def open_bridge(config: Config, observer: Observer = ignore) -> AsyncIterator[Bridge]:
     """The bridge of `config` with its log, registry and codec open; all closed at the end.
 
-    Raises RetryLater when the log or the registry is away.
+    Raises RetryLater if the log or the registry is unavailable.
     """
     async with AsyncExitStack() as stack:
         log = make_log(config)

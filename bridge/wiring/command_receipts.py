@@ -24,7 +24,7 @@ CLOCK_MARGIN_MS: Final = 60_000
 async def wait_for_receipt(bridge: Bridge, record: CommandRecord) -> Receipt:
     """The receipt with which there is nothing to wait for any more; however long that takes.
 
-    Raises RetryLater when the log stops answering.
+    Raises RetryLater if the log stops answering.
     """
     topic = bridge.codec.topic("receipt")
     await bridge.log.create_topics([bridge.codec.spec("receipt")])

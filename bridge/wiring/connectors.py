@@ -93,7 +93,7 @@ def build_system(bridge: str, config: SystemConfig, connector: Connector) -> Sys
 
 
 def _reader_of(config: SystemConfig, connector: Connector) -> Callable[[], Credentials] | None:
-    """Looks up the references in `url` and `login:` again; None where there are none."""
+    """Looks up the references in `url` and `login:` again; None if there are none."""
     if "${" not in config.url_text and not config.login:
         return None
 

@@ -46,7 +46,7 @@ class Decoding:
         }
 
     async def decode(self, record: Record) -> DecodedRecord:
-        """What stands in `record`. Raises RetryLater while the registry is away."""
+        """What stands in `record`. Raises RetryLater while the registry is unavailable."""
         if record.value is None or not _framed(record.value):
             return DecodedRecord(record)
         kind = self._kinds.get(record.topic)

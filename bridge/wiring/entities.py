@@ -60,7 +60,7 @@ async def resolve_entity(bridge: Bridge, name: str) -> Entity:
 async def from_catalogue(bridge: Bridge, name: str) -> CatalogueEntity:
     """The entity that the table and its declaration make now.
 
-    Raises ConfigurationError for what doesn't fit, RetryLater while the system is away.
+    Raises ConfigurationError for what doesn't fit, RetryLater while the system is unavailable.
     """
     return await _build(bridge.config, name)
 

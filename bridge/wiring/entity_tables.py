@@ -104,8 +104,8 @@ async def entity_tables(
     """Asks the catalogue, and the registry for what the entities looked like so far: fields whose
     columns are gone are part of their events, and so of rows' versions.
 
-    Raises ConfigurationError where no entity is whole, RetryLater while the system or the registry
-    is away.
+    Raises ConfigurationError if no entity is whole, RetryLater while the system or the registry
+    is unavailable.
     """
 
     async def describe() -> Described:

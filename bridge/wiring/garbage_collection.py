@@ -9,7 +9,7 @@ from typing import Final
 
 #: Containers made, less those gone, before a collection of the youngest generation; Python's own
 #: is 700. A log transaction holds some 20,000 that all go by themselves when it is committed:
-#: looking through them again and again was a third of capture's CPU time.
+#: looking through them repeatedly was a third of capture's CPU time.
 YOUNG_THRESHOLD: Final = 50_000
 OLDER_THRESHOLD, OLDEST_THRESHOLD = 20, 100
 

@@ -12,7 +12,7 @@ from bridge.wiring.group_state import UNFINISHED
 
 
 def live_members(group: GroupInfo) -> str:
-    """Why nothing of a group can be changed now; empty where it can. Pure."""
+    """Why nothing of a group can be changed now; empty if it can. Pure."""
     if not group.members:
         return ""
     return f"group {group.name!r} has live members ({', '.join(group.members)}): stop them first"
@@ -25,7 +25,7 @@ async def delete_group(log: Log, group: str, state: str) -> None:
     """
     if state == UNFINISHED:
         # A replay is no group member. Its producer is fenced, so that it commits nothing more: its
-        # later # commits would look like its whole progress.
+        # later commits would look like its whole progress.
         await (await log.producer(group)).close()
     await log.delete_group(group)
 

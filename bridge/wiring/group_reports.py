@@ -103,7 +103,7 @@ class GroupReports:
     async def written(
         self, stop: asyncio.Event, every_s: float = REPORT_EVERY_S
     ) -> AsyncIterator[None]:
-        """What is known is written every so many seconds until the end of the block."""
+        """What is known is written every that many seconds until the end of the block."""
         writing = asyncio.create_task(self._write(stop, every_s), name="group reports")
         try:
             yield

@@ -1,4 +1,4 @@
-"""Whether the log of a running process still holds what it held: looked at again and again, because
+"""Whether the log of a running process still holds what it held: looked at repeatedly, because
 a part that only reads would wait for ever for records of a topic that was deleted.
 """
 
@@ -37,7 +37,7 @@ class LogWatch:
     async def watching(
         self, stop: asyncio.Event, every_s: float = LOOK_EVERY_S
     ) -> AsyncIterator[None]:
-        """Look every so many seconds until the end of the block."""
+        """Look every that many seconds until the end of the block."""
         looking = asyncio.create_task(self._watch(stop, every_s), name="log watch")
         try:
             yield

@@ -16,7 +16,7 @@ RUNNING_STATES = frozenset({"running", "opened", "stopped"})
 @dataclass(frozen=True, slots=True)
 class PartWait:
     """A part, as of `PartState`, waits (`retrying`) or has given up (`failed`); of an agent's handler with so many `events`, where a system of
-    the bridge is away for that `system`. `since` in microseconds since 1970.
+    the bridge is unavailable for that `system`. `since` in microseconds since 1970.
     """
 
     kind: str

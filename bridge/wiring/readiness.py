@@ -131,12 +131,12 @@ class Readiness:
         return reasons
 
     def waiting(self) -> list[str]:
-        """Parts that wait for something that is away."""
+        """Parts that wait for something that is unavailable."""
         states = list(self._states.items())
         return [f"{kind} {name}" for (kind, name), state in states if state == "retrying"]
 
     async def _log_is_away(self) -> str:
-        """Why the log can't be used; empty where it can. One question at a time."""
+        """Why the log can't be used; empty if it can. One question at a time."""
         async with self._checking:
             now = self._clock()
             at = self._log_checked_at

@@ -42,7 +42,7 @@ class RegistryEventDecoder:
         self._flights: SingleFlight[int, SchemaDecoder] = SingleFlight()
 
     async def decode(self, record: Record) -> Event | None:
-        """The event, or None for a tombstone. Raises RetryLater while the registry is away,
+        """The event, or None for a tombstone. Raises RetryLater while the registry is unavailable,
         UnreadableChange (a ValueError) for a record that is no change, whatever it is.
         """
         if record.value is None:

@@ -86,7 +86,7 @@ async def open_when_available(
     config: Config, stop: asyncio.Event, observer: Observer
 ) -> AsyncIterator[Bridge | None]:
     """The bridge of `config`, open; its log and registry are waited for, and each time that one
-    is away is told. None when `stop` was set first.
+    is unavailable is told. None when `stop` was set first.
     """
     async with AsyncExitStack() as stack:
 

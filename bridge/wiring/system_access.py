@@ -19,7 +19,7 @@ SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
 
 
 class SystemAccess:
-    """Opens every system, again and again where need be. `unavailable`: why one isn't open yet, by
+    """Opens every system, repeatedly where need be. `unavailable`: why one isn't open yet, by
     its name; whoever holds it sees it change.
     """
 

@@ -74,7 +74,7 @@ class SnapshotRunner:
 
     @property
     def lasting_refusals(self) -> frozenset[str]:
-        """The ids of jobs that were refused for the same reason again and again."""
+        """The ids of jobs that were refused for the same reason repeatedly."""
         return self._backoff.lasting if self.is_active else frozenset()
 
     async def advance(self) -> None:

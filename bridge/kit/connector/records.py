@@ -29,7 +29,7 @@ class RecordDecoder:
     """Records of one table; `shape` is what `Connector.describe` said of it.
 
     Columns of the system's own are left out. Where one of those is the key, rows go by their
-    `order_no` all the same, which is remembered (`names`) for deletes that hold the key alone; the
+    `order_no` nevertheless, which is remembered (`names`) for deletes that hold the key alone; the
     delete of a row that was never seen is left out, because nobody could say which it was.
     """
 

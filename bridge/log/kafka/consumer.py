@@ -101,7 +101,7 @@ class KafkaConsumer:
         return self._out_of_range[partition] if at is None else at
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
-        """Read this partition from `offset` on. Raises KeyError when it isn't assigned."""
+        """Read this partition from `offset` on. Raises KeyError if it isn't assigned."""
         if partition not in self.assignment():
             raise KeyError(partition)
         self._drop({partition})
@@ -122,7 +122,7 @@ class KafkaConsumer:
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Commit next offsets.
 
-        Raises Fenced when the partitions went to another member, RetryLater while the group
+        Raises Fenced if the partitions went to another member, RetryLater while the group
         is rebalancing (the next `read` reports the result); nothing is committed then.
         """
         if not offsets:

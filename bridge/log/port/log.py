@@ -117,7 +117,7 @@ class Consumer(Protocol):
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Commit the group's next offsets, outside of any transaction. Group members only.
 
-        Raises Fenced when partitions have gone to another member, RetryLater while the group is
+        Raises Fenced if partitions have gone to another member, RetryLater while the group is
         rebalancing (nothing is committed in either case), Unsupported for a reader without a group.
         """
 

@@ -58,7 +58,7 @@ class TopicSink:
         self._producer: Producer | None = None
 
     async def open(self, selection: Selection) -> ResumePoint:
-        """What the earlier run committed. Raises Rejected where it was of another selection, or has
+        """What the earlier run committed. Raises Rejected if it was of another selection, or has
         finished and its offsets are gone.
         """
         notes = internal_topic_spec(self._bridge, REPLAYS)
