@@ -48,7 +48,9 @@ def new(name: str, folder: Path | None) -> None:
         if path.suffix in _TEXT_FILES:
             path.write_text(_renamed(path.read_text(encoding="utf-8"), name), encoding="utf-8")
     click.echo(f"{folder} is a connector that passes its tests:")
-    click.echo(f"  cd {folder}\n  pip install -e '.[test]'\n  pytest\nREADME.md says how to go on.")
+    click.echo(
+        f"  cd {folder}\n  pip install -e '.[test]'\n  pytest\nREADME.md says how to continue."
+    )
 
 
 @command.command("list", epilog="Example: bridgectl connector list")

@@ -1,6 +1,6 @@
 """Suites that are loaded when they are asked for.
 
-A suite's child processes, which are many, import the package it stands in and need no pytest.
+A suite's child processes, which are many, import the package that it is in and need no pytest.
 """
 
 from __future__ import annotations

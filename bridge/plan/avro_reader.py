@@ -43,7 +43,7 @@ _LOCAL_0 = datetime(1970, 1, 1)
 
 
 def codes(schema: Any) -> bytes:
-    """How a field of this schema stands in the bytes, for `execute.scan`.
+    """How a field of this schema is encoded, for `execute.scan`.
 
     Raises ConfigurationError for a schema that the bridge doesn't write.
     """
@@ -141,7 +141,7 @@ _LOGICAL: dict[str | None, ReadValue] = {
 
 
 def from_key(value: Any, field_type: FieldType) -> Any:
-    """A key field as it stands in key bytes as the field's own Python value."""
+    """The field's own Python value of a key field in key bytes."""
     if field_type.name == "decimal":
         return Decimal(value)
     if field_type.name == "uuid":

@@ -156,7 +156,7 @@ def _words(text: str) -> tuple[int, int, int]:
 
 def _array(item: FromText, delimiter: str) -> FromText:
     def parse(text: str) -> Any:
-        # Bounds other than from 1 stand in front: [0:1]={a,b}
+        # Bounds that don't start at 1 are a prefix: [0:1]={a,b}
         body = text.partition("=")[2] if text.startswith("[") else text
         if body.startswith("{{"):
             return Nested(body)

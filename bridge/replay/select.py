@@ -57,7 +57,7 @@ class Selection:
         return bool(self.ops or self.where)
 
     def fingerprint(self) -> dict[str, Any]:
-        """What a replay notes of its selection, so that nobody continues it with another one."""
+        """What a replay records of its selection, so that it isn't continued with another one."""
         chosen = {
             "topic": self.topic,
             "keys": sorted(self.keys),

@@ -101,7 +101,7 @@ class Bridge:
         return connector_and_system
 
     async def create_topics(self) -> None:
-        """Create what is missing of the topics that people and other programs read."""
+        """Create missing topics that people and other programs read."""
         await self.log.create_topics(
             public_topic_specs(self.name, self.entities, self.config.history_ms)
         )

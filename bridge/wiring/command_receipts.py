@@ -1,4 +1,4 @@
-"""Waits for the receipt of a command that was sent, and tells how far the command is without one."""
+"""Waits for the receipt of a command that was sent, and reports its state while it has none."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def _reader_of(config: SystemConfig, connector: Connector) -> Callable[[], Crede
 
 
 def _has_only_variables(config: SystemConfig) -> bool:
-    """Whether every secret of the login stands in a variable of the environment."""
+    """Whether every secret of the login is an environment variable."""
     texts = f"{config.url_text} {config.login}"
     return "${env:" in texts and "${file:" not in texts
 

@@ -24,7 +24,8 @@ async def copy_bridge_log(
 ) -> Copied:
     """Copy everything of the bridge of `config` into the log of `target`.
 
-    Raises as `bridge.log.copy.copy_log`, RetryLater when one of the logs or registries is away.
+    Raises as `bridge.log.copy.copy_log`, RetryLater if one of the logs or registries is
+    unavailable.
     """
     async with AsyncExitStack() as stack:
         opened = []
@@ -60,7 +61,7 @@ class BridgeCheckpoints:
         self._requests: tuple[list[int], list[int], int] | None = None
 
     async def moved(self, record: Record, ids: SchemaIds) -> Entry:
-        """The record as it has to stand in the target."""
+        """The record as it has to be in the target."""
         if record.value is None or record.key is None:
             return Entry(record.key, record.value, list(record.headers), record.timestamp)
         system = record.key.decode()

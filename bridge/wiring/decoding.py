@@ -19,8 +19,8 @@ from bridge.wiring import Bridge
 
 @dataclass(frozen=True, slots=True)
 class DecodedRecord:
-    """A record and what stands in it: exactly one of `event` and `fixed`, or neither, and then why
-    where something was expected to.
+    """A record and its content: exactly one of `event` and `fixed`, or neither, and then why where
+    something was expected to.
     """
 
     record: Record
@@ -46,7 +46,7 @@ class Decoding:
         }
 
     async def decode(self, record: Record) -> DecodedRecord:
-        """What stands in `record`. Raises RetryLater while the registry is unavailable."""
+        """The content of `record`. Raises RetryLater while the registry is unavailable."""
         if record.value is None or not _framed(record.value):
             return DecodedRecord(record)
         kind = self._kinds.get(record.topic)

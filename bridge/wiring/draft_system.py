@@ -1,4 +1,4 @@
-"""A system file from what a legacy system tells about itself."""
+"""Drafts a system file from a legacy system's catalogue."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bridge.wiring.connectors import build_system, load_connector
 async def draft_system(request: DraftRequest, shown_as: str) -> tuple[str, int]:
     """The file's text and how many entities it declares; it passes `bridgectl check --offline`.
 
-    Raises ConfigurationError for what was asked for wrongly, RetryLater while the system is away,
+    Raises ConfigurationError for an invalid request, RetryLater while the system is unavailable,
     Unsupported where the connector drafts nothing.
     """
     config = request.system()

@@ -1,4 +1,6 @@
-"""The entities of a system over their tables, where perhaps not all of them can be told."""
+"""The entities of a system mapped onto their tables, some of which may be impossible to
+describe.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,7 @@ class EntityTables(Mapping[str, EntityTable]):
         try:
             whole, lacking = await self._describe()
         except BridgeError:
-            return  # whoever asks goes on being told the reason of before
+            return  # callers continue to get the previous reason
         except Exception as error:  # noqa: BLE001 - whatever a connector raises is about its system
             reason = f"a defect of its connector: {describe_error(error)}"
             self._lacking.update(dict.fromkeys(self._lacking, reason))

@@ -1,4 +1,6 @@
-"""How far this process's consumer groups are behind, measured now and then: a scrape asks no broker."""
+"""The lag of this process's consumer groups, measured at intervals: a scrape makes no request to a
+broker.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ FIRST_MEASURE_S: Final = 1.0
 """While something isn't known yet, such as at the start, it is measured sooner, ever less so."""
 MEASURE_TIMEOUT_S: Final = 30.0
 KNOWN_FOR_S: Final = 60.0
-"""Older figures aren't told any more."""
+"""Older figures are no longer reported."""
 COUNTED_OFFSETS: Final = 10
 """Up to so many offsets are counted record by record: enough for the marks of transactions."""
 
@@ -64,7 +66,7 @@ class GroupLagGauges:
         return self._lags[group][partition] if self.is_known(group) else math.nan
 
     async def measure_on_and_on(self, log: Log) -> None:
-        """Measure until cancelled. A log that is away makes lags unknown, and ends nothing."""
+        """Measure until cancelled. An unavailable log makes lags unknown, but ends nothing."""
         pause = FIRST_MEASURE_S
         while True:
             try:

@@ -136,8 +136,8 @@ class GroupReports:
             await self._log.create_topics([topic])
             await self._log.append(topic.name, [Entry(self._key, value)])
         except BridgeError as error:
-            # Where the log is away, nobody can read reports there either; a right that is missing keeps
-            # `status` from knowing for good.
+            # If the log is unavailable, reports can't be read there either; a missing permission
+            # keeps `status` from knowing for good.
             text = error_message(error)
             is_known = isinstance(error, RetryLater) or text == self._refusal
             level = logging.DEBUG if is_known else logging.WARNING

@@ -19,7 +19,7 @@ STOPPED: Final = "stopped"
 RETIRED: Final = "retired"
 """Its agent or its system's commands are no longer in the configuration."""
 UNKNOWN: Final = "unknown"
-"""An agent's file can't be read, so that nobody knows whether its agent is still in it."""
+"""An agents' file can't be read, so it is unknown whether the agent is still in it."""
 UNFINISHED: Final = "unfinished"
 """A replay that is under way, or was interrupted."""
 FINISHED: Final = "finished"
@@ -27,7 +27,7 @@ FINISHED: Final = "finished"
 FOREIGN: Final = "foreign"
 """None of this bridge's own."""
 NOT_READING: Final = frozenset({RETIRED, UNFINISHED, FINISHED})
-"""States in which what comes into a topic is none of the group's business, so that it has no lag."""
+"""States in which a group no longer reads its topics, so it has no lag."""
 
 
 def group_state(

@@ -61,7 +61,7 @@ class LogWatch:
                     await stop.wait()
 
     async def look(self) -> str:
-        """What is missing by now; empty: nothing. Raises RetryLater while the log is away."""
+        """What is missing now; empty: nothing. Raises RetryLater while the log is unavailable."""
         try:
             existing = await self._log.topics()
             missing = await missing_topics(self._log, self._config, existing.keys())
@@ -82,7 +82,7 @@ class LogWatch:
 
 
 def _read_by_others(config: Config) -> set[str]:
-    """The topics of this bridge that nobody deletes on purpose while it runs."""
+    """The topics of this bridge that must not be deleted while it runs."""
     changes = {
         change_topic(config.bridge, entity.system, entity.name)
         for system in config.systems

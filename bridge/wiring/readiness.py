@@ -1,6 +1,6 @@
 """`/healthz` and `/readyz`: whether the process is alive, and whether it does its work.
 
-Neither tells an error's text, which may quote a system: what is wrong stands in the log and in
+Neither contains an error's text, which may quote a system: details are in the log and in
 `bridgectl status`.
 """
 
@@ -20,7 +20,7 @@ LOOP_TIMEOUT_S: Final = 5.0
 """An event loop that hasn't turned for so long is stuck."""
 LOG_TIMEOUT_S: Final = 3.0
 LOG_CHECK_EVERY_S: Final = 2.0
-"""The log is asked no more often than this, however many ask whether we are ready."""
+"""Seconds between queries of the log, however many readiness requests arrive."""
 NOT_STARTED: Final = {
     "capture": "does not stream yet",
     "agent": "has not joined its group yet",
@@ -29,7 +29,7 @@ NOT_STARTED: Final = {
 ENDED: Final = {"failed": "has failed for good", "stopped": "has ended"}
 
 CheckLog = Callable[[], Awaitable[None]]
-"""Returns when the log answers, in the bridge's loop; raises what is wrong with it."""
+"""Returns once the log answers, in the bridge's loop; raises the log's error."""
 
 
 class EventLoopLiveness:
@@ -59,7 +59,7 @@ class EventLoopLiveness:
 
 class Readiness:
     """An observer of what runs. Ready: the log answers, every part has started once, and none has
-    given up. A part that waits for a system which is away stays ready, and is listed as waiting:
+    given up. A part that waits for an unavailable system stays ready, and is listed as waiting:
     starting the process again would not help.
     """
 

@@ -1,6 +1,6 @@
-"""Runs the parts of a bridge side by side until they are told to stop.
+"""Runs the parts of a bridge concurrently until they have to stop.
 
-A part that gives up does not take the others with it: what it said is kept, and the others go on.
+A part that fails does not affect the others: its error is kept, and the others continue.
 """
 
 from __future__ import annotations
@@ -113,7 +113,9 @@ async def _patiently(
     report_failure: Callable[[str], None],
     longest: float = LONGEST,
 ) -> T | None:
-    """What `work` returns, begun again while what it needs is away; None once `stop` is set."""
+    """The result of `work`, which is restarted while something it needs is unavailable; None once
+    `stop` is set.
+    """
 
     async def work_unless_stopped() -> T | None:
         return None if stop.is_set() else await work()
@@ -165,7 +167,7 @@ async def _supervised(
     ended: PartsEnded,
     on_failure: Callable[[], None],
 ) -> None:
-    """A part whose log or system is away is begun again; other errors end it, and it alone."""
+    """A part whose log or system is unavailable is restarted; other errors end only this part."""
 
     def say(state: str, reason: str = "") -> None:
         observer(PartState(part.kind, part.name, state, reason))
@@ -210,7 +212,7 @@ async def _supervised(
 
 
 def _defect(error: BaseException) -> str:
-    """What to tell of an error that nobody raised on purpose: what it says, and where it is from."""
+    """The report of an unexpected error: its message, and where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)[-TRACE_FRAMES:]
     trace = ", ".join(f"{Path(at.filename).name}:{at.lineno} {at.name}" for at in reversed(frames))
     return f"a defect, please report it: {describe_error(error)} (in {trace or 'an unknown place'})"

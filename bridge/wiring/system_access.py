@@ -1,7 +1,7 @@
 """What agents need of the systems, each opened by itself.
 
-One that is away, refuses its login or has an address that no driver can read keeps those waiting who
-ask for it, and nobody else.
+An unavailable system, one that refuses its login or has an invalid address, delays only the callers
+that use it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class SystemAccess:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _try(self, name: str) -> None:
-        """The first try; further ones go on by themselves."""
+        """The first try; further ones follow by themselves."""
         if await self._opened(name):
             self._observer(PartState("reads", name, "opened"))
         else:

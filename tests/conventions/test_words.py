@@ -22,9 +22,14 @@ PHRASES = {
     r"(?<![`.])\blacks\b(?![`:=])": "is missing, or has no",
     r"\bin front of\b": "before",
     r"\bmend(s|ed|ing)?\b": "fix",
-    r"\bgo(es)? on (reading|with|from|where)\b": "continue",
+    r"\bgo(es)? on\b": "continue, or resume",
+    r"\btold by\b": "called by, or reported by",
+    r"\bc[oa]mes? by\b": "is streamed, or arrives",
+    r"\btakes? (its|their) leave\b": "cleans up, or ends",
+    r"\bhangs? on\b": "depends on",
+    r"\blets? go of\b": "closes, or releases",
+    r"\bsigns? of life\b": "heartbeat",
     r"\bsigns? of (a|the) text\b": "character",
-    r"\bcome(s)? by again\b": "recur",
 }
 #: Keys, metrics, files and targets that were renamed.
 OLD_NAMES = {

@@ -165,7 +165,7 @@ class ChunkWindows:
         self._after, self._whole = self.job.after, self.job.whole
 
     def note_changes(self, changes: Sequence[KeyChange]) -> None:
-        """Changes of the job's entity came by in the stream."""
+        """Changes of the job's entity were streamed."""
         for window in self._open:
             window.note_changes(changes)
 

@@ -27,7 +27,7 @@ class HeldCommandResumer:
     """Used by the executor's task, between its batches.
 
     held: the held commands of this process's partitions.
-    assignment: tells whether those partitions have changed.
+    assignment: whether those partitions have changed.
     """
 
     def __init__(

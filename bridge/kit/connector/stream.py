@@ -39,7 +39,7 @@ class RecordedStream:
         self.batches: list[Batch] = []
         self.changes: list[Change] = []
         self.steps: list[HistoryStep] = []
-        #: Changes and names of watermarks as they stand in the stream.
+        #: Changes and names of watermarks in the order of the stream.
         self.log: list[Change | str] = []
         self.batch_ends = [BatchEnd(start_checkpoint, 0)]
 

@@ -1,4 +1,4 @@
-"""What the log would hold after a history, and what must never stand in one."""
+"""The log's content after a history, and what a history must never contain."""
 
 from __future__ import annotations
 

@@ -179,8 +179,8 @@ class Log(Protocol):
         """Become a member of `group`; partitions are assigned during `read`.
 
         rebalance: called when partitions come and go
-        session_timeout: seconds after which a member that doesn't respond loses its partitions; the
-            sign of life is sent in the background, however long the caller works between reads
+        session_timeout: seconds after which a member that doesn't respond loses its partitions;
+            heartbeats are sent in the background, however long the caller works between reads
         """
 
     async def reader(self, offsets: Mapping[TopicPartition, int]) -> Consumer:

@@ -1,4 +1,4 @@
-"""Whether commands fit what their system has, as far as its connector tells."""
+"""Checks commands against their system, as far as its connector supports that."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def fitting_findings(
 
 
 def rights_findings(config: SystemConfig, rights: Sequence[CommandRight]) -> Iterator[CheckResult]:
-    """What commands lack, what is wrong with their statements, and what could not be asked."""
+    """The permissions missing for commands, problems of their statements, and failed queries."""
     system = config.spec.name
     unasked: dict[str, list[str]] = {}
     for right in rights:

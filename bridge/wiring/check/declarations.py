@@ -1,4 +1,4 @@
-"""What can be told from the files alone: commands' statements, connectors' options."""
+"""Checks on the files alone: commands' statements, connectors' options."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def transport_findings(
         try:
             risks = connector.check_transport(system)
         except ConfigurationError:
-            return  # A driver that isn't installed is told when the system is asked.
+            return  # A driver that isn't installed is reported when the system is checked.
         for risk in risks:
             yield result_of_problem(
                 config.document.problem(risk.where, risk.what, risk.hint), "warning"

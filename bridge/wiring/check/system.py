@@ -1,4 +1,6 @@
-"""What a legacy system itself tells: what is missing there, and whether its tables fit."""
+"""Checks of a legacy system itself: what is missing there, and whether its tables are
+compatible.
+"""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class StatusReport:
         )
 
     def json_rows(self) -> list[dict[str, Any]]:
-        """For programs: what each row is stands in `kind`."""
+        """For programs: the type of each row is in `kind`."""
         bridge = {
             "kind": "bridge",
             "bridge": self.bridge,
