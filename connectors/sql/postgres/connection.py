@@ -91,7 +91,7 @@ def read_as_text(connection: Any, _record: object) -> None:
             cursor.execute("; ".join(SET_FOR_SESSION))
         connection.commit()
     except BaseException:
-        connection.close()  # the pool lets go of it
+        connection.close()  # the pool discards it
         raise
 
 
