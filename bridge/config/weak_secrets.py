@@ -47,7 +47,7 @@ def weak_secrets(
 
 def _weakness(name: str, value: str) -> str:
     if not value:
-        return "nothing: it is empty"
+        return "empty"
     if name == "mask_key":
         if len(value.encode()) < MIN_MASK_KEY_BYTES:
             return (

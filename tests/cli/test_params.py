@@ -185,7 +185,7 @@ def test_conditions_name_fields_that_are_there() -> None:
     }
     with pytest.raises(ValueError, match="no field 'colour'; it has order_no"):
         parse_condition(LINE, ["colour=red"])
-    with pytest.raises(ValueError, match="twice"):
+    with pytest.raises(ValueError, match="repeated"):
         parse_pairs(["a=1", "a=2"])
 
 

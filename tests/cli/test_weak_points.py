@@ -161,12 +161,12 @@ def test_secrets_that_are_short_or_empty_are_warned_of_by_their_reference(tmp_pa
 
     assert warning_text("postgresql://${env:SHORT}:${env:PW}@localhost/x", "${env:KEY}") == ""
     short = warning_text("postgresql://me:${env:SHORT}@localhost/x", "${env:SHORT}")
-    assert "url: ${env:SHORT} stands for a secret of fewer than 8 characters" in short
-    assert "mask_key: ${env:SHORT} stands for a key of fewer than 16 bytes" in short
+    assert "url: ${env:SHORT} is a secret of fewer than 8 characters" in short
+    assert "mask_key: ${env:SHORT} is a key of fewer than 16 bytes" in short
     empty = warning_text("host=localhost password=${env:EMPTY}", "${env:PW}")
-    assert "url: ${env:EMPTY} stands for nothing: it is empty" in empty
+    assert "url: ${env:EMPTY} is empty" in empty
     (tmp_path / "systems" / "key").write_text("x\n")
-    assert "${file:key} stands for a key of fewer" in warning_text(
+    assert "${file:key} is a key of fewer" in warning_text(
         "postgresql://localhost/x", "${file:key}"
     )
 
