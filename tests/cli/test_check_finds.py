@@ -262,7 +262,13 @@ def test_the_ground_is_well(ground: PostgresShop) -> None:
             )
         ),
         0,
-        ["systems/shop.yaml:", "warning", "mask_key", "fewer than 16 bytes", "longer one"],
+        [
+            "systems/shop.yaml:",
+            "warning",
+            "mask_key",
+            "fewer than 16 bytes",
+            "longer, randomly generated one",
+        ],
         offline=True,
     ),
     ConfigMistake(
@@ -366,7 +372,7 @@ def test_the_ground_is_well(ground: PostgresShop) -> None:
             lambda data: data.update(log="sqlite:///bridge.yaml/bridge.db"),
         ),
         1,
-        ["bridge.yaml/bridge.db", "can't be made"],
+        ["bridge.yaml/bridge.db", "can't be created"],
     ),
     ConfigMistake(
         "log that is no log",
