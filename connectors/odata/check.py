@@ -1,4 +1,4 @@
-"""What is missing or dangerous, and by what means each entity set's changes are noticed."""
+"""Findings about the configuration, and how each entity set's changes are detected."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from connectors.odata.protocol.timestamps import MICROSECOND_DIGITS, is_finer
 
 T = TypeVar("T")
 SAMPLE_ROWS = 20
-"""Rows that are looked at for how exact their times are."""
+"""Rows whose times are checked for their precision."""
 
 
 async def check(system: System) -> list[Finding]:
-    """As `bridge.connector.Connector.check`. A service that can't be reached is a finding too."""
+    """As `bridge.connector.Connector.check`. An unreachable service is a finding, too."""
     try:
         client = ODataClient(system)
     except ConfigurationError as error:
@@ -93,9 +93,8 @@ def _statements(command: CommandSpec) -> list[tuple[Literal["run", "probe"], str
 async def unreadable_tables(
     client: ODataClient, service: ODataService, system: System
 ) -> dict[str, BridgeError]:
-    """The tables that can't be captured, whatever the metadata says, and why: each is asked once.
-
-    Services list what can be reached through another row only, or what the login may not read.
+    """The tables that can't be read, and why: each is read once. Services also list sets that can be read
+    only through another row, or that the login may not read.
     """
     errors: dict[str, BridgeError] = {}
 
@@ -112,8 +111,8 @@ async def unreadable_tables(
 async def finer_times(
     client: ODataClient, service: ODataService, system: System
 ) -> dict[str, list[str]]:
-    """By table, the properties whose times are finer than microseconds in some of the first rows: of those
-    that the metadata says may be, and one question for each set.
+    """By table, the properties whose times are finer than microseconds in one of the first rows. Only
+    properties that may be so by the metadata are checked, with one request per set.
     """
     names_by_table: dict[str, list[str]] = {}
 
@@ -146,8 +145,8 @@ async def finer_times(
 
 
 async def _for_each_table(system: System, ask: Callable[[TableUse], Awaitable[T]]) -> list[T]:
-    """`ask` of every table, in their order; as many at a time as there may be connections, or what
-    waits for one would time out.
+    """`ask` of every table, in their order; as many at a time as connections are allowed: a request that
+    waits for a connection would time out.
     """
     room = asyncio.Semaphore(max(1, system.connections))
 
@@ -165,7 +164,7 @@ async def _for_each_table(system: System, ask: Callable[[TableUse], Awaitable[T]
 def _unknown_sets(system: System, service: ODataService) -> list[str]:
     captured = {use.table for use in system.tables}
     return [
-        f"system {system.name!r}: capture.sets names {name!r}, on which no entity stands"
+        f"system {system.name!r}: capture.sets names {name!r}, which no entity uses"
         for name in options_of(system.options).sets
         if name not in captured or name not in service.sets
     ]
@@ -178,9 +177,9 @@ def _in_doubt_timeout_findings(system: System) -> list[Finding]:
     return [
         Finding(
             f"system {system.name!r}: `in_doubt_timeout` ({limits.effective_in_doubt_timeout:g} s) is shorter than `timeout` "
-            f"({limits.timeout:g} s): a command whose answer is lost is asked about while the "
-            "service may still be at it, and perhaps sent twice",
-            "leave `in_doubt_timeout` out, or say how long the service may work on a request",
+            f"({limits.timeout:g} s): a command whose answer is lost is probed while the "
+            "service may still be working on it, and perhaps sent twice",
+            "leave `in_doubt_timeout` out, or set it to how long the service may work on a request",
             fatal=False,
         )
     ]
@@ -212,9 +211,7 @@ async def _choose_and_try(
 async def _question_findings(
     client: ODataClient, service: ODataService, system: System, use: TableUse
 ) -> Sequence[Finding]:
-    """Each question that snapshots and the gateway ask of a table, asked once and held against what
-    comes.
-    """
+    """Send each request of snapshots and of the gateway for a table once, and compare the answers with it."""
     where, table = f"system {system.name!r}: entity set {use.table!r}", build_table(service, use)
     findings: list[Finding] = []
     snapshot, reader = ODataSnapshot(system, client), ODataReader(system, client)
@@ -226,7 +223,7 @@ async def _question_findings(
         findings.append(
             Finding(
                 f"{where}: a snapshot of it can't be made: {error}",
-                "correct what the service says, or leave the entity out",
+                "fix the service, or leave the entity out",
             )
         )
         return findings
@@ -252,7 +249,7 @@ def _page_size_findings(where: str, most: int | None, page: int) -> list[Finding
         Finding(
             f"{where}: the service refuses more than about {most} rows at a time (`page` is {page}); fewer "
             "are asked for instead",
-            f"say capture: {{page: {most}}}, which saves the refused requests",
+            f"set capture: {{page: {most}}}, which saves the refused requests",
             fatal=False,
         )
     ]
@@ -261,9 +258,9 @@ def _page_size_findings(where: str, most: int | None, page: int) -> list[Finding
 def _required_filter_finding(where: str, names: Sequence[str]) -> Finding:
     by = ", ".join(filter(None, names)) or "some property"
     return Finding(
-        f"{where}: the service's metadata says that it gives rows only where they are filtered by {by}, "
+        f"{where}: by the service's metadata its rows can only be read with a filter by {by}, "
         "so that its rows can't all be read",
-        "leave the entity out, or have the service give its rows without a filter",
+        "leave the entity out, or make the service return its rows without a filter",
         fatal=False,
     )
 
@@ -298,7 +295,7 @@ async def _table_findings(
             Finding(
                 f"{where}: rows of entity set {use.table!r} carry no {chosen.changed}; changes of "
                 f"them are found only by comparing with the log, every {options.reconcile:g} s",
-                f"fill {chosen.changed} in, or say another property under capture.sets",
+                f"fill {chosen.changed} in, or set another property under capture.sets",
                 fatal=False,
             )
         )

@@ -37,7 +37,9 @@ from connectors.odata.protocol.entity_table import columns_of, entity_set_of
 
 
 class ODataConnector:
-    """`bridge.connector.Connector`, `LogsIn`, `Drafts`, `DescribesChangeDetection` and `ChecksCommands`; registered as `odata`."""
+    """`bridge.connector.Connector`, `LogsIn`, `Drafts`, `DescribesChangeDetection` and `ChecksCommands`;
+    registered as `odata`.
+    """
 
     name = "odata"
     options: type[BaseModel] = ODataOptions
@@ -45,7 +47,7 @@ class ODataConnector:
     speaks_http = True
 
     def capabilities(self) -> Capabilities:
-        """A service shows what rows are, not what happened to them."""
+        """A service shows the state of rows, not their history."""
         return Capabilities(
             before="none",
             every_change=False,
@@ -96,8 +98,8 @@ class ODataConnector:
         system: System,  # noqa: ARG002 - a part of the port
         commands: Sequence[CommandSpec],
     ) -> list[CommandRight]:
-        """As `bridge.connector.ChecksRights.check_rights`: OData has no question for it."""
-        what = "OData has no way to ask what a login may do"
+        """As `bridge.connector.ChecksRights.check_rights`: OData can't be asked for them."""
+        what = "OData has no request for the rights of a login"
         return [CommandRight(spec.name, "unasked", what) for spec in commands]
 
     async def describe_change_detection(self, system: System) -> Mapping[str, str]:
@@ -130,7 +132,7 @@ class ODataConnector:
         return []
 
     async def source(self, system: System) -> Source:
-        """A source that asks at an interval."""
+        """A source that polls."""
         return ODataSource(system)
 
     async def snapshot(self, system: System) -> Snapshot:
@@ -142,7 +144,7 @@ class ODataConnector:
         return ODataReader(system)
 
     async def writer(self, system: System) -> Writer:
-        """A writer without a ledger: what was lost is probed for."""
+        """A writer without a ledger: it probes for lost answers."""
         return ODataWriter(system)
 
 

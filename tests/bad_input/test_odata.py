@@ -251,7 +251,7 @@ def test_a_service_that_moved_is_told_and_the_login_goes_nowhere_else(erp: Guard
         link = f"{other.address}/elsewhere/Customers?$skip=1"
         page = {"value": [], "@odata.nextLink": link}
         erp.between.rule = at("Customers", CannedResponse(200, json.dumps(page).encode(), JSON))
-        link = f"gave a link to {other.address}/elsewhere/Customers, which is outside of `url`"
+        link = f"returned a link to {other.address}/elsewhere/Customers, which is outside of `url`"
         bridge.fails("get", "customer", code=2, says=[link])
     assert strangers == []
 
@@ -325,7 +325,7 @@ def test_a_refused_csrf_token_is_fetched_anew_once_and_then_told(
 
         erp.between.rule = refuses
         erp.bridge.call(*send, "name=Cid", "--wait", "3")
-        run.says("refuses the x-csrf-token that it has just handed out; its cookies have to come")
+        run.says("refuses the x-csrf-token that it has just issued; its cookies have to be sent")
         erp.between.rule = nothing
         wait_until(lambda: erp.customers()["C1"]["name"] == "Cid", describe=lambda: run.text)
         erp.until_customers()

@@ -278,7 +278,7 @@ def edit(of: Callable[[Data], object]) -> Callable[[GuardedService], object]:
         "two ways to log in",
         edit(lambda data: data.update(login={"user": "me", "password": "${env:ERP_PASSWORD}"})),
         1,
-        ["system 'erp'", "are two ways: give one"],
+        ["system 'erp'", "are two ways: use one"],
     ),
     ConfigMistake(
         "old place of certificates",

@@ -1,4 +1,4 @@
-"""Which way of noticing changes an entity set gets: the best that the service offers."""
+"""Chooses how the changes of an entity set are detected: the best method that the service offers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from connectors.odata.protocol.response import page_of
 
 @dataclass(frozen=True, slots=True)
 class ChangeDetection:
-    """The way for one entity set, and the properties that it goes by."""
+    """The method for one entity set, and the properties that it uses."""
 
     method: DetectionMethod
     table: EntitySetTable
@@ -47,7 +47,7 @@ class ChangeDetection:
     def poller(
         self, reader: PageReader, options: ODataOptions, monotonic: Callable[[], float]
     ) -> Poller:
-        """What notices the changes."""
+        """The poller that detects the changes."""
         if self.method == "delta":
             return DeltaPoller(reader, self.table, options.page)
         if self.method == "changed":
@@ -71,10 +71,10 @@ async def choose_change_detection(
     *,
     except_methods: Collection[DetectionMethod] = (),
 ) -> ChangeDetection:
-    """The way for a table; `except_methods` are those that were tried in vain.
+    """The method for a table; `except_methods` were tried without success.
 
-    Asks the service where its metadata doesn't announce change tracking, which not all do that
-    have it. Raises ConfigurationError for options that don't fit.
+    If the metadata doesn't announce change tracking, the service is asked: not all services that support
+    it announce it. Raises ConfigurationError for options that don't fit.
     """
     entity_set, set_options = entity_set_of(service, use.table), options.of(use.table)
     changed = set_options.changed or entity_set.changed or ""

@@ -16,7 +16,9 @@ FORMAT = 2
 
 
 def pack(saved: Callable[[int], Mapping[str, PollerState]], tables: int) -> Checkpoint:
-    """`saved` gives the tables' states with at most so many marks each: as many as have room."""
+    """`saved` returns the tables' states with at most that many fingerprints each; as many are kept as
+    fit.
+    """
 
     def packed(marks: int) -> Checkpoint:
         text = json.dumps({"format": FORMAT, "tables": saved(marks)}, separators=(",", ":"))
@@ -34,7 +36,7 @@ def pack(saved: Callable[[int], Mapping[str, PollerState]], tables: int) -> Chec
 
 
 def unpack(checkpoint: Checkpoint) -> dict[str, PollerState]:
-    """What `pack` was given. Raises ConfigurationError for another connector's checkpoint."""
+    """The states that `pack` got. Raises ConfigurationError for another connector's checkpoint."""
     try:
         document: Any = json.loads(zlib.decompress(checkpoint))
         if document["format"] == FORMAT:

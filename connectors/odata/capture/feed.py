@@ -1,4 +1,4 @@
-"""One entity set of a source: its way of noticing changes, its troubles, when it is due."""
+"""One entity set of a source: its poller, its problems, and when it is due."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from connectors.odata.paging.page_reader import PageReader
 from connectors.odata.protocol.entity_table import EntitySetTable
 
 MAX_REFUSED_WAIT_S = 300.0
-"""Seconds after which a set that is refused is asked again at the latest."""
+"""Maximum seconds between two attempts to read a refused set."""
 MAX_AWAY_WAIT_S = 30.0
-"""The same of one that the service couldn't read just now."""
+"""The same for a set that the service couldn't read just now."""
 RETRY_AVOIDED_S = 900.0
-"""Seconds after which a way that the service didn't heed is tried again for the first time: it may have
-been corrected.
+"""Seconds after which a method that the service ignored is tried again for the first time: the service
+may have been corrected.
 """
 MAX_RETRY_AVOIDED_S = 86_400.0
 RETRY_GROWTH = 4
 
 
 class FeedPage(NamedTuple):
-    """A page of changes, and what became stale with it."""
+    """A page of changes, and why the table became stale with it."""
 
     items: Sequence[RowChange]
     stale: list[Stale]
 
 
 class EntityFeed:
-    """Keeps one poller going. `trouble` says why there is none, or why it can't be asked."""
+    """Runs one poller. `trouble` says why there is none, or why it can't read."""
 
     def __init__(
         self,
@@ -52,9 +52,9 @@ class EntityFeed:
     ) -> None:
         self.use = use
         self.trouble = ""
-        #: The trouble is temporary, as far as the service says.
+        #: Whether the problem is temporary, as far as the service says.
         self.away = False
-        #: Its metadata may tell something else by now.
+        #: Whether its metadata may have changed.
         self.needs_metadata = False
         self._reader = reader
         self._options = options
@@ -65,12 +65,12 @@ class EntityFeed:
         self._more = self._stepped = False
         self._fails = 0
         self._again = 0.0
-        #: What the checkpoint said while there is no poller; None: nothing, so all is new.
+        #: The state in the checkpoint, while there is no poller; None: no state, so everything is new.
         self._state: PollerState | None = None
-        #: When it was compared with the log last, in seconds since 1970.
+        #: Time of the last comparison with the log, in seconds since 1970.
         self._compared = clock()
-        #: Ways that were tried in vain: delta links were announced and none was given; the service
-        #: doesn't heed what the way asks.
+        #: Methods tried without success: delta links were announced and none was returned; the service
+        #: ignores the method's options.
         self._avoided: set[DetectionMethod] = set()
         self._avoided_why = ""
         self._retry_wait_s = RETRY_AVOIDED_S
@@ -85,25 +85,25 @@ class EntityFeed:
 
     @property
     def remark(self) -> str:
-        """What makes its capture slower or dearer than it could be; empty: nothing."""
+        """Why its capture is slower or costs more than it could; empty: it doesn't."""
         remarks = []
         if "changed" in self._avoided:
             why = f" ({self._avoided_why})" if self._avoided_why else ""
             remarks.append(
-                f"all of its rows are read at each poll, because its changes can't be asked for by their "
+                f"all of its rows are read at each poll, because they can't be filtered by their "
                 f"time{why}; that is tried again from time to time"
             )
         if self._hidden:
             remarks.append(
-                f"a list of its rows is missing {len(self._hidden)} of them that the service has when they are "
-                "asked for one by one; they are asked for ever more seldom"
+                f"listing its rows leaves out {len(self._hidden)} that the service returns when they are "
+                "asked for one by one; they are asked for at growing intervals"
             )
         return "; ".join(remarks)
 
     # -- beginning -------------------------------------------------------------------------
 
     async def begin(self, service: ODataService, state: PollerState | None) -> str:
-        """From now on, or from `state`. Returns why the table is stale already, or "".
+        """Begin now, or resume from `state`. Returns why the table is stale already, or "".
 
         Raises ConfigurationError, Rejected (this set can't be read), RetryLater.
         """
@@ -135,13 +135,13 @@ class EntityFeed:
         except NoChangeTracking:
             if self._options.of(self.use.table).change_detection == "delta":
                 raise ConfigurationError(
-                    f"entity set {self.use.table!r}: the service gives no delta link; say another "
+                    f"entity set {self.use.table!r}: the service returns no delta link; set another "
                     "`change_detection:` for it under capture.sets"
                 ) from None
             self._avoided.add("delta")
             return await self._begin_poller(service, await self._choose_poller(service))
         except Rejected as error:
-            # What is refused of one way, or not heeded, may not be asked by another one.
+            # Options that are refused or ignored here may not be needed by another method.
             heeded = not isinstance(error, AnswerMismatch) and not is_refusal(error)
             if heeded or not self._avoids(poller, error):
                 raise
@@ -149,7 +149,7 @@ class EntityFeed:
         return poller
 
     def _avoids(self, poller: Poller, error: Rejected) -> bool:
-        """Whether another way is taken from now on, because the service doesn't heed what this asks."""
+        """Whether another method is used from now on, because the service ignores this one's options."""
         if (
             poller.name != "changed"
             or self._options.of(self.use.table).change_detection is not None
@@ -161,8 +161,8 @@ class EntityFeed:
         return True
 
     async def _try_avoided(self, service: ODataService) -> FeedPage | None:
-        """What follows from a way being taken again that the service didn't heed; None: it still
-        doesn't. Each time is further from the one before.
+        """Try a method again that the service ignored: what changes, or None if it is still ignored. The
+        intervals between attempts grow.
         """
         self._retry_wait_s = min(self._retry_wait_s * RETRY_GROWTH, MAX_RETRY_AVOIDED_S)
         self._retry_at = self._monotonic() + self._retry_wait_s
@@ -188,12 +188,12 @@ class EntityFeed:
     # -- polling ---------------------------------------------------------------------------
 
     def due(self, now: float) -> bool:
-        """Whether it takes part in a round that begins now."""
+        """Whether it is polled in a round that begins now."""
         return not self.trouble or now >= self._again
 
     async def next_page(self, service: ODataService | None = None) -> FeedPage:
-        """The next page, of the poll under way or of a new one. Raises as `begin`. `service`: what
-        the metadata says by now, where it was read again.
+        """The next page of the poll under way, or of a new one. Raises as `begin`. `service`: the
+        metadata, if they were read again.
         """
         if self._poller is None:
             service = service or self._service
@@ -211,7 +211,7 @@ class EntityFeed:
             poll_page = await self._poller.next_page()
         except AnswerMismatch as error:
             if self._avoids(self._poller, error):
-                # Nothing that it reported counts: the set is compared with the log.
+                # Its results are discarded: the set is compared with the log.
                 self._poller, self._state = None, None
             raise
         items, doubt = poll_page.items, ""
@@ -238,8 +238,8 @@ class EntityFeed:
         return self._more
 
     def failed(self, why: str, *, away: bool = False, after: float | None = None) -> None:
-        """It can't be read; it is asked again later, ever more seldom. `away`: by what passes, in
-        `after` seconds at the earliest.
+        """It can't be read, and is tried again at growing intervals. `away`: the cause is temporary; not
+        before `after` seconds.
         """
         self.trouble, self.away = why, away
         longest = max(MAX_AWAY_WAIT_S if away else MAX_REFUSED_WAIT_S, self._options.poll)
@@ -248,21 +248,20 @@ class EntityFeed:
         self._fails = min(self._fails + 1, 30)
 
     def _recovered(self, why: str = "") -> list[Stale]:
-        """It was read. Where it had been refused, reads of it for a comparison with the log were
-        perhaps refused too, and given up: so it is compared now.
+        """It was read. If it was refused before, comparisons with the log may have been refused and given
+        up, too: so it is compared now.
         """
         if self.trouble and not self.away:
             why = why or f"it can be read again ({self.trouble})"
         self.trouble, self.away, self._fails = "", False, 0
         return [Stale((self.use.table,), why)] if why else []
 
-    # -- what polls don't tell -------------------------------------------------------------
+    # -- what polls don't show -------------------------------------------------------------
 
     async def _compare(self) -> list[Stale]:
-        """At an interval, what the poller can't tell is left to a comparison with the log.
-
-        A listing knows what it has met itself. A row that a snapshot read, and that was gone before
-        the next listing, is in the log alone.
+        """At an interval, a comparison with the log finds what the poller can't see. A listing knows only
+        the rows that it has listed: a row that a snapshot read, and that was deleted before the next
+        listing, is only in the log.
         """
         poller, now = self._poller, self._clock()
         if poller is None or isinstance(poller, DeltaPoller):
@@ -274,7 +273,7 @@ class EntityFeed:
             whole = not poller.whole
             why = "rows that a snapshot read may have gone before they were listed"
             if whole:
-                why = f"more than {self._options.max_listed_rows} rows, and no way to ask what changed"
+                why = f"more than {self._options.max_listed_rows} rows, and no way to filter by the time of change"
         elif isinstance(poller, ChangedPoller) and await poller.has_rows_without_timestamp():
             whole, why = True, f"{why}, and some rows carry no time of change"
         self._compared = now
@@ -298,7 +297,7 @@ class EntityFeed:
 
 
 def _why_stale(state: PollerState | None, means: str) -> str:
-    """Why a table that has emitted changes has to be compared with the log."""
+    """Why a table of which changes were emitted has to be compared with the log."""
     if state is None:
         return ""
     if not state["means"]:

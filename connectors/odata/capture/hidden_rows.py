@@ -1,4 +1,4 @@
-"""Rows that a listing doesn't show and the service has, when it is asked for them by key."""
+"""Rows that a listing leaves out, although the service returns them by key."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from connectors.odata.paging.page_reader import PageReader
 from connectors.odata.protocol.entity_table import Row
 
 WAIT_GROWTH = 4
-"""How much longer each wait is before such a row is asked for again."""
+"""Factor by which the wait before the next request for such a row grows."""
 
 
 class _HiddenRow(NamedTuple):
-    """A row that listings don't show and the service has: when it is asked for again, after which wait."""
+    """A row that listings leave out: when it is asked for again, and after which wait."""
 
     again_at: float
     wait_s: float
 
 
 class HiddenRows:
-    """Those of one entity set, each asked for ever more seldom."""
+    """The hidden rows of one entity set; each is asked for at growing intervals."""
 
     def __init__(
         self,
@@ -50,13 +50,13 @@ class HiddenRows:
     async def confirm(
         self, poller: ListingPoller, items: list[RowChange], *, more: bool
     ) -> tuple[list[RowChange], str]:
-        """Without deletes of rows that the service has, when it is asked for them by key. What it
-        doesn't say, and more of them than are plausible, is left to a comparison with the log:
-        then also why.
+        """The changes without deletes of rows that still exist by their key. If the service gives no
+        clear answer, or more rows are missing than plausible, a comparison with the log decides: then
+        also the reason for it.
         """
         gone = [item for item in items if item.row is None]
         if not gone:
-            # A listing reports missing rows at its end: none are missing, so all were listed.
+            # A listing reports missing rows at its end: if none are missing, all were listed.
             self._rows = self._rows if more else {}
             return items, ""
         now = self._monotonic()

@@ -12,12 +12,13 @@ DetectionMethod = Literal["delta", "changed", "listing"]
 
 
 class EntitySetOptions(BaseModel):
-    """What differs for one entity set."""
+    """Options of one entity set."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     change_detection: DetectionMethod | None = Field(
-        default=None, description="How changes are noticed; default: the best that is offered."
+        default=None,
+        description="How changes are detected; default: the best method that the service offers.",
     )
     changed: str = Field(
         default="", description="Property that every change raises; default: found by its name."
@@ -28,7 +29,7 @@ class EntitySetOptions(BaseModel):
 
 
 class ODataOptions(HttpLimits):
-    """How changes are captured, and what may be asked of the service."""
+    """Options of capture, and limits for requests to the service."""
 
     poll: float = Field(default=5, ge=0.01, le=86_400, description="Seconds between two polls.")
     overlap: float = Field(
@@ -44,9 +45,7 @@ class ODataOptions(HttpLimits):
         le=30 * 86_400,
         description="Seconds between two comparisons for deletions, where the service reports none.",
     )
-    page: int = Field(
-        default=1000, ge=1, le=100_000, description="Rows asked for at a time (maxpagesize)."
-    )
+    page: int = Field(default=1000, ge=1, le=100_000, description="Rows per request (maxpagesize).")
     max_listed_rows: int = Field(
         default=100_000,
         ge=0,
@@ -55,11 +54,11 @@ class ODataOptions(HttpLimits):
         "compared at each poll; larger ones are compared with the log every `reconcile` seconds.",
     )
     sets: dict[str, EntitySetOptions] = Field(
-        default_factory=dict, description="By entity set, what differs for it."
+        default_factory=dict, description="Options per entity set."
     )
 
     def of(self, table: str) -> EntitySetOptions:
-        """What is said of one entity set."""
+        """The options of one entity set."""
         return self.sets.get(table, EntitySetOptions())
 
 

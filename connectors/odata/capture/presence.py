@@ -1,4 +1,4 @@
-"""Whether rows that a listing no longer shows are really gone: each is asked for by its key."""
+"""Checks whether rows that a listing no longer shows are really gone, by reading each by its key."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from connectors.odata.protocol.response import row_of
 from connectors.odata.protocol.row_path import row_path
 
 MAX_KEYS_PER_PAGE = 100
-"""More of them are left to a comparison with the log, which asks for many with one request."""
+"""More rows than this are left to a comparison with the log, which reads many keys with one request."""
 
 
 async def present_keys(
     reader: PageReader, table: EntitySetTable, keys: Sequence[Row]
 ) -> set[Row] | None:
-    """Which of these keys the service has rows of; None where it doesn't say.
-
-    Only a 404 says that a row is gone, only the row itself that it is there. Raises RetryLater,
-    ConfigurationError as the client.
+    """The keys of which rows exist; None: unclear. Only a 404 means that a row is gone, and only the row
+    itself that it exists. Raises RetryLater, ConfigurationError as the client.
     """
     present: set[Row] = set()
     names = [p.name for p in table.key]

@@ -1,4 +1,4 @@
-"""Captures changes of entity sets by asking for them at an interval."""
+"""Captures changes of entity sets by polling them."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ NO_TRANSACTION = SourceTransaction(None, 0, None)
 
 
 class ODataSource:
-    """`bridge.connector.Source`. One entity set after the other is asked, page by page.
-
-    An entity set that can't be read is left out and asked again, ever more seldom; the others go
-    on (`Batch.troubles`). Only when none can be read does `read` raise, RetryLater. Where the
-    service says when it wants to be asked again, none is asked before.
+    """`bridge.connector.Source`. Entity sets are polled one after the other, page by page. A set that
+    can't be read is left out and tried again at growing intervals; the others continue
+    (`Batch.troubles`). `read` raises RetryLater only if no set can be read. If the service sends
+    `Retry-After`, no set is polled before that time.
     """
 
     def __init__(
@@ -47,7 +46,7 @@ class ODataSource:
         self._round: deque[EntityFeed] = deque()
         self._active: EntityFeed | None = None
         self._due = 0.0
-        #: Until when the service wants to be left alone; when it answered last.
+        #: Until when `Retry-After` forbids requests; when the service answered last.
         self._held = 0.0
         self._heard = 0.0
         self._items: deque[RowChange] = deque()
@@ -58,7 +57,7 @@ class ODataSource:
         self._rounds = self._looks = 0
 
     async def open(self, after: Checkpoint | None) -> Checkpoint:
-        """As `bridge.connector.Source.open`. The first time, sets with delta links are read whole."""
+        """As `bridge.connector.Source.open`. The first time, sets with delta links are read completely."""
         states = None if after is None else checkpoint.unpack(after)
         service = await self._metadata(was_read_before=after is not None)
         self._heard = self._monotonic()
@@ -72,7 +71,9 @@ class ODataSource:
         return self._checkpoint()
 
     async def _metadata(self, *, was_read_before: bool) -> ODataService:
-        """`was_read_before`: the service was there before, so that where nothing is now it is away."""
+        """`was_read_before`: the service answered before, so that no answer now means that it is
+        unavailable.
+        """
         try:
             return await self._client.metadata()
         except ConfigurationError as error:
@@ -94,7 +95,7 @@ class ODataSource:
             self._stale.append(Stale((feed.use.table,), why))
 
     def _some_left(self, *, first: bool = False) -> None:
-        """Raises where no entity set can be read: at the first start that's the configuration."""
+        """Raises if no entity set can be read: at the first start the configuration is wrong."""
         held = self._held - self._monotonic()
         check_any_readable(
             [feed.trouble for feed in self._feeds],
@@ -147,7 +148,7 @@ class ODataSource:
             self._turn()
 
     def _failed(self, feed: EntityFeed, error: BridgeError) -> None:
-        """One feed can't be read. A service that fails by itself (a 500) is away."""
+        """One feed can't be read. A service that fails temporarily (a 500) counts as unavailable."""
         if isinstance(error, RetryLater):
             if error.after is not None:
                 self._held = max(self._held, self._monotonic() + error.after)
@@ -185,10 +186,10 @@ class ODataSource:
         watermarks: list[Watermark] = []
         if self._active is None and not self._items:
             watermarks = self._watermarks.take(len(changes))
-        # At once, also before the rest of a page: the checkpoint says that they were reported.
+        # At once, even before the rest of a page: the checkpoint says that they were reported.
         stale, self._stale = self._stale, []
         if not (self._active or self._round or self._items):
-            # One that is away will be looked at once it is back.
+            # An unavailable set is polled once it is back.
             self._looks = (
                 self._rounds if not any(feed.away for feed in self._feeds) else self._looks
             )

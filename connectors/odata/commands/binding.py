@@ -1,4 +1,4 @@
-"""A statement with its values, against what the service offers: the request that it is. Pure."""
+"""Checks a statement with its values against the metadata, and makes its request. Pure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class BoundRequest:
 
 @dataclass(frozen=True, slots=True)
 class StatementTarget:
-    """What a statement is about, found by its names alone."""
+    """What a statement refers to, found by its names."""
 
     entity_set: EntitySet | None
     action: Action | None
@@ -54,11 +54,9 @@ def statement_problems(text: str, service: ODataService, *, is_probe: bool = Fal
     problem_texts = []
     for statement in statements:
         if is_probe and statement.verb != "GET":
-            problem_texts.append(
-                f"{statement.verb} may change something: a probe asks by GET alone"
-            )
+            problem_texts.append(f"{statement.verb} may change something: a probe may only use GET")
         elif not is_probe and statement.verb == "GET":
-            problem_texts.append("GET changes nothing: it belongs into `probe:`")
+            problem_texts.append("GET changes nothing: it belongs in `probe:`")
         try:
             resolve(statement, service)
         except ConfigurationError as error:
@@ -85,7 +83,7 @@ def resolve(statement: ODataStatement, service: ODataService) -> StatementTarget
     }
     if not allowed.get(statement.verb, True):
         raise ConfigurationError(
-            f"entity set {entity_set.name!r}: the service's metadata says that {statement.verb} is refused"
+            f"entity set {entity_set.name!r}: by the service's metadata {statement.verb} is refused"
         )
     for name, _ in statement.fields:
         if statement.verb == "GET" or (
@@ -98,8 +96,8 @@ def resolve(statement: ODataStatement, service: ODataService) -> StatementTarget
 def bind(
     statement: ODataStatement, service: ODataService, parameters: Mapping[str, Any]
 ) -> BoundRequest:
-    """The request. Raises ConfigurationError for what the service doesn't offer, Rejected
-    (`bad_key`, `bad_value`) for values that it can't have.
+    """The request. Raises ConfigurationError if the service doesn't offer it, Rejected (`bad_key`,
+    `bad_value`) for invalid values.
     """
     target = resolve(statement, service)
     entity_set, action = target.entity_set, target.action
@@ -129,7 +127,7 @@ def set_of(service: ODataService, name: str) -> EntitySet:
         raise ConfigurationError(f"entity set {name!r} can't be used: {service.left_out[name]}")
     if name not in service.sets:
         raise ConfigurationError(
-            f"entity set {name!r} is not there{did_you_mean(name, service.sets, list_all=True)}"
+            f"there is no entity set {name!r}{did_you_mean(name, service.sets, list_all=True)}"
         )
     return service.sets[name]
 
@@ -183,8 +181,8 @@ def _root_request(action: Action, service: ODataService, values: Mapping[str, An
         return ODataRequest("POST", action.name, _arguments(action, service, values))
     parameters = {p.name: p for p in action.parameters}
     query = {name: literal(parameters[name], "v2", value) for name, value in values.items()}
-    # What a function import does is the service's own affair, by GET too. Without the content type
-    # some servers (SAP's V2 adapter of CAP) don't look at the arguments.
+    # A function import may change something even by GET. Without the content type some servers (SAP's V2
+    # adapter of CAP) ignore the arguments.
     headers = {"Content-Type": "application/json"} if action.method == "POST" else {}
     return ODataRequest(action.method, with_query(action.name, query), None, headers, effect=True)
 
@@ -227,7 +225,7 @@ def _body(
 
 
 def _together(entity_set: EntitySet, name: str, value: Any) -> Any:
-    """Rows that are made together with theirs, as JSON."""
+    """Rows that are created together with theirs, as JSON."""
     try:
         return parse_json(value, parse_float=float) if isinstance(value, str) else value
     except UnreadableAnswer:

@@ -1,4 +1,4 @@
-"""What a command that was done gives back, from its answers. Pure."""
+"""The result of a command, from its answers. Pure."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def command_result(
         row = row_of(answer.body)
         key = _made_key(service, bound, answer) if bound.statement.verb == "POST" else {}
         if row is not None or key:
-            # The service's own words first; a key that only the address holds is added.
+            # The service's own answer first; a key that is only in the address is added.
             results.append({**_result_fields(row or {}), **_result_fields(_missing_key(key, row))})
         if row is None:
             continue
-        # An action answers with whatever it likes, and PATCH with nothing at times.
+        # An action may return anything, and PATCH sometimes nothing.
         if (
             table is not None
             and bound.entity_set is not None
@@ -51,7 +51,7 @@ def command_result(
 def _made_key(
     service: ODataService, bound: BoundRequest, answer: ODataResponse
 ) -> Mapping[str, Any]:
-    """The key of the row that a POST made, from its address; nothing where there is none."""
+    """The key of the row that a POST created, from its address; nothing if there is none."""
     address = answer.headers.get("odata-entityid") or answer.headers.get("location") or ""
     if bound.entity_set is None or not address:
         return {}
@@ -69,9 +69,7 @@ def _missing_key(key: Mapping[str, Any], row: Mapping[str, Any] | None) -> Mappi
 
 
 def _result_fields(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What an answer says, without what only OData cares for; numbers as text where JSON's own
-    would lose digits.
-    """
+    """An answer's values without OData's annotations; numbers as text if JSON's own would lose digits."""
     values = {}
     for name, value in row.items():
         if "@" in name or isinstance(value, (dict, list)):

@@ -1,4 +1,4 @@
-"""The rows that a command is about, as they are before it is sent."""
+"""The rows that a command refers to, as they are before it is sent."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class CurrentRow:
 
 
 class CurrentRows:
-    """Reads the rows that a command is about. `where`: how messages begin."""
+    """Reads the rows that a command refers to. `where`: beginning of messages."""
 
     def __init__(self, client: ODataClient, tables: EntitySetTables, where: str) -> None:
         self._client = client
@@ -38,8 +38,8 @@ class CurrentRows:
     async def of(
         self, service: ODataService, effect: Effect, bounds: Sequence[BoundRequest]
     ) -> dict[str, CurrentRow | None]:
-        """The rows that have to be read first, by their paths: the command's own where it expects
-        something, and each that a PATCH might make because it isn't there.
+        """The rows that have to be read first, by their paths: the command's own if it has `expect`, and
+        each that a PATCH might create because it doesn't exist.
         """
         rows: dict[str, CurrentRow | None] = {}
         if effect.guard is not None and effect.table in service.sets:
@@ -60,9 +60,9 @@ class CurrentRows:
                 continue
             current = await self._read(service, bound.entity_set, bound.key)
             if current is None:
-                raise Rejected("not_found", f"{self._where}: {bound.request.path} is not there")
-            # Where the metadata declares no versions, an ETag in the headers alone may be that of a web
-            # server or proxy: of the answer, not of the row.
+                raise Rejected("not_found", f"{self._where}: {bound.request.path} doesn't exist")
+            # If the metadata declare no versions, an ETag that is only in the headers may be that of a
+            # web server or proxy: of the answer, not of the row.
             rows[path] = replace(current, etag=etag_of(current.row))
         return rows
 
@@ -81,19 +81,19 @@ class CurrentRows:
         row = row_of(answer.body)
         if row is None or not table.has_key(table.row(row)):
             raise RetryLater(
-                f"{self._where}: {entity_set.name}: what came for a row is none; nothing was sent"
+                f"{self._where}: {entity_set.name}: the answer to a read of the row is no row; nothing was sent"
             )
         if not is_row_of(entity_set, service.version, key, row):
             raise Rejected(
                 "answer_mismatch",
-                f"{self._where}: {entity_set.name}: the service gives another row than the one with the key that "
-                "was asked for; nothing was sent",
+                f"{self._where}: {entity_set.name}: the service returned another row than the one with the "
+                "requested key; nothing was sent",
             )
         return CurrentRow(row, etag_of(row, answer.headers))
 
 
 def row_address(service: ODataService, entity_set: EntitySet | None, key: Mapping[str, Any]) -> str:
-    """The address of a row, which identifies it; "" where the key isn't one of the set."""
+    """The address of a row, which identifies it; "" if the key isn't one of the set."""
     if entity_set is None or set(key) != set(entity_set.key) or None in key.values():
         return ""
     return row_path(entity_set, service.version, key)

@@ -12,8 +12,8 @@ from connectors.odata.metadata.model import ODataService
 from connectors.odata.protocol.request import ODataRequest
 
 ANY_VERSION = "*"
-"""If-Match of a command that expects nothing: the row must be there, whatever it holds. Without it
-a PATCH of a row that is not there makes one, in V4.
+"""If-Match of a command without `expect`: the row must exist, with any content. Without it, a PATCH of a
+missing row creates one in V4.
 """
 
 
@@ -23,8 +23,8 @@ def guarded_requests(
     bounds: Sequence[BoundRequest],
     rows: Mapping[str, CurrentRow | None],
 ) -> list[ODataRequest]:
-    """What is sent. Of several that change one row the first alone holds the version that was read:
-    for the others the row has another one by then.
+    """The requests to send. If several change one row, only the first has the version that was read: the
+    row has another version after it.
     """
     requests: list[ODataRequest] = []
     changed: set[str] = set()
@@ -63,7 +63,7 @@ def _guarded(bound: BoundRequest, effect: Effect, row: CurrentRow | None) -> ODa
 
 
 def _calls_on(bound: BoundRequest, effect: Effect) -> bool:
-    """Whether a function import of V2 is about the command's row: its arguments hold the key."""
+    """Whether a function import of V2 refers to the command's row: its arguments have the key."""
     return bool(effect.key) and all(
         name in bound.fields and bound.fields[name] == value for name, value in effect.key.items()
     )

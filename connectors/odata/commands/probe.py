@@ -1,4 +1,4 @@
-"""Whether a command has happened whose answer was lost."""
+"""Probes whether a command took effect whose answer was lost."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _HOW = "declare a `probe:` that finds it, such as GET Orders number=:number"
 
 
 class ODataProbe:
-    """Asks a service, by the command's `probe:`; without one by what the command itself says.
+    """Probes by the command's `probe:`; without one, by the command's own statement.
 
-    - POST: whether there is a row with its key, where the command gives the whole of it, and it
-      holds what was to be set; another one may be somebody else's.
+    - POST: whether a row exists with its key, if the command has the whole key, and holds what was to be
+    set; otherwise it may be somebody else's.
     - DELETE: whether the row is gone.
-    - PATCH: whether the row holds what was to be set. Where it doesn't, a guarded command may be
-      sent again, because its guard decides then; whether another one did happen is unknown.
+    - PATCH: whether the row holds what was to be set. If it doesn't, a guarded command may be sent again,
+    because its guard then decides; for any other the outcome is unknown.
     - CALL: unknown.
     """
 
@@ -46,8 +46,8 @@ class ODataProbe:
         self._service = service
 
     async def ask(self, effect: Effect) -> Done | None:
-        """Done, or None when it certainly did not happen. Raises Unsupported, OutcomeUnknown where
-        the question was refused, RetryLater.
+        """Done, or None if it certainly did not happen. Raises Unsupported, OutcomeUnknown if the probe
+        was refused, RetryLater.
         """
         with probe_errors(effect):
             if effect.probe:
@@ -56,14 +56,14 @@ class ODataProbe:
                 bind(statement, self._service, effect.parameters)
                 for statement in parse(effect.statement)
             ]
-            # Of a change set all happened or nothing: one of them that can be probed is enough.
+            # A change set happened completely or not at all: probing one of its statements is enough.
             conclusive = [statement for statement in bounds if _can_tell(statement)]
             if not conclusive:
                 raise Unsupported(f"command {effect.command_id!r} can't be probed: {_HOW}")
             return await self._by_key(effect, conclusive[0], len(bounds))
 
     def _null_hint(self, effect: Effect) -> str:
-        """What may be the matter where `probe:` asks for a null by `$filter`."""
+        """A hint for a `probe:` that filters by null."""
         bounds = [bind(bound, self._service, effect.parameters) for bound in parse(effect.probe)]
         names = [
             name
@@ -75,7 +75,7 @@ class ODataProbe:
         if not names:
             return ""
         return (
-            f"; `probe:` asks for {', '.join(names)} by `eq null`, which some services don't take: ask for the "
+            f"; `probe:` asks for {', '.join(names)} by `eq null`, which some services don't support: ask for the "
             "row by its key instead, as in GET Orders(:key), and nulls are compared in what comes"
         )
 
@@ -86,10 +86,10 @@ class ODataProbe:
             raise Rejected(error.code, f"{error}{self._null_hint(effect)}") from error
 
     async def _all_hold(self, effect: Effect) -> Done | None:
-        """Done where each row that `probe:` names is there and holds what it says."""
+        """Done if each row that `probe:` names exists and has the given values."""
         statements = parse(effect.probe)
         if any(statement.verb != "GET" for statement in statements):
-            raise Unsupported(f"command {effect.command_id!r}: `probe:` asks by GET alone")
+            raise Unsupported(f"command {effect.command_id!r}: `probe:` may only use GET")
         for bound in [bind(each, self._service, effect.parameters) for each in statements]:
             assert bound.entity_set is not None, "GET names an entity set"  # noqa: S101
             if bound.key is not None:
@@ -128,35 +128,35 @@ class ODataProbe:
             for name in entity_set.key
         ):
             raise OutcomeUnknown(
-                f"{entity_set.name}: what came for a row is none; it is asked for again"
+                f"{entity_set.name}: the answer to a read of the row is no row; it is read again"
             )
         if not is_row_of(entity_set, self._service.version, key, row):
             raise Unsupported(
-                f"{entity_set.name}: the service gives another row than the one with the key that is asked for, "
+                f"{entity_set.name}: the service returned another row than the one with the requested key, "
                 "so that nothing can be concluded from it"
             )
         return row
 
     async def _any(self, effect: Effect, entity_set: EntitySet, fields: Mapping[str, Any]) -> bool:
-        """Whether there is a row with these values. Raises Unsupported where the service doesn't heed
-        `$filter`: a row that nobody asked for is no hit, and an empty answer no miss.
+        """Whether a row has these values. Raises Unsupported if the service ignores `$filter`: then
+        neither a wrong row nor an empty answer proves anything.
         """
         rows = await self._filtered(entity_set, fields)
         if any(holds_fields(entity_set, self._service.version, fields, row) for row in rows):
             return True
         if rows:
             raise Unsupported(
-                self._ignored(effect, entity_set, "gives rows that don't hold what was asked")
+                self._ignored(effect, entity_set, "returns rows that don't fit the filter")
             )
         if fields and not await self._filters(entity_set, fields):
-            raise Unsupported(self._ignored(effect, entity_set, "doesn't find a row that is there"))
+            raise Unsupported(self._ignored(effect, entity_set, "doesn't find an existing row"))
         return False
 
     def _ignored(self, effect: Effect, entity_set: EntitySet, how: str) -> str:
         return (
-            f"command {effect.command_id!r}: `probe:` can't tell: the service doesn't heed `$filter` of "
+            f"command {effect.command_id!r}: `probe:` can't decide: the service ignores `$filter` of "
             f"{entity_set.name}, and {how}. Ask for the row by its key in `probe:`, as in GET "
-            f"{entity_set.name}(:key), or have the service answer its filters"
+            f"{entity_set.name}(:key), or make the service obey its filters"
         )
 
     async def _filtered(
@@ -191,19 +191,17 @@ class ODataProbe:
         self._client.check(request, answer)
         page = page_of(answer.body)
         if page is None:
-            raise OutcomeUnknown(f"{entity_set.name}: what came for a list of rows is none")
+            raise OutcomeUnknown(f"{entity_set.name}: the answer is no list of rows")
         return page
 
     async def _filters(self, entity_set: EntitySet, fields: Mapping[str, Any]) -> bool:
-        """Whether the same filter finds a row that is there by the values that it has; of an empty
-        set, yes.
-        """
+        """Whether the same filter finds an existing row by its own values; True for an empty set."""
         return await finds_existing_rows(
             partial(self._overlooked, entity_set, list(fields)), entity_set.name
         )
 
     async def _overlooked(self, entity_set: EntitySet, names: list[str]) -> str | None:
-        """A row that is there, and that a filter by its own values doesn't find."""
+        """An existing row that a filter by its own values doesn't find."""
         version = self._service.version
         query = {
             "$top": str(MAX_CONTROL_ROWS),
@@ -220,7 +218,7 @@ class ODataProbe:
         ]
         row = page.rows[whole[0] if whole else 0]
         key = row_values(entity_set, version, entity_set.key, row)
-        # Where no row holds all of these, at least its own key must find one.
+        # If no row has all of these, at least its own key must find one.
         by = (
             dict(zip(names, values[whole[0]], strict=True))
             if whole
@@ -241,7 +239,7 @@ def _can_tell(bound: BoundRequest) -> bool:
 
 
 def row_holds(row: Mapping[str, Any], bound: BoundRequest, service: ODataService) -> bool:
-    """Whether the row holds what the statement names; values are compared as the service has them."""
+    """Whether the row has the statement's values, compared in the service's own form."""
     assert bound.entity_set is not None, "only statements about rows are compared"  # noqa: S101
     for name, wanted in bound.fields.items():
         p = bound.entity_set.properties.get(name)

@@ -95,7 +95,7 @@ class _ODataParser(StatementParser[Never]):
         elif verb in {"PATCH", "DELETE"} and key is None:
             raise self._error(f"{verb} names its row: {verb} {target}(:key)")
         elif verb == "POST" and key is not None:
-            raise self._error("POST makes a new row: its key stands among the properties")
+            raise self._error("POST creates a new row: its key is given among the properties")
         fields = self._read_pairs("", bare=False)
         if verb == "PATCH" and not fields:
             raise self._error("PATCH changes at least one property: status=:status")

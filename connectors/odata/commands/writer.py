@@ -33,20 +33,20 @@ from connectors.odata.protocol.request import ODataRequest
 from connectors.odata.protocol.response import ODataResponse
 
 MAX_ATTEMPTS = 3
-"""How often a command is sent whose rows somebody else changes after they were read."""
+"""How often a command is sent if somebody else changes its rows after they were read."""
 
 
 class Overtaken(Rejected):
-    """A row was changed after it was read, so that nothing was done."""
+    """A row was changed after it was read: the request had no effect."""
 
 
 class ODataWriter:
     """`bridge.connector.Writer` without a ledger.
 
-    A command is one request, or one change set of several. Before a guarded one its row is read:
-    the guard is asked about it, and the request carries that row's ETag. Where somebody changes it in
-    between, the row is read and the guard asked again (in the end: `conflict`). A service without ETags
-    leaves that window open.
+    A command is one request, or one change set of several. Before a guarded one its row is read and given
+    to the guard, and the request carries that row's ETag. If somebody changes the row in between, it is
+    read and the guard asked again (in the end: `conflict`). With a service without ETags such a change
+    isn't noticed.
     """
 
     def __init__(self, system: System, client: ODataClient | None = None) -> None:
@@ -94,8 +94,8 @@ class ODataWriter:
         await self._client.close()
 
     async def _execute(self, service: ODataService, effect: Effect) -> Done:
-        """Done, once more where somebody changed a row after it was read: whether what the command
-        expects still holds is seen by reading it again.
+        """Execute the command, again if somebody changed a row after it was read: the row is then read
+        and compared once more.
         """
         bounds = self._bound(service, effect)
         table = self._table(service, effect)
@@ -120,7 +120,7 @@ class ODataWriter:
             answers = [await self._send(requests[0])]
         else:
             answers = await self._client.batch(requests, changeset=True)
-        # The one that failed says why, not those that were given up because of it.
+        # The request that failed has the reason, not those that were cancelled because of it.
         aligned = sorted(zip(bounds, requests, answers, strict=True), key=_given_up)
         undone = not any(answer.good for answer in answers)
         for bound, request, answer in aligned:
@@ -128,7 +128,7 @@ class ODataWriter:
         return command_result(service, table, bounds, answers)
 
     async def _send(self, request: ODataRequest) -> ODataResponse:
-        """The answer; once more where the service turned it away for want of an If-Match."""
+        """Send it, and once more if the service requires an If-Match."""
         answer = await self._client.ask(request)
         if answer.status == 428 and "If-Match" not in request.headers:
             headers = {**request.headers, "If-Match": ANY_VERSION}
@@ -142,12 +142,12 @@ class ODataWriter:
             raise Rejected("bad_statement", f"{self._where}: {error}") from None
         if any(bound.statement.verb == "GET" for bound in bounds):
             raise Rejected(
-                "bad_statement", f"{self._where}: GET changes nothing; it belongs into `probe:`"
+                "bad_statement", f"{self._where}: GET changes nothing; it belongs in `probe:`"
             )
         return bounds
 
     def _table(self, service: ODataService, effect: Effect) -> EntitySetTable | None:
-        """The command's table, before anything is sent: nothing may be wrong with it later."""
+        """The command's table; fails before anything is sent."""
         if not effect.table:
             return None
         try:
@@ -158,11 +158,11 @@ class ODataWriter:
     def _check(
         self, bound: BoundRequest, request: ODataRequest, answer: ODataResponse, *, undone: bool
     ) -> None:
-        """Raise what is wrong; a precondition that failed says what for. `undone`: nothing of the
-        command was done, as far as its answers tell.
+        """Raise the answer's error; a failed precondition is a conflict. `undone`: by its answers, the
+        command had no effect.
         """
         if answer.status == 412 and request.headers.get("If-Match") == ANY_VERSION:
-            raise Rejected("not_found", f"{self._where}: {bound.request.path} is not there")
+            raise Rejected("not_found", f"{self._where}: {bound.request.path} doesn't exist")
         if answer.status == 412 and "If-Match" in request.headers and undone:
             raise Overtaken(
                 "conflict",

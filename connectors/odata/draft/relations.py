@@ -34,8 +34,8 @@ def relation_lines(entity: DraftedEntity, entities: dict[str, DraftedEntity]) ->
 
 
 def _suggested(entity: DraftedEntity, nav: Navigation, entities: dict[str, DraftedEntity]) -> str:
-    """A relation that the metadata doesn't tell (SAP's V2 services name no constraints), where the names
-    of both sides do: the key of the one that there is once, and the other's property; "" otherwise.
+    """A relation that the metadata don't describe (SAP's V2 services name no constraints), if the names
+    on both sides suggest it: the key of one and the other's property; "" otherwise.
     """
     to = entities.get(nav.target)
     if to is None or nav.by:
@@ -69,13 +69,16 @@ def _referring(holder: EntitySet, key: Property, nav: Navigation) -> Property | 
 def _relation(
     entity: DraftedEntity, nav: Navigation, entities: dict[str, DraftedEntity]
 ) -> tuple[str, str]:
-    """What the relation is declared as, or why it is left out."""
+    """The relation's declaration, or why it is left out."""
     to = entities.get(nav.target)
     if to is None:
         where = f"{nav.target} is not declared here" if nav.target else "it leads to no entity set"
         return "", where
     if len(nav.by) != 1:
-        return "", "it goes by several fields" if nav.by else "the metadata doesn't say by what"
+        return (
+            "",
+            "it uses several fields" if nav.by else "the metadata don't say by which property",
+        )
     ((own, other),) = nav.by
     if nav.many:
         if entity.set.key == (own,) and other in to.fields:

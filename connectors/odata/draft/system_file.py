@@ -27,9 +27,9 @@ def draft(
     refused: Mapping[str, BridgeError] = MappingProxyType({}),
     finer: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> str:
-    """The file from `capture:` on; `wanted` entity sets, or none for all, without those that the
-    service `refused` to have read. `finer`: by entity set, properties whose times were seen to be finer
-    than microseconds. Raises ConfigurationError, or what was refused, where none is left.
+    """The file from `capture:` on; `wanted` entity sets, or none for all, without those that the service
+    `refused`. `finer`: by entity set, properties whose times were seen to be finer than microseconds.
+    Raises ConfigurationError, or what was refused, where none is left.
     """
     chosen = {name: entity for name, entity in service.sets.items() if not wanted or name in wanted}
     why = {name: _bad_key(entity, service) for name, entity in chosen.items()}
@@ -79,7 +79,7 @@ def _notes(service: ODataService) -> dict[str, dict[str, str]]:
 
 def _capture() -> list[str]:
     return [
-        "# How changes are noticed; `bridgectl check` says how for each entity.",
+        "# How changes are detected; `bridgectl check` shows it for each entity.",
         "capture:",
         "  poll: 5         # seconds between two polls for changes",
         "  overlap: 30     # seconds: how late a change may become visible, by a time of change",
@@ -146,5 +146,5 @@ def _field(p: Property, service: ODataService, *, finer: bool) -> str:
 
 def _version(of: EntitySet) -> str | None:
     locks = [name for name in of.concurrency if name in of.properties and name not in of.key]
-    # Several properties make one lock together; the time of change stands for them all.
+    # Several properties form one lock; the time of change represents them all.
     return locks[0] if len(locks) == 1 else of.changed

@@ -1,7 +1,7 @@
-"""Links that a service gives, without what every request gets anyway. Pure.
+"""Links of a service, without the parameters of every request. Pure.
 
-A service that is asked with a key in the query (`?apikey=...`) repeats it in its links. Those are kept
-in checkpoints, which must hold no secret.
+A service whose URL has a key in the query (`?apikey=...`) repeats it in its links. Links are kept in
+checkpoints, which must have no secret.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`$batch`: finds out in which form the service takes it, and remembers."""
+"""`$batch`: tries in which form the service accepts it, and remembers that."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class BatchSender:
     async def send(
         self, requests: Sequence[ODataRequest], version: Version, *, changeset: bool
     ) -> list[ODataResponse]:
-        """Aligned responses, whatever their status. Raises Unsupported where the service takes no
-        `$batch`, and nothing was done.
+        """Aligned responses, whatever their status. Raises Unsupported if the service accepts no
+        `$batch`; it had no effect then.
         """
         forms: tuple[batches.Format, ...] = ("json", "multipart")
         if self._form is not None:
@@ -58,7 +58,7 @@ class BatchSender:
                 ) from None
             self._form = form
             return responses
-        raise Unsupported(f"{self._where}: the service takes no $batch: {refused}")
+        raise Unsupported(f"{self._where}: the service accepts no $batch: {refused}")
 
 
 def _batch_request(

@@ -1,4 +1,4 @@
-"""A service as the rest of this connector sees it: metadata, reads, writes, batches, pages."""
+"""The client of a service: metadata, reads, writes, batches, pages."""
 
 from __future__ import annotations
 
@@ -39,11 +39,9 @@ _CONTENT: Mapping[Version, str] = {
 
 
 class ODataClient:
-    """Any number of tasks may use it at once. Connects when it is needed.
-
-    Raises ConfigurationError (the login, the address), RetryLater (away, busy, an answer that
-    broke off), Rejected (this one request), OutcomeUnknown (a write whose answer was lost). No
-    message holds a secret of the login.
+    """Any number of tasks may use it at once. Connects when needed. Raises ConfigurationError (the login,
+    the address), RetryLater (unavailable, busy, an answer that broke off), Rejected (this one request),
+    OutcomeUnknown (a write whose answer was lost). No message has a secret of the login.
     """
 
     def __init__(self, system: System, *, clock: Callable[[], float] = time.time) -> None:
@@ -58,12 +56,12 @@ class ODataClient:
 
     @property
     def room(self) -> int:
-        """How many characters a path may have, so that the URL is not too long."""
+        """Maximum characters of a path, so that the URL is not too long."""
         return max(100, self._limits.max_url_length - self._transport.root_length)
 
     def within(self, path: str, params: Mapping[str, str]) -> str:
-        """`path` with `params`; without `$select` where the URL would be too long: then all
-        properties come, and those that nobody asked for are left alone.
+        """`path` with `params`; without `$select` if the URL would be too long: then all properties come,
+        and those not requested are ignored.
         """
         whole = with_query(path, params)
         if len(whole) <= self.room or "$select" not in params:
@@ -75,8 +73,8 @@ class ODataClient:
         await self.metadata()
 
     async def reach(self) -> None:
-        """Find out whether the service responses, by reading its root, where there may be nothing to
-        see. Raises RetryLater, ConfigurationError.
+        """Find out whether the service answers, by reading its root, which may be empty. Raises
+        RetryLater, ConfigurationError.
         """
         request = await self._dressed(ODataRequest("GET", ""))
         answer = await self._transport.ask(request)
@@ -89,13 +87,13 @@ class ODataClient:
         await self._transport.close()
 
     async def metadata(self) -> ODataService:
-        """What the service offers; read once. Raises ConfigurationError where it is none."""
+        """The service's metadata, read once. Raises ConfigurationError if it is no OData service."""
         if self._service is None:
             self._service = await self._reading.result("$metadata", self._read_metadata)
         return self._service
 
     async def refresh_metadata(self) -> ODataService:
-        """As `metadata`, read again: what was missing may be there by now."""
+        """As `metadata`, read again: missing sets may exist by now."""
         self._service = await self._reading.result("$metadata", self._read_metadata)
         return self._service
 
@@ -108,7 +106,7 @@ class ODataClient:
             ) from error
 
     async def _document(self) -> ODataResponse:
-        """As XML, which every service had once; as JSON from those that have nothing else."""
+        """As XML, which nearly every service has; as JSON from those that have nothing else."""
         request = ODataRequest("GET", "$metadata", headers={"Accept": "application/xml"})
         answer = await self._transport.ask(request)
         if answer.status in {406, 415}:
@@ -136,8 +134,8 @@ class ODataClient:
         absolute: bool = False,
     ) -> ODataResponse:
         """The answer to a read. `path` is relative to the service's root and percent-encoded;
-        `params` are not. Where a `$top` is refused, it is lowered to what the service takes: fewer rows
-        come then. `absolute`: it is a link that the service gave; then 410 is HistoryLost.
+        `params` are not. If a `$top` is refused, it is lowered until the service accepts it: fewer rows
+        come then. `absolute`: `path` is a link of the service; then 410 is HistoryLost.
         """
         if absolute:
             return await self._get(path, prefer, absolute=True)
@@ -151,7 +149,7 @@ class ODataClient:
         answer = await self._transport.ask(request)
         if absolute and answer.status == 410:
             raise HistoryLost(
-                f"{self._transport.describe(request)}: the service can't tell any more what has "
+                f"{self._transport.describe(request)}: the service no longer knows what has "
                 "changed since (410)"
             )
         self._transport.check(request, answer)
@@ -165,7 +163,7 @@ class ODataClient:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> ODataResponse:
-        """The answer to a write, with the token against forgery where the service asks for one."""
+        """The answer to a write, with a CSRF token if the service requires one."""
         return await self._ask(await self._dressed(ODataRequest(method, path, body, headers or {})))
 
     async def ask(self, request: ODataRequest) -> ODataResponse:
@@ -175,10 +173,10 @@ class ODataClient:
     async def batch(
         self, requests: Sequence[ODataRequest], *, changeset: bool = False
     ) -> list[ODataResponse]:
-        """Aligned responses, whatever their status: `check` raises errors. `changeset`: all are done
-        together or none is, in one `$batch`; otherwise in as many as are needed.
+        """Aligned responses, whatever their status: `check` raises errors. `changeset`: all take effect
+        or none, in one `$batch`; otherwise in as many as needed.
 
-        Raises Unsupported where the service takes no `$batch`, and nothing was done.
+        Raises Unsupported if the service accepts no `$batch`; it had no effect then.
         """
         size = self._limits.max_batch_requests
         if changeset and len(requests) > size:
@@ -210,7 +208,9 @@ class ODataClient:
         page = self.page_in(answer)
         if page is None:
             where = self._transport.describe(ODataRequest("GET", path))
-            raise ConfigurationError(f"{where}: no list of rows came; is it an entity set?")
+            raise ConfigurationError(
+                f"{where}: the answer is no list of rows; is it an entity set?"
+            )
         return page
 
     def page_in(self, answer: ODataResponse) -> EntityPage | None:
@@ -238,7 +238,7 @@ class ODataClient:
         while page.next_link:
             if page.next_link in followed:
                 where = self._transport.describe(ODataRequest("GET", path))
-                raise RetryLater(f"{where}: the pages go in a circle")
+                raise RetryLater(f"{where}: the links of the pages form a circle")
             followed.add(page.next_link)
             page = await self.page(page.next_link, prefer=prefer, absolute=True)
             yield page
@@ -249,7 +249,7 @@ class ODataClient:
         return answer
 
     async def _dressed(self, request: ODataRequest) -> ODataRequest:
-        """With the headers that the service's version wants."""
+        """With the headers that the service's version requires."""
         version = (await self.metadata()).version
         headers = {"Accept": _ACCEPT[version], **VERSION_HEADERS[version]}
         if request.body is not None:

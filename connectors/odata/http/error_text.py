@@ -1,4 +1,4 @@
-"""The service's own words in an error, for people. Pure."""
+"""The service's own text of an error, for people. Pure."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from connectors.http.xml_tree import parse_xml
 def service_error_text(body: Any) -> str:
     """The service's own words with all its details, on one line; empty where there are none.
 
-    V4: `{"error": {"message": ..., "details": [...]}}`; V2: `message` is `{"value": ...}`, and SAP's
-    details stand in `innererror.errordetails`; XML.
+    V4: `{"error": {"message": ..., "details": [...]}}`; V2: `message` is `{"value": ...}`, and SAP's details are in `innererror.errordetails`; XML.
     """
     if isinstance(body, bytes):
         return _joined(_xml_words(body))
@@ -38,7 +37,7 @@ def service_error_text(body: Any) -> str:
 
 
 MAX_DETAILS = 20
-"""Details of one error that are kept; of the others their number is said."""
+"""Details of one error that are kept; of the others only their number."""
 
 
 def _joined(words: Sequence[str]) -> str:

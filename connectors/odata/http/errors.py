@@ -1,15 +1,15 @@
-"""What is wrong with an answer, and what the caller should do about it. Pure.
+"""Which error an answer is, and so what the caller should do. Pure.
 
 | answer | a read | a write |
 |---|---|---|
 | 401 | ConfigurationError | ConfigurationError |
 | 403 | ConfigurationError | MissingRight `forbidden` |
 | a redirect, a web page | ConfigurationError | ConfigurationError |
-| 303, a web page that says 2xx | ConfigurationError | OutcomeUnknown: who redirects may have done it |
+| 303, a web page that says 2xx | ConfigurationError | OutcomeUnknown: it may have taken effect before the redirect |
 | 404; 409, 412; 428; 501 | Rejected `not_found`; `conflict`; `etag_required`; `not_supported` | the same |
 | another 4xx | Rejected `refused` | the same |
 | 408, 502, 504 | RetryLater | OutcomeUnknown: it may have reached the service |
-| 429, 503 | RetryLater, with its Retry-After | the same: it was turned away |
+| 429, 503 | RetryLater, with its Retry-After | the same: it had no effect |
 | 5xx, or a 200, with an error of the service in it | Rejected `legacy_error` | the same |
 | 5xx without a word; JSON that breaks off | RetryLater | OutcomeUnknown |
 """
@@ -53,7 +53,7 @@ _PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype html|html)\b", re.IGNORE
 
 
 def withhold_error_text(answer: ODataResponse) -> ODataResponse:
-    """The same answer with the service's code, where it has one, in place of its text."""
+    """The same answer with the service's code, if it has one, in place of its text."""
     body = answer.body
     if answer.good and not is_web_page(answer) and not _is_error(body):
         return answer
@@ -75,7 +75,7 @@ def response_error(
     if answer.status == 401:
         return LoginRefused(
             f"{where}: the login was refused (401){_error_suffix(answer)}; check the user and the password "
-            "in `url`, or what `login:` says"
+            "in `url`, or `login:`"
         )
     if is_web_page(answer):
         return _page(answer, where, writes=writes, now=now)
@@ -90,7 +90,7 @@ def _refusal(answer: ODataResponse, where: str, *, writes: bool, now: datetime) 
     if answer.status == 403:
         if writes:
             return MissingRight("forbidden", f"{text}; the login has no right to do that")
-        return ConfigurationError(f"{text}; the login has no right to read that: give it one")
+        return ConfigurationError(f"{text}; the login has no right to read that: grant it")
     if answer.status in _AWAY:
         return RetryLater(text, after=retry_after_seconds(answer.headers, now))
     if answer.status in _CODES:
@@ -108,12 +108,12 @@ def _moved(answer: ODataResponse, where: str, *, writes: bool) -> BridgeError:
     to = redacted_url(answer.headers.get("location", "")) or "nowhere"
     if writes and answer.status == 303:
         return OutcomeUnknown(
-            f"{where}: the service redirects (303) to {to}, as after something that was done; "
-            "whether it was is unknown"
+            f"{where}: the service redirects (303) to {to}, as after a request that took effect; "
+            "whether it did is unknown"
         )
     return ConfigurationError(
         f"{where}: the service redirects ({answer.status}) to {to}; if it has moved, correct `url`; "
-        "if that is a login page, say under `login:` how to log in"
+        "if that is a login page, declare under `login:` how to log in"
     )
 
 
@@ -128,12 +128,12 @@ def _page(answer: ODataResponse, where: str, *, writes: bool, now: datetime) -> 
         )
     return ConfigurationError(
         f"{where}: a web page{called} came instead of OData; `url` should be the root of the "
-        "service, and a login page means that `login:` is not as the service wants it"
+        "service, and a login page means that `login:` isn't what the service requires"
     )
 
 
 def _is_error(body: Any) -> bool:
-    """Whether an answer that says it is good is nothing but an error: rows may have an `error`."""
+    """Whether an answer with a good status is only an error: rows may have a property `error`."""
     if isinstance(body, bytes):
         return _ERROR.match(body[:MAX_SEARCHED_BYTES]) is not None
     if not isinstance(body, Mapping):
@@ -141,7 +141,7 @@ def _is_error(body: Any) -> bool:
     names = {name for name in body if not name.startswith("@")}
     if len(names) != 1 or not names <= {"error", "odata.error"}:
         return False
-    # A row of one property, with its context, may hold a text that is called so.
+    # A row with one property and its context may have a text of that name.
     has_context = "@odata.context" in body or "@context" in body
     return not has_context or isinstance(body[names.pop()], Mapping)
 
@@ -156,7 +156,7 @@ def is_web_page(answer: ODataResponse) -> bool:
 
 
 def needs_csrf_token(answer: ODataResponse) -> bool:
-    """Whether a write was refused because the token against forgery is missing, or has an old one."""
+    """Whether a write was refused because its CSRF token is missing or old."""
     wanted = answer.headers.get("x-csrf-token", "").lower() == "required"
     return answer.status == 403 and wanted
 
@@ -169,27 +169,27 @@ def _error_suffix(answer: ODataResponse) -> str:
 
 
 REFUSAL_CODES = frozenset({"refused", "not_supported"})
-"""Codes of Rejected by which a service says that it doesn't take a question, whenever it is asked."""
+"""Codes of Rejected for requests that the service never accepts."""
 
 
 def is_refusal(error: Rejected) -> bool:
-    """Whether the service refuses the question itself; otherwise it failed, or the answer is wrong."""
+    """Whether the service refuses the request itself; otherwise it failed, or the answer is wrong."""
     return error.code in REFUSAL_CODES
 
 
 def broken_response(where: str, *, writes: bool) -> BridgeError:
-    """The error for an answer that breaks off, or is not what it says."""
+    """The error for an answer that breaks off, or has another format than declared."""
     if writes:
         return OutcomeUnknown(f"{where}: the answer breaks off; whether it was done is unknown")
     return RetryLater(f"{where}: the answer breaks off or is no JSON")
 
 
 def oversized_response(where: str, error: AnswerTooLarge, *, writes: bool) -> BridgeError:
-    """The error for an answer that nobody could keep."""
+    """The error for an answer that is too large."""
     size = f"the answer has {error}"
     if writes:
         return OutcomeUnknown(f"{where}: {size}; whether it was done is unknown")
     return ConfigurationError(
-        f"{where}: {size}: the service gives all rows at once, or very large ones; let it page, or "
+        f"{where}: {size}: the service returns all rows at once, or very large ones; make it use pages, or "
         "ask for fewer (`page`, `max_batch_requests`, `max_keys_per_read` under `capture:`)"
     )

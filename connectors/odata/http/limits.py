@@ -1,4 +1,4 @@
-"""What may be asked of a service at once, and how long an answer is waited for."""
+"""Limits for requests to a service, and how long to wait for an answer."""
 
 from __future__ import annotations
 
@@ -7,39 +7,37 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 MIN_IN_DOUBT_S = 120.0
-"""Seconds in which most servers have given a request up (IIS and Dynamics 365 after two minutes)."""
+"""Seconds after which most servers give up a request (IIS and Dynamics 365 after two minutes)."""
 
 
 class HttpLimits(BaseModel):
-    """The part of the `capture:` mapping that is about HTTP, for reads and commands too."""
+    """The options of the `capture:` mapping for HTTP; they apply to reads and commands, too."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    timeout: float = Field(
-        default=30, gt=0, le=600, description="Seconds that an answer is waited for."
-    )
+    timeout: float = Field(default=30, gt=0, le=600, description="Seconds to wait for an answer.")
     in_doubt_timeout: float | None = Field(
         default=None,
         ge=0,
         le=3600,
-        description="Seconds after which a command whose answer was lost has happened or never "
-        "will: at least as long as the service, and what stands before it, may work on a request. "
+        description="Seconds after which a command whose answer was lost has taken effect or never "
+        "will: at least as long as the service, and any proxy before it, may work on a request. "
         "Default: twice `timeout`, and at least 120.",
     )
     max_url_length: int = Field(
-        default=2000, ge=200, le=100_000, description="Characters that a URL may have at most."
+        default=2000, ge=200, le=100_000, description="Maximum characters of a URL."
     )
     max_batch_requests: int = Field(
-        default=100, ge=1, le=10_000, description="Requests that a $batch may hold at most."
+        default=100, ge=1, le=10_000, description="Maximum requests of a $batch."
     )
     max_keys_per_read: int = Field(
-        default=1000, ge=1, le=100_000, description="Keys that one lookup may carry at most."
+        default=1000, ge=1, le=100_000, description="Maximum keys of one lookup."
     )
 
     @property
     def effective_in_doubt_timeout(self) -> float:
-        """`in_doubt_timeout`, or its default: a service is thought to work on a request for as long as
-        its answer is waited for, and most servers give up after two minutes or less.
+        """`in_doubt_timeout`, or its default: a service is assumed to work on a request as long as the
+        bridge waits for its answer, and most servers give up after two minutes or less.
         """
         if self.in_doubt_timeout is not None:
             return self.in_doubt_timeout
@@ -47,5 +45,5 @@ class HttpLimits(BaseModel):
 
 
 def limits_of(options: Any) -> HttpLimits:
-    """Those that the options hold; the defaults where there are none."""
+    """The limits of the options; the defaults if there are none."""
     return options if isinstance(options, HttpLimits) else HttpLimits()

@@ -27,17 +27,17 @@ from connectors.odata.http.error_text import service_error_text
 from connectors.odata.protocol.request import redacted_url
 
 TOKEN_EXPIRY_MARGIN_S = 30.0
-"""Seconds before a token expires in which it is not used any more."""
+"""Seconds before its expiry in which a token is no longer used."""
 
 MAX_TOKEN_AGE_S = 86_400.0
-"""Seconds after which a token is asked for again at the latest."""
+"""Maximum seconds until a token is requested again."""
 
 DEFAULT_TOKEN_LIFETIME_S = 300.0
-"""Seconds for which a token is used whose server doesn't say how long it is good for."""
+"""Seconds for which a token is used if its server doesn't state its lifetime."""
 
 
 _TOKEN_FIELDS = ("access_token", "refresh_token", "id_token")
-"""What the server of tokens hands out: none of it may be shown."""
+"""Values that the token server issues: none of them may be shown."""
 
 
 def _web_address(value: str) -> str:
@@ -51,18 +51,18 @@ class OAuth2(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     token_url: Annotated[str, AfterValidator(_web_address)] = Field(
-        repr=False, description="Where tokens are handed out: https://..."
+        repr=False, description="Address that issues tokens: https://..."
     )
     client_id: str = Field(description="The client's id.")
     client_secret: SecretStr = Field(description="Its secret, by reference.")
-    scope: str = Field(default="", description="Scopes, separated by spaces, where they are asked.")
+    scope: str = Field(default="", description="Scopes, separated by spaces, if required.")
     parameters: dict[str, str] = Field(
         default_factory=dict,
         repr=False,
         description="Further fields of the form, such as `resource`.",
     )
     send: Literal["header", "form"] = Field(
-        default="header", description="Where the id and the secret stand in the question."
+        default="header", description="Whether id and secret are sent in a header or in the form."
     )
 
 
@@ -76,7 +76,7 @@ class ApiKeyLogin(BaseModel):
 
 
 class ODataLogin(BaseModel):
-    """The `login:` mapping. Basic login may stand in `url` instead; certificates are `tls:`."""
+    """The `login:` mapping. A basic login may be in `url` instead; certificates are in `tls:`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -89,7 +89,7 @@ class ODataLogin(BaseModel):
     def _one_way(self) -> ODataLogin:
         ways = [name for name in ("user", "oauth2", "api_key") if getattr(self, name) is not None]
         if len(ways) > 1:
-            raise ValueError(f"{' and '.join(ways)} are two ways to log in: give one")
+            raise ValueError(f"{' and '.join(ways)} are two ways to log in: use one")
         if (self.user is None) != (self.password is None):
             raise ValueError("user and password go together")
         return self
@@ -97,21 +97,21 @@ class ODataLogin(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class LoginMethod:
-    """What the client needs: who signs requests, and by what TLS."""
+    """What the client needs to log in: what signs requests, and the TLS settings."""
 
     auth: httpx.Auth | None = field(repr=False)
     tls: ssl.SSLContext
 
 
 def login_method(system: System, clock: Callable[[], float]) -> LoginMethod:
-    """How to get into a system; `clock` in seconds. Raises ConfigurationError."""
+    """The login of a system; `clock` in seconds. Raises ConfigurationError."""
     where = f"system {system.name!r}"
     login = system.login if isinstance(system.login, ODataLogin) else ODataLogin()
     split = urlsplit(system.url)
     user, password = unquote(split.username or ""), unquote(split.password or "")
     if user and (login.user is not None or login.oauth2 or login.api_key):
         raise ConfigurationError(
-            f"{where}: a user in `url` and `login:` are two ways: give one; take the user out of `url`"
+            f"{where}: a user in `url` and `login:` are two ways: use one; take the user out of `url`"
         )
     if login.user is not None and login.password is not None:
         user, password = login.user, login.password.get_secret_value()
@@ -131,7 +131,9 @@ def login_method(system: System, clock: Callable[[], float]) -> LoginMethod:
 
 
 def transport_risks(system: System) -> Iterator[TransportRisk]:
-    """Logins, and keys in the query of `url`, that go to another machine in clear."""
+    """Warnings about logins, and keys in the query of `url`, that are sent to another machine in clear
+    text.
+    """
     login = system.login if isinstance(system.login, ODataLogin) else None
     # What is hidden of `url` is a secret in it.
     if login is not None or "@" in urlsplit(system.url).netloc or "***" in system.shown_url:
@@ -156,10 +158,8 @@ class ApiKeyAuth(httpx.Auth):
 
 
 class OAuth2Auth(httpx.Auth):
-    """Bearer tokens: asked for once, again shortly before they expire and when one is refused.
-
-    Raises ConfigurationError when the token's server refuses the client, RetryLater while it is
-    away.
+    """Bearer tokens: requested once, again shortly before they expire, and when one is refused. Raises
+    ConfigurationError if the token server refuses the client, RetryLater while it is unavailable.
     """
 
     def __init__(self, login: OAuth2, where: str, clock: Callable[[], float]) -> None:
@@ -171,20 +171,20 @@ class OAuth2Auth(httpx.Auth):
         self._until = 0.0
         self._asking = asyncio.Lock()
         self._failures = 0
-        """Questions that brought no token, and why the last one of them didn't, where that is known."""
+        """Requests that returned no token, and the reason of the last one, if known."""
         self._failure: RetryLater | ConfigurationError | None = None
 
     async def async_auth_flow(
         self, request: httpx.Request
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """The request with a token; once more with a new one where that is refused."""
+        """The request with a token; once more with a new one if that is refused."""
         for last in (False, True):
             failures = self._failures
             async with self._asking:
                 if not self._token or self._clock() >= self._until:
                     if self._failures > failures:
-                        # The question that this request waited for was its own, too.
-                        raise self._failure or RetryLater(f"{self._where} is away")
+                        # The token request that this request waited for was its own, too.
+                        raise self._failure or RetryLater(f"{self._where} is unavailable")
                     has_token, self._failure = False, None
                     try:
                         answer = yield self._question()
@@ -195,7 +195,7 @@ class OAuth2Auth(httpx.Auth):
                         self._failure = error
                         raise
                     finally:
-                        # Also where httpx closes this generator, because nobody answered.
+                        # Also if httpx closes this generator, because there was no answer.
                         self._failures += not has_token
                 token = self._token
             request.headers["Authorization"] = f"Bearer {token}"
@@ -221,11 +221,11 @@ class OAuth2Auth(httpx.Auth):
         return request
 
     async def _read(self, answer: httpx.Response) -> None:
-        """Its body. What can't be read says nothing about the request that needs the token."""
+        """Its body. An unreadable answer says nothing about the request that needs the token."""
         try:
             await answer.aread()
         except UnreadableAnswer as error:
-            raise RetryLater(f"{self._where} gave an answer that can't be read: {error}") from error
+            raise RetryLater(f"{self._where} returned an unreadable answer: {error}") from error
 
     def _keep(self, answer: httpx.Response) -> None:
         body: Any = None
@@ -239,21 +239,21 @@ class OAuth2Auth(httpx.Auth):
                     generations.add(handed_out)
         if answer.status_code >= 500 or answer.status_code in {408, 429}:
             after = retry_after_seconds(answer.headers, datetime.fromtimestamp(self._clock(), UTC))
-            raise RetryLater(f"{self._where} is away ({answer.status_code})", after=after)
+            raise RetryLater(f"{self._where} is unavailable ({answer.status_code})", after=after)
         if not answer.is_success or not isinstance(token, str) or not token:
             error_text = service_error_text(body)
             raise LoginRefused(
-                f"{self._where} hands out no token ({answer.status_code}"
+                f"{self._where} issued no token ({answer.status_code}"
                 f"{': ' + error_text if error_text else ''}); check `login.oauth2`"
             )
         seconds = _seconds(body.get("expires_in"))
         self._token = token
-        # Of a token that is good for a few seconds only, half of them are used.
+        # Of a token that is valid for a few seconds only, half of them are used.
         self._until = self._clock() + max(seconds - TOKEN_EXPIRY_MARGIN_S, seconds / 2)
 
 
 def _seconds(expires_in: Any) -> float:
-    """How long a token is good for; `UNTOLD` for what is no such number."""
+    """The lifetime of a token; `UNTOLD` if it is no number."""
     try:
         seconds = float(expires_in)
     except (TypeError, ValueError, OverflowError):

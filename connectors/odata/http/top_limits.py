@@ -1,4 +1,4 @@
-"""How many rows each entity set gives at most for one question, where it refuses more of them (`$top`)."""
+"""The largest `$top` of each entity set, if it refuses larger ones."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Result = TypeVar("Result")
 
 
 class TopLimits:
-    """Remembers by path. A `$top` that is refused is halved until it is taken; that it is the reason at
-    all is seen by one row being taken.
+    """Remembers by path. A refused `$top` is halved until it is accepted. It is the reason only if a
+    `$top` of one row is accepted.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class TopLimits:
         self._taken: dict[str, int] = {}
 
     def of(self, path: str) -> int | None:
-        """The most rows that may be asked for; None: no such limit was met."""
+        """The largest accepted `$top`; None: no limit is known."""
         return self._largest.get(path)
 
     async def ask(
@@ -30,8 +30,8 @@ class TopLimits:
         params: Mapping[str, str],
         ask: Callable[[Mapping[str, str]], Awaitable[Result]],
     ) -> Result:
-        """What `ask` gives for these query options, with as large a `$top` as the service takes. Raises as
-        `ask`: its first refusal, where that isn't about `$top`.
+        """The result of `ask` for these query options, with the largest `$top` that the service accepts.
+        Raises as `ask`: its first refusal, where that isn't about `$top`.
         """
         wanted = int(params.get("$top", "0"))
         top = min(wanted, self._largest.get(path, wanted))

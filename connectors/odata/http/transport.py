@@ -1,4 +1,4 @@
-"""One request and its answer: address, login, headers, and the token against forgery."""
+"""One request and its answer: address, login, headers, and the CSRF token."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ from connectors.odata.protocol.response import ODataResponse, parse_body
 BEGIN_EXTENSION = "bridge.begin"
 UNAUTHORIZED = 401
 KEEPALIVE_S = 2.0
-"""Seconds for which an idle connection is used again. Servers end theirs after 5 or more: a command
-that is sent into one that ends has an unknown outcome for nothing.
+"""Seconds for which an idle connection is reused. Servers close theirs after 5 or more: a command that is
+sent while its connection closes has an unknown outcome needlessly.
 """
 
 MAX_RESPONSE_BYTES = MAX_BODY_BYTES
-"""Bytes of an answer that are taken. A service that knows no pages would fill the memory."""
+"""Maximum bytes of an answer. A service without pages would fill the memory."""
 
 
 class ODataTransport:
-    """Asks one service. Any number of tasks may use it at once; connects when it is needed."""
+    """Sends requests to one service. Any number of tasks may use it at once; connects when needed."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class ODataTransport:
                 max_connections=max(1, system.connections), keepalive_expiry=KEEPALIVE_S
             ),
             max_body_bytes=largest,
-            # A token that has to be asked for first takes its time.
+            # A token that has to be requested first takes additional time.
             on_request=[_begun],
         )
         self._token = ""
@@ -92,10 +92,9 @@ class ODataTransport:
         await self._http.aclose()
 
     async def ask(self, request: ODataRequest) -> ODataResponse:
-        """The answer as it came, whatever its status; a write without the service's token is
-        sent again with it. The path may be a link of the service.
-
-        Raises RetryLater, OutcomeUnknown where no answer came; ConfigurationError.
+        """The answer as it came, whatever its status; a write without the service's CSRF token is sent
+        again with it. The path may be a link of the service. Raises RetryLater or OutcomeUnknown if no
+        answer came; ConfigurationError.
         """
         headers = self._headers(request)
         if request.method not in WRITING_METHODS:
@@ -109,7 +108,7 @@ class ODataTransport:
             if needs_csrf_token(answer):
                 raise ConfigurationError(
                     f"{self.describe(request)}: the service refuses the x-csrf-token that it has "
-                    "just handed out; its cookies have to come along, which a proxy may prevent"
+                    "just issued; its cookies have to be sent along, which a proxy may prevent"
                 )
         return answer
 
@@ -124,8 +123,8 @@ class ODataTransport:
             raise error
 
     def _is_masked(self, request: ODataRequest) -> bool:
-        """Whether the service's words may quote a masked column: of what was asked, or of what a
-        function, an action or a batch did.
+        """Whether the service's text may quote a masked column: of the requested set, or through a
+        function, an action or a batch.
         """
         if not self._masked:
             return False
@@ -144,11 +143,11 @@ class ODataTransport:
         return datetime.fromtimestamp(self._clock(), UTC)
 
     def describe(self, request: ODataRequest) -> str:
-        """What was asked where, for people: without the query, which may hold anything."""
+        """The request for people: without the query, which may contain anything."""
         try:
             split = urlsplit(request.path)
         except ValueError:
-            return f"{self._where}: {request.method} of a link that is no address"
+            return f"{self._where}: {request.method} of a link that is no URL"
         path = split.path.rpartition("/")[2] if split.netloc else split.path
         return f"{self._where}: {request.method} {path if len(path) <= 100 else path[:100] + '...'}"
 
@@ -163,14 +162,14 @@ class ODataTransport:
         if token.lower() in {"", "required", "fetch"}:
             raise ConfigurationError(
                 f"{self._where}: writes are refused without an x-csrf-token, and a read of the "
-                f"service's root hands out none ({answer.status})"
+                f"service's root returns none ({answer.status})"
             )
         self._token = token
         return token
 
     async def _once(self, request: ODataRequest, headers: Mapping[str, str]) -> ODataResponse:
-        """With the secrets as they are now. A refused login did nothing, so that a write is sent again
-        with others, too.
+        """Send with the current secrets. A refused login had no effect, so a write is sent again with
+        other secrets, too.
         """
         if self._http.auth is None:
             return await self._exchanged(request, headers)
@@ -182,7 +181,7 @@ class ODataTransport:
                 self.check(request, answer)
             return answer
 
-        # Many a service shows its metadata to everybody.
+        # Many services show their metadata to everybody.
         proves_login = request.path not in {"", "$metadata"}
         return await self._system.shared_login.log_in(exchange, proves_login=proves_login)
 
@@ -209,7 +208,7 @@ class ODataTransport:
             ) as response:
                 content = await response.aread()
         except httpx.HTTPError as error:
-            # The question for a token is an exchange of its own: the write was not sent yet.
+            # The token request is an exchange of its own: the write was not sent yet.
             url_asked = error.request.url
             own = (url_asked.host, url_asked.path) == (httpx.URL(url).host, httpx.URL(url).path)
             if not own:
@@ -243,20 +242,20 @@ class ODataTransport:
     def _url(self, path: str) -> str:
         """The whole URL of a path below the root, or of a link that the service gave.
 
-        Links are followed to the service only, whatever host they name: a service behind a proxy
-        often knows its own name alone, and any other host would be handed the login.
+        Links are followed only to the service itself, whatever host they name: a service after a proxy
+        often knows only its own name, and any other host would get the login.
         """
         root = urlsplit(self._root)
         try:
             target = urlsplit(urljoin(self._root, path))
         except ValueError:
             raise Rejected(
-                "bad_request", f"{self._where}: the service gave a link that is no address"
+                "bad_request", f"{self._where}: the service returned a link that is no URL"
             ) from None
         same = (target.scheme, target.netloc) == (root.scheme, root.netloc)
         if not same and not target.path.startswith(root.path):
             raise ConfigurationError(
-                f"{self._where}: the service gave a link to {redacted_url(urlunsplit(target))}, which is "
+                f"{self._where}: the service returned a link to {redacted_url(urlunsplit(target))}, which is "
                 "outside of `url`; if it has moved, correct `url`"
             )
         query = target.query
@@ -266,7 +265,7 @@ class ODataTransport:
 
 
 async def _begun(sent: httpx.Request) -> None:
-    """The request goes out now; the question for a token has no such extension."""
+    """The request is sent now; a token request has no such extension."""
     begin = sent.extensions.get(BEGIN_EXTENSION)
     if begin is not None:
         begin()

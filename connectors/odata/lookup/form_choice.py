@@ -1,4 +1,4 @@
-"""Which form of filter each lookup is asked in: found out by asking, once, and remembered."""
+"""Which form of filter each lookup uses: tried once, and remembered."""
 
 from __future__ import annotations
 
@@ -9,38 +9,41 @@ from connectors.odata.lookup.requests import LookupForm, form_fits, forms_of
 from connectors.odata.protocol.entity_table import EntitySetTable
 
 MAX_SINGLE_LOOKUPS = 50
-"""Lookups by one read a key after which filters are tried again: perhaps they were refused because
-of a key.
+"""Lookups with one read per key after which filters are tried again: perhaps they were refused because of
+a key.
 """
 
 RETRY_IGNORED_S = 900.0
-"""Seconds after which a form that the service ignored is tried again: it may have been corrected."""
+"""Seconds after which a form that the service ignored is tried again: the service may have been
+corrected.
+"""
 
 IGNORED_FORM_TEXT: Mapping[LookupForm, str] = {
-    "in": "the service doesn't heed `in`",
-    "or": "the service doesn't heed `$filter`",
-    "single": "the service gives another row than the one with that key",
+    "in": "the service ignores `in`",
+    "or": "the service ignores `$filter`",
+    "single": "the service returns another row than the one with that key",
 }
 
 Lookup = tuple[str, tuple[str, ...]]
-"""An entity set, and the columns that it was asked by."""
+"""An entity set, and the columns of a lookup."""
 
 
 class LookupForms:
-    """What is known of the forms that one service takes."""
+    """The known forms that one service accepts."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._chosen: dict[Lookup, LookupForm] = {}
         self._single_lookups: Counter[Lookup] = Counter()
-        #: Forms that were ignored, and when. `in` is the framework's: then no set of the system heeds it.
+        #: Forms that were ignored, and when. `in` belongs to the framework: then no set of the system
+        #: supports it.
         self._ignored: dict[tuple[Lookup, LookupForm], float] = {}
         self._in_ignored: float | None = None
         #: Forms that have found a row: that they find none means that there is none.
         self._proven: set[tuple[Lookup, LookupForm]] = set()
 
     def to_try(self, table: EntitySetTable, lookup: Lookup) -> Sequence[LookupForm]:
-        """The form that is known, or all that there are, the best first."""
+        """The known form, or all forms, the best first."""
         form = self._chosen.get(lookup)
         if form == "single":
             self._single_lookups[lookup] += 1
@@ -52,7 +55,7 @@ class LookupForms:
         return [form for form in forms if not self._is_ignored(lookup, form)]
 
     def choose(self, lookup: Lookup, form: LookupForm) -> None:
-        """The service takes the form: it is asked first from now on."""
+        """The service accepts the form: it is tried first from now on."""
         self._chosen[lookup] = form
 
     def prove(self, lookup: Lookup, form: LookupForm) -> None:
@@ -60,11 +63,11 @@ class LookupForms:
         self._proven.add((lookup, form))
 
     def is_proven(self, lookup: Lookup, form: LookupForm) -> bool:
-        """Whether the form has found a row, so that none found means that there is none."""
+        """Whether the form has found a row, so that an empty answer means that there is none."""
         return (lookup, form) in self._proven
 
     def ignore(self, lookup: Lookup, form: LookupForm) -> None:
-        """The service took the form and ignored it: it isn't used again for a while."""
+        """The service accepted the form and ignored it: it isn't used again for a while."""
         now = self._monotonic()
         self._ignored[lookup, form] = now
         self._chosen.pop(lookup, None)
@@ -77,7 +80,7 @@ class LookupForms:
         return any(at is not None and self._monotonic() - at < RETRY_IGNORED_S for at in times)
 
     def ignored_text(self, table: EntitySetTable, lookup: Lookup) -> str:
-        """What the service does, of the forms that were tried."""
+        """What the service does wrong, for the forms that were tried."""
         forms = [form for form in forms_of(table.version) if self._is_ignored(lookup, form)]
         return "; ".join(
             IGNORED_FORM_TEXT[form] for form in forms if form_fits(form, table, lookup[1])

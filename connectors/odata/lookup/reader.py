@@ -1,4 +1,4 @@
-"""Set-based lookups for the gateway, in as few requests as the service takes."""
+"""Set-based lookups for the gateway, in as few requests as the service allows."""
 
 from __future__ import annotations
 
@@ -25,16 +25,15 @@ from connectors.odata.protocol.response import ODataResponse, page_of, row_of
 from connectors.odata.protocol.row_check import has_foreign, row_values
 
 PAGE_ROWS = 5000
-"""Rows of a page that are asked for; services have limits of their own."""
+"""Rows requested per page; services have limits of their own."""
 
 
 class ODataReader:
     """`bridge.connector.Reader`: one request a lookup, a GET or a `$batch` of several.
 
-    Which form of filter an entity set takes is found out by asking, once, and remembered; so is
-    whether the service takes a `$batch`. Rows are held against the keys: a form that the service
-    takes and ignores is not used again. Answers claim no visibility. A key that holds a null equals
-    nothing.
+    Which form of filter an entity set accepts is tried once and remembered; so is whether the service
+    accepts a `$batch`. Rows are compared with the keys: a form that the service ignores is not used
+    again. Answers claim no visibility. A key with a null equals nothing.
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class ODataReader:
 
     @property
     def max_keys(self) -> int:
-        """How many keys one lookup may carry."""
+        """Maximum keys of one lookup."""
         return self._limits.max_keys_per_read
 
     async def fetch(
@@ -66,8 +65,8 @@ class ODataReader:
         keys: Sequence[tuple[Any, ...]],
         limit: int | None = None,
     ) -> Rows:
-        """As `bridge.connector.Reader.fetch`. Raises AnswerMismatch where the service ignores every
-        form of the question.
+        """As `bridge.connector.Reader.fetch`. Raises AnswerMismatch if the service ignores every form of
+        the filter.
         """
         unique_keys = distinct_keys(table, columns, keys, self.max_keys)
         entity_table = self._tables.of(await self._client.metadata(), table)
@@ -83,9 +82,7 @@ class ODataReader:
         return Rows(entity_table.shape, self._raw(entity_table, rows, limit))
 
     async def try_forms(self, table: EntitySetTable) -> list[str]:
-        """What is wrong with the questions that lookups of this table ask, each asked once; of a set
-        without rows, nothing is known.
-        """
+        """Problems of this table's lookups, each form tried once; unknown for a set without rows."""
         key = tuple(table.set.key)
         if not all(name in table.set.properties and table.set.can_filter(name) for name in key):
             return []
@@ -102,9 +99,9 @@ class ODataReader:
                 if not rows and (
                     await seen_again(partial(self._overlooked, table, form, key)) is not None
                 ):
-                    faults.append(f"{IGNORED_FORM_TEXT[form]}: it doesn't find a row that is there")
+                    faults.append(f"{IGNORED_FORM_TEXT[form]}: it doesn't find an existing row")
             except AnswerMismatch as error:
-                faults.append(f"lookups don't use what doesn't hold: {error}")
+                faults.append(f"lookups don't use forms that don't work: {error}")
             except Rejected as error:
                 if form != "in":
                     faults.append(f"lookups of this form are refused ({form}): {error}")
@@ -131,7 +128,7 @@ class ODataReader:
         keys: Sequence[tuple[Any, ...]],
         limit: int | None,
     ) -> list[Mapping[str, Any]]:
-        """The rows, by the form that the service is known to take, or by the first that it does."""
+        """The rows, by the known form, or by the first one that the service accepts."""
         lookup = table.name, tuple(columns)
         refused: Rejected | None = None
         for form in self._forms.to_try(table, lookup):
@@ -142,22 +139,22 @@ class ODataReader:
                 refused = error
                 continue
             except Rejected as error:
-                # The form, or one of the keys: another form shows. A key that can't be written
-                # at all fails before anything is asked.
+                # The form, or one of the keys: another form shows which. A key that can't be written at
+                # all fails before anything is sent.
                 refused = refused or error
                 continue
-            # One that the service takes by its key says nothing about filters.
+            # A row that is read by its key says nothing about filters.
             if form != "single" or refused is not None:
                 self._forms.choose(lookup, form)
             return rows
         names = ", ".join(columns)
         if refused is None or isinstance(refused, AnswerMismatch):
             raise AnswerMismatch(
-                f"{self._where}: {table.name} can't be asked for by {names}: {self._forms.ignored_text(table, lookup)}. "
-                "What came was not used. Have the service answer its filters, or ask by the whole "
+                f"{self._where}: {table.name} can't be looked up by {names}: {self._forms.ignored_text(table, lookup)}. "
+                "What came was not used. Make the service obey its filters, or look up by the whole "
                 f"key ({', '.join(table.set.key)})"
             ) from refused
-        raise self._bad(f"{table.name} can't be asked for by {names}: {refused}") from refused
+        raise self._bad(f"{table.name} can't be looked up by {names}: {refused}") from refused
 
     async def _by(
         self,
@@ -167,13 +164,11 @@ class ODataReader:
         keys: Sequence[tuple[Any, ...]],
         limit: int | None,
     ) -> list[Mapping[str, Any]]:
-        """The rows that the service gives, held against the keys. Raises AnswerMismatch."""
+        """The service's rows, compared with the keys. Raises AnswerMismatch."""
         lookup = table.name, tuple(columns)
         rows = await self._rows_of(table, form, columns, keys, limit)
         if has_foreign(table.set, table.version, columns, keys, rows):
-            raise AnswerMismatch(
-                f"{table.name}: {IGNORED_FORM_TEXT[form]}: rows came that nobody asked for"
-            )
+            raise AnswerMismatch(f"{table.name}: {IGNORED_FORM_TEXT[form]}: unrequested rows came")
         if form == "single":
             return rows
         if rows:
@@ -190,8 +185,8 @@ class ODataReader:
         keys: Sequence[tuple[Any, ...]],
         limit: int | None,
     ) -> list[Mapping[str, Any]]:
-        """With the number of rows where there may be several: so what is cut short shows. Where the service
-        refuses as many at once as `limit`, none is named: it pages by itself then, and is read that far.
+        """With the count if there may be several rows, so that a cut answer shows. If the service refuses
+        `limit` as `$top`, none is sent: its own pages are then read up to `limit`.
         """
         if len(keys) == 1 and set(columns) == set(table.set.key):
             limit = 1
@@ -205,7 +200,7 @@ class ODataReader:
         except Rejected as error:
             if not is_refusal(error):
                 raise
-            # Whether so many rows are the reason shows by asking for them alone.
+            # A request with only that `$top` shows whether it is the reason.
             await self._client.get(table.name, {"$select": table.set.key[0], "$top": str(limit)})
             most = self._client.top_limits.of(table.name)
             if most is None:
@@ -222,7 +217,7 @@ class ODataReader:
         *,
         most: int | None = None,
     ) -> list[Mapping[str, Any]]:
-        """As `_rows_of`; `most`: how many rows may be asked for at once, where the service refuses more."""
+        """As `_rows_of`; `most`: the largest accepted `$top`, if the service refuses more."""
         top = limit if limit is None or most is None or limit <= most else None
         counted = (
             form != "single"
@@ -254,19 +249,19 @@ class ODataReader:
     async def _control(
         self, table: EntitySetTable, form: LookupForm, columns: Sequence[str]
     ) -> None:
-        """A form that has found nothing yet must find a row that is there; of an empty set nothing is
-        known. Raises AnswerMismatch.
+        """A form that has found nothing yet must find an existing row; unknown for an empty set. Raises
+        AnswerMismatch.
         """
         if await seen_again(partial(self._overlooked, table, form, columns)) is None:
             return
         raise AnswerMismatch(
-            f"{table.name}: {IGNORED_FORM_TEXT[form]}: it doesn't find a row that is there"
+            f"{table.name}: {IGNORED_FORM_TEXT[form]}: it doesn't find an existing row"
         )
 
     async def _overlooked(
         self, table: EntitySetTable, form: LookupForm, columns: Sequence[str]
     ) -> tuple[Any, ...] | None:
-        """The row that is asked for, by its key and the values of it, where the form doesn't find it."""
+        """The requested row, by its key and its values, if the form doesn't find it."""
         names = list(dict.fromkeys([*table.set.key, *columns]))
         params = {"$select": ",".join(names), "$top": str(MAX_CONTROL_ROWS)}
         page = await self._client.page(table.name, params)
@@ -302,7 +297,7 @@ class ODataReader:
     async def _of(
         self, table: EntitySetTable, request: ODataRequest, answer: ODataResponse, limit: int | None
     ) -> list[Mapping[str, Any]]:
-        """The rows of one answer, with those of its further pages; none where it is a 404."""
+        """The rows of one answer and of its further pages; none for a 404."""
         single = "$filter=" not in request.path
         if single and answer.status == 404:
             return []
@@ -310,11 +305,15 @@ class ODataReader:
         if single:
             row = row_of(answer.body)
             if row is None:
-                raise ConfigurationError(f"{self._where}: {request.path[:60]}: no row came")
+                raise ConfigurationError(
+                    f"{self._where}: {request.path[:60]}: the answer is no row"
+                )
             return [row]
         page = page_of(answer.body)
         if page is None:
-            raise ConfigurationError(f"{self._where}: {request.path[:60]}: no list of rows came")
+            raise ConfigurationError(
+                f"{self._where}: {request.path[:60]}: the answer is no list of rows"
+            )
         return await self._complete.whole_answer(table, request.path, page, limit)
 
 

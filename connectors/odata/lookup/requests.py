@@ -1,4 +1,4 @@
-"""Lookups of many keys as few requests: filters in chunks that URLs hold, or one read a key. Pure.
+"""Lookups of many keys as few requests: filters in chunks that fit into URLs, or one read per key. Pure.
 
 | form | looks like | taken by |
 |---|---|---|
@@ -24,7 +24,7 @@ MAX_OR_ALTERNATIVES = 50
 """Alternatives of an `or` chain: servers parse them recursively, or into as many joins."""
 
 MAX_IN_VALUES = 500
-"""Values of an `in` list: databases behind services take a thousand or two."""
+"""Values of an `in` list: databases of services accept one or two thousand."""
 
 
 def forms_of(version: Version) -> tuple[LookupForm, ...]:
@@ -33,7 +33,7 @@ def forms_of(version: Version) -> tuple[LookupForm, ...]:
 
 
 def form_fits(form: LookupForm, table: EntitySetTable, columns: Sequence[str]) -> bool:
-    """Whether this form can ask by these columns."""
+    """Whether this form can filter by these columns."""
     if form == "in":
         return len(columns) == 1
     return form == "or" or set(columns) == set(table.set.key)
@@ -73,9 +73,9 @@ def lookup_requests(
 
 
 def _select(table: EntitySetTable, columns: Sequence[str], longest: int) -> dict[str, str]:
-    """The columns that are used, and those that are asked by, so that the rows can be held against the
-    question; nothing where naming them would leave the keys less than half of
-    the URL: then all columns come, and the others are left alone.
+    """The used columns, and those of the filter, so that rows can be compared with the request; nothing
+    if naming them would leave the keys less than half of the URL: then all columns come, and the others
+    are ignored.
     """
     names = [*table.select.split(","), *(name.partition("/")[0] for name in columns)]
     select = {"$select": ",".join(dict.fromkeys(names))}
@@ -98,7 +98,7 @@ def _filters(
     left = room
     for key in literal_keys:
         text = key[0] if form == "in" else _equal(columns, key)
-        # As it stands in the URL, with what joins it to the next one.
+        # As in the URL, with the separator to the next one.
         size = len(with_query("", {"": text})) + (0 if form == "in" else len("%20or%20"))
         if chunk and (size > left or len(chunk) >= most):
             yield _joined(form, columns, chunk)

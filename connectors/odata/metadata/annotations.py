@@ -1,4 +1,4 @@
-"""What annotations say of an entity set. Pure."""
+"""The annotations of an entity set. Pure."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ CREATED_AT_NAMES = (
 
 
 class SetAnnotations:
-    """What is said of one entity set, by itself or, as a default, by its container."""
+    """The annotations of one entity set, or, as a default, of its container."""
 
     def __init__(self, annotations: Annotations, target: str) -> None:
         self._own = annotations.get(target, {})
         self._container = annotations.get(target.rpartition("/")[0], {})
 
     def term(self, name: str) -> Any:
-        """A term's value; None where it isn't said."""
+        """A term's value; None if there is none."""
         return self._own.get(name, self._container.get(name))
 
     def allows(self, term: str, part: str = "") -> bool:
-        """False where a capability is refused."""
+        """False if a capability is refused."""
         capability = self.term(CAPABILITIES + term)
         if isinstance(capability, Mapping):
             capability = capability.get(part)
         return capability is not False
 
     def supports(self, term: str) -> bool:
-        """True where a capability is announced."""
+        """True if a capability is announced."""
         capability = self.term(CAPABILITIES + term)
         return isinstance(capability, Mapping) and capability.get("Supported", True) is True
 
@@ -59,7 +59,7 @@ class SetAnnotations:
         return [str(path) for path in listed_paths] if isinstance(listed_paths, list) else []
 
     def equal_only(self) -> list[str]:
-        """Property paths that a filter may ask for by `eq` alone."""
+        """Property paths that a filter may only compare by `eq`."""
         restrictions = self.term(CAPABILITIES + "FilterRestrictions")
         rules = (
             restrictions.get("FilterExpressionRestrictions")
@@ -73,7 +73,7 @@ class SetAnnotations:
         ]
 
     def required_filters(self) -> list[str]:
-        """Property paths that must be filtered by; `""`: by some property."""
+        """Property paths that a filter must name; `""`: any property."""
         restrictions = self.term(CAPABILITIES + "FilterRestrictions")
         if not isinstance(restrictions, Mapping):
             return []
@@ -88,7 +88,7 @@ def timestamp_property(
     *,
     created: bool = False,
 ) -> str | None:
-    """The property that holds when a row was last changed (or created), if any is known."""
+    """The property with the time of a row's last change (or creation), if known."""
     term, usual_names = (
         (_CREATED_AT, CREATED_AT_NAMES) if created else (_CHANGED_AT, CHANGED_AT_NAMES)
     )

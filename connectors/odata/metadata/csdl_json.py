@@ -1,6 +1,4 @@
-"""V4's metadata as CSDL JSON. Its defaults differ from XML's: what isn't said is not nullable, and
-a scale that isn't said is variable.
-"""
+"""V4's metadata as CSDL JSON. Its defaults differ from XML's: not nullable, and a variable scale."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ from connectors.odata.metadata.raw_model import (
 
 
 def read_csdl_json(body: bytes) -> RawModel:
-    """The document; raises ConfigurationError for what is none."""
+    """The document. Raises ConfigurationError if it is none."""
     try:
         document = parse_json(body, parse_float=float)
     except UnreadableAnswer as error:

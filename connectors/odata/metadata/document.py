@@ -18,11 +18,11 @@ from connectors.odata.metadata.xml_elements import (
 )
 
 V3_SCHEMA = "{http://schemas.microsoft.com/ado/2009/11/edm}"
-"""The namespace that V3 brought; V2's are of 2006 to 2008."""
+"""The namespace of V3; V2's are from 2006 to 2008."""
 
 
 def parse_metadata(metadata: bytes, content_type: str = "") -> ODataService:
-    """What a metadata document says; raises ConfigurationError for what is none."""
+    """The content of a metadata document. Raises ConfigurationError if it is none."""
     body = metadata.lstrip(b"\xef\xbb\xbf \t\r\n")
     if "json" in content_type.lower() or body.startswith(b"{"):
         return _from_json(body)
@@ -42,15 +42,14 @@ def parse_metadata(metadata: bytes, content_type: str = "") -> ODataService:
     if later:
         raise ConfigurationError(
             f"$metadata is of OData {later}, whose rows and links to further pages differ from those of "
-            "V2 and V4, which this connector speaks: take the service's V4 or V2 root, if it has one"
+            "V2 and V4, which this connector supports: use the service's V4 or V2 root, if it has one"
         )
     return build_service(read_edmx(root) if version.startswith("1.") else read_csdl_xml(root))
 
 
 def unsupported_version(root: Element) -> str:
-    """The version of a service that speaks neither V2 nor V4 (V3, or one still to come); "" otherwise.
-
-    `MaxDataServiceVersion="3.0"` alone says that V3 may be asked for; the bridge asks for V2.
+    """The version of a service that is neither V2 nor V4 (V3, or a future one); "" otherwise.
+    `MaxDataServiceVersion="3.0"` alone means that V3 may be requested; the bridge requests V2.
     """
     version = attributes(root).get("Version", "")
     if not version.startswith("1."):
@@ -67,7 +66,7 @@ def unsupported_version(root: Element) -> str:
 
 
 def _from_json(body: bytes) -> ODataService:
-    """Of JSON any part may be of another kind than CSDL says: that is no fault of this program."""
+    """Any part of JSON may have another type than CSDL requires: that is no defect of this program."""
     try:
         return build_service(read_csdl_json(body))
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:

@@ -1,4 +1,6 @@
-"""V2's metadata (EDMX 1.0), with SAP's annotations. V3's is refused before (`connectors.odata.metadata.csdl_xml`)."""
+"""V2's metadata (EDMX 1.0), with SAP's annotations. V3's is refused before
+(`connectors.odata.metadata.csdl_xml`).
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,7 @@ _RESTRICTIONS = {
     "sap:topable": ("TopSupported", ""),
 }
 _TYPES = {"Edm.Float": "Edm.Double"}
-"""Types that SAP's services name and the standard doesn't, and what they are."""
+"""Types of SAP's services that the standard doesn't have, and their standard types."""
 _EQUAL_ONLY = frozenset({"single-value", "multi-value"})
 
 
@@ -72,7 +74,7 @@ class _EdmxReader:
         self._model = model
         self._names = names
         self._associations: dict[str, _Association] = {}
-        #: By association and role: the sets that stand at the other ends, by own set.
+        #: By association and role: the sets at the other ends, by own set.
         self._sets: dict[tuple[str, str], dict[str, str]] = {}
 
     def associations_of(self, schema: Element) -> None:
@@ -168,7 +170,7 @@ class _EdmxReader:
                 own.get("Name", ""), self._names.whole(own.get("EntityType", "")), target
             )
             if own.get("sap:addressable") == "false":
-                raw_set.refused = "it is reached through another entity set only (sap:addressable)"
+                raw_set.refused = "it can only be read through another entity set (sap:addressable)"
             self._model.sets.append(raw_set)
             for attribute, (term, part) in _RESTRICTIONS.items():
                 if own.get(attribute) == "false":
@@ -179,7 +181,7 @@ class _EdmxReader:
             self._function(item)
 
     def _restrict(self, target: str, term: str, restriction: Any) -> None:
-        """Add to what is refused; a term may have several parts."""
+        """Add a refused capability; a term may have several parts."""
         terms = self._model.annotations.setdefault(target, {})
         own = terms.get(_CAPABILITIES + term)
         if isinstance(own, dict) and isinstance(restriction, dict):

@@ -1,4 +1,5 @@
-"""Edm types: the field type of a property, and the families that the rest of the connector asks about. Pure.
+"""Edm types: the field type of a property, and the families that the rest of the connector asks about.
+Pure.
 
 | Edm | field type | value in a row |
 |---|---|---|
@@ -49,7 +50,7 @@ _FIELD_TYPES: Final = {
 
 
 def field_type(p: Property, version: Version) -> FieldType | None:
-    """The field type of a property; None where it is none that the log knows."""
+    """The field type of a property; None if the log has none for it."""
     if p.collection:
         return None
     if p.edm == "Edm.Decimal":
@@ -61,8 +62,8 @@ def field_type(p: Property, version: Version) -> FieldType | None:
 
 
 def drafted_type(p: Property, version: Version, *, finer: bool = False) -> FieldType | None:
-    """The field type that a draft declares: one that holds whatever the service may write. `finer`: rows
-    were seen with more digits of a second than microseconds.
+    """The field type that a draft declares: one for every value that the service may write. `finer`: rows
+    have more digits of a second than microseconds.
     """
     scaleless = p.edm == "Edm.Decimal" and p.scale is None
     if not p.collection and (finer or scaleless):
@@ -71,7 +72,7 @@ def drafted_type(p: Property, version: Version, *, finer: bool = False) -> Field
 
 
 def _decimal_type(p: Property, version: Version) -> FieldType:
-    # V4 says that a missing scale is 0; V2 services leave it out where they mean none.
+    # In V4 a missing scale is 0; V2 services leave it out if there is none.
     scale = 0 if p.scale is None and version == "v4" else p.scale
     if p.precision and scale is not None and 0 <= scale <= p.precision <= MAX_PRECISION:
         return FieldType("decimal", p.precision, scale)

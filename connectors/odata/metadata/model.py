@@ -1,4 +1,4 @@
-"""What a service's metadata says, the same for V4 and V2. Pure data."""
+"""A service's metadata, in one form for V4 and V2. Pure data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Version = Literal["v2", "v4"]
 class Property:
     """A property of primitive or enumeration type.
 
-    `name` is a path (`Address/City`) where it stands inside of a complex property: JSON nests it,
+    `name` is a path (`Address/City`) if it is within a complex property: JSON nests it,
     filters take the path, `$select` takes its first part. `edm` is a primitive (`Edm.Decimal`),
     type definitions resolved. `enum` is the qualified name of an enumeration type, whose values
     are texts (`edm` is then `Edm.String`). `scale` None: none given; -1: variable (or floating).
@@ -42,7 +42,7 @@ class Property:
 class Navigation:
     """A navigation property: `target` the entity set it leads to ("" where no set is known),
     `many` whether to several rows, `by` pairs of (own property, target property) that are equal;
-    empty where the metadata doesn't tell.
+    empty if the metadata don't say.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""From what a document says to what the bridge can use of it; what it can't is said in notes."""
+"""Makes the model of a service from a document; notes say what can't be used."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from connectors.odata.metadata.raw_model import (
 )
 
 MAX_COMPLEX_DEPTH = 4
-"""How many complex types deep properties are flattened."""
+"""Depth of complex types up to which properties are flattened."""
 
 
 def build_service(raw: RawModel) -> ODataService:
@@ -66,9 +66,9 @@ class _ServiceBuilder:
             return "the service doesn't let it be read"
         key = self._key(item.type)
         if not key:
-            return "an entity without a key: its rows can't be told apart"
+            return "an entity without a key: its rows can't be distinguished"
         if any("/" in path for path, _ in key):
-            return "its key stands inside of a complex property"
+            return "its key is within a complex property"
         properties = {p.name: self._resolved(p) for p in self._properties(item.type)}
         for path, _ in key:
             p = properties.get(path)
@@ -102,7 +102,7 @@ class _ServiceBuilder:
         types = [raw_type.name for raw_type in lineage]
         properties = dict(self._flat(item.name, item.type))
         if any(raw_type.has_stream for raw_type in lineage):
-            self._left_out[f"{item.name}/$value"] = "a media stream, which the log doesn't hold"
+            self._left_out[f"{item.name}/$value"] = "a media stream, which the log can't hold"
         return EntitySet(
             item.name,
             item.type,
@@ -158,7 +158,7 @@ class _ServiceBuilder:
         )
 
     def _locks(self, item: RawSet, annotations: SetAnnotations) -> tuple[str, ...]:
-        """The properties that make up the ETag; an empty name stands for the whole row."""
+        """The properties that make up the ETag; an empty name means the whole row."""
         listed = annotations.term(CORE + "OptimisticConcurrency")
         if isinstance(listed, list):
             return tuple(str(path) for path in listed) or ("",)
@@ -210,10 +210,10 @@ class _ServiceBuilder:
         if p.collection:
             return f"a collection (of {p.edm}), which is no field"
         if p.edm == "Edm.Stream":
-            return "a stream (Edm.Stream), which the log doesn't hold"
+            return "a stream (Edm.Stream), which the log can't hold"
         if p.edm in self._raw.complexes:
             return f"complex types more than {MAX_COMPLEX_DEPTH} deep"
-        return f"the type {p.edm}, which the log doesn't know"
+        return f"the type {p.edm}, which the log doesn't support"
 
     # -- relations and actions ------------------------------------------------------------
 
@@ -229,7 +229,7 @@ class _ServiceBuilder:
         return Navigation(nav.name, target.rpartition("/")[2], nav.many, by)
 
     def _partner(self, item: RawSet, nav: RawNavigation) -> tuple[tuple[str, str], ...]:
-        """What the way back says: its constraint, read the other way round, is this one's."""
+        """The partner's constraint, which inverted is this one's."""
         types = {raw_type.name for raw_type in self._lineage(item.type)}
         for raw_type in self._lineage(nav.type):
             for back in raw_type.navigations:

@@ -1,4 +1,5 @@
-"""What is in a metadata document, whatever its format; `connectors.odata.metadata.model_builder` reads it.
+"""The content of a metadata document, in one form for all formats;
+`connectors.odata.metadata.model_builder` reads it.
 
 Names are qualified and free of aliases. Annotations are kept by target (`NS.Container/Set`,
 `NS.Type/Property`) and qualified term; their values are plain Python (records are dicts).
@@ -104,14 +105,14 @@ class RawModel:
     annotations: Annotations = field(default_factory=dict)
 
     def annotate(self, target: str, terms: Mapping[str, Any]) -> None:
-        """Add annotations of one target; the first of a term stands."""
+        """Add annotations of one target; the first of a term counts."""
         own_terms = self.annotations.setdefault(target, {})
         for term, value in terms.items():
             own_terms.setdefault(term, value)
 
 
 def collection_of(type_name: str) -> tuple[str, bool]:
-    """A type's name without `Collection(...)`, and whether that stood there."""
+    """A type's name without `Collection(...)`, and whether it had that."""
     if type_name.startswith("Collection(") and type_name.endswith(")"):
         return type_name[len("Collection(") : -1], True
     return type_name, False

@@ -46,7 +46,7 @@ def attributes(element: Element) -> dict[str, str]:
 
 
 def facet_number(text: str | None) -> int | None:
-    """A facet's number; None where it is `Max`, nonsense or not there."""
+    """A facet's number; None if it is `Max`, invalid or missing."""
     if text is None or len(text) > MAX_FACET_DIGITS:
         return None
     return int(text) if text.isascii() and text.isdigit() else None

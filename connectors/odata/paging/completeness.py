@@ -1,8 +1,9 @@
-"""Answers to their end: by the service's links, and where there are none, by looking for more.
+"""Reads answers to their end: by the service's links, and without links by asking for more.
 
-A service that cuts its answers short says so by a link to the rest; some don't. That an answer without
-a link is whole is believed where the service counts as many rows, or where it has given a larger one
-(`bridge.connector.answer_check.AnswerSizes`), or is known to link. Otherwise more is asked for.
+A service that cuts its answers short says so by a link to the rest; some don't. An answer without a link
+counts as complete if the service counts as many rows, has returned a larger answer before
+(`bridge.connector.answer_check.AnswerSizes`), or is known to use links. Otherwise the bridge asks for
+more.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ JsonRow = Mapping[str, Any]
 
 
 class Completeness:
-    """What is known of how each entity set of one service cuts its answers. Used by many tasks."""
+    """How each entity set of one service cuts its answers, as far as known. Used by many tasks."""
 
     def __init__(self, client: ODataClient) -> None:
         self._client = client
@@ -30,11 +31,11 @@ class Completeness:
         self._sizes: defaultdict[str, AnswerSizes] = defaultdict(AnswerSizes)
 
     def links(self, table: str) -> bool:
-        """Whether the set has been seen to link to the rest of an answer."""
+        """Whether the set has returned a link to the rest of an answer."""
         return table in self._linking
 
     def may_be_cut(self, table: str, rows: int, wanted: int | None = None) -> bool:
-        """Whether rows may be missing after an answer that links to none."""
+        """Whether rows may be missing after an answer without a link."""
         return not self.links(table) and self._sizes[table].may_be_cut(rows, wanted)
 
     async def every_row(self, of: EntitySetTable, size: int, limit: int | None) -> list[JsonRow]:
@@ -49,7 +50,7 @@ class Completeness:
         self, of: EntitySetTable, path: str, page: EntityPage, limit: int | None
     ) -> list[JsonRow]:
         """The rows of an answer to `path`, of which `page` is the first page, up to `limit`. Raises
-        AnswerMismatch where more are counted than can be had.
+        AnswerMismatch if more are counted than can be read.
         """
         rows = list(page.rows)
         if page.next_link:
@@ -80,7 +81,7 @@ class Completeness:
         unique = {of.key_of(complete_row(of, row)): row for row in rows}
         page = await self._skipping(path, len(rows))
         if page is not None and page.rows:
-            # In an order of its own the service may skip others than it gave.
+            # In an order of its own the service may skip other rows than it returned.
             ordered = with_query(
                 path, {"$orderby": ",".join(of.set.key)} if of.set.can_sort_by_key else {}
             )
@@ -98,13 +99,13 @@ class Completeness:
         at_end = page is not None and not page.rows
         if expected is not None and len(unique) < expected and not at_end:
             raise AnswerMismatch(
-                f"entity set {of.name!r}: the service counts {expected} rows, gives {len(unique)} "
-                "without a link to the rest, and doesn't heed `$skip`"
+                f"entity set {of.name!r}: the service counts {expected} rows, returns {len(unique)} "
+                "without a link to the rest, and ignores `$skip`"
             )
         return list(unique.values())
 
     async def _skipping(self, path: str, number: int) -> EntityPage | None:
-        """What is there after so many rows; None where the service refuses to skip."""
+        """The rows after so many; None if the service refuses `$skip`."""
         try:
             return await self._client.page(with_query(path, {"$skip": str(number)}))
         except Rejected:

@@ -1,4 +1,4 @@
-"""Links of one walk over pages: one that leads back to a page of the walk would be followed for ever."""
+"""Links of one walk over pages: one that leads back to an earlier page would be followed without end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class FollowedLinks:
             self._links.popitem()
 
     def lead_on(self, link: str) -> bool:
-        """Whether a page's link leads to one that the walk hasn't met; then it is remembered."""
+        """Whether a page's link leads to a new page of the walk; then it is remembered."""
         if link in self._links:
             return False
         self._links[link] = None

@@ -1,4 +1,4 @@
-"""Pages of an entity set that begin after a key, in the one of two forms of `$filter` that the service takes.
+"""Pages of an entity set that begin after a key, in one of two forms of `$filter`.
 
 | form | the rows after `(1, 2)` | taken by |
 |---|---|---|
@@ -30,9 +30,7 @@ from connectors.odata.protocol.response import EntityPage
 
 
 class KeysetPages:
-    """Asks by `properties`, whose order must be total. Which form the service takes is found out by its
-    first refusal, and remembered.
-    """
+    """Pages by `properties`, whose order must be total. After the first refusal the other form is used."""
 
     def __init__(self, table: EntitySetTable, properties: Sequence[Property]) -> None:
         self._table = table
@@ -49,8 +47,8 @@ class KeysetPages:
         prefer: str = "",
     ) -> EntityPage:
         """The next rows after `cursor` (None: the first ones) of those that `filtered` finds. A page
-        without rows says that there are none, unless it links to more. Raises Rejected where the service
-        takes neither form.
+        without rows is the end, unless it has a link. Raises Rejected if the service accepts neither
+        form.
         """
         whole = dict(params)
         if cursor is None:
@@ -99,8 +97,8 @@ class KeysetPages:
         filtered: str,
         prefer: str,
     ) -> EntityPage:
-        """The first range that has rows, alone: whether a page of it is short or at its end can't be
-        told, so that the next range counts only once this one has none.
+        """The first range that has rows: it can't be known whether a page of it is short or its last one,
+        so the next range is read only once this one has none.
         """
         page = EntityPage([], None, None)
         for text in ranges_after(self._table, self.properties, cursor):

@@ -1,9 +1,10 @@
-"""Whether a set can be paged by its keys: `$orderby` and comparisons are heeded, and mean one order.
+"""Whether a set can be paged by its keys: the service obeys `$orderby` and comparisons, and both use one
+order.
 
-Where one of them is ignored, or texts are sorted by one collation and compared by another, pages that
-begin after a key leave rows out without a word. The ends of the set tell: nothing is before the first
-row nor after the last one, and after the first one comes the second. Rows may change between two
-questions: a contradiction counts where each of several tries shows it, of the same rows (`seen_again`).
+If one of them is ignored, or texts are sorted by one collation and compared by another, pages that begin
+after a key silently leave out rows. The ends of the set show it: nothing may be before the first row or
+after the last one, and the second must follow the first. Rows may change between two
+questions: a contradiction counts only if each of several tries shows it for the same rows (`seen_again`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from connectors.odata.protocol.literal import is_value_of
 from connectors.odata.protocol.query import all_of, query_options
 
 BEYOND_EVERY_ROW = 10**9
-"""Rows, after which there is none unless `$skip` is ignored."""
+"""A `$skip` after which no row can come, unless it is ignored."""
 
 
 class PagingContradiction(NamedTuple):
@@ -35,7 +36,7 @@ class PagingContradiction(NamedTuple):
 
 
 class _Undecidable(Exception):
-    """Nothing can be known: of so few rows, or by what came."""
+    """Nothing can be concluded: there are too few rows, or the answer is unclear."""
 
 
 class _PagingRefused(Exception):
@@ -43,7 +44,7 @@ class _PagingRefused(Exception):
 
 
 class KeysetTrial:
-    """Asks one set in the form that its pages have, or will have. `filtered` holds for all questions."""
+    """Tests one set with requests in the form of its pages. `filtered` applies to all requests."""
 
     def __init__(
         self, reader: PageReader, table: EntitySetTable, pages: KeysetPages, filtered: str = ""
@@ -53,14 +54,14 @@ class KeysetTrial:
         self._pages = pages
         self._properties: Sequence[Property] = pages.properties
         self._filtered = filtered
-        #: What `run` returned is a refusal: the service says itself that it can't.
+        #: Whether the result of `run` is a refusal by the service itself.
         self.refused = False
         names = [p.name for p in table.properties]
         self._places = [names.index(p.name) for p in pages.properties]
 
     async def run(self) -> str | None:
-        """What the service does wrong, or refuses; "": nothing; None: of so few rows, by what it answers,
-        or because its rows change that fast, it can't be known.
+        """What the service does wrong, or refuses; "": nothing; None: unknown, because there are too few
+        rows, its answers are unclear, or its rows change too fast.
         """
         try:
             shown_by = await contradiction(self._once)
@@ -68,7 +69,7 @@ class KeysetTrial:
             self.refused = True
             return str(error)
         except (Rejected, RowsChange, _Undecidable):
-            # It fails by one of the questions: whoever pages asks those that matter again.
+            # One request fails: paging repeats those that matter.
             return None
         return "" if shown_by is None else shown_by.fault
 
@@ -85,7 +86,7 @@ class KeysetTrial:
         highest = await self._highest()
         if highest == [lowest]:
             return PagingContradiction(
-                "it gives the same row first, whether `$orderby` asks for ascending or descending",
+                "it returns the same row first, whether `$orderby` is ascending or descending",
                 (lowest, second),
             )
         try:
@@ -94,29 +95,29 @@ class KeysetTrial:
             if is_refusal(error):
                 raise _PagingRefused(f"it refuses `$filter` by `gt` a key: {error}") from error
             raise
-        # A key that the service has more digits of than it shows is greater than itself.
+        # A key that the service stores with more digits than it shows is greater than itself.
         following = [key for key in after if key != lowest]
         if following[:1] != [second]:
             return PagingContradiction(
-                "`$filter` by `gt` the first key doesn't give the row that `$orderby` gives second",
+                "`$filter` by `gt` the first key doesn't return the row that is second by `$orderby`",
                 (lowest, second, *following[:1]),
             )
         if others := await self._others(self._pages.filters_before(lowest), lowest):
             return PagingContradiction(
-                "`$filter` by `lt` finds rows before the one that `$orderby` gives first",
+                "`$filter` by `lt` finds rows before the one that is first by `$orderby`",
                 (lowest, *others),
             )
         if highest and self._is_exact(highest[0]):
             beyond = self._pages.filters_after(highest[0])
             if others := await self._others(beyond, highest[0]):
                 return PagingContradiction(
-                    "`$filter` by `gt` finds rows after the one that `$orderby` gives last",
+                    "`$filter` by `gt` finds rows after the one that is last by `$orderby`",
                     (highest[0], *others),
                 )
         return None
 
     async def _takes_unordered(self, error: Rejected) -> bool:
-        """Whether the question is taken without an order."""
+        """Whether the request is accepted without an order."""
         if not is_refusal(error):
             return False
         try:
@@ -128,7 +129,7 @@ class KeysetTrial:
         return True
 
     async def _highest(self) -> list[Row]:
-        """The last key, at most; none where it can't be asked for: some services sort upwards only."""
+        """The last key; none if it can't be read: some services only sort upwards."""
         try:
             return (await self._keys(1, descending=True))[:1]
         except Rejected as error:
@@ -137,7 +138,7 @@ class KeysetTrial:
             raise
 
     async def _others(self, filters: Sequence[str], key: Row) -> list[Row]:
-        """Rows that filters find, but for `key` itself, and those that differ from it by digits of a
+        """Rows that filters find, without `key` itself and those that differ from it only by digits of a
         timestamp that the service doesn't show.
         """
         is_timestamp = self._properties[0].edm in TIMESTAMP_TYPES
@@ -160,39 +161,39 @@ class KeysetTrial:
         return [tuple(row[index] for index in self._places) for row in rows]
 
     def _is_exact(self, key: Row) -> bool:
-        """Whether the key can be asked by."""
+        """Whether a filter can name the key."""
         return all(map(is_value_of, self._properties, key))
 
 
 def paging_fault(table: EntitySetTable, keys: Sequence[Row], cursor: Sequence[Any] | None) -> str:
-    """What is wrong with the keys of a page that was asked for in their order, after `cursor`."""
+    """What is wrong with the keys of a page that was requested in their order, after `cursor`."""
     after = None if cursor is None else tuple(cursor)
     if first_repeated(keys) is not None:
-        return "a page holds a row twice"
+        return "a page has a row twice"
     if after in keys[1:]:
-        return "it gives the same rows, whatever key they should come after"
-    # A key that the service has more digits of than it shows is greater than itself.
+        return "it returns the same rows after any key"
+    # A key that the service stores with more digits than it shows is greater than itself.
     following = [key for key in keys if key != after]
     if first_misplaced(following, after) is not None:
-        return f"rows come in another order than that of {', '.join(p.name for p in table.key)}"
+        return f"rows are in another order than that of {', '.join(p.name for p in table.key)}"
     return ""
 
 
 def left_out_error(table: EntitySetTable, *faults: str) -> AnswerMismatch:
-    """The error where neither pages by key nor the service's own links give every row: what is wrong
-    with each; "" where it wasn't tried.
+    """The error if neither pages by key nor the service's own links return every row: the fault of each;
+    "": not tried.
     """
     text = "; and by the service's own links ".join(filter(None, faults))
     return AnswerMismatch(
-        f"entity set {table.name!r}: rows would be left out: {text}. Have the service heed `$filter` and "
-        "`$orderby` of the key, or link to further pages"
+        f"entity set {table.name!r}: rows would be left out: {text}. Make the service obey `$filter` and "
+        "`$orderby` by the key, or return links to further pages"
     )
 
 
 async def has_row_after(
     reader: PageReader, table: EntitySetTable, filtered: str, rows: int
 ) -> bool | None:
-    """Whether there is a row after so many; None where the service doesn't skip."""
+    """Whether there is a row after so many; None if the service refuses `$skip`."""
     params = query_options(table, filtered=filtered, top=1, select=table.set.key[0])
     try:
         return bool((await reader.page(table.name, params | {"$skip": str(rows)})).rows)

@@ -17,12 +17,12 @@ from connectors.odata.protocol.response import ODataResponse, part_status
 Format = Literal["json", "multipart"]
 
 FORM_REFUSED_STATUSES = frozenset({400, 404, 405, 406, 411, 415, 501})
-"""Statuses of a whole `$batch` that mean: not in this form. Nothing of it was carried out."""
+"""Statuses of a whole `$batch` that mean: not in this form. It had no effect."""
 
 SKIPPED = ODataResponse(
     424, {}, {"error": {"message": "not carried out: another request of it failed"}}
 )
-"""Stands for a request that the service left out because an earlier one failed."""
+"""The answer of a request that the service left out because an earlier one failed."""
 
 
 def json_body(requests: Sequence[ODataRequest], *, changeset: bool) -> Any:
@@ -44,7 +44,7 @@ def json_body(requests: Sequence[ODataRequest], *, changeset: bool) -> Any:
 
 
 def json_responses(body: Any, count: int, *, changeset: bool) -> list[ODataResponse]:
-    """The answers in the order of the requests. Raises UnreadableAnswer for what is no batch's answer."""
+    """The answers in the order of the requests. Raises UnreadableAnswer if it is no answer of a batch."""
     responses = body.get("responses") if isinstance(body, dict) else None
     if not isinstance(responses, list):
         raise UnreadableAnswer("no `responses`")
@@ -64,7 +64,7 @@ def json_responses(body: Any, count: int, *, changeset: bool) -> list[ODataRespo
 
 
 def _headers(headers: Any) -> Headers:
-    """By their names in lower case; none where the service leaves them out. Raises UnreadableAnswer."""
+    """By their names in lower case; none if the service leaves them out. Raises UnreadableAnswer."""
     if not headers:
         return {}
     if not isinstance(headers, dict):
@@ -109,8 +109,8 @@ def _in_order(responses: Sequence[ODataResponse]) -> list[ODataResponse]:
 def _filled(
     aligned: Sequence[ODataResponse | None], responses: Sequence[ODataResponse], *, changeset: bool
 ) -> list[ODataResponse]:
-    """Of a change set that failed there is one answer, which is that of all its requests. Raises
-    UnreadableAnswer for one that succeeded and doesn't tell of all: then they happened all the same.
+    """A change set that failed has one answer, which counts for all its requests. Raises UnreadableAnswer
+    for one that succeeded and has too few answers: it took effect all the same.
     """
     if None not in aligned or not changeset:
         return [SKIPPED if response is None else response for response in aligned]

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def removed_id(json: Mapping[str, Any]) -> str | None:
-    """The address of a row that a delta response calls removed; None: it is no such thing.
+    """The address of a row that a delta response reports as removed; None: it reports no removal.
 
     V4.01 has `@removed`, and the address in `@id` or `@odata.id`; V4.0 a context that ends in
     `/$deletedEntity`, and the address in `id`, whatever the row's own properties are called.

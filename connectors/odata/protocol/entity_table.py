@@ -59,8 +59,8 @@ class EntitySetTable:
         return tuple(row[index] for index in self.places)
 
     def has_key(self, row: Row) -> bool:
-        """Whether a raw row has its whole key, in values of the key's types: anything else can be
-        neither asked for nor paged past, and once remembered it would be in the way for ever.
+        """Whether a raw row has its whole key, in values of the key's types: any other key can neither be
+        read nor paged past, and would block paging without end once remembered.
         """
         return self.is_key(self.key_of(row))
 
@@ -78,7 +78,7 @@ class EntitySetTable:
 
 
 def value_at(json: Any, path: Sequence[str]) -> Any:
-    """What stands at a path: None inside of a complex value that is null."""
+    """The value at a path; None within a complex value that is null."""
     for step in path:
         if json is None:
             return None
@@ -104,7 +104,7 @@ def columns_of(entity_set: EntitySet, version: Version) -> tuple[Column, ...]:
 def build_table(service: ODataService, use: TableUse, *more: str | None) -> EntitySetTable:
     """The table that a configuration means: the columns that it uses, the key, and `more` columns.
 
-    Raises ConfigurationError for what the service doesn't have.
+    Raises ConfigurationError if the service doesn't have something of it.
     """
     entity_set = entity_set_of(service, use.table)
     if use.key and sorted(use.key) != sorted(entity_set.key):
@@ -152,9 +152,8 @@ def _unknown(service: ODataService, entity_set: EntitySet, name: str) -> str:
 
 
 def complete_row(table: EntitySetTable, row: Mapping[str, Any]) -> Row:
-    """The raw row of a read: what was asked for and isn't there is null, as some services write.
-
-    Raises RetryLater for one without its key, after which no page could begin.
+    """The raw row of a read; a requested property that is missing is null, as some services write it.
+    Raises RetryLater for a row without its key, after which no page could begin.
     """
     values = tuple(None if value is MISSING else value for value in table.row(row))
     if not table.has_key(values):

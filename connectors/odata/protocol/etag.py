@@ -1,4 +1,4 @@
-"""Where a row's version is read from: its ETag. Pure."""
+"""A row's version: its ETag. Pure."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def etag_of(row: Mapping[str, Any], headers: Headers | None = None) -> str | Non
         etag = metadata.get("etag")
     etag = etag or (headers or {}).get("etag") or None
     if etag is not None and not (isinstance(etag, str) and etag.isascii() and etag.isprintable()):
-        raise Rejected("bad_etag", "the row's ETag is none that a request could carry")
+        raise Rejected("bad_etag", "the row's ETag can't be sent in a request")
     return etag

@@ -68,9 +68,7 @@ def decode(
     content_type: str, content: bytes, *, inside: bool = False
 ) -> list[ODataResponse | list[ODataResponse]]:
     """The answers in order; those of a change set as a list, or one error for the whole of it.
-    `inside`: of one.
-
-    Raises UnreadableAnswer for what isn't whole.
+    `inside`: these are the answers of a change set. Raises UnreadableAnswer if something is missing.
     """
     try:
         return _decoded(content_type, content, inside=inside)

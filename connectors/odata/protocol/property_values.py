@@ -1,7 +1,8 @@
-"""Property values of JSON as row values, by Edm type (`connectors.odata.metadata.field_types` lists them). Pure.
+"""Property values of JSON as row values, by Edm type (`connectors.odata.metadata.field_types` lists
+them). Pure.
 
 Fractional numbers of JSON must have been parsed to Decimal (`parse_float=Decimal`), or digits are
-lost. What isn't of its type is handed on as it came: its plan then refuses the row with a reason.
+lost. A value of another type is returned unchanged: its plan then refuses the row with a reason.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def _float(_: Property, json: Any) -> Any:
     if isinstance(json, bool) or not isinstance(json, (int, str, Decimal)):
         return json
     number = float(json)
-    # Beyond a double: its plan refuses what it is, rather than taking it for infinite, or for zero.
+    # Beyond a double: its plan refuses the value, rather than reading it as infinite, or as zero.
     return json if math.isinf(number) or (not number and not _is_zero(str(json))) else number
 
 

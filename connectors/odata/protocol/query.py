@@ -127,5 +127,5 @@ def count_option(version: Version) -> QueryOptions:
 
 
 def can_page_by_key(table: EntitySetTable) -> bool:
-    """Whether pages can begin after a key, as far as the metadata says."""
+    """Whether pages can begin after a key, by the metadata."""
     return all(table.set.can_page_by(name) for name in table.set.key)

@@ -23,8 +23,8 @@ servers end a parameter at a semicolon.
 class ODataRequest:
     """One request; `path` is relative to the service's root, percent-encoded, with its query.
 
-    `body` is JSON-able, bytes, or None. `effect`: whether it may change something, where its method
-    doesn't say. `begin` is called before each time that it is sent, as
+    `body` is JSON-able, bytes, or None. `effect`: whether it may change something, if its method
+    doesn't show it. `begin` is called before each time that it is sent, as
     `bridge.connector.Effect.begin`.
     """
 
@@ -37,7 +37,7 @@ class ODataRequest:
 
     @property
     def writes(self) -> bool:
-        """Whether the service may hold something else afterwards."""
+        """Whether the service's data may be different afterwards."""
         return self.method in WRITING_METHODS if self.effect is None else self.effect
 
 
@@ -48,11 +48,11 @@ def with_query(path: str, params: Mapping[str, str]) -> str:
 
 
 def redacted_url(url: str) -> str:
-    """A URL for people: without login and query, which may hold anything."""
+    """A URL for people: without login and query, which may contain anything."""
     try:
         split = urlsplit(url)
     except ValueError:
-        return "an address that is none"
+        return "an invalid URL"
     host = split.netloc.rpartition("@")[2]
     return f"{split.scheme}://{host}{split.path}" if host else split.path
 

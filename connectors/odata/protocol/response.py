@@ -1,4 +1,4 @@
-"""Requests and answers of HTTP, as this connector passes them around. Pure."""
+"""Requests and answers of HTTP, as this connector's values. Pure."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class ODataResponse:
 
     @property
     def good(self) -> bool:
-        """Whether the status says so; `connectors.odata.http.errors` checks more than that."""
+        """Whether the status is a success; `connectors.odata.http.errors` checks more than that."""
         return 200 <= self.status < 300
 
 
 class EntityPage(NamedTuple):
     """Rows as JSON objects; where the next page and the next changes are.
 
-    Some services hand out a delta link with each page: the first one misses nothing. `total`: how many
-    rows there are in all, where that was asked for and answered.
+    Some services return a delta link with each page: the first one misses nothing. `total`: number of all
+    rows, if requested and answered.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -46,9 +46,8 @@ class EntityPage(NamedTuple):
 
 
 def parse_body(content_type: str, content: bytes) -> Any:
-    """JSON where that is what it is, else the bytes; None when there are none.
-
-    Raises UnreadableAnswer for JSON that breaks off or isn't any.
+    """JSON if the content type says so, otherwise bytes; None if empty. Raises UnreadableAnswer for
+    invalid or incomplete JSON.
     """
     if not content:
         return None

@@ -1,4 +1,4 @@
-"""Rows of a service against the keys and values that were asked for. Pure."""
+"""Compares rows of a service with the requested keys and values. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ JsonRow = Mapping[str, Any]
 def row_values(
     entity_set: EntitySet, version: Version, columns: Sequence[str], row: JsonRow
 ) -> Any:
-    """The values of these properties of a row's JSON; MISSING for one that it doesn't tell."""
+    """The values of these properties of a row's JSON; MISSING if it doesn't have one."""
     properties = [entity_set.properties[name] for name in columns]
     return tuple(row_value(p, version, value_at(row, p.path)) for p in properties)
 
@@ -49,7 +49,7 @@ def has_foreign(
     keys: Sequence[Sequence[Any]],
     rows: Sequence[JsonRow],
 ) -> bool:
-    """Whether a row came that none of the keys can have asked for."""
+    """Whether a row fits none of the requested keys."""
     values = [row_values(entity_set, version, columns, row) for row in rows]
     return first_foreign(values, asked_keys(entity_set, version, columns, keys)) is not None
 

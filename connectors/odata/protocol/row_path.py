@@ -1,4 +1,4 @@
-"""How URLs name rows, and values to ask by; ready to stand in a path. Pure."""
+"""How URLs name rows and values, ready for use in a path. Pure."""
 
 from __future__ import annotations
 
@@ -48,6 +48,6 @@ def check_filterable(entity_set: EntitySet, columns: Iterable[str]) -> None:
         if not entity_set.can_filter(name):
             raise Rejected(
                 "bad_key",
-                f"entity set {entity_set.name!r} can't be asked for by {name!r}: the service's metadata "
-                "says that it may not be filtered by",
+                f"entity set {entity_set.name!r} can't be looked up by {name!r}: the service's metadata "
+                "forbid to filter by it",
             )

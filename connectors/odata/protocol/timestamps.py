@@ -1,6 +1,6 @@
 """Dates and times as OData writes them, V4's ISO 8601 and V2's `/Date(...)/`. Pure.
 
-Every function raises ValueError for what it can't read whole: nothing is cut off, so a timestamp
+Every function raises ValueError for text that it can't read completely: nothing is cut off, so a timestamp
 finer than microseconds is refused unless its further digits are zeros.
 """
 

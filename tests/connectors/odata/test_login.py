@@ -93,7 +93,7 @@ async def test_a_client_that_the_token_server_refuses_is_told_without_its_secret
     oauth2 = {"client_id": "client", "client_secret": "Wr0ng", "token_url": cap.token_url}
     client = client_of(cap.bare, oauth2=oauth2)
     with pytest.raises(
-        ConfigurationError, match=r"hands out no token \(401: invalid_client\)"
+        ConfigurationError, match=r"issued no token \(401: invalid_client\)"
     ) as raised:
         await client.open()
     assert "Wr0ng" not in str(raised.value)
@@ -120,7 +120,7 @@ async def test_a_token_server_that_repeats_the_secret_does_not_get_it_into_messa
             "send": send,
         }
         client = client_of(f"{between.address}/erp/", oauth2=oauth2)
-        with pytest.raises(ConfigurationError, match="hands out no token") as raised:
+        with pytest.raises(ConfigurationError, match="issued no token") as raised:
             await client.open()
         await client.close()
     error_text = str(raised.value)
@@ -217,7 +217,7 @@ def test_logins_that_contradict_themselves_are_refused(login: Any) -> None:
 
 
 def test_a_user_in_the_url_and_another_login_are_two_ways() -> None:
-    with pytest.raises(ConfigurationError, match="are two ways: give one"):
+    with pytest.raises(ConfigurationError, match="are two ways: use one"):
         client_of("https://a:b@host/x/", api_key={"value": "k"})
 
 

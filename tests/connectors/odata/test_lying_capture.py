@@ -94,7 +94,7 @@ async def test_a_snapshot_by_a_condition_that_is_ignored_is_refused() -> None:
             key(number) for number in range(30) if number % 3 < 2
         ]
         service.lies = {"filter"}
-        with pytest.raises(AnswerMismatch, match="customer was not asked for"):
+        with pytest.raises(AnswerMismatch, match="rows have another customer than requested"):
             await walked(service, customer=["C0", "C1"])
 
 
@@ -225,7 +225,7 @@ async def test_a_service_that_begins_to_lie_is_captured_in_another_way_and_compa
             await capture.look(1)
         await capture.close()
         if lie != "order of pages":
-            assert any("can't be asked for by modifiedAt" in text for text in capture.troubles)
+            assert any("can't be read by modifiedAt" in text for text in capture.troubles)
             assert any("could not be read until now" in text for text in capture.stale)
 
 
@@ -240,7 +240,7 @@ async def test_a_way_that_was_not_heeded_is_told_and_tried_again_ever_more_seldo
         )
         metadata = await client.metadata()
         await feed.begin(metadata, None)
-        assert "its changes can't be asked for by their time" in feed.remark
+        assert "because they can't be filtered by their time" in feed.remark
         assert "`$orderby`" in feed.remark
 
         async def tries(seconds: float, next_page: float = 100) -> int:
@@ -300,7 +300,7 @@ async def test_a_first_row_is_noticed_though_the_service_knows_no_ne_null() -> N
 async def test_what_a_set_says_of_its_means_holds_against_a_lie() -> None:
     async with lying("order") as service:
         capture = CapturedSet(service, "Suites", sets={"Suites": {"change_detection": "changed"}})
-        with pytest.raises(Exception, match="say `change_detection: listing`"):
+        with pytest.raises(Exception, match="set `change_detection: listing`"):
             await capture.open()
         await capture.close()
 
@@ -309,14 +309,14 @@ async def test_what_a_set_says_of_its_means_holds_against_a_lie() -> None:
     ("lies", "words"),
     [
         ([], []),
-        (["in"], ["doesn't heed `in`"]),
-        (["filter"], ["can't be paged by its key", "doesn't heed `in`", "doesn't heed `$filter`"]),
+        (["in"], ["ignores `in`"]),
+        (["filter"], ["can't be paged by its key", "ignores `in`", "ignores `$filter`"]),
         (["order"], ["can't be paged by its key: it gives the same row first"]),
         (["key"], ["another row than the one with that key"]),
         (["order", "pages cut"], ["rows would be left out"]),
         (
             ["filter finds nothing"],
-            ["can't be paged by its key", "doesn't find a row that is there"],
+            ["can't be paged by its key", "doesn't find an existing row"],
         ),
     ],
 )

@@ -117,11 +117,11 @@ async def test_filters_that_are_ignored_leave_reads_by_key_and_else_a_refusal(ve
         reader = ODataReader(system_of(service), monotonic=lambda: now)
         assert await numbers(reader, ["order_no"], [*HALF, ("Z",)]) == list(range(0, 30, 2))
         with pytest.raises(
-            AnswerMismatch, match=r"Suites can't be asked for by customer.*\$filter"
+            AnswerMismatch, match=r"Suites can't be looked up by customer.*\$filter"
         ):
             await numbers(reader, ["customer"], [("C1",)])
         service.between.requests.clear()
-        with pytest.raises(AnswerMismatch, match=r"doesn't heed `\$filter`"):
+        with pytest.raises(AnswerMismatch, match=r"ignores `\$filter`"):
             await numbers(reader, ["customer"], [("C2",)], 5)
         assert service.paths == []
         service.lies.clear()
@@ -205,7 +205,7 @@ async def test_a_post_that_never_happened_is_not_found_by_a_row_that_nobody_aske
             service.lies = {lie}
             outcome = await probed(service, POST, PROBE)
             assert isinstance(outcome, str)
-            assert "doesn't heed `$filter` of Plains" in outcome
+            assert "ignores `$filter` of Plains" in outcome
         service.lies = {"filter finds nothing"}
         service.sets["Plains"].clear()
         assert await probed(service, POST, PROBE) is None

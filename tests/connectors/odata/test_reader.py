@@ -127,7 +127,7 @@ async def test_a_service_without_filters_and_batches_is_asked_by_key(cap: Cap) -
             "002)",
             "077)",
         ]
-        with pytest.raises(Rejected, match="can't be asked for by customer_ID"):
+        with pytest.raises(Rejected, match="can't be looked up by customer_ID"):
             await reader.fetch("Orders", ["customer_ID"], [("C0",)])
         await reader.close()
 

@@ -258,7 +258,7 @@ async def test_a_service_that_refuses_its_own_token_is_told_and_nothing_is_lost(
         async with writing(between.url(cap.url)) as writer:
             result = await outcome(writer, effect("PATCH Orders(:key) note='a'"))
     assert isinstance(result, RetryLater)
-    assert "its cookies have to come along" in str(result)
+    assert "its cookies have to be sent along" in str(result)
 
 
 async def test_nothing_is_sent_again_that_it_is_too_late_to_begin(private_cap: PrivateCap) -> None:

@@ -2,8 +2,8 @@
 
 A change may become visible later than its timestamp: its transaction was long, or
 another server's clock is late. So every poll begins `overlap` seconds before what the service's
-clock showed at the previous poll; rows that were emitted already are recognised. A change is missed
-only where it becomes visible more than `overlap` after its timestamp.
+clock showed at the previous poll; rows that were emitted already are recognised. A change is missed only
+if it becomes visible more than `overlap` after its timestamp.
 
 Which rows a poll reads, and in which pages: `connectors.odata.capture.pollers.timestamp_pages`.
 """
@@ -31,10 +31,10 @@ MAX_REMEMBERED_ROWS = 200_000
 
 
 class ChangedPoller:
-    """`connectors.odata.capture.pollers.poller.Poller`: asks for rows from a timestamp on.
+    """`connectors.odata.capture.pollers.poller.Poller`: reads rows from a timestamp on.
 
-    Raises AnswerMismatch where the service doesn't heed that question, or the order: then nothing that
-    it gives shows what has changed, and the set needs another way.
+    Raises AnswerMismatch if the service ignores the filter or the order: then its answers don't show what
+    has changed, and the set needs another method.
     """
 
     name = "changed"
@@ -68,7 +68,7 @@ class ChangedPoller:
             clock=self._clock,
             begun=self._forget_before,
         )
-        #: The poll under way began before a restart, nobody knows when.
+        #: The poll under way began before a restart, at an unknown time.
         self._resumed = False
 
     # -- where to begin --------------------------------------------------------------------
@@ -92,7 +92,7 @@ class ChangedPoller:
         return ""
 
     async def try_questions(self) -> None:
-        """See once whether the service heeds what is asked of it. Raises AnswerMismatch."""
+        """Test once whether the service obeys filter and order. Raises AnswerMismatch."""
         timestamp = self._pages.filter
         await timestamp.try_null()
         if not await timestamp.finds(timestamp.any_timestamp):
@@ -154,8 +154,8 @@ class ChangedPoller:
         return RowChange(op, key, row, digest_of(row), timestamp if aware else None)
 
     def _is_new(self, row: Row, key: Row) -> bool:
-        """Whether it was certainly not emitted since it was created: anything emitted of it would have a
-        timestamp from which on everything is remembered.
+        """Whether the row was certainly never emitted since it was created: an emitted state would have a
+        timestamp in the time that is remembered.
         """
         created = timestamp_of(row[self._created]) if self._created is not None else None
         if created is None or (self._sure is not None and created <= self._sure):

@@ -35,19 +35,19 @@ from connectors.odata.protocol.response import EntityPage
 
 
 class NoChangeTracking(Exception):
-    """The service gives no delta link for this entity set after all."""
+    """The service returns no delta link for this entity set after all."""
 
 
 MAX_REMEMBERED_KEYS = 200_000
-"""Keys that are remembered to tell new rows from old ones."""
+"""Keys that are remembered to distinguish new rows from old ones."""
 
 
 class DeltaPoller:
     """`connectors.odata.capture.pollers.poller.Poller`: follows the service's own links.
 
-    The link is the state. A service doesn't say whether a row is new: it is where its key was not
-    there when the link was made, or was removed since. Which keys were there is remembered up to
-    MAX_KEYS, and over a restart where the checkpoint has room; every other row is an update.
+    The link is the state. A service doesn't report whether a row is new: it is new if its key didn't
+    exist when the link was made, or was removed since. The existing keys are remembered up to MAX_KEYS,
+    and across a restart if they fit into the checkpoint; every other row is an update.
     """
 
     name = "delta"
@@ -63,14 +63,14 @@ class DeltaPoller:
         self._reported = ReportedRows()
         #: Digests of the keys that exist, as far as emitted; None: unknown.
         self._existing_keys: set[bytes] | None = None
-        #: Where that isn't known, those that went since.
+        #: If that isn't known, the keys removed since.
         self._removed_keys: dict[bytes, None] = {}
 
     async def begin(self) -> str:
-        """Reads the set to its end, because the link comes with the last page; keeps keys alone."""
+        """Reads the set to its end, because the link comes with the last page; keeps only the keys."""
         prefer = f"odata.track-changes,{self._prefer}"
         page = await self._reader.page(self.table.name, query_options(self.table), prefer=prefer)
-        # Some services hand out a link with each page; the first one misses nothing.
+        # Some services return a link with each page; the first one misses nothing.
         link, existing = page.delta_link, self._keys(page)
         followed = FollowedLinks()
         while page.next_link and (not link or len(existing) <= MAX_REMEMBERED_KEYS):
@@ -91,7 +91,7 @@ class DeltaPoller:
     def _lead_on(self, followed: FollowedLinks, link: str) -> None:
         if not followed.lead_on(link):
             raise AnswerMismatch(
-                f"entity set {self.table.name!r}: the links to its changes lead in a circle; say `change_detection: "
+                f"entity set {self.table.name!r}: the links to its changes form a circle; set `change_detection: "
                 "changed` or `change_detection: listing` for it under capture.sets, or correct the service"
             )
 
@@ -126,7 +126,7 @@ class DeltaPoller:
             page = await self._reader.page(self._link, prefer=self._prefer, absolute=True)
         except (HistoryLost, Rejected) as error:
             if isinstance(error, Rejected) and error.code == "legacy_error":
-                raise  # It fails by itself (a deadlock), and says nothing of the link.
+                raise  # A temporary failure (a deadlock), unrelated to the link.
             # Also a link that the service doesn't know any more (404) or can't read (400).
             return await self._anew(str(error))
         self._followed.at(self._link)
@@ -144,15 +144,15 @@ class DeltaPoller:
         except NoChangeTracking:
             raise Rejected(
                 "no_tracking",
-                f"entity set {self.table.name!r}: the service tracks no changes of it any more "
-                f"({why}); say `change_detection: changed` or `change_detection: listing` for it under capture.sets",
+                f"entity set {self.table.name!r}: the service no longer tracks its changes "
+                f"({why}); set `change_detection: changed` or `change_detection: listing` for it under capture.sets",
             ) from None
         self._following = self._link
-        return PollPage([], more=False, stale=f"its delta link is not accepted any more: {why}")
+        return PollPage([], more=False, stale=f"its delta link is no longer accepted: {why}")
 
     async def _step(self, page: EntityPage) -> PollPage:
-        # Of a key that changed several times the last state alone: what was emitted of a page that
-        # comes again is known by it.
+        # Of a key that changed several times only the last state: it shows what was emitted if the page
+        # is read again.
         items: dict[Row, RowChange] = {}
         for json in page.rows:
             if is_link(json):
@@ -189,8 +189,8 @@ class DeltaPoller:
         return RowChange(DELETE, key, None, digest_of(("removed", key)))
 
     async def _whole(self, row: Row) -> Row:
-        """The whole row, of which a delta response holds only what has changed. As it came where it
-        is gone by now: its removal follows.
+        """The whole row, since a delta response has only the changed properties. If the row is gone by
+        now, as it came: its removal follows.
         """
         if not self.table.has_key(row):
             return row

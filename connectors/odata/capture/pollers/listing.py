@@ -1,9 +1,9 @@
-"""Changes by comparing listings: for entity sets that tell nothing of when they changed.
+"""Changes by comparing listings: for entity sets without a time of change.
 
-What was emitted of each row is remembered in memory, as its key and a digest of its content. A small
-set's memory fits into the checkpoint; a larger one is gone with the process, so that after a start
+What was emitted of each row is remembered in memory, as its key and a digest of its content. This fits
+into the checkpoint for a small set. For a larger one it is lost with the process, so that after a start
 the table has to be compared with the log (`Batch.stale`). Sets of more than `limit` rows aren't
-remembered at all: they are compared with the log again and again.
+remembered at all: they are compared with the log at each interval.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ from connectors.odata.protocol.response import EntityPage
 from connectors.sql.read.key_values import pack_value, unpack_value
 
 POLLS_PER_FULL_WALK = 20
-"""Of so many polls one asks for more rows whatever the service counts: its count may be wrong."""
+"""One of this many polls asks for more rows even if the service's count is reached: the count may be
+wrong.
+"""
 
 
 class _Phase(Enum):
@@ -53,10 +55,9 @@ class _Phase(Enum):
 class ListingPoller:
     """`connectors.odata.capture.pollers.poller.Poller`: reads all rows at each poll.
 
-    Pages begin after a key where the service heeds `$filter` and `$orderby` (`keyset_trial`), and are read
-    until nothing comes, or as many rows came as the service counts. Otherwise its links are followed.
-
-    `whole` is False where there are too many to be remembered; then only `stale` reports.
+    If the service obeys `$filter` and `$orderby` (`keyset_trial`), each page begins after a key, until
+    nothing comes or the service's count is reached. Otherwise its links are followed. `whole` is False if
+    there are too many rows to be remembered; then only `stale` reports.
     """
 
     name = "listing"
@@ -77,23 +78,23 @@ class ListingPoller:
         self._keyed = can_page_by_key(table)
         self._pages = KeysetPages(table, table.key)
         self._tried = False
-        #: Why pages can't begin after a key, where the metadata says that they can.
+        #: Why pages can't begin after a key, although the metadata allow it.
         self._fault = ""
-        #: The service counts, and its counts have been right.
+        #: The service counts rows, and its counts have been right.
         self._counts = table.set.countable
         #: Rows counted by the first page of this poll; rows of it read so far; links that it gave.
         self._total: int | None = None
         self._read_rows = self._links = 0
-        #: Its last count said that nothing follows.
+        #: By its last count, nothing follows.
         self._counted_short = False
-        #: The key that the page began after which was counted so.
+        #: The key after which the counted page began.
         self._counted_after: Row | None = None
-        #: Polls until rows are asked for whatever it counts; now they are.
+        #: Polls until more rows are asked for despite the count; whether this poll does so.
         self._looks_left = 0
         self._walks = True
 
     async def begin(self) -> str:
-        """Remembers what is there by now."""
+        """Remembers the rows that exist now."""
         self._remembered, self.whole, self._phase, self._looks_left = {}, True, _Phase.IDLE, 0
         more = True
         while more and self.whole:
@@ -115,7 +116,7 @@ class ListingPoller:
         self._remembered = {key: mark for key, mark in remembered.items() if self.table.is_key(key)}
 
     def saved(self, marks: int) -> PollerState:
-        # A key takes about as much room as a mark.
+        # A key takes about as much room as a fingerprint.
         if not self.whole or len(self._remembered) * 2 > marks:
             return {"rows": None}
         rows = [
@@ -151,12 +152,12 @@ class ListingPoller:
         return PollPage(items, more=True)
 
     def _gone(self) -> PollPage:
-        """The last step of a poll: what was there and was not met."""
+        """The last step of a poll: rows that existed before and were not listed."""
         gone = [key for key in self._remembered if key not in self._listed]
         return PollPage([RowChange(DELETE, key, None, digest_of(key)) for key in gone], more=False)
 
     async def _try(self) -> None:
-        """See once whether pages can begin after a key."""
+        """Test once whether pages can begin after a key."""
         if self._keyed and not self._tried:
             fault = await KeysetTrial(self._reader, self.table, self._pages).run()
             self._tried = fault is not None
@@ -203,9 +204,9 @@ class ListingPoller:
     async def _following(
         self, rows: list[Row], page: EntityPage
     ) -> tuple[Row | None, str | None] | None:
-        """Where the next page begins; None: there is none. That a page is short is believed only
-        where as many rows came as the service counts: some services give fewer than they were asked
-        for, and no link to the others. Raises AnswerMismatch.
+        """Where the next page begins; None: there is none. A short page counts as the last one only if as
+        many rows came as the service counts: some services return fewer than requested, and no link to
+        the others. Raises AnswerMismatch.
         """
         if self._link is None:
             self._total, self._read_rows = page.total, 0
@@ -223,7 +224,7 @@ class ListingPoller:
             # A service may answer with an empty page in the middle.
             return self._linked(page)
         if self._counted_short:
-            # It was counted to its end, and here are more; they may have come meanwhile.
+            # By its count this was the end, and there are more rows; they may be new.
             self._counted_short = False
             self._counts = self._counts and await seen_again(self._miscounted) is None
         if page.next_link or not (self._counts and page.total is not None):
@@ -239,18 +240,18 @@ class ListingPoller:
         if page.next_link:
             return self._linked(page)
         read = self._read_rows
-        # Over several pages rows may go while they are read.
+        # Rows may be deleted while several pages are read.
         fewer = self._total is not None and self._total > read and not self._links
         if not fewer and not (self._total is None and self._walks and read and not self._links):
             return None
         beyond = await has_row_after(self._reader, self.table, "", read)
         if fewer and beyond is not False:
             raise self._refusal(
-                f"it counts {self._total} rows, gives {read}, and links to no further ones"
+                f"it counts {self._total} rows, returns {read}, and has no link to further ones"
             )
-        # Only a service that skips at all can show that there are more; one may have come meanwhile.
+        # Only a service that supports `$skip` can show that there are more; one may be new.
         if beyond and await seen_again(self._more_than_linked) is not None:
-            raise self._refusal(f"it gives {read} rows, has more, and links to none of them")
+            raise self._refusal(f"it returns {read} rows, has more, and has no link to them")
         return None
 
     async def _more_than_linked(self) -> tuple[Row, ...] | None:
@@ -281,7 +282,7 @@ class ListingPoller:
         if not page.next_link:
             return None
         if not self._followed.lead_on(page.next_link):
-            raise self._refusal("its links lead in a circle")
+            raise self._refusal("its links form a circle")
         return self._cursor, page.next_link
 
     def _refusal(self, fault: str) -> AnswerMismatch:

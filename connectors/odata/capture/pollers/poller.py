@@ -1,9 +1,9 @@
-"""What the ways of noticing changes have in common: one Poller for each entity set.
+"""The port of the pollers: one Poller for each entity set.
 
-Order of calls: `begin` or `restore`, then `next_page` again and again. A poll is as many pages as
-`next_page` says that there are `more`. `emitted` is called for every change that was
-emitted, in order, `end_page` after the last one of a page. So `saved` resumes after any change: what
-was emitted of the current page is recognised (`ReportedRows`), and not emitted again.
+Order of calls: `begin` or `restore`, then `next_page` repeatedly. A poll has further pages as long as
+`next_page` returns `more`. `emitted` is called for every change that was emitted, in order, `end_page`
+after the last one of a page. So `saved` resumes after any change: what was emitted of the current page is
+recognised (`ReportedRows`), and not emitted again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 from connectors.odata.protocol.entity_table import EntitySetTable, Row
 
 DIGEST_BYTES = 8
-"""Bytes of a mark: two contents in 2**64 have the same."""
+"""Bytes of a fingerprint: two of 2**64 contents share one."""
 SHORT_DIGEST_BYTES = 6
 FINGERPRINT_BYTES = 2 * SHORT_DIGEST_BYTES
 """Bytes that a row takes in the resume state: of its key, and of its content."""
@@ -26,7 +26,7 @@ PollerState = dict[str, Any]
 
 
 class RowChange(NamedTuple):
-    """A change: `row` None for a delete. `at` is when it was made, where that is known."""
+    """A change. `row`: None for a delete. `at`: when it was made, if known."""
 
     op: int
     key: Row
@@ -44,13 +44,13 @@ class PollPage(NamedTuple):
 
 
 class Poller(Protocol):
-    """Notices the changes of one entity set."""
+    """Detects the changes of one entity set."""
 
     name: str
     table: EntitySetTable
 
     async def begin(self) -> str:
-        """From now on. Returns why the table is stale already, or ""."""
+        """Begin now. Returns why the table is already stale, or ""."""
 
     def restore(self, state: PollerState) -> None:
         """Resume where `saved` was called."""
@@ -65,7 +65,7 @@ class Poller(Protocol):
         """All changes of the last page were emitted."""
 
     def saved(self, marks: int) -> PollerState:
-        """The resume state, with at most so many marks in it; JSON-able."""
+        """The resume state with at most that many fingerprints, as JSON values."""
 
 
 def digest_of(row: object) -> bytes:
@@ -74,8 +74,8 @@ def digest_of(row: object) -> bytes:
 
 
 class ReportedRows:
-    """What was emitted last for each key, so that it isn't emitted again: other content is, also content
-    that was emitted before. Oldest first, each with its timestamp.
+    """The last emitted content of each key, so that it isn't emitted again. Different content is emitted,
+    even if it was emitted at some time before. Oldest first, each with its timestamp.
     """
 
     def __init__(self) -> None:
@@ -85,12 +85,12 @@ class ReportedRows:
         return len(self._last)
 
     def has(self, item: RowChange) -> bool:
-        """Whether it is what was emitted last for its key."""
+        """Whether this content was the last emitted for its key."""
         entry = self._last.get(digest_of(item.key)[:SHORT_DIGEST_BYTES])
         return entry is not None and entry[0] == item.mark[:SHORT_DIGEST_BYTES]
 
     def of(self, key: Row) -> tuple[bool, datetime | None]:
-        """Whether anything is remembered of a key, and its timestamp."""
+        """Whether a key is remembered, and its timestamp."""
         entry = self._last.get(digest_of(key)[:SHORT_DIGEST_BYTES])
         return entry is not None, entry[1] if entry else None
 
@@ -106,7 +106,7 @@ class ReportedRows:
         return [self._last.pop(key)[1] for key in oldest]
 
     def before(self, start: datetime) -> None:
-        """Forget what has an earlier timestamp."""
+        """Forget everything with an earlier timestamp."""
         self._last = {
             key: entry for key, entry in self._last.items() if entry[1] is None or entry[1] >= start
         }
@@ -121,7 +121,7 @@ class ReportedRows:
         return pack_digests(key + content for key, (content, _) in newest)
 
     def restore(self, text: str, at: datetime | None = None) -> None:
-        """What `saved` was, all with one timestamp."""
+        """Restore what `saved` returned, all with one timestamp."""
         self._last = {
             mark[:SHORT_DIGEST_BYTES]: (mark[SHORT_DIGEST_BYTES:], at)
             for mark in unpack_digests(text, FINGERPRINT_BYTES)
@@ -129,11 +129,11 @@ class ReportedRows:
 
 
 def pack_digests(marks: Iterable[bytes]) -> str:
-    """Marks as text."""
+    """Fingerprints as text."""
     return base64.b64encode(b"".join(marks)).decode()
 
 
 def unpack_digests(text: str, size: int) -> list[bytes]:
-    """What `packed` was given; all of one size."""
+    """The fingerprints that `packed` got; all have one size."""
     whole = base64.b64decode(text)
     return [whole[at : at + size] for at in range(0, len(whole), size)]

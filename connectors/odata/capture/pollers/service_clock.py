@@ -1,4 +1,4 @@
-"""The service's clock, as its rows and its answers show it: from which timestamp on to ask. Pure.
+"""The service's clock, as its rows and answers show it: from which timestamp on a poll reads. Pure.
 
 What becomes visible from now on has a timestamp at most `overlap` ago. The service's clock showed
 at least the latest timestamp when that was seen, and has advanced since; the overlap begins where it
@@ -6,7 +6,7 @@ stood when the last whole poll began, for what became visible later was not seen
 
 Rows may have timestamps in the future (a typing error, another time zone). They don't count:
 the `Date` of the service's answers bounds the latest timestamp, or such a row would hide all changes
-until that time. Where that Date is before the latest timestamp, the clock was set back.
+until that time. If that Date is before the latest timestamp, the clock was set back.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ MAX_ZONE_OFFSET = timedelta(hours=14)
 """How far ahead of UTC a local time may be: V2's timestamps without a zone."""
 
 MAX_TRUSTED_SETBACK_S = 60.0
-"""Seconds by which a clock that was set back raises doubts about what was seen before."""
+"""If the clock was set back by more seconds than this, earlier results are doubtful."""
 
 
 class ClockSetBack(NamedTuple):
-    """Where to ask from; `stale`: why the table has to be compared with the log, or ""."""
+    """Where to read from; `stale`: why the table has to be compared with the log, or ""."""
 
     start: datetime
     stale: str
@@ -48,7 +48,7 @@ class ServiceClock:
         #: When the last whole poll began, and the one under way.
         self._polled = 0.0
         self._begun = 0.0
-        #: What the service's last answer said that the time is.
+        #: The `Date` of the service's last answer.
         self._date: datetime | None = None
 
     def forget(self) -> None:

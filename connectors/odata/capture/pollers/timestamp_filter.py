@@ -1,4 +1,4 @@
-"""Filters of a property that every change raises, and whether the service heeds them."""
+"""Filters by a property that every change raises, and whether the service obeys them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from connectors.odata.protocol.query import query_options, since_filter
 
 LONG_AGO = datetime(1900, 1, 1)  # noqa: DTZ001 - of types without a zone too
 """Earlier than any change, and later than the first timestamp that databases hold."""
-FINDS_NOTHING = "`$filter` by the timestamp doesn't find rows that are there"
+FINDS_NOTHING = "`$filter` by the timestamp doesn't find existing rows"
 SAMPLE_ROWS = 20
-"""Rows among which one with a timestamp is searched."""
+"""Number of rows in which a timestamp is searched."""
 
 
 class TimestampFilter:
-    """`any_timestamp` finds every row that has a timestamp, in the form that the service takes."""
+    """`any_timestamp` finds every row that has a timestamp, in the form that the service accepts."""
 
     def __init__(self, reader: PageReader, table: EntitySetTable, timestamp: Property) -> None:
         self._reader = reader
@@ -42,7 +42,7 @@ class TimestampFilter:
         return bool((await self._reader.page(self._table.name, self.newest(filtered, 1))).rows)
 
     async def _sample(self, since: datetime | None) -> set[tuple[datetime, Row]]:
-        """Timestamps (from `since` on) and keys of the newest rows, asked for without a filter."""
+        """Timestamps (from `since` on) and keys of the newest rows, read without a filter."""
         page = await self._reader.page(self._table.name, self.newest("", SAMPLE_ROWS))
         rows = [complete_row(self._table, json) for json in page.rows]
         stamps = [(timestamp_of(row[self._at]), self._table.key_of(row)) for row in rows]
@@ -51,8 +51,8 @@ class TimestampFilter:
         }
 
     async def overlooks(self, filtered: str, since: datetime | None = None) -> bool:
-        """Whether a filter (for timestamps from `since` on) doesn't find a row that was there before it was
-        asked and after, unchanged: rows that come and go meanwhile show nothing.
+        """Whether a filter (for timestamps from `since` on) misses a row that existed unchanged before
+        and after the request: rows that come and go meanwhile prove nothing.
         """
         before = await self._sample(since)
         if not before or await self.finds(filtered):
@@ -64,7 +64,7 @@ class TimestampFilter:
         return since_filter(self._table, self._property, LONG_AGO.replace(tzinfo=zone))
 
     async def try_null(self) -> None:
-        """See once whether the service takes `ne null`; otherwise the question is another one."""
+        """Test once whether the service supports `ne null`; otherwise another filter is used."""
         if self._null_tried:
             return
         try:
@@ -76,8 +76,8 @@ class TimestampFilter:
         self._null_tried = True
 
     async def check_finds_rows(self) -> None:
-        """No row has a timestamp, the service says; it may not know what `ne null` is. Raises
-        AnswerMismatch where another question finds none either.
+        """By the service's answer no row has a timestamp, but it may not support `ne null`. Raises
+        AnswerMismatch if another filter finds none either.
         """
         if not await self.overlooks(self.any_timestamp):
             return
@@ -86,10 +86,10 @@ class TimestampFilter:
             raise self.mismatch(FINDS_NOTHING)
 
     def mismatch(self, fault: str) -> AnswerMismatch:
-        """The error where the set's changes can't be asked for by its timestamp."""
+        """The error if the set can't be filtered by its timestamp."""
         return AnswerMismatch(
-            f"entity set {self._table.name!r}: its changes can't be asked for by {self._property.name}: "
-            f"{fault}; say `change_detection: listing` for it under capture.sets, or have the service heed "
+            f"entity set {self._table.name!r}: its changes can't be read by {self._property.name}: "
+            f"{fault}; set `change_detection: listing` for it under capture.sets, or make the service obey "
             "`$filter` and `$orderby`"
         )
 
@@ -107,5 +107,5 @@ class TimestampFilter:
             ends = [self.newest("", 1), query_options(self._table, order=[self._property], top=1)]
             pages = [await self._reader.page(self._table.name, params) for params in ends]
             rows = [row for page in pages for row in page.rows]
-        # A service that ignores the filter gives others.
+        # A service that ignores the filter returns other rows.
         return any(complete_row(self._table, json)[self._at] is None for json in rows)

@@ -1,7 +1,7 @@
 """Pages of the rows from a timestamp on, in the order of (timestamp, key).
 
-Each begins after the last row of the previous one; the service's own links often count rows, and skip
-one where another moved meanwhile. They are followed only where keys can't be compared.
+Each begins after the last row of the previous one; the service's own links often count rows, and skip a
+row if another one moved meanwhile. They are followed only if keys can't be compared.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from connectors.sql.read.key_values import pack_value, unpack_value
 
 _END: tuple[None, None] = (None, None)
 TIMESTAMP_TOLERANCE = timedelta(seconds=1)
-"""By which a row may be earlier than it was asked for: services keep milliseconds, or seconds."""
+"""By how much a row may be earlier than requested: services keep milliseconds, or seconds."""
 PAGE_GROWTH = 4
-"""How much larger a page is asked for where one holds nothing but rows of one timestamp."""
+"""Factor by which the page size grows if all rows of a page have one timestamp."""
 
 
 class TimestampPages:
@@ -65,14 +65,14 @@ class TimestampPages:
         self._clock = clock
         self._begun = begun
         self.filter = TimestampFilter(reader, table, timestamp)
-        #: From which timestamp on the poll reads; None: from the first.
+        #: The timestamp from which on the poll reads; None: from the first.
         self.start: datetime | None = None
-        #: After which row the next page of the poll under way begins; the link where keys can't.
+        #: The row after which the next page begins; the link, if keys can't be compared.
         self._cursor: list[Any] | None = None
         self._link: str | None = None
         self._next: tuple[list[Any] | None, str | None] = _END
         self._followed = FollowedLinks()
-        #: After which rows pages of this poll began: none twice, where the service heeds the filter.
+        #: The rows after which pages of this poll began: none twice, if the service obeys the filter.
         self._cursors: set[tuple[Any, ...]] = set()
         self._top = page
         self._keyed = can_page_by_key(table)
@@ -118,16 +118,16 @@ class TimestampPages:
         }
 
     async def newest(self) -> EntityPage:
-        """The newest row that has a timestamp. Raises AnswerMismatch where the service doesn't find it."""
+        """The newest row with a timestamp. Raises AnswerMismatch if the service doesn't find it."""
         page = await self._newest()
         if not page.rows:
-            # May find a form of the filter that the service heeds.
+            # May find a form of the filter that the service obeys.
             await self.filter.check_finds_rows()
             page = await self._newest()
         return page
 
     async def try_keyset(self) -> None:
-        """See once whether pages can begin after a timestamp and a key. Raises AnswerMismatch."""
+        """Test once whether pages can begin after a timestamp and a key. Raises AnswerMismatch."""
         if self._tried or not self._keyed:
             return
         if self._timestamp.name in self._table.set.key:
@@ -145,7 +145,7 @@ class TimestampPages:
             raise self.filter.mismatch(fault)
 
     async def read(self) -> EntityPage:
-        """The page at which the poll is. It begins again where the service doesn't know its link any more."""
+        """The current page of the poll. The poll begins again if the service no longer knows its link."""
         self._followed.at(self._link or "")
         prefer = f"odata.maxpagesize={self._top}"
         if self._link is not None:
@@ -171,7 +171,7 @@ class TimestampPages:
         )
 
     async def check(self, rows: list[Row], page: EntityPage) -> None:
-        """A page against what it was asked for. Raises AnswerMismatch."""
+        """Compare a page with the request. Raises AnswerMismatch."""
         timestamps = [timestamp_of(row[self._at]) for row in rows]
         since = self.start if self._cursor is None else self._cursor[0]
         if since is not None and self._link is None:
@@ -181,12 +181,10 @@ class TimestampPages:
                 else since
             )
             if any(at is None or at < earliest for at in timestamps):
-                raise self.filter.mismatch(
-                    "rows came that are older than those that `$filter` asks for"
-                )
+                raise self.filter.mismatch("rows are older than `$filter` requests")
         stamps = [(at,) for at in timestamps if at is not None]
         if first_misplaced(stamps, distinct=False) is not None:
-            raise self.filter.mismatch("rows come in another order than `$orderby` asks for")
+            raise self.filter.mismatch("rows are in another order than `$orderby` requests")
         if rows or page.next_link or self.is_under_way:
             return
         if self.start is None:
@@ -204,8 +202,8 @@ class TimestampPages:
         """
         following = await self._following(rows, page, fresh=fresh)
         if following is None:
-            # More rows than a page have one timestamp, and the service shows less of it than it
-            # keeps: after it come the same rows again.
+            # More rows than fit into a page have one timestamp, which the service shows with fewer digits
+            # than it stores: the same rows follow again.
             self._top *= PAGE_GROWTH
             return False
         self._next = following
@@ -235,7 +233,8 @@ class TimestampPages:
         page = self._reader.page_in(response)
         if page is None:
             raise Rejected(
-                "refused", f"entity set {self._table.name!r}: no list of rows came; is it one?"
+                "refused",
+                f"entity set {self._table.name!r}: the answer is no list of rows; is it an entity set?",
             )
         first = not self.is_under_way
         self._clock.answered(response.headers.get("date", ""), begun, first=first)
@@ -246,8 +245,8 @@ class TimestampPages:
     ) -> tuple[list[Any] | None, str | None] | None:
         """Where the next page begins; `_END`: there is none; None: after no other row.
 
-        `fresh`: it held something new. A service that gives fewer rows than were asked for, and no
-        link to the others, is asked for more until it has nothing new.
+        `fresh`: it held something new. If the service returns fewer rows than requested and no link to
+        the others, it is asked for more until nothing new comes.
         """
         full = self._keyed and len(rows) >= self._top
         self._links = self._links or bool(page.next_link)
@@ -259,20 +258,18 @@ class TimestampPages:
             if tuple(cursor) not in self._cursors and cursor != self._cursor:
                 self._cursors.add(tuple(cursor))
                 return cursor, None
-            # Rows of one timestamp come again where the service shows less of it than it keeps.
+            # Rows of one timestamp come again if the service shows fewer digits than it stores.
             if self._cursor is not None and timestamp < self._cursor[0]:
-                raise self.filter.mismatch(
-                    "it gives the same rows, whatever they should come after"
-                )
+                raise self.filter.mismatch("it returns the same rows after any row")
         if page.next_link:
             if not self._followed.lead_on(page.next_link):
                 self.begin(self.start)
-                raise self.filter.mismatch("its links lead in a circle")
+                raise self.filter.mismatch("its links form a circle")
             return self._cursor, page.next_link
         return None if full and timestamp is not None else _END
 
     async def _may_be_cut(self, rows: list[Row]) -> bool:
-        """Whether more rows may follow a page of emitted rows, to which there is no link."""
+        """Whether more rows may follow a page of emitted rows that has no link."""
         if self._links or not self._sizes.may_be_cut(len(rows), self._top):
             return False
         if not self._sampled:

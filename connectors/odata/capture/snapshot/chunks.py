@@ -1,4 +1,4 @@
-"""Entity sets in chunks: by key where the service heeds it, by its own links otherwise."""
+"""Entity sets in chunks: by key if the service supports it, otherwise by its own links."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from connectors.odata.protocol.row_check import as_row_value
 class ODataSnapshot:
     """`bridge.connector.Snapshot` and `ListsKeys`.
 
-    Each chunk begins after the last key (`$filter`, `$orderby`), once it has been seen that the service
-    heeds both (`keyset_trial`) and as long as its pages show it. Otherwise, and where the metadata says
-    that a set can't be asked so, the service's own links are followed, in its own order, and their end
-    is held against the service's own count. What holds neither way is refused with AnswerMismatch.
+    Each chunk begins after the last key (`$filter`, `$orderby`), if the service obeys both in a trial
+    (`keyset_trial`) and in its pages. Otherwise, or if the metadata forbid it, the service's own links
+    are followed in its own order, and their end is compared with the service's own count. If neither
+    works, it raises AnswerMismatch.
     """
 
     def __init__(self, system: System, client: ODataClient | None = None) -> None:
@@ -37,7 +37,7 @@ class ODataSnapshot:
         self._links = LinkChunks(self._client, self._counts, self._keyset.faults)
 
     async def count(self, table: str, where: Condition | None) -> int:
-        """The number of rows, counted by the service; 0 where it doesn't count."""
+        """The number of rows, counted by the service; 0 if it doesn't count."""
         entity_table = await self._table(table)
         return await self._counts.count(
             entity_table, condition_filter(entity_table, where) if where else ""
@@ -46,8 +46,8 @@ class ODataSnapshot:
     async def chunk(
         self, table: str, where: Condition | None, after: list[Any] | None, limit: int
     ) -> Chunk:
-        """As `bridge.connector.Snapshot.chunk`. Raises AnswerMismatch where the service ignores what
-        would make sure that no row is left out.
+        """As `bridge.connector.Snapshot.chunk`. Raises AnswerMismatch if the service ignores options, so
+        that rows could be left out.
         """
         entity_table = await self._table(table)
         return await self._read(entity_table, where, after, limit, entity_table.select)
@@ -60,22 +60,22 @@ class ODataSnapshot:
         return chunk
 
     async def try_questions(self, table: str) -> None:
-        """Ask once what a snapshot will ask: the number of rows, its first page, and a row after that.
-        Raises AnswerMismatch, Rejected where not all rows of the table can be had.
+        """Send the requests of a snapshot once: the number of rows, its first page, and a row after that.
+        Raises AnswerMismatch, Rejected if not all rows of the table can be read.
         """
         entity_table = await self._table(table)
         await self.count(table, None)
         chunk = await self._read(entity_table, None, None, self._page_rows, entity_table.select)
         if chunk.last is not None:
-            # A page by links comes whole, whatever is asked for.
+            # A page by links is always complete.
             await self._read(entity_table, None, chunk.last, 1, entity_table.select)
 
     def fault(self, table: str) -> str:
-        """Why pages of a table can't begin after a key, though the metadata says that they can."""
+        """Why pages of a table can't begin after a key, although the metadata allow it."""
         return self._keyset.faults.get(table, "")
 
     def most_rows(self, table: str) -> int | None:
-        """How many rows of a table the service gives at most for one question, where fewer than asked."""
+        """The most rows of a table that the service returns per request, if fewer than requested."""
         return self._client.top_limits.of(table)
 
     async def close(self) -> None:
@@ -103,7 +103,7 @@ class ODataSnapshot:
             else:
                 self._hold(table, where, chunk.rows)
                 return chunk
-        # What was read in an order that doesn't hold is read again.
+        # Rows that were read in a wrong order are read again.
         try:
             chunk = await self._links.chunk(
                 table, filtered, after if linked else None, limit, select
@@ -124,7 +124,7 @@ class ODataSnapshot:
         return chunk
 
     def _hold(self, table: EntitySetTable, where: Condition | None, rows: Sequence[Row]) -> None:
-        """Rows against the condition. Raises AnswerMismatch."""
+        """Compare rows with the condition. Raises AnswerMismatch."""
         names = [p.name for p in table.properties]
         for name, wanted in (where or {}).items():
             if name not in names:
@@ -136,8 +136,8 @@ class ODataSnapshot:
             index = names.index(name)
             if first_foreign([(row[index],) for row in rows], choices) is not None:
                 raise AnswerMismatch(
-                    f"entity set {table.name!r}: rows came whose {name} was not asked for: the service "
-                    "doesn't heed `$filter`; take the snapshot without a condition"
+                    f"entity set {table.name!r}: rows have another {name} than requested: the service "
+                    "ignores `$filter`; take the snapshot without a condition"
                 )
 
     async def _table(self, name: str) -> EntitySetTable:

@@ -1,4 +1,4 @@
-"""A walk over all rows that gave fewer than the service counts."""
+"""A walk over all rows that returned fewer than the service counts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 
 class IncompleteWalk(NamedTuple):
-    """Rows that a walk gave, of so many that are counted; a digest of their keys, in order."""
+    """rows: how many a walk returned. counted: how many the service counts. Also a digest of the keys, in
+    order.
+    """
 
     fault: str
     counted: int

@@ -1,4 +1,4 @@
-"""Chunks that begin after a key, once the service has shown that it heeds the order and the filter."""
+"""Chunks that begin after a key, once a trial has shown that the service obeys order and filter."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from connectors.odata.protocol.response import EntityPage
 from connectors.sql.read.key_values import pack_value, unpack_value
 
 MAX_FAILURES = 3
-"""Failures of one question in a row after which it counts as refused: a deadlock passes by itself."""
+"""Consecutive failures after which a request counts as refused: a deadlock is temporary."""
 
 _Walk = tuple[str, str, str]
 """Entity set, filter and selected properties."""
 
 
 class KeysetChunks:
-    """Any set of one service. `faults` says by set why its pages can't begin after a key, though the
-    metadata says that they can.
+    """For all sets of one service. `faults`: by set, why its pages can't begin after a key although the
+    metadata allow it.
     """
 
     def __init__(self, client: ODataClient, counts: RowCounts, page_rows: int) -> None:
         self._client = client
         self._counts = counts
-        #: No more rows than these are asked for at once.
+        #: Maximum rows per request.
         self._page_rows = page_rows
         self.faults: dict[str, str] = {}
         #: Sets that can be paged by key.
         self._tried: set[str] = set()
         self._pages: dict[str, KeysetPages] = {}
-        #: Of each walk under way: what was counted at its beginning, and rows read since.
+        #: Per walk under way: the count at its beginning, and rows read since.
         self._walks: dict[_Walk, tuple[int, int]] = {}
 
     async def fits(self, table: EntitySetTable, filtered: str) -> bool:
@@ -62,8 +62,8 @@ class KeysetChunks:
     async def chunk(
         self, table: EntitySetTable, filtered: str, after: list[Any] | None, limit: int, select: str
     ) -> Chunk:
-        """Up to `limit` rows after the key `after`, in key order. What fails by itself is asked again, and
-        counts as refused where it always fails. Raises AnswerMismatch, Rejected.
+        """Up to `limit` rows after the key `after`, in key order. A temporary failure is retried, and
+        counts as refused if it repeats. Raises AnswerMismatch, Rejected.
         """
         for _ in range(MAX_FAILURES - 1):
             try:
@@ -78,10 +78,9 @@ class KeysetChunks:
     async def _keyed(
         self, table: EntitySetTable, filtered: str, after: list[Any] | None, limit: int, select: str
     ) -> Chunk:
-        """As many of the service's pages as `limit` rows take. Raises AnswerMismatch.
-
-        The end is where nothing comes: some services give fewer rows than they were asked for, and
-        no link to the others, and what is taken for missing would be deleted from the log.
+        """Read as many of the service's pages as `limit` rows need. Raises AnswerMismatch. Only an empty
+        page is the end: some services return fewer rows than requested and no link to the others, and
+        rows taken for missing would be deleted from the log.
         """
         walk = table.name, filtered, select
         if after is None:
@@ -122,7 +121,7 @@ class KeysetChunks:
             raise AnswerMismatch(fault)
         following = [row for row in rows if list(table.key_of(row)) != cursor]
         if not following and len(rows) >= top and not extra:
-            # A service that takes `gt` for `ge` gives the row of the cursor itself; others are after it.
+            # A service that treats `gt` as `ge` returns the row of the cursor itself; others follow it.
             return await self._after(table, filtered, cursor, wanted, select, extra=1)
         return following[:wanted]
 
@@ -132,9 +131,8 @@ class KeysetChunks:
             self._walks[walk] = counted, read + rows
 
     async def _ended(self, table: EntitySetTable, walk: _Walk, rows: int, limit: int) -> None:
-        """All rows by key, of which there were as many at the beginning and are now. Raises
-        AnswerMismatch where it gave fewer, and does so again and again: once may be a row that went
-        before it was reached and one that came after the pages.
+        """Check that a walk by key returned all rows, by the counts before and after it. Raises
+        AnswerMismatch if fewer came repeatedly: once may be a deleted row and a new one.
         """
         if walk not in self._walks:
             return
@@ -147,13 +145,13 @@ class KeysetChunks:
         if incomplete is not None:
             raise AnswerMismatch(
                 f"the service counts {incomplete.counted} rows and gives {incomplete.rows} in the order of the "
-                "key: it sorts in another way than it compares"
+                "key: it sorts in another order than it compares"
             )
 
     async def _fewer_by_key(
         self, table: EntitySetTable, filtered: str, limit: int
     ) -> IncompleteWalk | None:
-        """All keys in their order, where they are fewer than the service counts before and after."""
+        """All keys in their order, if they are fewer than the service counts before and after."""
         counted, rows, digest = await self._counts.count(table, filtered), 0, blake2b()
         cursor = None
         names = ",".join(table.set.key)
@@ -169,7 +167,7 @@ class KeysetChunks:
     async def _filled(self, table: EntitySetTable, page: EntityPage) -> EntityPage:
         """The page, or the first one after it with rows: an empty page may come in the middle.
 
-        Raises RetryLater where the service doesn't know its own link any more.
+        Raises RetryLater if the service no longer knows its own link.
         """
         if page.rows or not page.next_link:
             return page

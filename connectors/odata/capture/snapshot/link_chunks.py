@@ -1,4 +1,4 @@
-"""Chunks by the service's own links, whose end is held against the service's own count."""
+"""Chunks by the service's own links; their end is compared with the service's own count."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from connectors.odata.protocol.query import query_options
 from connectors.odata.protocol.response import EntityPage
 
 LINK_CURSOR = "link"
-"""What a cursor begins with that is a position after one of the service's own links."""
+"""First item of a cursor that is a position after one of the service's own links."""
 
 
 def is_link_cursor(after: Sequence[Any]) -> bool:
@@ -31,7 +31,7 @@ def is_link_cursor(after: Sequence[Any]) -> bool:
 
 
 class LinkChunks:
-    """Any set of one service. `faults`: by set, why its pages can't begin after a key."""
+    """For all sets of one service. `faults`: by set, why its pages can't begin after a key."""
 
     def __init__(self, client: ODataClient, counts: RowCounts, faults: Mapping[str, str]) -> None:
         self._client = client
@@ -45,9 +45,9 @@ class LinkChunks:
     async def chunk(
         self, table: EntitySetTable, filtered: str, after: list[Any] | None, limit: int, select: str
     ) -> Chunk:
-        """The rest of a page, or the next one: `after` is [LINK_CURSOR, link or "", rows to skip, rows read,
-        rows counted at the beginning]. From the beginning where the service doesn't know its link any
-        more. Raises AnswerMismatch.
+        """The rest of a page, or the next one: `after` is [LINK_CURSOR, link or "", rows to skip, rows
+        read, rows counted at the beginning]. From the beginning if the service no longer knows its link.
+        Raises AnswerMismatch.
         """
         _, link, skip, *more = after or [
             LINK_CURSOR,
@@ -56,7 +56,7 @@ class LinkChunks:
             0,
             await self._counts.count(table, filtered),
         ]
-        # Checkpoints of earlier versions tell neither.
+        # Checkpoints of earlier versions have neither.
         read, counted = more or (None, 0)
         prefer = f"odata.maxpagesize={limit}"
         followed, restarted = self._followed[table.name, filtered, select], not link
@@ -83,7 +83,7 @@ class LinkChunks:
                 await self._all_linked(table, filtered, read, counted, limit)
                 return Chunk(table.shape, page_rows, None)
             if not followed.lead_on(page.next_link):
-                raise self._refusal(table, "its links lead in a circle")
+                raise self._refusal(table, "its links form a circle")
             if page_rows:
                 return Chunk(
                     table.shape, page_rows, [LINK_CURSOR, page.next_link, 0, read, counted]
@@ -94,9 +94,8 @@ class LinkChunks:
     async def _all_linked(
         self, table: EntitySetTable, filtered: str, read: int | None, counted: int, limit: int
     ) -> None:
-        """The last page has no link to another one: more rows may be there all the same. Raises
-        AnswerMismatch where the service counts more, or has more when so many are skipped: in one
-        answer, or again and again.
+        """The last page has no link, but more rows may exist. Raises AnswerMismatch if the service counts
+        more, or has more after `$skip`: in one answer, or repeatedly.
         """
         if read is None or not await self._end_fault(table, filtered, read, counted):
             return
@@ -111,23 +110,23 @@ class LinkChunks:
     async def _end_fault(
         self, table: EntitySetTable, filtered: str, read: int, counted: int
     ) -> str:
-        """What is wrong with an end after so many rows, of which so many were counted before; ""
-        where nothing is. Rows that came or went meanwhile have the same effect.
+        """What is wrong with an end after `read` rows when `counted` were counted before; "": nothing.
+        Rows that were created or deleted meanwhile have the same effect.
         """
         fewer = read < min(counted, await self._counts.count(table, filtered))
         beyond = await has_row_after(self._client, table, filtered, read)
         if fewer and beyond is not False:
-            return f"it counts {counted} rows, gives {read}, and links to no further ones"
+            return f"it counts {counted} rows, returns {read}, and has no link to further ones"
         if (
             not counted
             and beyond
             and await has_row_after(self._client, table, filtered, BEYOND_EVERY_ROW) is False
         ):
-            return f"it gives {read} rows, has more, and links to none of them"
+            return f"it returns {read} rows, has more, and has no link to them"
         return ""
 
     async def _cut_fault(self, table: EntitySetTable, filtered: str, limit: int) -> str:
-        """What one answer shows that counts more rows than it holds, and links to none."""
+        """The fault of an answer that counts more rows than it has, without a link."""
         if not table.set.countable:
             return ""
         params = query_options(table, filtered=filtered, counted=True)
@@ -140,12 +139,12 @@ class LinkChunks:
             return ""
         if await has_row_after(self._client, table, filtered, rows) is False:
             return ""
-        return f"it counts {page.total} rows, gives {rows}, and links to no further ones"
+        return f"it counts {page.total} rows, returns {rows}, and has no link to further ones"
 
     async def _fewer_by_links(
         self, table: EntitySetTable, filtered: str, limit: int
     ) -> IncompleteWalk | None:
-        """All keys by the service's links, where more rows are there."""
+        """All keys by the service's links, if more rows exist."""
         counted, rows, digest = await self._counts.count(table, filtered), 0, blake2b()
         followed, link = FollowedLinks(), ""
         try:

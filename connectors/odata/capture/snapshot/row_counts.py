@@ -10,17 +10,16 @@ from connectors.odata.protocol.response import page_of, row_count
 
 
 class RowCounts:
-    """Counts of one service's sets; remembers which sets refuse to be counted."""
+    """Counts rows of one service's sets; remembers which sets refuse it."""
 
     def __init__(self, client: ODataClient) -> None:
         self._client = client
         self._refusing: set[str] = set()
 
     async def count(self, table: EntitySetTable, filtered: str) -> int:
-        """The number of rows that `filtered` finds; 0 where the service doesn't count.
+        """The number of rows that `filtered` finds; 0 if the service doesn't count.
 
-        Counted with a page of no rows, or else by `/$count`. Raises RetryLater where nothing else is
-        answered either.
+        Counted with a page of no rows, or else by `/$count`. Raises RetryLater if other requests fail, too.
         """
         if not table.set.countable or table.name in self._refusing:
             return 0
