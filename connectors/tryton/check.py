@@ -1,4 +1,4 @@
-"""What is missing or dangerous, and how each model's changes are detected."""
+"""Findings about the configuration, and how each model's changes are detected."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from connectors.tryton.protocol.domain_check import names_in
 
 
 async def check(system: System) -> list[Finding]:
-    """As `bridge.connector.Connector.check`. An ERP that can't be reached is a finding too."""
+    """As `bridge.connector.Connector.check`. An unreachable ERP is a finding, too."""
     try:
         async with TrytonClient(system) as client:
             await client.log_in()
@@ -72,7 +72,7 @@ def _unused_contexts(client: TrytonClient, system: System) -> Iterator[Finding]:
     for name in client.options.contexts:
         if name not in {use.table for use in system.tables}:
             yield Finding(
-                f"system {system.name!r}: capture.contexts names {name!r}, on which no entity stands"
+                f"system {system.name!r}: capture.contexts names {name!r}, which no entity uses"
             )
 
 
@@ -93,9 +93,9 @@ async def _check_table(
     ]
     if computed:
         yield Finding(
-            f"{where}: model {use.table!r}: Tryton computes {', '.join(computed)} of other fields, so "
+            f"{where}: model {use.table!r}: Tryton computes {', '.join(computed)} from other fields, so "
             "that a change of these alone is not noticed",
-            "declare the models that they are made of, and relate to those",
+            "declare the models that they are computed from, and relations to those",
             fatal=False,
         )
     try:
@@ -112,16 +112,16 @@ async def _check_table(
 
 
 async def _check_conditions(client: TrytonClient, model: str) -> None:
-    """Ask each question once that capture and reads ask of a model. Raises AnswerMismatch."""
+    """Send each request of capture and reads for a model once. Raises AnswerMismatch."""
     overlooked = await seen_again(partial(_overlooked, client, model))
     if overlooked is not None:
         raise AnswerMismatch(
-            f"model {model!r}: the condition on {overlooked[0]} doesn't find a row that is there"
+            f"model {model!r}: the condition on {overlooked[0]} doesn't find an existing row"
         )
 
 
 async def _overlooked(client: TrytonClient, model: str) -> tuple[str, ...] | None:
-    """The fields of a condition that doesn't find the second row, and what was asked."""
+    """The fields of a condition that doesn't find the second row, and the condition."""
     ids = await client.search(model, [], limit=2)
     rows = await client.search_read(model, [], [CREATED], limit=2)
     if len(ids) < 2 or len(rows) < 2:
@@ -147,7 +147,7 @@ async def _check_deletions(client: TrytonClient, system: System) -> AsyncIterato
             f"system {system.name!r}: this user may not read {DELETION_LOG_MODEL}, so deletions are only found by "
             f"comparing ids every {client.options.reconcile:g} s",
             "make the bridge's user an administrator of Tryton (Administration > Users > Users), for "
-            "only those may read that log; or set reconcile lower",
+            "only those may read that log; or set a lower reconcile",
             fatal=False,
         )
     for use in system.tables:
@@ -156,7 +156,7 @@ async def _check_deletions(client: TrytonClient, system: System) -> AsyncIterato
                 f"system {system.name!r}: the key of model {use.table!r} is "
                 f"{', '.join(use.key)}: deletions don't carry it, so the model is compared with "
                 "the log after each one",
-                "use `key: [id]`, where the model is large",
+                "use `key: [id]` if the model is large",
                 fatal=False,
             )
 

@@ -34,7 +34,9 @@ from connectors.tryton.reader import TrytonReader
 
 
 class TrytonConnector:
-    """`bridge.connector.Connector`, with `LogsIn`, `Drafts`, `DescribesChangeDetection`, `ChecksCommands`."""
+    """`bridge.connector.Connector`, with `LogsIn`, `Drafts`, `DescribesChangeDetection`,
+    `ChecksCommands`.
+    """
 
     name = "tryton"
     options: type[BaseModel] = TrytonOptions
@@ -87,7 +89,7 @@ class TrytonConnector:
             return draft.draft(await discover(client, names, f"system {system.name!r}"))
 
     async def setup(self, system: System) -> list[str]:  # noqa: ARG002 - a part of the port
-        """Nothing to make: the ERP stays as it is."""
+        """Nothing to create: the ERP needs no set-up."""
         return []
 
     def setup_sql(self, system: System) -> list[str]:  # noqa: ARG002 - a part of the port

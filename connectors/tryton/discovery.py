@@ -1,4 +1,4 @@
-"""What a system file could declare of the ERP: models that can be read, and their buttons."""
+"""Finds what a system file can declare: models that can be read, and their buttons."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ USUAL_MODELS = (
     "production",
     "project.work",
 )
-"""What the users of most companies know, as far as their modules are there. Of several hundred
-models the others are settings, links and reports.
+"""The models that most companies use, as far as their modules are installed. Of several hundred models,
+the others are settings, links and reports.
 """
 
 
@@ -53,7 +53,7 @@ class DiscoveredModels:
 
 
 async def discover(client: TrytonClient, wanted: Sequence[str], where: str) -> DiscoveredModels:
-    """These models, or the usual ones. Raises ConfigurationError for one that isn't there."""
+    """These models, or the usual ones. Raises ConfigurationError for one that doesn't exist."""
     existing = {
         name.removeprefix("model.").removesuffix(".search_read")
         for name in await client.remote_methods()
@@ -86,12 +86,12 @@ async def discover(client: TrytonClient, wanted: Sequence[str], where: str) -> D
 
 
 def unknown_model(name: str, existing: set[str]) -> str:
-    """The message for a model that doesn't exist, with those that may be meant."""
+    """The message for an unknown model, with similar names."""
     return f"Tryton has no model {name!r}{did_you_mean(name, existing)}"
 
 
 async def _buttons(client: TrytonClient, names: Sequence[str]) -> dict[str, dict[str, str]]:
-    """The buttons of these models; none where this user may not read which there are."""
+    """The buttons of these models; none if this user may not read them."""
     try:
         rows = await client.search_read(
             "ir.model.button", [["model", "in", list(names)]], ["model", "name", "string"]

@@ -1,4 +1,4 @@
-"""Writes a system file from what the ERP has. Pure: YAML text, what is left out in comments."""
+"""Writes a system file from the ERP's models. Pure: YAML text, with left-out things in comments."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from connectors.tryton.discovery import DescribedModel, DiscoveredModels
 from connectors.tryton.metadata.model import ID, VERSION, ModelField, ModelList, TrytonModel
 
 _UNUSED_FIELDS = frozenset({"rec_name", "xml_id", "last_modified_at", "create_uid", "write_uid"})
-"""Of every model, and of use to hardly anybody."""
+"""Fields of every model that hardly anybody needs."""
 _MOST_CHOICES = 8
 _VERSION = "version"
 _STATES_AFTER: Mapping[tuple[str, str], Sequence[str]] = {
@@ -32,12 +32,12 @@ _STATES_AFTER: Mapping[tuple[str, str], Sequence[str]] = {
     ("account.invoice", "post"): ("posted", "paid"),
     ("account.invoice", "cancel"): ("cancelled",),
 }
-"""States in which one finds a row whose button was pressed: by them a lost answer is probed."""
+"""States of a row after its button was pressed, for the probe of a lost answer."""
 
 
 @dataclass(slots=True)
 class _DraftedModel:
-    """A model under the names that it gets: `fields` by the model's own."""
+    """A model with its names in the draft: `fields` by the model's own names."""
 
     name: str
     described: DescribedModel
@@ -72,7 +72,7 @@ def draft(discovered: DiscoveredModels) -> str:
 
 def _capture() -> list[str]:
     return [
-        "# How changes are noticed: Tryton keeps for each row when it was created and last written.",
+        "# How changes are detected: Tryton stores for each row when it was created and last written.",
         "capture:",
         "  poll: 2         # seconds between two polls",
         "  overlap: 300    # seconds that a transaction of the ERP may last",
@@ -98,7 +98,7 @@ def _named(discovered: DiscoveredModels) -> dict[str, _DraftedModel]:
 
 
 def _short(model: str) -> str:
-    """`sale` for `sale.sale`: many a model is called like its module."""
+    """`sale` for `sale.sale`: many models have the name of their module."""
     first, _, rest = model.partition(".")
     return first if rest == first else model
 
@@ -119,7 +119,7 @@ def _entity(drafted: _DraftedModel, models: Mapping[str, _DraftedModel]) -> Iter
         "Computed, so a change of these alone is not noticed:", drafted, computed=True
     )
     yield from _commented_fields(
-        "Files, which may be larger than the log takes:", drafted, computed=False
+        "Files, which may be larger than the log allows:", drafted, computed=False
     )
     for reason, names in _left_out(drafted.described).items():
         yield from comment_lines(f"Left out, {reason}: {', '.join(names)}", 6)
@@ -128,7 +128,7 @@ def _entity(drafted: _DraftedModel, models: Mapping[str, _DraftedModel]) -> Iter
 
 
 def _commented_fields(heading: str, drafted: _DraftedModel, *, computed: bool) -> Iterator[str]:
-    """Fields that are there to be uncommented."""
+    """Fields in comments, to be uncommented."""
     commented = [
         model_field
         for model_field in drafted.stored()
@@ -187,7 +187,7 @@ def _relations(drafted: _DraftedModel, models: Mapping[str, _DraftedModel]) -> I
         yield f"      {name}: {relation}"
     if undeclared:
         yield from comment_lines(
-            f"Other models that it leads to: {', '.join(sorted(undeclared))}. Name them with "
+            f"Other models that it refers to: {', '.join(sorted(undeclared))}. Name them with "
             "--entities to have them here.",
             6 if relations else 4,
         )

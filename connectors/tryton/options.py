@@ -1,4 +1,4 @@
-"""What a system file says under `capture:` and `login:`."""
+"""The `capture:` and `login:` mappings of a system file."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class TrytonOptions(BaseModel):
         gt=0,
         le=30 * 86_400,
         description="Seconds between two listings of each model's ids: deletions that ir.model.log "
-        "doesn't have are found by this alone.",
+        "doesn't have are found only by this.",
     )
-    page: int = Field(default=1000, ge=1, le=10_000, description="Rows of one remote call.")
+    page: int = Field(default=1000, ge=1, le=10_000, description="Rows per remote call.")
     timeout: float = Field(
-        default=60.0, ge=1, le=3600, description="Seconds that an answer is waited for."
+        default=60.0, ge=1, le=3600, description="Seconds to wait for an answer."
     )
     context: dict[str, Any] = Field(
         default_factory=dict, description="Added to the user's context in every call."
@@ -49,13 +49,13 @@ class TrytonOptions(BaseModel):
         default=None,
         ge=0,
         le=86_400,
-        description="Seconds after which a command whose answer was lost has happened or never will; "
-        "as `overlap` where it isn't set, because it may wait for a transaction that lasts as long.",
+        description="Seconds after which a command whose answer was lost has taken effect or never will; "
+        "default: as `overlap`, because it may wait for a transaction that lasts as long.",
     )
 
 
 class TrytonLogin(BaseModel):
-    """The `login:` mapping: a user's name and password, where they are not in `url`."""
+    """The `login:` mapping: a user's name and password, if they are not in `url`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 

@@ -20,14 +20,14 @@ from connectors.tryton.protocol.domain import Domain, domain_of_keys
 
 
 class TrytonReader:
-    """`bridge.connector.Reader`. Answers claim no visibility: they are as of when they were asked for."""
+    """`bridge.connector.Reader`. Answers claim no visibility, only the time of the request."""
 
     max_keys = 1000
 
     def __init__(self, system: System) -> None:
         self._client = TrytonClient(system)
         self._tables = ModelTables(system, self._client)
-        #: Tables and columns by which a row was found: where none is found, none exists.
+        #: Tables and columns by which a row was found: an empty answer then means that there is none.
         self._proven: set[tuple[str, tuple[str, ...]]] = set()
         self._sizes: defaultdict[str, AnswerSizes] = defaultdict(AnswerSizes)
 
@@ -59,19 +59,19 @@ class TrytonReader:
         return Rows(model_table.shape, [model_table.row(row) for row in rows])
 
     async def _check_condition(self, table: ModelTable, columns: Sequence[str]) -> None:
-        """Conditions that have found nothing yet must find a row that is there; of a model without rows
-        nothing is known. Raises AnswerMismatch.
+        """Conditions that have found nothing yet must find an existing row; nothing is known for a model
+        without rows. Raises AnswerMismatch.
         """
         model = table.model.name
         if await seen_again(partial(self._overlooked, table, columns)) is None:
             return
         raise AnswerMismatch(
-            f"{self._client.where}: model {model!r}: the condition on {', '.join(columns)} doesn't find a "
-            "row that is there; an empty answer means nothing"
+            f"{self._client.where}: model {model!r}: the condition on {', '.join(columns)} doesn't find an "
+            "existing row; an empty answer means nothing"
         )
 
     async def _overlooked(self, table: ModelTable, columns: Sequence[str]) -> str | None:
-        """A row that is there, by its id and values, where a condition on these doesn't find it."""
+        """An existing row, by its id and values, if a condition on these doesn't find it."""
         model = table.model.name
         rows = await self._client.search_read(model, [], [ID, *columns], limit=MAX_CONTROL_ROWS)
         for row in rows:
@@ -87,8 +87,8 @@ class TrytonReader:
     async def _rows(
         self, table: ModelTable, domain: Domain, *, limit: int | None, max_rows: int | None
     ) -> list[dict[str, Any]]:
-        """The rows that a domain finds, up to `limit`; `max_rows`: there can't be more. Where an answer is
-        larger than any before it, it is asked whether it was cut short.
+        """The rows that a domain finds, up to `limit`; `max_rows`: there can't be more. If an answer is
+        larger than any before it, more rows are requested to see whether it was cut short.
         """
         model = table.model.name
         rows: list[dict[str, Any]] = []

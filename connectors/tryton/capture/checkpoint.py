@@ -23,7 +23,7 @@ MAX_ROWS_PER_MODEL: Final = 8_000
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """What is remembered of one model.
+    """The resume state of one model.
 
     - `fingerprint`: of the ids of its rows; None where its ids are not compared.
     - `reconciled_at`: when all ids were compared last, in seconds since 1970 of the bridge's own clock.
@@ -39,9 +39,8 @@ class ModelState:
 
 
 def pack(models: Mapping[str, ModelState]) -> bytes:
-    """The checkpoint. Where there is too much to remember, the oldest rows are left out.
-
-    Raises ConfigurationError where the models are too many even so.
+    """The checkpoint. If there is too much to remember, the oldest rows are left out. Raises
+    ConfigurationError if it has too many models even so.
     """
     return pack_to_fit(
         partial(_pack, models),
@@ -81,7 +80,7 @@ def _distances(ids: list[int]) -> list[int]:
 
 
 def unpack(checkpoint: bytes, where: str) -> dict[str, ModelState]:
-    """The states that `pack` was given. Raises HistoryLost for anything else."""
+    """The states that `pack` got. Raises HistoryLost for anything else."""
     try:
         content = json.loads(zlib.decompress(checkpoint))
         if content["v"] != FORMAT_VERSION:
@@ -89,7 +88,7 @@ def unpack(checkpoint: bytes, where: str) -> dict[str, ModelState]:
         return {name: _unpacked(packed) for name, packed in content["models"].items()}
     except (zlib.error, ValueError, LookupError, TypeError, AttributeError) as error:
         raise HistoryLost(
-            f"{where}: the checkpoint in the log is not one of this connector ({error}); bring the "
+            f"{where}: the checkpoint in the log is not one of this connector ({error}); use the "
             "log that belongs to it, or begin again"
         ) from error
 

@@ -1,4 +1,4 @@
-"""Deletions in the ERP's own log: it says of which model, but not which rows."""
+"""Deletions in the ERP's own log, which has their models, but not which rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_ATTRIBUTED_ENTRIES: Final = 1000
 
 
 class DeletionLog:
-    """Reads the log where this user may, and says of which models the ids are to be listed.
+    """Reads the log if this user may, and says of which models the ids have to be listed.
 
     `trouble` says why it can't be read for now.
     """
@@ -38,7 +38,7 @@ class DeletionLog:
         return ModelState(self._recent) if self._recent else None
 
     async def start(self) -> None:
-        """Begin now, where the checkpoint has nothing of the log."""
+        """Begin now, if the checkpoint has no state of the log."""
         try:
             newest = await self._queries.newest_time(DELETION_LOG_MODEL, ["event", "=", "delete"])
         except NoSession:
@@ -55,7 +55,7 @@ class DeletionLog:
         """The captured models of which rows may have been deleted since the last poll.
 
         `dependents` has, by model of the log, the captured models that lose rows when one of its rows is
-        deleted: the model itself, and those whose rows go along.
+        deleted: the model itself, and those whose rows are deleted with it.
         """
         if self._recent is None or (self.trouble and not complete):
             return set()

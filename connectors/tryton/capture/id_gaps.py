@@ -1,7 +1,7 @@
 """Ids that are missing from a model, so that a row which commits late among older ones is noticed. Pure.
 
-Ids are handed out in their order, but committed in any: where transactions overlap, a row may appear
-below others that were emitted long ago. Its id fills a gap. Most gaps stay for ever, because a
+Ids are assigned in order, but committed in any order: where transactions overlap, a row may appear
+below others that were emitted long ago. Its id fills a gap. Most gaps stay, because a
 transaction was rolled back or a row deleted.
 """
 

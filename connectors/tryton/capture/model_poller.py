@@ -1,4 +1,4 @@
-"""One model of a source: which rows have changed, which are deleted, and why it can't be read."""
+"""One model of a source: changed rows, deleted rows, and why it can't be read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from connectors.tryton.metadata.model_table import ModelTable, ModelTables
 from connectors.tryton.options import TrytonOptions
 
 MAX_LISTING_SHARE: Final = 20
-"""Ids are listed for at most one part in so many of the time."""
+"""Listing ids takes at most one part in this many of the time."""
 CLOCK_TOLERANCE_MICROS: Final = 2 * MICROS_PER_SECOND
 """The ERP gives its time in whole seconds."""
 
@@ -50,7 +50,7 @@ class PollResult:
 class ModelPoller:
     """Polls one model.
 
-    - `trouble`: why it can't be read for now; empty where it can.
+    - `trouble`: why it can't be read for now; empty: it can.
     - `listing_requested`: its ids are to be listed soon.
     """
 
@@ -88,8 +88,8 @@ class ModelPoller:
     # -- the checkpoint ----------------------------------------------------------------------
 
     def state(self) -> ModelState | None:
-        """For the checkpoint; nothing of a model that was never read. As long as it isn't emitted that
-        the model has to be compared, the state before that.
+        """For the checkpoint; None for a model that was never read. Until it is emitted that the model
+        has to be compared, the previous state.
         """
         if self._ids is None or self._stale:
             return self._restored
@@ -102,7 +102,7 @@ class ModelPoller:
         )
 
     def confirm_deletes(self) -> None:
-        """All deletes that were found are emitted. Not before: after a restart only the ids show those
+        """All found deletes are emitted. Call it only then: after a restart only the ids show deletes
         that weren't.
         """
         if self._ids is not None:
@@ -112,7 +112,7 @@ class ModelPoller:
     # -- polling -----------------------------------------------------------------------------
 
     async def start(self, *, first: bool) -> None:
-        """Begin now, or where the checkpoint says. `first`: at the first start of its source."""
+        """Begin now, or at the checkpoint. `first`: at the first start of its source."""
         await self._tables.table(self.name)
         state, recent = self._restored, self._recent
         if state is None:
@@ -186,7 +186,7 @@ class ModelPoller:
         self._compare_again_at = self._clock() + self._overlap / MICROS_PER_SECOND
 
     async def _compare_all(self, result: PollResult, reason: str) -> None:
-        """Give up on single rows: what exists now, and what was deleted, is for the comparison."""
+        """Give up single rows: a comparison finds existing and deleted rows."""
         result.changed, result.deleted = [], []
         self._compare(reason)
         self._ids = IdSet(await self._list_ids())
@@ -203,8 +203,8 @@ class ModelPoller:
         return self.listing_requested and self._monotonic() >= rested_at
 
     async def _compare_ids(self, table: ModelTable, result: PollResult) -> None:
-        """What is deleted since the ids were listed last; and what is new and has an older time than
-        any poll reaches: rows of a long transaction, or restored from history.
+        """Rows deleted since the last listing of ids; and new rows with an older time than any poll
+        reads: of a long transaction, or restored from history.
         """
         if self._ids is None:
             return
@@ -229,8 +229,8 @@ class ModelPoller:
         ]
 
     async def _confirmed(self, missing: list[int]) -> list[int]:
-        """Those that the ERP doesn't have when it is asked for them. More than are plausible are left
-        to a comparison with the log.
+        """The missing ids that the ERP doesn't have by a direct read, either. If more are missing than
+        plausible, a comparison with the log decides.
         """
         if not missing or self._ids is None:
             return []
@@ -238,7 +238,7 @@ class ModelPoller:
         if self._max_deletes.exceeded(len(missing), row_count):
             self._compare(f"the ERP doesn't list {len(missing)} of {row_count} rows")
             return []
-        # Unless the ERP answers, they are missing again from the next listing.
+        # If the ERP doesn't answer, the next listing shows them as missing again.
         existing = set(missing)
         try:
             existing = await self._queries.existing_ids(self.name, missing)
@@ -269,5 +269,5 @@ class ModelPoller:
         self._recent.forget(key)
 
     def prune(self) -> None:
-        """Forget what no poll reaches any more."""
+        """Forget what no poll reads any more."""
         self._recent.prune(self._overlap)

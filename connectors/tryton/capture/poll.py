@@ -19,7 +19,7 @@ from connectors.tryton.metadata.model_table import ModelTable
 from connectors.tryton.protocol.domain_check import check_rows
 
 DELETION_LOG_MODEL: Final = "ir.model.log"
-"""Who did what, deletions among it; for administrators alone."""
+"""Who did what, including deletions; readable only by administrators."""
 MAX_IDS_PER_QUERY: Final = 50_000
 MAX_WINDOW_ROWS: Final = 100_000
 """Rows of a window that are emitted one by one; with more, the table is compared with the log."""
@@ -49,7 +49,7 @@ class WindowRows(NamedTuple):
 
 
 class PollQueries:
-    """Asks one ERP; keeps nothing of the rows.
+    """Sends the calls of polls to one ERP; keeps no rows.
 
     `max_window_rows`: with more rows in a window, they are not emitted one by one.
     """
@@ -62,7 +62,7 @@ class PollQueries:
 
     @property
     def erp_time(self) -> int | None:
-        """The time by the ERP's clock when it answered last, in whole seconds; None where it gives none."""
+        """The time by the ERP's clock when it answered last, in whole seconds; None if it sends none."""
         return self._client.answered_at
 
     async def newest_time(self, model: str, *conditions: Any) -> int:
@@ -84,7 +84,7 @@ class PollQueries:
             if not all(name in row for row in rows):
                 raise Rejected(
                     "legacy_error",
-                    f"{self._client.where}: model {model!r}: rows came without {name}, which was asked for",
+                    f"{self._client.where}: model {model!r}: rows came without the requested {name}",
                 )
             newest = max([newest, *(micros_of(row[name]) for row in rows)])
         return newest
@@ -118,12 +118,12 @@ class PollQueries:
         return current
 
     async def list_ids(self, model: str) -> array[int]:
-        """All ids of a model, in order. Raises AnswerMismatch where conditions on them don't hold."""
+        """All ids of a model, in order. Raises AnswerMismatch if the ERP ignores conditions on them."""
         ids = array("q")
         while True:
             after = [[ID, ">", ids[-1]]] if ids else []
             listed = await self._client.search(model, after, limit=MAX_IDS_PER_QUERY)
-            # That there are no more is believed of an empty answer alone.
+            # Only an empty answer is the end.
             if not listed:
                 await self._check_conditions(model, ids)
                 return ids
@@ -143,8 +143,8 @@ class PollQueries:
         return existing
 
     async def _check_conditions(self, model: str, ids: Sequence[int]) -> None:
-        """What is asked by ids and times must find a row that exists, or nothing would ever be new.
-        Raises AnswerMismatch.
+        """Test that conditions on ids and times find an existing row; otherwise changes would never be
+        found. Raises AnswerMismatch.
         """
         for key in (ids[-1], ids[0]) if ids else ():  # One of them may be deleted in between.
             rows = await self._client.search_read(model, [[ID, "=", key]], [CREATED, WRITTEN])
@@ -157,11 +157,11 @@ class PollQueries:
         if ids and await seen_again(partial(self._overlooked, model)) is not None:
             raise AnswerMismatch(
                 f"{self._client.where}: model {model!r}: conditions on {ID}, {CREATED} and {WRITTEN} don't "
-                "find rows that are there, so that changes would be missed"
+                "find existing rows, so that changes would be missed"
             )
 
     async def _overlooked(self, model: str) -> tuple[int, str] | None:
-        """The first row, where it isn't found by its id and its times."""
+        """The first row, if it isn't found by its id and its times."""
         first = await self._client.search(model, [], limit=1)
         if not first:
             return None

@@ -32,7 +32,7 @@ class RowStamp(NamedTuple):
 
 def micros_of(value: object) -> int:
     """Microseconds since 1970 of one of Tryton's timestamps, which are in UTC without a zone. Raises
-    Rejected for what is none.
+    Rejected if it is none.
     """
     if not isinstance(value, datetime):
         raise Rejected("legacy_error", "a row's time of creation or change is no timestamp")
@@ -50,7 +50,7 @@ class RecentChanges:
 
     - `at`: everything that complete polls read up to this time was emitted.
     - `since`: from this time on, `emitted` is complete.
-    - `floor`: nothing before it is asked for.
+    - `floor`: nothing before it is read.
     - `emitted`: the time of each row that was emitted, by its id.
     - `latest_seen`: the newest time that any poll since the start has read.
 
@@ -97,8 +97,8 @@ class RecentChanges:
     def advance(self, at: int) -> None:
         """Everything that a complete poll read up to here is emitted.
 
-        Not what a shorter poll read, nor the time that a row has got since: other rows of the same
-        time were not asked for, and the next window would begin after some that commit late.
+        Neither the result of a shorter poll nor the newer time of a row may be used: other rows of that
+        time were not read, and the next window would begin after some that commit late.
         """
         self.at = max(self.at, at)
 
@@ -107,7 +107,7 @@ class RecentChanges:
         self.emitted.pop(key, None)
 
     def prune(self, overlap: int) -> None:
-        """Forget rows that no window reaches any more."""
+        """Forget rows that no window includes any more."""
         start = self.window_start(overlap)
         if self.emitted and min(self.emitted.values()) < start:
             self.emitted = {key: at for key, at in self.emitted.items() if at >= start}
@@ -119,8 +119,8 @@ class RecentChanges:
         self.emitted.clear()
 
     def rewind(self, now: int, overlap: int) -> None:
-        """Begin at `now` where the ERP's clock was set back to it: what it writes now looks older than
-        rows that were emitted.
+        """Begin at `now` after the ERP's clock was set back to it: new changes have older times than
+        emitted rows.
         """
         if now < self.at:
             self.since = max(self.since, self.window_start(overlap))

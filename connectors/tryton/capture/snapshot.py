@@ -72,7 +72,7 @@ class TrytonSnapshot:
         after: list[Any] | None,
         limit: int,
     ) -> list[dict[str, Any]]:
-        """The next rows by id. That there are no more is believed of an empty answer alone."""
+        """The next rows by id. Only an empty answer is the end."""
         model = table.model.name
         rows: list[dict[str, Any]] = []
         while len(rows) < limit:
@@ -94,7 +94,7 @@ class TrytonSnapshot:
         return rows
 
     async def _overlooked(self, model: str) -> int | None:
-        """The first row, where a condition on ids doesn't find it."""
+        """The first row, if a condition on ids doesn't find it."""
         first = await self._client.search(model, [], limit=1)
         if not first or await self._client.search(model, [[ID, "<=", first[0]]], limit=1):
             return None

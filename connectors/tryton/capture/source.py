@@ -35,12 +35,11 @@ NO_TRANSACTION = SourceTransaction(None, 0, None)
 
 
 class TrytonSource:
-    """`bridge.connector.Source` by polling. Where `ir.model.log` has a deletion, and every `reconcile`
-    seconds, the ids that are left are compared with those that were there.
-
-    A model that can't be read for now is left out (`Batch.troubles`) and tried again with each poll
-    of the whole overlap. Only when none can be read does `read` raise RetryLater, as it does where
-    something else than the ERP answers; a login that is refused is the configuration's fault.
+    """`bridge.connector.Source` by polling. When `ir.model.log` has a deletion, and every `reconcile`
+    seconds, the existing ids are compared with those that existed before. A model that can't be read for
+    now is left out (`Batch.troubles`) and tried again with each poll of the whole overlap. `read` raises
+    RetryLater only if no model can be read, or if something other than the ERP answers;
+    ConfigurationError for a refused login.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class TrytonSource:
         self._watermarks = PendingWatermarks()
         self._next_poll = self._next_complete_poll = 0.0
         self._packed = b""
-        #: Polls that were made; those of which everything is emitted.
+        #: Number of polls; number of those that are completely emitted.
         self._polls = self._emitted_polls = 0
 
     # -- the port ----------------------------------------------------------------------------
@@ -78,7 +77,7 @@ class TrytonSource:
 
     async def _open(self, after: Checkpoint | None) -> Checkpoint:
         states = {} if after is None else unpack(after, f"capture of {self._system.name!r}")
-        # By itself: after a few wrong passwords Tryton makes a user wait.
+        # Without concurrent calls: after a few wrong passwords Tryton makes a user wait.
         await self._client.log_in()
         self._deletion_log = DeletionLog(
             self._client, self._queries, self._overlap, states.get(DELETION_LOG_MODEL)
@@ -125,7 +124,7 @@ class TrytonSource:
             await self._watermarks.wait(min(left, pause))
 
     async def ack(self, upto: Checkpoint) -> None:
-        """Nothing to forget: the ERP keeps no position for the bridge."""
+        """Does nothing: the ERP keeps no position for the bridge."""
 
     async def write_watermark(self, name: str) -> None:
         """As `bridge.connector.Source.mark`: it is emitted after what the last poll read."""
@@ -158,7 +157,7 @@ class TrytonSource:
 
     def _dependents(self) -> Mapping[str, set[str]]:
         """The models whose deletions matter, each with the captured models that may lose rows by them:
-        itself, and those that can't exist without it, whose rows go along without an entry in the log.
+        itself, and those that can't exist without it, whose rows are deleted without an entry in the log.
         """
         dependents: dict[str, set[str]] = {}
         for name in self._pollers:
@@ -167,7 +166,7 @@ class TrytonSource:
         return dependents
 
     async def _poll_model(self, poller: ModelPoller, *, complete: bool) -> None:
-        """Poll one model; an error that is its own leaves it out until it is gone."""
+        """Poll one model; an error of this model alone leaves it out until the error is gone."""
         try:
             result = await poller.poll(complete=complete)
             table = await self._tables.table(poller.name)
@@ -188,7 +187,7 @@ class TrytonSource:
         self._check_any_readable()
 
     def _check_any_readable(self, *, first: bool = False) -> None:
-        """Raises where no model can be read: at the first start that's the configuration's fault."""
+        """Raises if no model can be read: at the first start the configuration is wrong."""
         troubles = [poller.trouble for poller in self._pollers.values()]
         check_any_readable(troubles, by_configuration=first)
 
@@ -267,7 +266,7 @@ class TrytonSource:
 
 @contextmanager
 def _away_if_opened_before(*, opened_before: bool) -> Iterator[None]:
-    """The ERP was there before (`opened_before`), so that where something else answers now it is away."""
+    """The ERP answered before (`opened_before`), so if something else answers now, it is unavailable."""
     try:
         yield
     except UserRefused:

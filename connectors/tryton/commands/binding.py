@@ -46,7 +46,7 @@ _NUMBERS: Final = (
 class BoundStatement:
     """A statement that can be executed.
 
-    - `key`: the fields that name the row; None where it creates one, or finds rows by `values` alone.
+    - `key`: the fields that name the row; None if it creates one, or finds rows only by `values`.
     - `values`: of CREATE and WRITE as they are sent; of FIND what the row must hold, a list for any of.
     """
 
@@ -57,12 +57,12 @@ class BoundStatement:
 
     @property
     def where(self) -> list[Any]:
-        """The domain of what the statement is about."""
+        """The domain of the statement's rows."""
         return [*_domain(self.key or {}), *(_domain(self.values) if self.finds else [])]
 
     @property
     def finds(self) -> bool:
-        """Whether it only asks."""
+        """Whether it only reads."""
         return self.statement.verb == "FIND"
 
     @property
@@ -76,7 +76,7 @@ class BoundStatement:
 
 
 def _domain(values: Mapping[str, Any]) -> list[Any]:
-    """Rows that hold these values; any of a list."""
+    """Rows with these values; any of a list."""
     return [
         [name, "in" if isinstance(value, list) else "=", value] for name, value in values.items()
     ]
@@ -135,15 +135,13 @@ async def _list_actions(
     """The actions of a one2many or many2many."""
     name = list_field.name
     if list_field.tryton_type == "many2many":
-        # Tryton links an id twice that is given twice.
+        # Tryton links a repeated id twice.
         return [["add", list(dict.fromkeys(_row_id(model, name, item) for item in items))]]
     created, actions = [], list[Any]()
     item_model = await find_model(list_field.relation)
     for item in items:
         if not isinstance(item, Mapping):
-            raise _bad_value(
-                model, name, f"{item!r:.60} is no row: it should be (field=value, ...)"
-            )
+            raise _bad_value(model, name, f"{item!r:.60} is no row: write (field=value, ...)")
         pairs = [(field, value) for field, value in item.items() if field != ID]
         if ID not in item:
             created.append(await _values(item_model, find_model, pairs, new=True))
@@ -163,7 +161,7 @@ def _list_items(model: TrytonModel, name: str, value: Any) -> Sequence[Any]:
         except UnreadableAnswer as error:
             raise _bad_value(model, name, f"this is no JSON: {error}") from None
     if not isinstance(value, list):
-        raise _bad_value(model, name, "it wants a list, such as [(product=:product, quantity=1)]")
+        raise _bad_value(model, name, "expected a list, such as [(product=:product, quantity=1)]")
     return value
 
 
@@ -195,7 +193,7 @@ def _filled_in(value: Value | RowLiteral, arguments: Mapping[str, Any]) -> Any:
 
 
 def payload(field: ModelField, value: Any) -> Any:
-    """A value as Tryton wants it. Raises Rejected (`bad_value`) for one that doesn't fit."""
+    """A value in Tryton's form. Raises Rejected (`bad_value`) if it doesn't fit."""
     try:
         return _converted(field, value)
     except (ValueError, TypeError, ArithmeticError) as error:
@@ -211,14 +209,16 @@ def _converted(field: ModelField, value: Any) -> Any:
     tryton_type = field.tryton_type
     if (tryton_type == "boolean") != isinstance(value, bool):
         raise ValueError(
-            "it wants true or false" if tryton_type == "boolean" else "it wants no truth value"
+            "expected true or false"
+            if tryton_type == "boolean"
+            else "true and false aren't allowed"
         )
     if isinstance(value, str) and tryton_type in _TEMPORAL:
         return _TEMPORAL[tryton_type](value)
     if tryton_type in _TEXTS:
         return _checked_choice(field, value if isinstance(value, str) else str(value))
     if tryton_type in _NUMBERS and isinstance(value, (list, dict)):
-        raise ValueError("it wants one number")
+        raise ValueError("expected one number")
     return to_tryton(field, value)
 
 
@@ -227,9 +227,9 @@ def _checked_choice(field: ModelField, text: str) -> str:
     is_reference = field.tryton_type == "reference"
     choice, comma, number = text.partition(",") if is_reference else (text, "", "")
     if field.choices and choice not in field.choices:
-        raise ValueError(f"it is one of {', '.join(field.choices)}")
+        raise ValueError(f"expected one of {', '.join(field.choices)}")
     if is_reference and not (comma and number.isdigit()):
-        raise ValueError("it wants MODEL,ID")
+        raise ValueError("expected MODEL,ID")
     return text
 
 
@@ -249,7 +249,7 @@ def field_of(model: TrytonModel, name: str) -> ModelField:
 
 
 def unknown_field(model: TrytonModel, name: str) -> str:
-    """The message for a field that the model doesn't have, with those that may be meant."""
+    """The message for an unknown field, with similar names."""
     if name in model.left_out:
         return f"model {model.name!r}, field {name!r} can't be used here: {model.left_out[name]}"
     hint = did_you_mean(name, [*model.fields, *model.lists])

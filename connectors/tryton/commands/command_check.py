@@ -1,4 +1,4 @@
-"""Whether commands' statements fit what the ERP has, whatever their arguments."""
+"""Checks commands' statements against the ERP's models, independent of their arguments."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ RIGHTS: Final[Mapping[Verb, str]] = {
 async def command_problems(
     commands: Sequence[CommandSpec], erp: ErpDefinitions
 ) -> list[StatementProblem]:
-    """All that is wrong with these commands."""
+    """All problems of these commands."""
     problems: list[StatementProblem] = []
     for command in commands:
         texts = await statement_problems(command.run, erp, asks=False)
@@ -48,7 +48,7 @@ async def command_problems(
 
 
 async def statement_problems(text: str, erp: ErpDefinitions, *, asks: bool) -> list[str]:
-    """What is wrong with `run:`, or (`asks`) `probe:`."""
+    """The problems of `run:`, or (`asks`) of `probe:`."""
     try:
         statement = parse(text)
         model = await erp.model(statement.model)
@@ -58,7 +58,7 @@ async def statement_problems(text: str, erp: ErpDefinitions, *, asks: bool) -> l
         return [str(error)]
     if asks != (statement.verb == "FIND"):
         return [
-            "`probe:` asks by FIND alone" if asks else "FIND changes nothing: it goes into `probe:`"
+            "`probe:` may only use FIND" if asks else "FIND changes nothing: it belongs in `probe:`"
         ]
     problems = [*_condition_problems(model, statement), *await _right_problems(statement, erp)]
     if statement.button:
@@ -78,13 +78,11 @@ async def _right_problems(statement: TrytonStatement, erp: ErpDefinitions) -> li
     if (await erp.rights(statement.model)).get(right, True):
         return []
     missing = f"this user may not {right} rows of {statement.model!r}"
-    return [
-        f"{missing}: give it that right in Tryton, under Administration > Models > Access Rights"
-    ]
+    return [f"{missing}: grant that right in Tryton, under Administration > Models > Access Rights"]
 
 
 def _condition_problems(model: TrytonModel, statement: TrytonStatement) -> Iterator[str]:
-    """Of the key, and of what FIND asks for."""
+    """Problems of the key, and of FIND's conditions."""
     conditions = statement.fields if statement.verb == "FIND" else ()
     for name, value in (*(statement.key or ()), *conditions):
         values = value.items if isinstance(value, ListLiteral) else (value,)
@@ -103,7 +101,7 @@ async def _value_problems(
         elif isinstance(value, ListLiteral):
             has_rows = any(isinstance(item, RowLiteral) for item in value.items)
             if list_field.tryton_type == "many2many" and has_rows:
-                problems.append(f"{unknown_field(model, name)}: it takes ids alone")
+                problems.append(f"{unknown_field(model, name)}: only ids are allowed")
                 continue
             for item in value.items:
                 if isinstance(item, RowLiteral):
@@ -113,7 +111,7 @@ async def _value_problems(
                 elif list_field.tryton_type == "one2many":
                     problems.append(f"model {model.name!r}, field {name!r}: a row is (field=value)")
         elif not isinstance(value, Parameter):
-            problems.append(f"model {model.name!r}, field {name!r}: it wants a list, [...]")
+            problems.append(f"model {model.name!r}, field {name!r}: expected a list, [...]")
     return problems
 
 

@@ -1,4 +1,4 @@
-"""What the ERP has, as commands name it: models, their buttons, and what this user may do."""
+"""The ERP's models, their buttons, and this user's rights, as commands use them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COMMON_METHODS: Final = (
 
 
 class ErpDefinitions:
-    """Asked for once each, until they are forgotten: the ERP may get other modules."""
+    """Each is read once, until `forget`: the ERP may get other modules."""
 
     def __init__(self, client: TrytonClient, where: str) -> None:
         self._client = client
@@ -32,7 +32,7 @@ class ErpDefinitions:
         self._method_flights: SingleFlight[str, frozenset[str]] = SingleFlight()
 
     async def model(self, name: str) -> TrytonModel:
-        """Raises ConfigurationError where there is no such model."""
+        """Raises ConfigurationError if there is no such model."""
         model = self._models.get(name)
         if model is None:
             model = self._models[name] = await self._model_flights.result(
@@ -41,7 +41,7 @@ class ErpDefinitions:
         return model
 
     async def check_button(self, model: str, button: str) -> None:
-        """Raises ConfigurationError where the model has no such button."""
+        """Raises ConfigurationError if the model has no such button."""
         if self._methods is None:
             self._methods = await self._method_flights.result("", self._client.remote_methods)
         buttons = _buttons(self._methods, model)
@@ -51,14 +51,14 @@ class ErpDefinitions:
 
     async def rights(self, model: str) -> Mapping[str, bool]:
         """Whether this user may `read`, `write`, `create` and `delete` rows of the model; without those
-        of which the ERP says nothing.
+        that the ERP doesn't report.
         """
         answer = await self._client.call("model.ir.model.access.get_access", [model])
         rights = answer.get(model) if isinstance(answer, dict) else None
         return rights if isinstance(rights, dict) else {}
 
     def forget(self) -> None:
-        """Ask for everything again."""
+        """Read everything again when needed."""
         self._models.clear()
         self._methods = None
 

@@ -25,12 +25,12 @@ _ADVICE = "declare a `probe:` that finds it, such as FIND sale.sale reference=:i
 
 
 class TrytonProbe:
-    """Asks the ERP, by the command's `probe:`; without one by what the command itself says.
+    """Probes by the command's `probe:`; without one, by the command's own statement.
 
     - CREATE and BUTTON: can't be probed.
     - DELETE: whether the row is deleted.
-    - WRITE: whether the row holds what was to be set. Where it doesn't, a guarded command may be
-      sent again, because its guard decides then; of another one the outcome stays unknown.
+    - WRITE: whether the row holds what was to be set. If it doesn't, a guarded command may be sent again,
+    because its guard then decides; for any other the outcome stays unknown.
     """
 
     def __init__(self, client: TrytonClient, find_model: FindModel) -> None:
@@ -49,7 +49,7 @@ class TrytonProbe:
     async def _by_probe(self, effect: Effect) -> Done | None:
         bound = await self._bound(effect, effect.probe)
         if not bound.finds:
-            raise Unsupported(f"command {effect.command_id!r}: `probe:` asks by FIND alone")
+            raise Unsupported(f"command {effect.command_id!r}: `probe:` may only use FIND")
         rows = await self._find(bound)
         if not rows:
             await self._check_condition(bound, [*bound.values, *(bound.key or {})])
@@ -63,7 +63,7 @@ class TrytonProbe:
         rows = await self._find(bound)
         if not rows:
             await self._check_condition(bound, list(bound.key))
-        # Rows that a list holds are not compared.
+        # Rows of a list are not compared.
         comparable = verb == "DELETE" or not any(name in bound.model.lists for name in bound.values)
         return conclude_from_row(
             effect,
@@ -85,19 +85,19 @@ class TrytonProbe:
             raise Rejected("bad_statement", str(error)) from error
 
     async def _check_condition(self, bound: BoundStatement, names: list[str]) -> None:
-        """That nothing is found means something only where the same condition finds a row that is
-        there. Raises AnswerMismatch; of a model without rows nothing is known.
+        """An empty answer counts only if the same condition finds an existing row. Raises AnswerMismatch;
+        nothing is known for a model without rows.
         """
         model = bound.model.name
         names = list(dict.fromkeys(name for name in names if name in bound.model.fields))
         if await finds_existing_rows(partial(self._overlooked, model, names), f"model {model!r}"):
             return
         raise AnswerMismatch(
-            f"model {model!r}: the condition on {', '.join(names) or ID} doesn't find a row that is there"
+            f"model {model!r}: the condition on {', '.join(names) or ID} doesn't find an existing row"
         )
 
     async def _overlooked(self, model: str, names: list[str]) -> str | None:
-        """A row that is there, where a condition on its own values doesn't find it."""
+        """An existing row, if a condition on its own values doesn't find it."""
         rows = await self._client.search_read(model, [], [ID, *names], limit=MAX_CONTROL_ROWS)
         if not rows:
             return None

@@ -9,9 +9,9 @@ FIND sale.sale(:key) state=['confirmed', 'processing']     in `probe:`: is there
 ```
 
 Values are those of `connectors.erp.statement_parser`. Rows of a one2many are in brackets, or come as
-a parameter with JSON; a WRITE changes those that have an `id` and makes the others. A row is named by
-its id, or by fields that only it has: `party.party(code=:key)`. `despite` names the warnings that
-are passed; any other one refuses the command.
+a parameter with JSON; a WRITE changes those that have an `id` and creates the others. A row is named by
+its id, or by fields that identify it: `party.party(code=:key)`. `despite` names the warnings that are
+ignored; any other one refuses the command.
 
 Each call of Tryton is a transaction of its own, so a command is one statement.
 """
@@ -53,7 +53,7 @@ class TrytonStatement:
     - `key`: names the row; the name is "" where only a value is given.
     - `button`: of BUTTON; else empty.
     - `fields`: of CREATE and WRITE what is set, of FIND what the row must hold.
-    - `despite`: the warnings that are passed.
+    - `despite`: the warnings that are ignored.
     """
 
     verb: Verb
@@ -99,7 +99,7 @@ class _TrytonParser(StatementParser[ListLiteral]):
         if verb in {"DELETE", "BUTTON"} and fields:
             raise self._error(f"{verb} takes no fields")
         if verb == "FIND" and key is None and not fields:
-            raise self._error(f"FIND names a row, or what it holds: FIND {model} reference=:id")
+            raise self._error(f"FIND names a row, or values of it: FIND {model} reference=:id")
         return TrytonStatement(verb, model, key, button, fields, despite)
 
     def _read_button(self, verb: Verb, model: str, key: Pairs | None) -> str:
@@ -117,14 +117,14 @@ class _TrytonParser(StatementParser[ListLiteral]):
         if verb in {"WRITE", "DELETE"} and key is None:
             raise self._error(f"{verb} names its row: {verb} {model}(:key)")
         if verb == "CREATE" and key is not None:
-            raise self._error("CREATE makes a new row: what it holds comes after the model")
+            raise self._error("CREATE creates a new row: its values come after the model")
 
     def _read_despite(self, verb: Verb) -> frozenset[str]:
         names: set[str] = set()
         if self._next_index < len(self._tokens):
             self._read_token("")
             if verb == "FIND":
-                raise self._error("FIND changes nothing, so nothing warns")
+                raise self._error("FIND changes nothing, so there are no warnings")
             while not names or self._take(","):
                 kind, text = self._read_token("a warning's name")
                 if kind != "text":

@@ -33,24 +33,23 @@ from connectors.tryton.metadata.model_table import ModelTable, ModelTables
 from connectors.tryton.protocol.domain import domain_of
 
 WARNING_MODEL = "res.user.warning"
-"""Holds a user's answers to warnings, until a call has used them up."""
+"""Model with a user's confirmations of warnings, until a call has used them."""
 MAX_PASSED_WARNINGS = 20
-"""Warnings of one command that are passed, one after the other."""
+"""Maximum number of warnings that one command ignores, one after the other."""
 MAX_CHANGED_ROWS = 1000
 USER_ERROR = "UserError"
 LOGIN_RETRY_AFTER_S = 30.0
-"""Seconds before the next try where there is no session to be had: with each one that has a wrong
-password Tryton makes the user wait longer.
+"""Seconds before the next attempt after a failed login: with each wrong password Tryton makes the user
+wait longer.
 """
 
 
 class TrytonWriter:
     """`bridge.connector.Writer` without a ledger.
 
-    Before a command its row is read. A guard is asked about it, and the call carries the row's
-    `_timestamp`: Tryton refuses the call as soon as it comes to write that row, and takes back all
-    of it, where somebody else has changed the row in between. A button that never writes its row
-    leaves a gap between the two.
+    Before a command its row is read and given to the guard, and the call carries the row's `_timestamp`.
+    If somebody else has changed the row in between, Tryton refuses the call when it writes that row, and
+    rolls everything back. With a button that never writes its row such a change isn't noticed.
     """
 
     def __init__(self, system: System) -> None:
@@ -62,15 +61,15 @@ class TrytonWriter:
 
     @property
     def in_doubt_timeout(self) -> float:
-        """As `bridge.connector.Writer.in_doubt_timeout`: a call whose answer nobody awaits any more may
+        """As `bridge.connector.Writer.in_doubt_timeout`: a call that nobody waits for any more may itself
         still wait for a row that another transaction has locked.
         """
         options = self._client.options
         return options.overlap if options.in_doubt_timeout is None else options.in_doubt_timeout
 
     async def prepare(self) -> None:
-        """As `bridge.connector.Writer.prepare`: logs in; later, finds out whether the ERP answers. Then a
-        refused login is RetryLater: what was right before may be so again.
+        """As `bridge.connector.Writer.prepare`: logs in; later, finds out whether the ERP answers. A
+        login that is refused later is RetryLater: it was accepted before.
         """
         try:
             await self._client.check_reachable()
@@ -96,7 +95,7 @@ class TrytonWriter:
             raise
 
     async def _lacks_right(self, effect: Effect) -> bool:
-        """Whether this user may not do that to the model; False where the ERP doesn't say."""
+        """Whether this user has no right on the model; False if the ERP doesn't say."""
         with suppress(BridgeError):
             statement = parse(effect.statement)
             rights = await self._definitions.rights(statement.model)
@@ -123,7 +122,7 @@ class TrytonWriter:
             return Done(rows=1, result=canonical_json([{ID: key} for key in created]))
         ids = await self._ids(bound, many=effect.many)
         result = await self._send(*_call(bound, ids), bound, versions, effect.begin)
-        # Some buttons open a window in a person's client, and do little else.
+        # Some buttons only open a window in a person's client.
         opens_window = bound.statement.button and isinstance(result, int)
         action = {"action": result} if opens_window else {}
         return Done(rows=len(ids), result=canonical_json([{ID: key, **action} for key in ids]))
@@ -138,7 +137,7 @@ class TrytonWriter:
             except NoSession:
                 raise
             except ConfigurationError:
-                # The ERP may have got other modules since it was asked.
+                # The ERP may have other modules by now.
                 self._definitions.forget()
                 return await self._bind(statement, effect)
         except NoSession:
@@ -153,7 +152,7 @@ class TrytonWriter:
         return bound
 
     async def _guarded_versions(self, effect: Effect) -> dict[str, str]:
-        """Ask the guard about the row as it is now; returns the version of it, with which it is locked."""
+        """Ask the guard about the current row; returns its version, which the call carries."""
         assert effect.guard is not None, "only guarded effects are asked about"  # noqa: S101
         table = await self._table(effect.table)
         names = list(dict.fromkeys((*table.names, VERSION)))
@@ -176,12 +175,12 @@ class TrytonWriter:
             raise Rejected("bad_table", f"{self._where}: {error}") from error
 
     async def _ids(self, bound: BoundStatement, *, many: bool) -> list[int]:
-        """The rows that the command is about."""
+        """The command's rows."""
         rows = await self._client.search_read(
             bound.model.name, bound.where, [ID], limit=MAX_CHANGED_ROWS + 1 if many else 2
         )
         if not rows:
-            raise Rejected("not_found", f"{self._where}: {bound.row} is not there (any more)")
+            raise Rejected("not_found", f"{self._where}: {bound.row} doesn't exist (any more)")
         if len(rows) > (MAX_CHANGED_ROWS if many else 1):
             raise Rejected("too_many_rows", f"{self._where}: {bound.row} is more than one row")
         return [row[ID] for row in rows]
@@ -194,7 +193,7 @@ class TrytonWriter:
         versions: Mapping[str, str],
         begin: Callable[[], None] | None,
     ) -> Any:
-        """The call, once more for each warning that the command passes."""
+        """The call, once more for each warning that the command ignores."""
         context = {VERSION: dict(versions)} if versions else {}
         passed: set[str] = set()
         try:
@@ -216,7 +215,7 @@ class TrytonWriter:
                     if error.code != "warning" or not passes or len(passed) >= MAX_PASSED_WARNINGS:
                         raise
                     passed.add(warning)
-                # As a person's client does: for this user, this warning and the next call alone.
+                # As a person's client does: only for this user, this warning and the next call.
                 await self._client.call_model(WARNING_MODEL, "skip", warning, False)
         except OutcomeUnknown:
             raise
@@ -225,10 +224,10 @@ class TrytonWriter:
             raise
 
     async def _withdraw_answers(self, passed: set[str]) -> None:
-        """Take back answers that no call has used up: the next command may not pass the warning."""
+        """Remove confirmations that no call has used: the next command must not ignore the warning."""
         if not passed:
             return
-        # What is reported is why the command failed, not that this did.
+        # The command's own failure is reported, not this one.
         with suppress(BridgeError):
             names = [["name", "in", sorted(passed)]]
             if left := await self._client.call_model(WARNING_MODEL, "search", names, 0, None, None):

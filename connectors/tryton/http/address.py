@@ -1,4 +1,4 @@
-"""Where a system's remote calls go, as whom, and with which options."""
+"""The address, login and options of a system's remote calls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from connectors.tryton.options import TrytonLogin, TrytonOptions
 
 @dataclass(frozen=True, slots=True)
 class RpcAddress:
-    """Where a database's remote calls go, and as whom."""
+    """The address and the user of a database's remote calls."""
 
     base: str
     database: str
@@ -42,7 +42,7 @@ def address_of(system: System) -> RpcAddress:
         user, password = system.login.user, system.login.password.get_secret_value()
     if not user or not password:
         raise ConfigurationError(
-            f"{where}: it says no user and password: write `login: {{user: NAME, password: "
+            f"{where}: user and password are missing: write `login: {{user: NAME, password: "
             "${env:NAME}}`"
         )
     register_login(user, password, where)

@@ -26,9 +26,9 @@ class TrytonClient:
 
     `where` is the system, for people; `options` what its file says under `capture:`.
 
-    Every call raises RetryLater (the ERP is away or busy), NoSession (the login or the address is wrong),
-    Rejected (its CallRefused: the ERP said no); a call with `changes` whose answer was lost raises
-    OutcomeUnknown.
+    Every call raises RetryLater (the ERP is unavailable or busy), NoSession (the login or the address is
+    wrong), Rejected (as CallRefused: the ERP refused it); a call with `changes` whose answer was lost
+    raises OutcomeUnknown.
     """
 
     def __init__(self, system: System, *, clock: Callable[[], float] = time.time) -> None:
@@ -54,11 +54,11 @@ class TrytonClient:
         return self._transport.answered_at
 
     async def log_in(self) -> None:
-        """Log in, so that what is wrong with the login or the address is reported before anything."""
+        """Log in, so that a wrong login or address is reported first."""
         await self._session.token()
 
     async def check_reachable(self) -> None:
-        """Find out whether the ERP answers, by logging in or in the session that there is."""
+        """Find out whether the ERP answers, by logging in or in the existing session."""
         if self._session.is_open:
             await self.call("model.res.user.get_preferences", True)
         else:
@@ -83,9 +83,9 @@ class TrytonClient:
     ) -> Any:
         """The result of `model.MODEL.METHOD` and its like; the context is added at the end.
 
-        - `changes`: it may change the ERP, so that a lost answer is OutcomeUnknown. Anything else is
-          asked again where the ERP says no: between finding rows (sessions of this user among them)
-          and reading them it may lose one of them, and says only in its user's language that it has.
+        - `changes`: it may change the ERP, so that a lost answer is OutcomeUnknown. Other calls are
+        repeated if the ERP refuses them: between finding rows (sessions of this user among them) and
+        reading them one may be deleted, which the ERP reports only in its user's language.
         - `begin`: called before each request, as `Effect.begin`.
         """
         for _ in range(0 if changes else READ_RETRIES):
@@ -116,7 +116,7 @@ class TrytonClient:
         return result
 
     async def remote_methods(self) -> frozenset[str]:
-        """Whatever the ERP offers to remote callers: `model.sale.sale.confirm` and its like."""
+        """All methods that the ERP offers to remote callers: `model.sale.sale.confirm` and its like."""
         names = await self._call("system.listMethods", (), None)
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             where = f"{self.where}, system.listMethods"
@@ -169,7 +169,7 @@ class TrytonClient:
         changes: bool = False,
         begin: Callable[[], None] | None = None,
     ) -> Any:
-        """As `call`, once more where the session has expired; a `context` of None: the method takes none."""
+        """As `call`, once more if the session has expired; a `context` of None: the method takes none."""
         where = f"{self.where}, {method}"
         expired = ""
         for _ in range(2):

@@ -51,8 +51,8 @@ _BUSY = re.compile(
     r"|deadlock detected|due to (lock|statement) timeout|couldn't get a connection after",
     re.IGNORECASE,
 )
-"""What the databases under Tryton say when a transaction came in the way of another one, or could
-not even begin. Not "the connection is lost": that may have been while it was committed.
+"""Messages of Tryton's databases when transactions conflict, or when one could not begin. Not "the
+connection is lost": that may have happened during the commit.
 """
 EXCEPTIONS = ("UserError", "UserWarning", "ConcurrencyException", "LoginException")
 
@@ -81,7 +81,7 @@ def error_of(fault: TrytonFault, where: str, *, masked: bool = False) -> BridgeE
     if fault.exception == "UserWarning":
         return CallRefused(
             "warning",
-            f"{where}: the ERP warns: {words} Nothing was done; a command that may pass this "
+            f"{where}: the ERP warns: {words} Nothing was done; a command that may ignore this "
             f"warning says so at the end of its `run:`: despite '{warning_kind(fault.name)}'",
             fault,
         )
@@ -92,7 +92,7 @@ def error_of(fault: TrytonFault, where: str, *, masked: bool = False) -> BridgeE
     if fault.exception == "LoginException":
         return UserRefused(
             f"{where}: the ERP asks for more than a password ({fault.text}); give the bridge a "
-            "user of its own that needs none of that"
+            "user of its own that doesn't need that"
         )
     if not fault.exception and (reason := rollback_reason(fault.text)):
         return RetryLater(f"{where}: the ERP's database is busy ({reason})")
@@ -100,7 +100,7 @@ def error_of(fault: TrytonFault, where: str, *, masked: bool = False) -> BridgeE
 
 
 def rollback_reason(text: str) -> str:
-    """Why a call was rolled back by the ERP's database, in its words; empty where that isn't sure.
+    """Why a call was rolled back by the ERP's database, in its words; empty if that isn't certain.
     `text`: a fault's, or the page of a 503, by which Tryton reports what its database refused.
     """
     match = _BUSY.search(unescape(text))
@@ -115,7 +115,7 @@ def warning_kind(warning: str) -> str:
 
 
 def status_error(status: int, where: str, after: float | None = None) -> BridgeError | None:
-    """The error for an HTTP status by which nothing happened; None for any other."""
+    """The error for an HTTP status that means no effect; None for any other."""
     if status == 404:
         return NoSession(
             f"{where}: there is no such database, or no Tryton; `url` is https://HOST:PORT/DATABASE"

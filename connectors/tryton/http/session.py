@@ -1,4 +1,4 @@
-"""A user's session: begun when it is first needed, and again when it has expired."""
+"""A user's session: opened when first needed, and again when it has expired."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from connectors.tryton.http.transport import RpcTransport
 
 UNAUTHORIZED: Final = 401
 LOGOUT_TIMEOUT_S: Final = 0.5
-"""Whoever ends the bridge waits for a few of these, one after the other."""
+"""The end of the bridge waits for a few of these, one after the other."""
 
 
 class RpcSession:
     """The session of the system's user. May be used by several tasks at once.
 
-    `context` is the user's own, such as the company; it goes along with each call.
+    `context` is the user's own, such as the company; it is sent with each call.
     """
 
     def __init__(self, system: System, transport: RpcTransport) -> None:
@@ -42,18 +42,17 @@ class RpcSession:
         return bool(self._token)
 
     async def token(self, expired: str = "") -> str:
-        """The token of a session that is not `expired`, logging in where there is none.
-
-        It logs in once, however many ask for it: a login that is refused again and again may be locked.
-        Raises UserRefused, NoSession, RetryLater.
+        """The token of a session that is not `expired`, logging in if there is none. Concurrent callers
+        share one login: repeated refused logins may lock the user. Raises UserRefused, NoSession,
+        RetryLater.
         """
         if self._token and self._token != expired:
             return self._token
         return await self._logins.result("", self._log_in)
 
     async def end(self) -> None:
-        """Log out. Never raises for a lost connection, and takes no longer than LOGOUT_TIMEOUT_S. An ERP
-        that owes an answer isn't asked for more: it ends the session by itself later.
+        """Log out. Never raises for a lost connection, and takes no longer than LOGOUT_TIMEOUT_S. If the
+        last call has no answer yet, nothing is sent: the ERP ends the session by itself later.
         """
         token, self._token = self._token, ""
         if not token or self._transport.is_silent or self._transport.is_closed:

@@ -1,4 +1,4 @@
-"""One remote call and its answer: what is sent, and which error an answer is."""
+"""One remote call and its answer or error."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ MICROS_PER_SECOND = 1_000_000
 
 
 class RpcTransport:
-    """Calls to one database, whoever's session they are of. May be used by several tasks at once.
+    """Calls to one database, in any session. May be used by several tasks at once.
 
-    - `address`: where calls go; whoever logs in replaces it when `url` or the login has changed.
+    - `address`: of the calls; a login replaces it if `url` or the login has changed.
     - `answered_at`: microseconds since 1970 by the ERP's clock, in whole seconds, when it answered last.
-    - `is_silent`: the last call has no answer: it was given up, or is still under way.
+    - `is_silent`: the last call has no answer: it was cancelled, or is still under way.
     """
 
     def __init__(
@@ -54,8 +54,9 @@ class RpcTransport:
         timeout = httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S)
         limits = httpx.Limits(max_connections=system.connections)
         self._reads = http_client(tls=tls, timeout=timeout, limits=limits, trust_env=False)
-        # A connection that was kept may be closed by the other side just as the call goes out,
-        # and then nobody would know whether it arrived.
+        # The other side may close a kept connection just as the call is sent, and then it isn't known
+        # whether
+        # it arrived.
         unkept = httpx.Limits(max_connections=system.connections, max_keepalive_connections=0)
         self._writes = http_client(tls=tls, timeout=timeout, limits=unkept, trust_env=False)
 
@@ -85,8 +86,8 @@ class RpcTransport:
         - `where`: the system and what is called, for people.
         - `changes`: the call may change the ERP; `begin` is called before it is sent.
 
-        Raises RetryLater, NoSession, Rejected (`bad_value`, `too_large`), and for a call that may change
-        the ERP OutcomeUnknown where its answer was lost.
+        Raises RetryLater, NoSession, Rejected (`bad_value`, `too_large`), and OutcomeUnknown if the
+        answer to a call that may change the ERP was lost.
         """
         try:
             body = dumps({"id": next(self._numbers), "method": method, "params": params})
@@ -103,7 +104,7 @@ class RpcTransport:
         except UnreadableAnswer as error:
             if changes:
                 raise OutcomeUnknown(
-                    f"{where}: the answer was lost ({error}); it may have happened"
+                    f"{where}: the answer was lost ({error}); it may have taken effect"
                 ) from error
             raise RetryLater(f"{where}: no answer came ({error})") from error
         except httpx.HTTPError as error:
@@ -116,12 +117,12 @@ class RpcTransport:
         return response
 
     def result(self, response: httpx.Response, where: str, *, changes: bool = False) -> Any:
-        """What the answer to a call holds. Raises the error that it is."""
+        """The result of an answer. Raises its error."""
         status = response.status_code
         if status == httpx.codes.OK:
             return self._result_of_body(response, where, changes=changes)
         if response.is_redirect:
-            # Without its query, which may hold anything.
+            # Without its query, which may contain anything.
             target = response.headers.get("Location", "?").partition("?")[0]
             raise NoSession(f"{where}: the service has moved to {target}; change `url`")
         after = retry_after_seconds(response.headers, datetime.fromtimestamp(self._clock(), UTC))
@@ -134,13 +135,13 @@ class RpcTransport:
             # Tryton has tried again by itself a few times.
             raise RetryLater(f"{where}: the ERP's database is busy ({reason})", after=after)
         if changes:
-            raise OutcomeUnknown(f"{where}: the ERP failed ({status}); it may have happened")
+            raise OutcomeUnknown(f"{where}: the ERP failed ({status}); it may have taken effect")
         raise RetryLater(f"{where}: the ERP failed or is busy ({status})", after=after)
 
     def not_tryton(self, where: str, content: str) -> str:
-        """The message for an answer that Tryton wouldn't give; `content` says what it is."""
+        """The message for an answer that isn't Tryton's; `content` says what it is."""
         return (
-            f"{where}: what came is no answer of Tryton's ({content}); is something else at "
+            f"{where}: the answer isn't Tryton's ({content}); is something else at "
             f"{self.address.base}?"
         )
 
@@ -157,7 +158,11 @@ class RpcTransport:
             return body["result"]
         content_type = one_line(str(response.headers.get("Content-Type")))
         message = self.not_tryton(where, content_type)
-        raise OutcomeUnknown(f"{message}; it may have happened") if changes else NoSession(message)
+        raise (
+            OutcomeUnknown(f"{message}; it may have taken effect")
+            if changes
+            else NoSession(message)
+        )
 
     def _is_masked(self, where: str) -> bool:
         """Whether what was called, which ends `where`, is about a model with masked columns, or about
@@ -179,7 +184,7 @@ def _headers(token: str) -> dict[str, str]:
 
 def _too_large(where: str, error: AnswerTooLarge, *, changes: bool) -> BridgeError:
     if changes:
-        return OutcomeUnknown(f"{where}: the answer has {error}; it may have happened")
+        return OutcomeUnknown(f"{where}: the answer has {error}; it may have taken effect")
     return Rejected("too_large", f"{where}: the answer has {error}; ask for fewer rows by `page`")
 
 

@@ -14,7 +14,7 @@ _INTEGERS = frozenset({"many2one", "one2one", "integer", "biginteger"})
 
 
 def decoder_of(field: ModelField) -> Callable[[Any], Any] | None:
-    """Turns a value that was read into the row's; None where it is one already."""
+    """Converts a read value to the row's; None: no conversion is needed."""
     if field.tryton_type in {"datetime", "timestamp"}:
         return _in_utc
     if field.tryton_type == "timedelta":
@@ -25,8 +25,8 @@ def decoder_of(field: ModelField) -> Callable[[Any], Any] | None:
 
 
 def to_tryton(field: ModelField, value: Any) -> Any:
-    """A row's value as Tryton wants it, in conditions and when it is written. Raises ValueError or
-    ArithmeticError for what is no value of the field.
+    """A row's value in Tryton's form, for conditions and writes. Raises ValueError or ArithmeticError for
+    an invalid value.
     """
     if value is None:
         return None

@@ -14,9 +14,9 @@ ID: Final = "id"
 CREATED: Final = "create_date"
 WRITTEN: Final = "write_date"
 VERSION: Final = "_timestamp"
-"""What Tryton calls the version of a row; not among its fields, and read by that name."""
+"""Tryton's name of a row's version; not among its fields, but readable by that name."""
 MAX_DIGITS: Final = 38
-"""Digits of a number whose field says only those after the point."""
+"""Digits of a number whose field only declares those after the point."""
 
 _FIELD_TYPES: Mapping[str, FieldType] = {
     "boolean": FieldType("boolean"),
@@ -49,7 +49,7 @@ class ModelField:
     - `relation`: the model that it leads to; empty for others.
     - `choices`: the values of a selection.
     - `label`: what people see.
-    - `computed`: made of other fields, maybe of other rows', when it is asked for.
+    - `computed`: computed from other fields, maybe of other rows, when it is read.
     """
 
     name: str

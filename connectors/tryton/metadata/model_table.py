@@ -15,7 +15,7 @@ from connectors.tryton.metadata.field_values import decoder_of
 from connectors.tryton.metadata.model import ID, VERSION, TrytonModel, model_of
 
 COMPUTED_FIELDS: Final = ("rec_name", "last_modified_at")
-"""Of every model: computed from others when asked, so used only where they are named."""
+"""Fields of every model that are computed when read, so used only if declared."""
 
 
 class ModelTable:
@@ -89,7 +89,7 @@ class ModelTables:
         self._where = f"system {system.name!r}"
 
     async def table(self, name: str) -> ModelTable:
-        """The table of a model. Raises ConfigurationError where there is no such model."""
+        """The table of a model. Raises ConfigurationError if there is no such model."""
         table = self._tables.get(name)
         if table is None:
             table = await self._flights.result(name, lambda: self._read(name))

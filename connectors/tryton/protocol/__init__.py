@@ -1,1 +1,1 @@
-"""What is sent and what comes: the forms of JSON-RPC, domains, and whether an answer fits its question. Pure."""
+"""JSON-RPC values, domains, and checks of answers against their requests. Pure."""

@@ -1,4 +1,4 @@
-"""Whether rows fit the domain that they were asked for by. Pure.
+"""Checks rows against the requested domain. Pure.
 
 Tryton respects domains; the searcher of a function field, a custom module or a proxy may not. Only what
 certainly doesn't fit is reported: fields of other models, and what isn't in the row, count as fitting.
@@ -17,9 +17,9 @@ TIMESTAMP_TOLERANCE = timedelta(seconds=1)
 """Databases round timestamps, some to seconds."""
 RowCheck = Callable[[Mapping[str, Any]], bool]
 ExactKeys = tuple[tuple[str, ...], set[tuple[Any, ...]]]
-"""Fields, and the values of them that are asked for."""
+"""Fields with their requested values."""
 _EMPTY = (None, False, "")
-"""Tryton's conditions take them for one another in some fields."""
+"""Values that Tryton's conditions treat as equal in some fields."""
 
 
 def names_in(domain: Sequence[Any]) -> list[str]:
@@ -69,8 +69,8 @@ def _unless_exact(keys: ExactKeys | None, check: RowCheck) -> RowCheck:
 
 
 def _exact_keys(parts: Sequence[Sequence[Any]]) -> ExactKeys | None:
-    """The keys that parts of an OR ask for; None where they ask in another way, or for fields of other
-    models. Only the last clause of a part has several values.
+    """The keys in the parts of an OR; None if they have another form, or name fields of other models.
+    Only the last clause of a part has several values.
     """
     names: tuple[str, ...] = ()
     values: set[tuple[Any, ...]] = set()
@@ -163,9 +163,9 @@ def check_rows(
         if not fits(row):
             names = ", ".join(dict.fromkeys(names_in(domain)))
             raise AnswerMismatch(
-                f"{where}: model {model!r}: rows came that were not asked for: the ERP ignores the "
+                f"{where}: model {model!r}: unrequested rows came: the ERP ignores the "
                 f"condition on {names}. What came was not used; check the searcher of these fields, and "
-                "at whatever stands before the ERP"
+                "any proxy before the ERP"
             )
     if ordered and first_misplaced([(row["id"],) for row in rows]) is not None:
         raise AnswerMismatch(

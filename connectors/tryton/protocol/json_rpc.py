@@ -1,4 +1,4 @@
-"""Values of Tryton's JSON-RPC: objects with `__class__` for what JSON has no form for. Pure.
+"""Values of Tryton's JSON-RPC: objects with `__class__` for types that JSON doesn't have. Pure.
 
 The forms are those of `trytond/protocols/jsonrpc.py`.
 """
@@ -37,7 +37,7 @@ _DECODERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
 
 
 def _decoded(packed: dict[str, Any]) -> Any:
-    """What is no value of its class stays as it came, so that only the row that holds it is refused."""
+    """An invalid value of its class stays unchanged, so that only its row is refused."""
     class_name = packed.get("__class__")
     decode = _DECODERS.get(class_name) if isinstance(class_name, str) else None
     if decode is None:

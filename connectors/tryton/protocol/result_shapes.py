@@ -1,4 +1,4 @@
-"""Which results Tryton's methods may have: others are refused before they are used. Pure."""
+"""The valid results of Tryton's methods: others are refused before they are used. Pure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _OF_METHOD: Mapping[str, Callable[[Any], bool]] = {
 
 
 def is_answer_of(method: str, value: Any) -> bool:
-    """Whether a model's method may answer that; true of methods that are not known here."""
+    """Whether a model's method may return that; True for unknown methods."""
     fits = _OF_METHOD.get(method)
     return fits is None or fits(value)
 

@@ -1,4 +1,4 @@
-"""An honest ERP under a load is never taken for one that doesn't heed what it is asked."""
+"""An honest ERP under a load is never taken for one that ignores options."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ async def test_all_that_is_wrong_with_models_and_fields_is_told_at_once(tryton: 
     )
     text = "\n".join(finding.what for finding in findings)
     for words in (
-        "capture.contexts names 'product.product', on which no entity stands",
+        "capture.contexts names 'product.product', which no entity uses",
         "Tryton has no model 'sale.nope': correct the name, or activate the module",
         "model 'sale.sale': there is no field 'total'",
         "field 'total_amount' can't be used: a function field",
@@ -128,7 +128,7 @@ WRONG = {
     "WRITE sale.sals(:key) comment=:text": "Tryton has no model 'sale.sals'",
     "WRITE sale.sale(:key) state='lost', comment=:text": "it is one of draft, quotation, confirmed",
     "WRITE sale.sale(:key) lines=[(product=1, qty=:text)]": "'sale.line' has no field 'qty'",
-    "WRITE sale.sale(:key) lines=7, comment=:text": "it wants a list, [...]",
+    "WRITE sale.sale(:key) lines=7, comment=:text": "expected a list, [...]",
     "WRITE sale.sale(:key) write_date=:text": "Tryton fills in 'write_date' itself",
     "WRITE sale.sale(:key) total_amount=:text": "field 'total_amount' can't be used here",
     "WRITE sale.sale(nr=:key) comment=:text": "has no field 'nr'",
@@ -137,7 +137,7 @@ WRONG = {
     "BUTTON sale.sale(:key)": "BUTTON names a row and its button",
     "PATCH sale.sale(:key) comment=:text": "it should begin with one of CREATE, WRITE, DELETE",
     "WRITE sale.sale(:key) comment=:text; DELETE sale.sale(:key)": "a command is one statement",
-    "FIND sale.sale(:key) comment=:text": "FIND changes nothing: it goes into `probe:`",
+    "FIND sale.sale(:key) comment=:text": "FIND changes nothing: it belongs in `probe:`",
 }
 
 
@@ -159,7 +159,7 @@ async def test_commands_are_held_against_the_erp_s_own_models(tryton: Tryton) ->
     texts = {(problem.command, problem.where): problem.what for problem in problems}
     for at, words in enumerate(WRONG.values()):
         assert words in texts.pop((f"c{at}", "run"))
-    assert texts.pop(("probe", "probe")) == "`probe:` asks by FIND alone"
+    assert texts.pop(("probe", "probe")) == "`probe:` may only use FIND"
     assert "it is one of draft" in texts.pop(("asks", "probe"))
     assert texts == {}
 

@@ -83,5 +83,5 @@ GOOD = {"at": 1, "since": 0, "floor": 0, "ids": [1], "ago": [0], "known": None}
     ],
 )
 def test_a_checkpoint_of_something_else_is_refused_with_the_way_out(damaged: bytes) -> None:
-    with pytest.raises(HistoryLost, match=r"capture of 'erp': .*bring the\s+log that belongs"):
+    with pytest.raises(HistoryLost, match=r"capture of 'erp': .*use the\s+log that belongs"):
         unpack(damaged, "capture of 'erp'")

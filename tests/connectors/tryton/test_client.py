@@ -84,7 +84,7 @@ async def test_a_wrong_password_an_unknown_database_and_a_bad_address_are_told_a
     unknown = await problem(system(tryton.url.removesuffix("erp") + "nope"))
     assert "there is no such database" in unknown
     for url, words in {
-        f"{tryton.address}/erp": "it says no user and password",
+        f"{tryton.address}/erp": "user and password are missing",
         tryton.url.removesuffix("/erp"): "`url` is not https://HOST:PORT/DATABASE",
         tryton.url.replace("http", "ftp", 1): "`url` is not https://HOST:PORT/DATABASE",
     }.items():
@@ -99,9 +99,9 @@ async def test_a_wrong_password_an_unknown_database_and_a_bad_address_are_told_a
     [
         (
             CannedResponse(200, b"<html>", {"Content-Type": "text/html"}),
-            "no answer of Tryton's (text/html)",
+            "the answer isn't Tryton's (text/html)",
         ),
-        (CannedResponse(200, b"[1]"), "no answer of Tryton's"),
+        (CannedResponse(200, b"[1]"), "the answer isn't Tryton's"),
         (
             CannedResponse(301, b"", {"Location": "https://new/?token=s3cret"}),
             "moved to https://new/; change `url`",

@@ -110,7 +110,7 @@ def test_only_what_is_named_is_imported_and_a_model_that_is_not_there_is_told(
     assert "Tryton has no model 'sale.sales'; did you mean 'sale.sale'" in result.err
     written, read = imported(bridge_folder, tryton, "--entities", "sale.line")
     assert set(read["entities"]) == {"sale_line"}
-    assert "Other models that it leads to:" in written
+    assert "Other models that it refers to:" in written
 
 
 def test_what_the_user_may_not_read_is_left_out_and_says_so(

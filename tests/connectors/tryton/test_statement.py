@@ -96,7 +96,7 @@ def test_statements_are_read(text: str, means: TrytonStatement) -> None:
         ("WRITE sale.sale(:key) a=[1", "a comma is missing"),
         ("WRITE sale.sale(:key) a='x", "\"'x\" can't be read"),
         ("WRITE sale.sale(:key) a=1; DELETE b(:key)", "a command is one statement"),
-        ("CREATE sale.sale(:key) a=1", "CREATE makes a new row"),
+        ("CREATE sale.sale(:key) a=1", "CREATE creates a new row"),
         ("DELETE sale.sale(:key) a=1", "DELETE takes no fields"),
         ("BUTTON sale.sale/confirm", "BUTTON names a row and its button"),
         ("BUTTON sale.sale(:key)/confirm state='x'", "BUTTON takes no fields"),
@@ -104,8 +104,8 @@ def test_statements_are_read(text: str, means: TrytonStatement) -> None:
         ("BUTTON sale.sale(:key)/confirm despite", "a warning's name is missing at its end"),
         ("BUTTON sale.sale(:key)/confirm despite done", "is in quotes: despite 'NAME'"),
         ("BUTTON sale.sale(:key)/confirm despite 'a' 'b'", "\"'b'\" is too much at its end"),
-        ("FIND sale.sale", "FIND names a row, or what it holds"),
-        ("FIND sale.sale(:key) a=1 despite 'b'", "FIND changes nothing, so nothing warns"),
+        ("FIND sale.sale", "FIND names a row, or values of it"),
+        ("FIND sale.sale(:key) a=1 despite 'b'", "FIND changes nothing, so there are no warnings"),
     ],
 )
 def test_what_cannot_be_read_says_why(text: str, why: str) -> None:
