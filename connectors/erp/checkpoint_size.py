@@ -1,4 +1,4 @@
-"""A checkpoint that fits into the log's limit, however much there is to remember. Pure."""
+"""A checkpoint that fits into the log's limit. Pure."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ MAX_CHECKPOINT_BYTES = 60_000
 def pack_to_fit(
     pack: Callable[[int], Checkpoint], max_entries: int, too_large: Callable[[int], str]
 ) -> Checkpoint:
-    """What `pack` makes of as many entries per table as fit: at most `max_entries`, halved until they do.
-
-    Raises ConfigurationError with the words of `too_large` (given the size in bytes) where it doesn't fit
-    even without entries.
+    """The result of `pack` with as many entries per table as fit: `max_entries`, halved until they do.
+    Raises ConfigurationError with the text of `too_large` (called with the size in bytes) if it doesn't
+    fit even without entries.
     """
     while len(packed := pack(max_entries)) > MAX_CHECKPOINT_BYTES:
         if not max_entries:

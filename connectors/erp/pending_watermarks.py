@@ -1,4 +1,4 @@
-"""Watermarks that a polling source was asked for and has not emitted yet."""
+"""Watermarks that a polling source has not emitted yet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bridge.connector import Watermark
 
 
 class PendingWatermarks:
-    """Names in the order in which they came. Asking for one ends the wait for the next poll."""
+    """Names in the order of their requests. A request ends the wait for the next poll."""
 
     def __init__(self) -> None:
         self._names: list[str] = []

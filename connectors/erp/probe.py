@@ -1,10 +1,10 @@
 """Whether a command whose answer was lost took effect, in a system without a ledger.
 
-| what a probe meets | outcome |
+| result of a probe | outcome |
 |---|---|
 | no session, a wrong address | RetryLater |
-| answers that don't belong to the question | Unsupported: nothing can be concluded from them |
-| a refusal | OutcomeUnknown: a person finds out |
+| answers that don't fit the request | Unsupported: nothing can be concluded from them |
+| a refusal | OutcomeUnknown: a person has to find out |
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from bridge.model.errors import (
 )
 
 MAX_CONTROL_ROWS = 20
-"""Rows that are read to choose one from which a condition must find."""
+"""Rows from which one is chosen that a condition must find."""
 
 
 @contextmanager
 def probe_errors(effect: Effect) -> Iterator[None]:
-    """Errors of the questions inside, as `bridge.connector.Writer.probe` raises them."""
+    """Translates errors within the block to those of `bridge.connector.Writer.probe`."""
     command = f"command {effect.command_id!r}"
     try:
         yield
@@ -39,7 +39,7 @@ def probe_errors(effect: Effect) -> Iterator[None]:
         raise Unsupported(f"{command}: whether it took effect can't be probed: {error}") from error
     except Rejected as error:
         raise OutcomeUnknown(
-            f"{command}: the question whether it took effect was refused: {error}"
+            f"{command}: the probe whether it took effect was refused: {error}"
         ) from error
 
 
@@ -54,15 +54,13 @@ def conclude_from_row(
     done: Done,
     advice: str,
 ) -> Done | None:
-    """What the row that a command changes says about it: `done`, or None where it did not take effect.
+    """Whether a command took effect, by its row: `done`, or None if it did not.
 
     - `row`: the row, for people.
     - `deletes`: the command removes it; otherwise it sets values.
-    - `exists`, `holds`: whether the row is there, and holds what the command sets.
+    - `exists`, `holds`: whether the row exists, and has the values that the command sets.
     - `repeatable`: a guarded command may be sent again, because its guard decides then.
-    - `advice`: what to do where nothing can be concluded.
-
-    Raises Unsupported where the row holds something else.
+    - `advice`: what to do if nothing can be concluded. Raises Unsupported if the row has other values.
     """
     if deletes:
         return None if exists else done
@@ -79,14 +77,14 @@ def conclude_from_row(
 
 
 async def finds_existing_rows(overlooked: Callable[[], Awaitable[str | None]], table: str) -> bool:
-    """Whether a condition finds a row that exists, so that finding none means that none is there.
+    """Whether a condition finds an existing row, so that an empty answer means that there is none.
 
     `overlooked` returns a row that exists and that the condition doesn't find, or None. `table` is what
-    is asked, for people. Raises OutcomeUnknown where the rows change faster than they can be asked for.
+    is asked, for people. Raises OutcomeUnknown if the rows change faster than they can be read.
     """
     try:
         return await contradiction(overlooked) is None
     except RowsChange:
         raise OutcomeUnknown(
-            f"{table}: its rows change faster than they can be asked for; it is asked again"
+            f"{table}: its rows change faster than they can be read; it is tried again"
         ) from None

@@ -1,4 +1,4 @@
-"""When a source whose tables can't be read gives up: only once none of them can. Pure."""
+"""When a source gives up: only if none of its tables can be read. Pure."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from bridge.model.errors import ConfigurationError, RetryLater
 def check_any_readable(
     troubles: Sequence[str], *, by_configuration: bool, after: float | None = None
 ) -> None:
-    """`troubles` says of each table why it can't be read; empty where it can.
-
-    Raises, where no table can be read, ConfigurationError (`by_configuration`: at the first start, when
-    nothing was captured before) or RetryLater with the delay `after`.
+    """`troubles` has for each table why it can't be read; empty: it can. If no table can be read, raises
+    ConfigurationError (`by_configuration`: at the first start, when nothing was captured before) or
+    RetryLater with the delay `after`.
     """
     if not troubles or not all(troubles):
         return

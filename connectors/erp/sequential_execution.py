@@ -1,4 +1,4 @@
-"""Commands of a system without a ledger: one after the other, and none after one that may be lost."""
+"""Commands of a system without a ledger: one after the other, and none after one whose answer was lost."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ async def execute_in_order(
     *,
     login_retry_after_s: float | None = None,
 ) -> list[Done | Exception]:
-    """The outcome of each effect, in order; it never raises but when it is cancelled.
+    """The outcome of each effect, in order. Never raises, except if cancelled.
 
     Once the system can't be reached, or an answer was lost, the effects after that are not sent and
-    RetryLater. So is an effect for which `execute` raises ConfigurationError: the address or the login is
-    wrong, which is no fault of the command. `login_retry_after_s` is the delay before those are tried
-    again. An exception that is none of the bridge's leaves the outcome unknown.
+    RetryLater. An effect for which `execute` raises ConfigurationError is RetryLater, too: the address or
+    the login is wrong, not the command. `login_retry_after_s` is the delay before those are tried again.
+    Any other exception leaves the outcome unknown.
     """
     outcomes: list[Done | Exception] = []
     unavailable: RetryLater | None = None

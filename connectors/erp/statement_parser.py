@@ -1,6 +1,6 @@
-"""Statements of commands in words: the grammar that connectors share. Pure.
+"""Statements of commands: the grammar that connectors share. Pure.
 
-A statement is a verb, what it is about, and pairs `name=value`. A value is a `:parameter`, 'text' (a
+A statement is a verb, its target, and pairs `name=value`. A value is a `:parameter`, 'text' (a
 quote is doubled), a number, `true`, `false` or `null`.
 """
 
@@ -18,12 +18,12 @@ _CONSTANTS: Final[dict[str, bool | None]] = {"true": True, "false": False, "null
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """`:name`: what the command's arguments or its key hold."""
+    """`:name`: a value of the command's arguments or its key."""
 
     name: str
 
     def value_in(self, arguments: Mapping[str, Any]) -> Any:
-        """Its value. Raises ConfigurationError where the command declares no such argument."""
+        """Its value. Raises ConfigurationError if the command declares no such argument."""
         if self.name not in arguments:
             declared = ", ".join(sorted(arguments)) or "nothing"
             raise ConfigurationError(
@@ -33,9 +33,9 @@ class Parameter:
 
 
 Scalar = Parameter | str | bool | None
-"""Numbers are kept as text: the field's type says what they are."""
+"""Numbers are kept as text: the field's type decides how they are read."""
 ListValue = TypeVar("ListValue")
-"""What a grammar makes of `[...]`."""
+"""The value of `[...]` in a grammar."""
 
 
 def token_pattern(name: str, characters: str) -> re.Pattern[str]:
@@ -57,7 +57,7 @@ class StatementParser(Generic[ListValue]):
 
     token: ClassVar[re.Pattern[str]]
     field_word: ClassVar[str]
-    """What a pair's name is in this system, as in "a field"."""
+    """What this system calls a pair's name, such as "a field"."""
 
     def __init__(self, text: str) -> None:
         self._text = text.rstrip()
@@ -65,7 +65,7 @@ class StatementParser(Generic[ListValue]):
         self._next_index = 0
 
     def _read_pairs(self, end: str, *, bare: bool) -> tuple[tuple[str, Scalar | ListValue], ...]:
-        """Pairs up to the character `end`, or to the end of the statement where that is empty. `bare`: the
+        """Pairs up to the character `end`, or, if that is empty, to the end of the statement. `bare`: the
         first may be a value alone, whose name is "".
         """
         pairs: list[tuple[str, Scalar | ListValue]] = []

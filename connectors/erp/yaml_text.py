@@ -1,4 +1,4 @@
-"""Pieces of a system file that a connector drafts: YAML that is read as what was meant. Pure."""
+"""Pieces of a drafted system file, quoted so that YAML reads them as intended. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_/.]*")
-#: YAML reads them as something else than text.
+#: YAML doesn't read these as text.
 _NO_TEXTS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"})
 MAX_LINE_CHARACTERS = 98
 
@@ -20,7 +20,7 @@ def yaml_scalar(value: str) -> str:
 
 
 def comment_lines(text: str, indent: int) -> Iterator[str]:
-    """A comment's lines; whatever a service calls things, none of it leaves the comment."""
+    """A comment's lines; no name of a service can end the comment."""
     start = " " * indent + "# "
     line = start
     for word in text.split():
@@ -40,7 +40,7 @@ def left_out_lines(reasons: Mapping[str, str]) -> Iterator[str]:
 
 
 def commands_heading(*notes: str) -> Iterator[str]:
-    """What stands before drafted commands, which are comments; `notes` are lines of this system's own."""
+    """The introduction of drafted commands, which are comments; `notes` are this system's own lines."""
     yield ""
     yield "# Commands that agents may send. Uncomment what they should be able to do, and say how"
     yield "# risky it is (tier: in_the_loop waits for a person's approval and is the default)."

@@ -1,4 +1,4 @@
-"""Services over HTTP: what every connector to one shares. Answers are decoded within bounds.
+"""What connectors over HTTP share. Answers are decoded within bounds.
 
 | file | what it decides |
 |---|---|

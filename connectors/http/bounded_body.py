@@ -1,4 +1,4 @@
-"""Bodies of answers within bounds, whoever reads them: the login, a redirect or the caller.
+"""Bodies of answers within bounds, for every reader: the login, a redirect or the caller.
 
 httpx decompresses a whole piece at once, however large it becomes, and reads whole bodies by itself
 before it follows a redirect or logs in again. So bodies are decompressed here, in small steps.
@@ -22,7 +22,7 @@ MAX_BODY_S: Final = 600.0
 """The time-outs of httpx begin again with each byte."""
 MAX_COMPRESSION_RATIO: Final = 500
 RATIO_FROM_BYTES: Final = 8 * 2**20
-"""What is compressed more than so many times is no data; below this size it does no harm."""
+"""A body that is compressed more than this many times is no data; below this size it does no harm."""
 ACCEPT_ENCODING: Final = "gzip, deflate"
 _STEP_BYTES: Final = 2**16
 _FRAME_BYTES: Final = 2

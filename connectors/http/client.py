@@ -1,4 +1,4 @@
-"""The HTTP client of a connector: no answer is read beyond its bounds, no secret of a header is shown."""
+"""The HTTP client of a connector, with bounds for answers and redaction of headers' secrets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def http_client(
 ) -> httpx.AsyncClient:
     """A client whose bodies raise UnreadableAnswer beyond `max_body_bytes`.
 
-    - `on_request`: called with each request as it goes out, after those of a login.
+    - `on_request`: called with each request when it is sent, after those of a login.
     - `trust_env`: take proxies from the environment.
     """
     secret_headers = SecretHeaders()

@@ -10,7 +10,7 @@ from typing import Final
 from bridge.model.errors import MAX_RETRY_AFTER_S
 
 YEARS: Final = range(1971, 9000)
-"""Those that a header's date may be of; near others no delay can be computed."""
+"""Years that a header's date may have; near others no delay can be computed."""
 MAX_DATE_CHARACTERS: Final = 100
 
 
@@ -37,8 +37,8 @@ def _timestamp(text: str | None) -> datetime | None:
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds until the service wants to be asked again, where it says so: a number, or a date, by
-    the service's own clock where it gives that. At most `MAX_RETRY_AFTER_S`.
+    """Seconds to wait by `Retry-After`, if the service sends it: a number, or a date, relative to the
+    service's own clock if known. At most `MAX_RETRY_AFTER_S`.
     """
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():

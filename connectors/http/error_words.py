@@ -14,7 +14,7 @@ body for an end that is missing: for minutes, while nothing else in the process 
 
 
 def one_line(text: str) -> str:
-    """On one line, without secrets, cut where it is long."""
+    """On one line, without secrets, cut if it is long."""
     beginning = redact_cut(text, MAX_WORDS_CHARACTERS * 10)
     line = " ".join(beginning.split())
     if len(line) <= MAX_WORDS_CHARACTERS and len(text) <= MAX_WORDS_CHARACTERS * 10:
@@ -29,7 +29,7 @@ def line_of(body: bytes) -> str:
 
 def element_text(body: bytes, name: str) -> str:
     """The content of the first element of that name, in any namespace and any case, of HTML or XML;
-    empty where there is none.
+    empty if there is none.
     """
     beginning = body[:MAX_SEARCHED_BYTES]
     folded, tag = beginning.lower(), name.lower().encode()
@@ -39,7 +39,7 @@ def element_text(body: bytes, name: str) -> str:
     start = folded.find(b">", at) if at >= 0 else -1
     if start < 0:
         return ""
-    # Redacted before it is cut: what ends it may be a part of a secret.
+    # Redacted before it is cut: its end may be a part of a secret.
     content = beginning[start + 1 :].decode(errors="replace")
     # A tag within ends the words, which is no matter: they are for people.
     return one_line(redact_cut(content, MAX_WORDS_CHARACTERS * 10).partition("</")[0])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 
 class UnreadableAnswer(ValueError):
-    """An answer breaks off, is not what its headers say, or would take too much to be read."""
+    """An answer breaks off, doesn't fit its headers, or is too large to read."""
 
 
 class AnswerTooLarge(UnreadableAnswer):
-    """An answer has more bytes, or more values, than are taken."""
+    """An answer has more bytes, or more values, than are allowed."""

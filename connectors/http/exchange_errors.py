@@ -1,4 +1,4 @@
-"""Exchanges without an answer: which of the bridge's errors that is. Pure.
+"""Translates exchanges without an answer to the bridge's errors. Pure.
 
 | what broke | a read | a write |
 |---|---|---|
@@ -32,9 +32,9 @@ def lost_exchange(
 ) -> BridgeError:
     """The error for an exchange without an answer.
 
-    - `where`: the system and what was asked, with which the message begins; `system`: what is asked.
+    - `where`: beginning of the message: the system and the request; `system`: what the request was sent to.
     - `writes`: the request may change the system.
-    - `setup_error`: for an address, a login or TLS that is wrong.
+    - `setup_error`: for a wrong address, login or TLS setting.
     """
     reason = _reason(error)
     if refusal := tls_refusal(error):
@@ -43,16 +43,14 @@ def lost_exchange(
         if isinstance(error, httpx.LocalProtocolError):
             # Its own words quote the header.
             reason = "a header that can't be sent: a line break in a secret?"
-        return setup_error(
-            f"{where}: it can't be asked at all ({reason}); correct `url` or `login:`"
-        )
+        return setup_error(f"{where}: no request can be sent ({reason}); correct `url` or `login:`")
     if isinstance(error, _NOTHING_SENT):
         return RetryLater(
             f"{where}: {system} can't be reached ({reason}); check that it runs and that `url` names it"
         )
     if writes:
         return OutcomeUnknown(
-            f"{where}: the answer was lost ({reason}); whether it was done is unknown"
+            f"{where}: the answer was lost ({reason}); whether it took effect is unknown"
         )
     ended = isinstance(error, (httpx.ReadError, httpx.RemoteProtocolError))
     if ended and error.request.url.scheme == "https":

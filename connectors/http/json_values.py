@@ -1,4 +1,4 @@
-"""JSON of a service: bounded in numbers, nesting and size. Pure."""
+"""JSON of a service, within bounds of numbers, nesting and size. Pure."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ Hook = Callable[[dict[str, Any]], Any]
 
 
 def decimal_of(text: str) -> Decimal:
-    """The number that a text is. Raises UnreadableAnswer for one that is none, or is so large, so
-    small or so exact that working with it would take long.
+    """The number of a text. Raises UnreadableAnswer if it is no number, or so large, so small or so exact
+    that computing with it would take long.
     """
     match = _NUMBER.fullmatch(text)
     if match is None or not (match[1] or match[2]):
@@ -64,9 +64,9 @@ def parse_json(
     parse_float: Callable[[str], Any] = _fraction,
     object_hook: Hook | None = None,
 ) -> Any:
-    """The value, with numbers that have a fraction as Decimal. A number that is out of bounds stays
-    its text, so that only the row that holds it is refused. Raises UnreadableAnswer (AnswerTooLarge
-    for too many values), whatever the content is, and whatever `object_hook` raises on account of it.
+    """The value, with numbers that have a fraction as Decimal. A number that is out of bounds stays text,
+    so that only its row is refused. Raises UnreadableAnswer (AnswerTooLarge for too many values),
+    whatever the content is, and whatever `object_hook` raises on account of it.
     """
     separators = (b",", b"[", b"{") if isinstance(content, bytes) else (",", "[", "{")
     if sum(map(content.count, separators)) > MAX_VALUES:  # type: ignore[arg-type]

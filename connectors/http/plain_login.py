@@ -1,4 +1,4 @@
-"""Whether a login crosses a network in clear. Pure."""
+"""Whether a login is sent over a network in clear text. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from bridge.model.loopback import is_loopback
 
 
 def plain_login(url: str, where: tuple[str, ...]) -> Iterator[TransportRisk]:
-    """The risk of a login at this address, where that is plain http to another machine."""
+    """The risk of a login at this address, if it is plain http to another machine."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
     except ValueError:
-        return  # Whoever connects to it reports that it is no address.
+        return  # The connection itself reports an invalid address.
     if parts.scheme == "http" and host and not is_loopback(host):
         yield TransportRisk(
             where,

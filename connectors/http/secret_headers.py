@@ -1,5 +1,5 @@
-"""Tokens, sessions and cookies that a client and its service send each other: each registers with the
-redactor as it goes by, for a service may repeat it in any of its answers.
+"""Tokens, sessions and cookies between a client and its service: each is registered with the redactor
+when it is sent or received, because a service may repeat it in any answer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class SecretHeaders:
         self._secrets: dict[str, SecretGenerations] = {}
 
     async def sent(self, request: httpx.Request) -> None:
-        """Hide what `request` logs in with."""
+        """Register the secrets of `request`."""
         headers = request.headers
         for name in _SENT:
             if name in headers:
@@ -37,7 +37,7 @@ class SecretHeaders:
                 self._hide_cookie(pair)
 
     async def received(self, response: httpx.Response) -> None:
-        """Hide what `response` hands out."""
+        """Register the secrets of `response`."""
         headers = response.headers
         for name in _RECEIVED:
             if name in headers:

@@ -10,7 +10,7 @@ from bridge.tls import UnusableTlsFiles, tls_context
 
 
 def http_tls(system: System) -> ssl.SSLContext:
-    """As `tls:` of its file says. Raises ConfigurationError."""
+    """By `tls:` of its file. Raises ConfigurationError."""
     try:
         return tls_context(system.tls)
     except UnusableTlsFiles as error:

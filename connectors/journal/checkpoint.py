@@ -1,4 +1,4 @@
-"""A journal's resume state as bytes, and what it says about the journal that is there now."""
+"""A journal's resume state as bytes, and its comparison with the current journal."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def find_loss(
     if state.confirmed is not None and state.confirmed > after.position:
         return (
             f"the journal was acknowledged up to number {state.confirmed[0]}, the log's checkpoint "
-            f"is at {after.position[0]}: what lies between is gone"
+            f"is at {after.position[0]}: the changes in between are gone"
         )
     is_comparable = bool(after.fingerprint) and entry is not None
     if is_comparable and entry is not None and fingerprint_of(entry) != after.fingerprint:
@@ -130,9 +130,9 @@ def find_loss(
 
 
 def lost_text(system: str, reason: str, restart_statement: str) -> str:
-    """What people read of lost history, with the recovery options."""
+    """The message for lost history, with the recovery options."""
     return (
-        f"journal of {system!r}: {reason}. Bring the log that belongs to it (`bridgectl log copy`), "
+        f"journal of {system!r}: {reason}. Use the log that belongs to it (`bridgectl log copy`), "
         f"or start again: {restart_statement}; then run `bridgectl snapshot {system} --accept-loss`, which "
         "takes every entity again with the deletes that were missed"
     )

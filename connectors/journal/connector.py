@@ -124,7 +124,7 @@ class JournalConnector:
             return needed_statements(connection, system, dialect)
 
     async def setup(self, system: System) -> list[str]:
-        """As `bridge.connector.Connector.setup`, in one transaction: no change goes untold."""
+        """As `bridge.connector.Connector.setup`, in one transaction: no change is missed."""
         dialect = dialect_for(system)
 
         def act() -> list[str]:
@@ -166,7 +166,7 @@ class JournalConnector:
 
         if not await asyncio.to_thread(act):
             raise ConfigurationError(
-                f"journal of {system.name!r}: its tables and triggers are not there, by which "
+                f"journal of {system.name!r}: its tables and triggers are missing, by which "
                 f"reads know how fresh they are; make them with `bridgectl setup {system.name}`"
             )
         return SqlReader(system, dialect.sql)

@@ -53,8 +53,8 @@ def clean(text: str) -> str:
 
 
 def server_words(error: psycopg.Error, system: System) -> str:
-    """What the server says; where `system` has masked columns, only what quotes no value: never the
-    DETAIL or the CONTEXT, which hold rows.
+    """The server's message; if `system` has masked columns, only text that quotes no value: never the
+    DETAIL or the CONTEXT, which have rows.
     """
     if not system.masked:
         return clean(str(error))
@@ -78,7 +78,7 @@ def translate_error(
     text = f"system {system.name!r} ({system.shown_url}): {doing}: {server_text}"
     state = error.sqlstate
     if state is None and refused:
-        # One of several servers that may answer later is worth asking again.
+        # One of several servers may answer later.
         state = next((code for code in refused if not code.startswith(_FIX)), refused[-1])
     hint = next((hint for words, hint in _HINTS.items() if words in server_text), "")
     hint = hint or _STATE_HINTS.get(state or "", "")

@@ -1,1 +1,1 @@
-"""Reader, Writer and Snapshot for every SQL dialect that SQLAlchemy speaks."""
+"""Reader, Writer and Snapshot for every SQL dialect of SQLAlchemy."""

@@ -1,4 +1,4 @@
-"""What differs between SQL databases for reads and writes, as data: a new one is an instance."""
+"""Differences between SQL databases for reads and writes, as data: a new dialect is an instance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bridge.model.encoded_text import EncodedText
 
 
 def driver_value(value: Any) -> Any:
-    """A source value for drivers that know bytes by their exact type."""
+    """A source value for drivers that recognise bytes by their exact type."""
     return bytes(value) if isinstance(value, EncodedText) else value
 
 
@@ -22,8 +22,8 @@ class Marker:
     """How a command's id travels with the changes that it causes.
 
     `write` is run with `:id` inside the effect's savepoint, so that a failed effect leaves no
-    marker; `clear` (may be empty) is run once before the commit. `table` is what both need to be
-    there (empty: nothing), `create` the statement that makes it.
+    marker; `clear` (may be empty) is run once before the commit. `table` is the table that both need
+    (empty: none), `create` the statement that creates it.
     """
 
     write: str
@@ -34,8 +34,8 @@ class Marker:
 
 @dataclass(frozen=True, slots=True)
 class VisibilityQuery:
-    """What a statement has seen: `expression` is selected by the very statement that reads the
-    rows, `read` makes the answer to `contains` of its value.
+    """What a statement sees: `expression` is selected by the same statement that reads the rows; `read`
+    converts its value for `contains`.
     """
 
     expression: str
@@ -44,7 +44,7 @@ class VisibilityQuery:
 
 @dataclass(frozen=True, slots=True)
 class Inheritance:
-    """Whether other tables may inherit from a table, so that its own rows have to be asked for, and
+    """Whether other tables may inherit from a table, so that only its own rows have to be selected, and
     whether some do.
     """
 
@@ -61,20 +61,21 @@ class SqlDialect:
     joined by OR, for databases without row values).
     for_update: appended to the SELECT of the row that a guard checks.
     isolation: SQLAlchemy's isolation level of single reads (empty: the driver's default).
-    begin: what opens a writing transaction where the driver leaves that to us (SQLite).
+    begin: the statement that opens a writing transaction if the driver doesn't (SQLite).
     position: an expression that gives the commit position to wait for, evaluated before the
     commit, or after it where `position_after` is set.
     read_settings, own_settings: what a SELECT sets before what the bridge reads in a writing
     transaction, and before a command's statement (empty: nothing to set).
     casts: whether parameters are written with a cast to their type, and results may come binary.
-    bind: turns a source value into what the driver takes.
-    encoded_text: whether text of a code page must be bound as text (see `connectors.sql.sqlite.stored_text`).
-    table: reads a table's shape (name, declared key), where SQLAlchemy's inspector knows less of
-    the types than the connector; raises ConfigurationError when there is no such table.
+    bind: converts a source value for the driver.
+    encoded_text: whether text of a code page must be bound as text (see
+    `connectors.sql.sqlite.stored_text`).
+    table: reads a table's shape (name, declared key), if SQLAlchemy's inspector knows the types less
+    exactly than the connector; raises ConfigurationError when there is no such table.
     inheritance: whether others inherit from the table of that name (None: the database has no such
     thing).
-    revision: a statement that returns another value after every change of the schema, where a
-    result doesn't have its columns' types (empty: it does).
+    revision: a statement that returns another value after every change of the schema, for databases whose
+    results don't have their columns' types (empty: they do).
     """
 
     name: str

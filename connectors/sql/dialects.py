@@ -1,4 +1,4 @@
-"""Which dialect a database has, by SQLAlchemy's name."""
+"""The dialect of a database, by SQLAlchemy's name."""
 
 from __future__ import annotations
 

@@ -21,14 +21,14 @@ _DRIVERS = {"mysql": "mysql+pymysql"}
 
 
 def parse_url(system: System) -> URL:
-    """The system's URL with the driver that the bridge uses where none is named; of a PostgreSQL
-    address the driver alone (`libpq_url` is what connects).
+    """The system's URL with the bridge's driver if none is named; for a PostgreSQL address only the
+    driver (`libpq_url` connects).
     """
     if is_postgres_address(system.url):
         return URL.create("postgresql+psycopg")
     scheme, mark, path = system.url.partition(":///")
     if mark and scheme in _SQLITE_SCHEMES:
-        # The path as it is: SQLAlchemy takes what is after a `?` for parameters.
+        # The path as it is: SQLAlchemy reads text after a `?` as parameters.
         return URL.create("sqlite", database=path)
     try:
         url = sa.make_url(system.url)
@@ -50,8 +50,8 @@ def make_engine(
 ) -> Engine:
     """An engine with at most `connections` connections. Opens nothing yet.
 
-    `part`: what its sessions are for, as the database shows it. `busy_timeout_s`: how long SQLite's
-    lock is waited for, which nothing cuts short.
+    `part`: purpose of its sessions, as the database shows it.
+    `busy_timeout_s`: how long to wait for SQLite's lock; this wait can't be cancelled.
     """
     engine = _new_engine(system, connections, part, busy_timeout_s)
     if system.masked:

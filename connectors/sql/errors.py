@@ -1,7 +1,6 @@
 """Translates the errors of SQLAlchemy and its drivers into those of the bridge, which are named by what
-the caller should do. Messages hold no statement values.
-
-What a driver's own codes mean is said in `postgres/errors.py` and `sqlite/errors.py`.
+the caller should do. Messages have no statement values. The meaning of a driver's own codes is in
+`postgres/errors.py` and `sqlite/errors.py`.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from connectors.sql.sqlite.errors import sqlite_code, translate_code
 
 
 def first_line(error: BaseException) -> str:
-    """The driver's own message without the statement and its parameters; withheld where it may quote
-    a column that is masked.
+    """The driver's own message without the statement and its parameters; withheld if it may quote a
+    masked column.
     """
     original = error.orig if isinstance(error, sa_exc.DBAPIError) else None
     if not may_be_quoted(original or error):

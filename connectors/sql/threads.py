@@ -1,4 +1,4 @@
-"""A pool of connections worked by threads, so that synchronous drivers don't hold the loop."""
+"""A pool of connections used by threads, so that synchronous drivers don't block the event loop."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ T = TypeVar("T")
 class ConnectionThreads:
     """Runs functions with a connection of `engine` in at most `size` threads.
 
-    A cancelled caller stops waiting; its statement still ends in its thread, and `close` waits
-    for it.
+    A cancelled caller stops waiting; its statement still completes in its thread, and `close` waits for it.
     """
 
     def __init__(self, engine: Engine, size: int, name: str) -> None:
@@ -33,7 +32,7 @@ class ConnectionThreads:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     async def close(self) -> None:
-        """Wait for what still runs and close every connection. May be called twice."""
+        """Wait for running statements and close every connection. May be called twice."""
 
         def end() -> None:
             self._pool.shutdown(wait=True, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""What a database must offer for a journal: one folder per dialect implements this.
+"""The port of a journal: one folder per dialect implements it.
 
 **Commit order.** `entries` returns rows in commit order and only such after which no earlier row can
 still appear. SQLite has one writer, so the journal's own numbers are in commit order. Where
@@ -9,7 +9,7 @@ each row and lets `entries` return only rows of transactions below the oldest on
 drains committed rows into a second, dense number under a lock. Either way a `JournalPosition` is a tuple of
 integers that grows in the order of `entries`.
 
-**Values** come back as the driver gives them for the table itself, so that a change, a snapshot
+**Values** are returned as the driver returns them for the table itself, so that a change, a snapshot
 row and a read of the same state are equal.
 
 All functions are called from one thread at a time per connection.
@@ -92,7 +92,7 @@ class PurgeResult(NamedTuple):
 
 
 class CommitWatch(Protocol):
-    """Says cheaply, on the event loop, whether there may be something to read."""
+    """Shows cheaply, on the event loop, whether there may be something to read."""
 
     def token(self) -> Hashable | None:
         """A value that has changed when anybody committed since the last call, or put another

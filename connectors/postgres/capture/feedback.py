@@ -27,10 +27,9 @@ class StandbyFeedback:
         self._confirmed = max(self._confirmed, confirmed)
 
     def reach(self, lsn: int, received: int) -> bool:
-        """Everything up to `lsn` is in the log; whether that is news for the server.
-
-        PostgreSQL 15 accepts a position beyond its own end, and then skips what comes: so never
-        beyond what was received.
+        """Everything up to `lsn` is in the log; returns whether the server doesn't know that yet.
+        PostgreSQL 15 accepts a position beyond its own end, and then skips later changes: so never report
+        more than was received.
         """
         confirmed = confirmed_lsn(min(lsn, max(received, self._confirmed)))
         news = confirmed > self._confirmed
@@ -38,7 +37,9 @@ class StandbyFeedback:
         return news
 
     async def report(self, link: CopyConnection | None, *, ask: bool = False) -> None:
-        """Send what is durable; `ask` for an answer. Raises RetryLater when the connection is lost."""
+        """Send the durable position; `ask` requests an answer. Raises RetryLater if the connection is
+        lost.
+        """
         if link is None:
             return
         now = int((self._clock() - _EPOCH_2000) * 1_000_000)

@@ -1,4 +1,4 @@
-"""For how long a server has owed an answer. Pure: the clock is handed in.
+"""How long an answer of the server is overdue. Pure: the clock is a parameter.
 
 Counted is not the time in which nothing came, because nobody may have read, or this whole process
 may have been stopped; counted is the time since the server was first asked and has not answered.
@@ -23,5 +23,5 @@ class ServerLiveness:
         self._since = None
 
     def silent_for(self, now: float) -> float:
-        """For how long an answer has been owed; ask only after everything there was taken."""
+        """How long an answer is overdue; call only after everything received was read."""
         return 0.0 if self._since is None else max(0.0, now - self._since)

@@ -1,7 +1,7 @@
-"""Which shape the rows of a relation have: the stream's own description and the catalogue's.
+"""The shape of a relation's rows, from the stream's description and the catalogue's.
 
-The Relation message has the columns as they were when the change was made, which may be long
-before what the catalogue says now; the catalogue adds names of types and the primary key.
+The Relation message has the columns as they were when the change was made, which may be long before the
+catalogue's current state; the catalogue adds names of types and the primary key.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from connectors.postgres.protocol.frames import Frames, RelationMessage
 
 
 class RelationShapes:
-    """Shapes of the configured tables, by relation. Tables that nobody asked for have none."""
+    """Shapes of the configured tables, by relation. Tables that aren't configured have none."""
 
     def __init__(self, system: System, catalog: Catalog) -> None:
         self._system = system
@@ -50,7 +50,7 @@ class RelationShapes:
     async def load(self) -> bool:
         """Find the configured tables; whether all their columns can be decoded from binary.
 
-        Raises ConfigurationError when none of them is there, RetryLater.
+        Raises ConfigurationError if none of them exists, RetryLater.
         """
         try:
             tables, missing = await chosen_tables(

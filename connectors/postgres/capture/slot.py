@@ -1,10 +1,9 @@
-"""What a replication slot's state means for a source that wants to begin. Pure.
+"""Judges a replication slot's state for a source that begins. Pure.
 
-A slot skips in silence what it has confirmed, so every case in which that could hide a change is
-an alarm. Positions that a bridge confirms are one below the end of a WAL record and so never a
-multiple of eight, while PostgreSQL makes slots at record ends, which always are: that distinguishes a
-fresh slot from one that another log has already consumed
-(docs/decisions/2026-11-22-postgres-slot-marks.md).
+A slot silently skips what it has confirmed, so every case that could hide a change is an alarm. Positions
+that a bridge confirms are one below the end of a WAL record and so never a multiple of eight, while
+PostgreSQL makes slots at record ends, which always are: that distinguishes a fresh slot from one that
+another log has already consumed (docs/decisions/2026-11-22-postgres-slot-marks.md).
 """
 
 from __future__ import annotations
@@ -53,8 +52,8 @@ def slot_of(row: Sequence[Any]) -> ReplicationSlot:
 
 @dataclass(frozen=True, slots=True)
 class ServerIdentity:
-    """Which server answered, where its WAL ends (flushed), and after how many seconds without a
-    word from us it ends the stream (0: never).
+    """Which server answered, where its WAL ends (flushed), and after how many seconds without a message
+    from the client it ends the stream (0: never).
     """
 
     identifier: str
@@ -225,13 +224,13 @@ def _ours(slot: ReplicationSlot, server: ServerIdentity, where: str) -> None:
         )
     if slot.two_phase:
         raise ConfigurationError(
-            f"{where} was made with two_phase, which sends transactions before they commit: drop "
+            f"{where} was created with two_phase, which sends transactions before they commit: drop "
             f"it with SELECT pg_drop_replication_slot({slot.name!r}); or choose another name"
         )
 
 
 def recovery_options(system: str, slot: str, *, exists: bool = True) -> str:
-    """What an operator can do; the same words wherever history is lost."""
+    """The recovery options; the same text wherever history is lost."""
     drop = f"drop the slot (SELECT pg_drop_replication_slot('{slot}')), then " if exists else ""
     return (
         "Recovery options: if another log holds what this slot has already sent, carry it over with "

@@ -133,7 +133,7 @@ class PostgresSnapshot:
         except psycopg.Error as error:
             failed = self._failed(error, table, self._tables.pop(table, None))
             if was_looked_up and isinstance(failed, ConfigurationError):
-                # Perhaps only by what was known of the table, such as its row filter.
+                # The cause may be old knowledge of the table, such as its row filter.
                 raise RetryLater(str(failed)) from None
             raise failed from None
         except BridgeError:

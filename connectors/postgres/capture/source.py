@@ -141,7 +141,7 @@ class PostgresSource:
         await self._require(self._control).watermark(name)
 
     async def close(self) -> None:
-        """Stop; never raises for a lost connection, and waits for no server."""
+        """Stop. Never raises for a lost connection, and doesn't wait for the server."""
         connection, control = self._stream_connection, self._control
         self._stream_connection = self._control = None
         if control is not None:
@@ -277,7 +277,7 @@ class PostgresSource:
     def _silent(self, seconds: float) -> RetryLater:
         return RetryLater(
             f"{self._system_text}: the server has sent nothing for {seconds:.0f} s, although it was asked "
-            "to: it hangs, or the network swallows what it says; reconnecting"
+            "to: it hangs, or the network loses its messages; reconnecting"
         )
 
     async def _beat(self) -> None:

@@ -1,4 +1,4 @@
-"""Which table each configured name leads to, and by which entry the publication holds it.
+"""The table of each configured name, and its entry in the publication.
 
 The stream identifies tables by name, so a table that was dropped and made again, swapped by a rename, or
 out of the publication for a while seems unchanged. The oids of the table and of its
@@ -117,7 +117,7 @@ class TableBindings:
             before = self._current.get(name)
             if not entry:
                 troubles[name] = self._unpublished(table)
-                # Whatever publishes it next, what happened until then is missing.
+                # Even if it is published again, the changes until then are missing.
                 self._bind(name, Binding(before.table if before else table.oid, 0))
                 continue
             if trouble := identity_defect(table, self._keys[name] or table.primary_key):
@@ -178,7 +178,7 @@ class TableBindings:
     def _reason(self, name: str, before: int, now: int) -> str:
         if before != now:
             return (
-                f"table {name!r} is another one than before: it was dropped and made again, or "
+                f"table {name!r} is another one than before: it was dropped and created again, or "
                 "swapped by a rename"
             )
         return (

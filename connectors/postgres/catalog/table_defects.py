@@ -1,6 +1,5 @@
-"""What keeps changes of a table from being streamed, as far as the table itself says; and what fixes it.
-
-`check` knows more (partitions, deferred indexes): this is asked at every heartbeat, of what is read then.
+"""Why changes of a table can't be streamed, by the table's own properties, and the fix. `check` knows
+more (partitions, deferred indexes); this runs at every heartbeat, on what that reads.
 """
 
 from __future__ import annotations

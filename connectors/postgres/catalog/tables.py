@@ -133,7 +133,7 @@ def quote(name: str) -> str:
 
 
 def literal(text: str) -> str:
-    """A string for SQL, whatever `standard_conforming_strings` says."""
+    """A string for SQL, independent of `standard_conforming_strings`."""
     escaped = text.replace("'", "''")
     return f"E'{escaped.replace(chr(92), chr(92) * 2)}'" if "\\" in text else f"'{escaped}'"
 
@@ -221,7 +221,7 @@ class Catalog:
         return attributes_of(await cursor.fetchall())
 
     async def learn(self, oids: set[int]) -> None:
-        """Load these types and whatever they are made of."""
+        """Load these types and the types that they consist of."""
         while unknown := missing(self._types, oids):
             cursor = await self._connection.execute(TYPES, [sorted(unknown)])
             loaded = types_of(await cursor.fetchall())

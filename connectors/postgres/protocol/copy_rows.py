@@ -39,7 +39,7 @@ def rows_of(frames: Sequence[bytes | memoryview], columns: int, *, first: bool) 
 
 
 def without_header(data: bytes) -> bytes:
-    """What follows the header. Raises ValueError when there is none."""
+    """The data after the header. Raises ValueError if there is no header."""
     if not data.startswith(SIGNATURE) or len(data) < _HEADER:
         raise ValueError("COPY data without its header")
     (extension,) = _EXTENSION.unpack_from(data, len(SIGNATURE) + 4)

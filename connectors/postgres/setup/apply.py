@@ -56,17 +56,17 @@ def needed(facts: ServerFacts, system: System) -> list[str]:
 
 
 async def setup(system: System) -> list[str]:
-    """As `bridge.connector.Connector.setup`. A statement may wait `answer_timeout` for others: a slot
-    for every transaction that writes, a publication for whoever alters its tables.
+    """As `bridge.connector.Connector.setup`. A statement may wait `answer_timeout` for others: a slot for
+    every transaction that writes, a publication for sessions that alter its tables.
     """
     connection = await connect(system, "setup")
     beside = await connect(system, "setup watch")
     limit_s = options_of(system).answer_timeout
     try:
         todo = needed(await inspect_server(system, connection), system)
-        # A standby that is away must not keep the set-up waiting; its commits are local matters.
+        # An unavailable standby must not delay the set-up: its commits need no replication.
         await connection.execute("SET synchronous_commit = local")
-        # The server itself ends what waits too long: a slot must not be made after all, later on.
+        # The server itself ends a statement that waits too long: a slot must not be created later on.
         await connection.execute(f"SET statement_timeout = {round(limit_s * 1000)}")
         connection.limit = limit_s + SERVER_TIMEOUT_GRACE_S
         pid = connection.info.backend_pid

@@ -1,4 +1,4 @@
-"""What is missing or dangerous, with the statement that fixes it.
+"""Findings, with the statement that fixes each.
 
 `judge` decides on facts, so that every case is tested without a server.
 """
@@ -54,7 +54,7 @@ async def check_resuming(system: System, read_checkpoint: ReadCheckpoint) -> lis
     try:
         findings = await _resuming(side, system, read_checkpoint)
         if any(finding.fatal for finding in findings):
-            # Capture may have begun in between, and made the slot.
+            # Capture may have begun in between, and created the slot.
             findings = await _resuming(side, system, read_checkpoint)
         return findings
     finally:
@@ -129,8 +129,8 @@ def _server(facts: ServerFacts) -> Iterator[Finding]:
         )
     if settings.get("max_slot_wal_keep_size") == "-1":
         yield Finding(
-            "max_slot_wal_keep_size is unlimited: while the bridge is away, its slot keeps WAL "
-            "until the disk is full and the legacy system stops; set what the disk can spare",
+            "max_slot_wal_keep_size is unlimited: while the bridge isn't running, its slot keeps WAL "
+            "until the disk is full and the legacy system stops; set it to what the disk can spare",
             ddl.set_system("max_slot_wal_keep_size", "50GB", restart=False),
             fatal=False,
         )
@@ -188,7 +188,7 @@ def _slot(facts: ServerFacts, system: System) -> Iterator[Finding]:
     slot = facts.slot
     if slot is None:
         yield Finding(
-            f"replication slot {name!r} does not exist; it is made when capture first starts",
+            f"replication slot {name!r} does not exist; it is created when capture first starts",
             ddl.create_slot(name),
             fatal=False,
             create=True,

@@ -1,6 +1,6 @@
 """Every statement that capture and commands need, and which login runs it: for `setup --show`.
 
-Where the server answers under the bridge's login, only what is missing.
+If the server accepts the bridge's login, only what is missing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the server says about everything that capture needs, read in one go."""
+"""Everything that capture needs of the server, read at once."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class BoundedConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
         return waiting.result()
 
     def cut(self) -> None:
-        """Whoever waits for the server gets an error at once. Nothing is sent to the server."""
+        """Everyone who waits for the server gets an error at once. Nothing is sent to the server."""
         if self.closed:
             return
         with socket.socket(fileno=os.dup(self.pgconn.socket)) as same:

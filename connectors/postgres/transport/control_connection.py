@@ -1,7 +1,7 @@
 """The source's second connection: watermarks, heartbeats, the slot's state, the catalogue.
 
-A server that hangs holds nothing up for long: each answer has its time (`answer_timeout`), then the
-connection is ended and RetryLater says what was asked.
+A server that hangs blocks nothing for long: after `answer_timeout` the connection is closed, and
+RetryLater names the request.
 
 Logical messages need no table and no grant. What is written in a transaction with an id is
 flushed at once; without one it waits for the WAL writer (up to 200 ms).
@@ -56,7 +56,7 @@ class ControlConnection:
 
     @classmethod
     async def open(cls, system: System) -> ControlConnection:
-        """Connect. A synchronous standby that is away must not stop watermarks."""
+        """Connect. An unavailable synchronous standby must not stop watermarks."""
         connection = await connect(system, "side")
         side = cls(connection, system)
         try:
@@ -78,7 +78,7 @@ class ControlConnection:
         return ServerIdentity(row[0], self.wal_end, row[2], row[3])
 
     async def slot(self, name: str) -> ReplicationSlot | None:
-        """The slot as it is now; None when there is none."""
+        """The slot's current state; None if it doesn't exist."""
         rows = await self._run(
             f"SELECT {SLOT_COLUMNS} FROM pg_replication_slots s WHERE s.slot_name = %s",
             [name],
@@ -87,8 +87,8 @@ class ControlConnection:
         return slot_of(rows[0]) if rows else None
 
     async def covers(self, publication: str, tables: Sequence[CatalogTable]) -> None:
-        """Raises ConfigurationError unless the publication is there and sends every operation: the
-        stream would end, or say nothing. A table that it doesn't hold is unavailable by itself.
+        """Raises ConfigurationError unless the publication exists and sends every operation: the stream
+        would end, or be silent. A table that isn't in it is unavailable by itself.
         """
         rows = await self._run(
             "SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate FROM pg_publication"
@@ -113,8 +113,8 @@ class ControlConnection:
 
     async def slot_before_publication(self, slot: str, publication: str) -> HistoryLost | None:
         """After the server said of a stream that something doesn't exist. The server decodes a change
-        with the catalogue as it was then, so that a publication which was dropped and made again does
-        not help a slot that is older: it would be refused for ever. None: it isn't there.
+        with the catalogue as it was then, so a publication that was dropped and created again does not
+        help an older slot: it would always be refused. None: the slot doesn't exist.
         """
         rows = await self._run(
             "SELECT 1 FROM pg_publication WHERE pubname = %s",
@@ -195,7 +195,7 @@ class ControlConnection:
         return translate_error(error, self._system, f"cannot start replication from slot {slot!r}")
 
     async def close(self) -> None:
-        """Never raises for a lost connection. Waits for nobody who still asks."""
+        """Never raises for a lost connection. Doesn't wait for requests under way."""
         self.connection.cut()
         await self.connection.close()
 

@@ -74,7 +74,9 @@ async def _logged_in(
 
 
 def conninfo(system: System, role: str, *, replication: bool = False) -> str:
-    """What libpq is given: the system's URL, and what it leaves open. Raises psycopg.Error."""
+    """The parameters for libpq: the system's URL, and defaults for what it leaves open. Raises
+    psycopg.Error.
+    """
     url = libpq_url(system.url)
     extra: dict[str, Any] = {
         "connect_timeout": options_of(system).connect_timeout,

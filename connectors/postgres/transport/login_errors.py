@@ -1,9 +1,9 @@
-"""Why a server refused a login, as its code: libpq hands over nothing but a sentence, in the language
-of the server's `lc_messages`.
+"""The code with which a server refused a login: libpq returns only a text, in the language of the
+server's `lc_messages`.
 
-libpq can write down the protocol's messages as they go by (PQtrace), and the one that refuses has
-the SQLSTATE. That note holds what was sent to log in too, so it is made only of a second attempt,
-kept in memory, and read for the code alone.
+libpq can trace the protocol's messages (PQtrace), and the refusal has the SQLSTATE. The trace also has
+what was sent to log in, so it is made only for a second attempt, kept in memory, and read only for the
+code.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _READING, _WRITING = pq.PollingStatus.READING, pq.PollingStatus.WRITING
 
 async def refused_login_codes(info: str, timeout: float) -> tuple[str, ...]:
     """Log in once more, and give the SQLSTATE of each server that refuses it, in the order in which
-    they were asked; none where no server says why, or where this can't be found out (it needs Linux and
-    libpq 18 or later). `timeout` in seconds.
+    they were asked; none if no server sends one, or if this can't be found out (it needs Linux and libpq
+    18 or later). `timeout` in seconds.
     """
     if not hasattr(os, "memfd_create"):
         return ()
@@ -35,7 +35,7 @@ async def refused_login_codes(info: str, timeout: float) -> tuple[str, ...]:
             await _attempt(info, note)
         return codes(os.pread(note, os.fstat(note).st_size, 0))
     except (TimeoutError, psycopg.Error, OSError):
-        # The first attempt has shown what is wrong; this one only had more to say about it.
+        # The first attempt's error is reported; this one only adds the code.
         return ()
     finally:
         os.close(note)

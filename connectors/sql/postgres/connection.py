@@ -17,7 +17,7 @@ from connectors.sql.postgres.session_settings import SET_FOR_SESSION
 from connectors.sql.write.statement_form import BINARY_OPTION
 
 CONNECT_TIMEOUT_S = 10
-"""How long a connection may take, where the URL's `connect_timeout` doesn't say."""
+"""Timeout of a connection, if the URL has no `connect_timeout`."""
 
 #: Types whose Python objects say all that their text says; every other one is read as the server's
 #: own text, for which Python has no object or one that says less (the order of a json object, the
@@ -57,7 +57,7 @@ def connect_postgres(system: System, part: str, settings: Mapping[str, Any]) -> 
 
 
 def read_as_text(connection: Any, _record: object) -> None:
-    """Let psycopg hand over the server's own text of types that Python would change."""
+    """Make psycopg return the server's own text for types that Python would change."""
     from connectors.sql.postgres.sent_values import (
         SentDumper,
         SentLoader,
@@ -103,7 +103,7 @@ def choose_result_format(
     context: Any,
     _many: bool,
 ) -> None:
-    """Ask for a binary result where the statement's options say so."""
+    """Request a binary result if the statement's options say so."""
     if context is not None and context.execution_options.get(BINARY_OPTION):
         from psycopg.pq import Format
 

@@ -1,4 +1,4 @@
-"""PostgreSQL's errors: which of its SQLSTATEs say what the caller should do. Pure."""
+"""PostgreSQL's SQLSTATEs as errors that say what the caller should do. Pure."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _SETUP_HINTS = {
     "28P01": "check the user and the password in `url`",
     "3D000": "check the database in `url`",
     "3F000": "correct the schema",
-    MISSING_RIGHT_STATE: "give the user in `url` that right: `bridgectl check` has the statements, also of "
+    MISSING_RIGHT_STATE: "grant the user in `url` that right: `bridgectl check` has the statements, also for "
     "commands, as far as the server can be asked",
-    "42P01": "make the table, or correct its name",
+    "42P01": "create the table, or correct its name",
     "42703": "correct the column's name",
 }
 _ROLLED_BACK_CLASSES = ("23", "40")
@@ -30,15 +30,13 @@ _LOGIN_WORDS = re.compile(
 
 
 def sqlstate(error: BaseException) -> str | None:
-    """The SQLSTATE, where the error has one."""
+    """The SQLSTATE, if the error has one."""
     state = getattr(error, "sqlstate", None)
     return state if isinstance(state, str) else None
 
 
 def translate_sqlstate(state: str, message: str, code: str) -> BridgeError:
-    """The bridge's error for this SQLSTATE; Rejected with `code` where it is the statement's own
-    fault.
-    """
+    """The bridge's error for this SQLSTATE; Rejected with `code` if the statement itself is wrong."""
     if state[:2] in _RETRY_CLASSES or state in _RETRY_STATES:
         return RetryLater(message)
     if state in _SETUP_HINTS:
@@ -48,13 +46,13 @@ def translate_sqlstate(state: str, message: str, code: str) -> BridgeError:
 
 def is_rolled_back(error: BaseException) -> bool:
     """Whether the server itself said that the transaction failed (a serialisation failure, a
-    deadlock, a constraint), so that nothing of it happened.
+    deadlock, a constraint), so that it had no effect.
     """
     return (sqlstate(error) or "")[:2] in _ROLLED_BACK_CLASSES
 
 
 def is_login_refusal(error: BaseException) -> bool:
     """Whether a connection failed because of its user or password. Most refusals come without a
-    code; of a server that speaks another language than English this can't be recognised by the words.
+    code; for a server with another language than English this can't be recognised by the text.
     """
     return sqlstate(error) in LOGIN_STATES or _LOGIN_WORDS.search(str(error)) is not None

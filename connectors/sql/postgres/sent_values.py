@@ -1,6 +1,5 @@
-"""Values that a PostgreSQL server sent in its binary form, which no setting changes, and that
-become its own text by asking it: what a statement returned under the login's settings is told
-under those of reads.
+"""Values in PostgreSQL's binary form, which no setting changes. The server itself converts them to text,
+so that the result of a statement under the login's settings has the text of reads.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _SINGLE = struct.Struct(">f")
 
 
 class TextLoader(Loader):
-    """Text; bytes where a database that checks no encoding holds other ones than UTF-8."""
+    """Text; bytes if a database without an encoding has other bytes than UTF-8."""
 
     def load(self, data: Buffer) -> str | bytes:
         """The value."""

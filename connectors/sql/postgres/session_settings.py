@@ -1,6 +1,6 @@
 """The settings of a PostgreSQL session that decide which text a value has. Pure.
 
-What the bridge reads is read under fixed ones, so that a value has one form whoever reads it. A
+The bridge reads under fixed settings, so that a value always has the same form. A
 command's statement, and the triggers that it fires, run under those that the login has: a legacy
 program's `now()` and its dates of text mean what they mean everywhere else in that database.
 """

@@ -1,4 +1,4 @@
-"""Key values as JSON and back: a chunk's resume state must come back with the same types."""
+"""Key values as JSON and back: a chunk's resume state must be read with the same types."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def pack_value(value: Any) -> Any:
 
 
 def unpack_value(value: Any) -> Any:
-    """What `packed` was given."""
+    """Restores the value that `packed` got."""
     if isinstance(value, list):
         kind, text = value
         return _READ[kind](text)

@@ -105,7 +105,7 @@ def _array(parameter: str, array_type: str, values: Sequence[Any]) -> str:
 def sorts_after(
     dialect: SqlDialect, naming: Identifiers, columns: Sequence[str], after: Sequence[Any]
 ) -> Query:
-    """The condition that `columns` sort after `after`; nulls sort first."""
+    """The condition that rows are after the values `after` in the order of `columns`; nulls sort first."""
     names = [f"r.{naming.column(column)}" for column in columns]
     parameters = {f"a{at}": value for at, value in enumerate(after) if value is not None}
     if dialect.row_compare and None not in after:
@@ -158,12 +158,10 @@ def rows_where(
     only: bool = False,
     select: str = ROW_COLUMNS,
 ) -> Query:
-    """All columns of the rows that fulfil all `conditions`; with `only` of this table alone, not of
-    those that inherit from it.
-
-    Where the dialect says what a statement has seen, that value and a marker of real rows are
-    before the columns, and one row comes back even when none is found: rows and visibility must
-    be of the same statement.
+    """All columns of the rows that fulfil all `conditions`; with `only` of this table alone, not of those
+    that inherit from it. If the dialect has a visibility query, its value and a marker of real rows are
+    before the columns, and one row is returned even if none is found: rows and visibility must be from
+    the same statement.
     """
     parameters: dict[str, Any] = {}
     for condition in conditions:

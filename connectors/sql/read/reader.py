@@ -21,10 +21,9 @@ from connectors.sql.threads import ConnectionThreads
 
 
 class SqlReader:
-    """`bridge.connector.Reader` over SQLAlchemy; one statement a call, in a thread of its own.
-
-    Rows are what the driver gives, in the columns' order of the table. A key that holds a null
-    equals nothing, as in SQL.
+    """`bridge.connector.Reader` over SQLAlchemy; one statement per call, in a thread of its own. Rows are
+    as the driver returns them, in the table's order of columns. A key with a null equals nothing, as in
+    SQL.
     """
 
     def __init__(self, system: System, dialect: SqlDialect | None = None) -> None:
@@ -38,7 +37,7 @@ class SqlReader:
 
     @property
     def max_keys(self) -> int:
-        """How many keys one query may carry."""
+        """Maximum keys of one query."""
         return self._dialect.max_keys
 
     async def fetch(
@@ -56,7 +55,7 @@ class SqlReader:
                 try:
                     return self._read(connection, table, columns, distinct, limit)
                 except (sa_exc.DBAPIError, Rejected):
-                    # Perhaps only because the table has another shape by now.
+                    # The cause may be that the table has another shape by now.
                     if connection.in_transaction():
                         connection.rollback()
                     if not self._tables.changed(connection, table):
@@ -74,7 +73,7 @@ class SqlReader:
         distinct: Sequence[tuple[Any, ...]],
         limit: int | None,
     ) -> Rows:
-        # Columns that are named one by one must be those that there are.
+        # Columns that are named one by one must be the existing ones.
         fresh = has_no_encoding(connection)
         shape = (self._tables.read_again if fresh else self._tables.shape)(connection, table)
         natives = {column.name: column.native for column in shape.columns}

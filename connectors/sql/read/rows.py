@@ -1,4 +1,4 @@
-"""From a result to raw rows of a Shape, and what their statement has seen."""
+"""Converts a result to raw rows of a Shape, with the visibility of their statement."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def identifiers_of(connection: Connection) -> Identifiers:
 
 @dataclass(slots=True)
 class QueryResult:
-    """Names and tuples of one result. `types`: what else shows another shape of the table."""
+    """Names and tuples of one result. `types`: other signs of another shape of the table."""
 
     names: tuple[str, ...]
     rows: list[tuple[Any, ...]]
@@ -54,7 +54,7 @@ def run_query(connection: Connection, dialect: SqlDialect, query: Query) -> Quer
 def _types(
     connection: Connection, dialect: SqlDialect, result: CursorResult[Any]
 ) -> tuple[Any, ...]:
-    """What changes when the types of the table's columns do."""
+    """A value that changes with the types of the table's columns."""
     if dialect.revision:
         return (connection.exec_driver_sql(dialect.revision).scalar(),)
     return tuple(tuple(column[1:6]) for column in result.cursor.description or ())
@@ -63,8 +63,7 @@ def _types(
 class TableShapes:
     """The Shapes that one part (a Reader, a Writer, a Snapshot) works with.
 
-    A new Shape is made when a result shows other columns, or columns of other types, than the one
-    before it did.
+    A new Shape is made when a result has other columns, or other types, than the previous one.
     """
 
     def __init__(self, uses: Sequence[TableUse], dialect: SqlDialect) -> None:
@@ -82,7 +81,7 @@ class TableShapes:
         return catalog.shape()
 
     def use(self, table: str) -> TableUse:
-        """What the configuration says of a table; raises ConfigurationError for others."""
+        """The configured use of a table; raises ConfigurationError for others."""
         if table not in self._uses:
             configured = ", ".join(sorted(self._uses)) or "none"
             raise ConfigurationError(f"table {table!r} is not configured (known: {configured})")
@@ -95,7 +94,7 @@ class TableShapes:
         return self._shapes[table]
 
     def read_again(self, connection: Connection, table: str) -> Shape:
-        """The table's shape as the catalogue says now; the same object where that is no other."""
+        """The table's shape by the catalogue now; the same object if it hasn't changed."""
         shape = self._read(connection, table, self.use(table).key)
         if self._dialect.inheritance is not None:
             self._inheritance[table] = self._dialect.inheritance(connection, table)
@@ -106,14 +105,14 @@ class TableShapes:
         return shape
 
     def changed(self, connection: Connection, table: str) -> bool:
-        """Whether the table has another shape than was last seen, so that what failed because of
-        that one can be tried again.
+        """Whether the table's shape has changed, so that a statement that failed because of it can be
+        retried.
         """
         last = self._shapes.get(table)
         return self.read_again(connection, table) is not last
 
     def only(self, connection: Connection, table: str) -> bool:
-        """Whether the table's own rows have to be asked for."""
+        """Whether the query has to select only the table's own rows."""
         return self._inherits(connection, table).possible
 
     def inherited(self, connection: Connection, table: str) -> bool:
@@ -132,14 +131,14 @@ class TableShapes:
             self._types[table] = result.types
         if _names(shape) != result.names:
             raise RetryLater(
-                f"table {table!r} gives the columns {', '.join(result.names)}, but its catalogue "
+                f"table {table!r} returns the columns {', '.join(result.names)}, but its catalogue "
                 f"says {', '.join(_names(shape))}: it is being changed"
             )
         return shape
 
     def key(self, connection: Connection, table: str) -> tuple[str, ...]:
-        """The columns that identify rows, in the order of their index where that is known; raises
-        ConfigurationError when there are none.
+        """The columns that identify rows, in the order of their index if known; raises ConfigurationError
+        if there are none.
         """
         columns = self.shape(connection, table).columns
         key = self._keys.get(table) or tuple(column.name for column in columns if column.key)

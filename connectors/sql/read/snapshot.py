@@ -56,7 +56,7 @@ class SqlSnapshot:
             try:
                 return self._read(connection, table, where, after, limit)
             except sa_exc.DBAPIError:
-                # Perhaps only because the table has another shape by now.
+                # The cause may be that the table has another shape by now.
                 if connection.in_transaction():
                     connection.rollback()
                 if not self._tables.changed(connection, table):

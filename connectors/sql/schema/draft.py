@@ -60,9 +60,9 @@ def _catalogue(system: System) -> tuple[list[str], list[Reference]]:
 def _references(
     inspector: Inspector, names: Sequence[str], path: Sequence[str | None]
 ) -> list[Reference]:
-    """The foreign keys of these tables that lead to these tables, which may be named with their
-    schema or without, whatever the database does in its foreign keys. Those of a table that isn't
-    there are left out: `describe` names it, with what is like it.
+    """The foreign keys between these tables, which may be named with or without their schema, independent
+    of the names in the foreign keys. Those of a missing table are left out: `describe` reports it, with
+    similar names.
     """
 
     def locate(name: str) -> tuple[str | None, str] | None:
@@ -154,7 +154,9 @@ def _relations(
     references: Sequence[Reference],
     shapes: Mapping[str, Shape],
 ) -> Iterator[str]:
-    """To-one along the table's own foreign keys, to-many along those that lead to it."""
+    """To-one relations for the table's own foreign keys, to-many for those of other tables that refer to
+    it.
+    """
     lines: list[str] = []
     names: set[str] = set()
     for reference in references:

@@ -30,10 +30,9 @@ _SIMPLE: tuple[tuple[type[TypeEngine[Any]], str], ...] = (
 
 
 def field_type(sql_type: TypeEngine[Any], dialect: str) -> FieldType:
-    """The sensible field type of a SQLAlchemy type; `string` for what has no better one.
-
-    SQLite stores dates, times and booleans in any form that a program likes (and 64-bit floats
-    whatever is declared), so only what its column affinities promise is used there.
+    """The sensible field type of a SQLAlchemy type; `string` if there is no better one. SQLite stores
+    dates, times and booleans in any form (and 64-bit floats for any declaration), so only what its column
+    affinities promise is used there.
     """
     if dialect == "sqlite":
         return _sqlite_type(sql_type)
@@ -75,7 +74,7 @@ def _sqlite_type(sql_type: TypeEngine[Any]) -> FieldType:
 
 @dataclass(frozen=True, slots=True)
 class TableCatalog:
-    """What the catalogue says of one table. `uniques` are sets of columns that are unique, the
+    """The catalogue's description of one table. `uniques` are sets of columns that are unique, the
     primary key among them.
     """
 
@@ -106,7 +105,7 @@ def _native(sql_type: TypeEngine[Any], connection: Connection) -> str:
 
 
 def read_table(connection: Connection, name: str, declared: Sequence[str] = ()) -> TableCatalog:
-    """What the catalogue says of one table; raises ConfigurationError when it isn't there."""
+    """What the catalogue says of one table; raises ConfigurationError if it doesn't exist."""
     inspector = sa.inspect(connection)
     schema, table = split_table(name)
     if not (inspector.has_table(table, schema=schema)):
@@ -168,7 +167,7 @@ def _missing(name: str, names: Iterable[str]) -> str:
 
 
 def read_tables(connection: Connection, tables: Sequence[TableUse]) -> dict[str, TableCatalog]:
-    """What the catalogue says of all tables; every missing one is named in one error."""
+    """The catalogue's description of all tables; every missing one is named in one error."""
     catalogs: dict[str, TableCatalog] = {}
     problems: list[str] = []
     for use in tables:

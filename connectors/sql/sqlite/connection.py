@@ -1,4 +1,4 @@
-"""Opens SQLite's database files, also after another one was put in the place of the first."""
+"""Opens SQLite's database files, also after the file was replaced."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BUSY_TIMEOUT_S = 5.0
 
 
 def sqlite_path(system: System, url: URL) -> Path:
-    """The database file. A missing one is an error: SQLite would make an empty one."""
+    """The database file. A missing file is an error: SQLite would create an empty one."""
     if not url.database or url.database == ":memory:":
         message = f"system {system.name!r}: url {system.shown_url!r} names no SQLite file"
         raise ConfigurationError(message)
@@ -73,15 +73,14 @@ def file_identity(path: Path) -> tuple[int, int]:
 
 
 def engine_of_file(path: Path, connections: int, busy_timeout_s: float) -> Engine:
-    """An engine that opens its connections again when another file was put in the database's place:
-    those that are open would read and write the old one for ever. `Connection.info["file"]` is the
-    identity of the file.
+    """An engine that opens its connections again when the database file was replaced: open connections
+    would keep using the old file. `Connection.info["file"]` is the identity of the file.
     """
     connect = connect_sqlite(path, busy_timeout_s)
     identities: dict[int, tuple[int, int]] = {}
 
     def create() -> sqlite3.Connection:
-        # Asked for before it is opened: a file that comes in between is seen at the next checkout.
+        # Read before the file is opened: a file that is replaced in between is seen at the next checkout.
         identity = file_identity(path)
         connection = connect()
         identities[id(connection)] = identity

@@ -1,4 +1,4 @@
-"""SQLite's errors: which of its result codes say what the caller should do. Pure."""
+"""SQLite's result codes as errors that say what the caller should do. Pure."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _UNWRITABLE_CODES = (3, 8, 14, 23)
 
 
 def sqlite_code(error: BaseException) -> int | None:
-    """The primary result code, where the error is SQLite's."""
+    """The primary result code, if the error is SQLite's."""
     code = getattr(error, "sqlite_errorcode", None)
     return code & 0xFF if isinstance(code, int) else None
 
 
 def translate_code(code: int, message: str) -> BridgeError | None:
-    """The bridge's error for this result code; None where it is the statement's own fault."""
+    """The bridge's error for this result code; None if the statement itself is wrong."""
     if code in _RETRY_CODES:
         return RetryLater(message)
     return ConfigurationError(message) if code in _SETUP_CODES else None

@@ -1,4 +1,4 @@
-"""Statements whose parameters may hold text that isn't UTF-8, which no driver binds as text."""
+"""Statements whose parameters may be text that isn't UTF-8, which no driver binds as text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class StoredText(sa.types.UserDefinedType[bytes]):
     cache_ok = True
 
     def get_col_spec(self, **_: Any) -> str:
-        """Never part of a table; SQLAlchemy wants a name."""
+        """Never part of a table; SQLAlchemy requires a name."""
         return "TEXT"
 
     def bind_expression(self, bindvalue: sa.BindParameter[bytes]) -> sa.ColumnElement[Any]:
@@ -32,7 +32,7 @@ class StoredText(sa.types.UserDefinedType[bytes]):
 
 
 def statement_for(text: str, parameters: Mapping[str, Any]) -> sa.TextClause:
-    """`text` as a statement that binds these parameters as what they are."""
+    """`text` as a statement that binds these parameters by their own types."""
     encoded = [
         sa.bindparam(name, type_=StoredText())
         for name, value in parameters.items()

@@ -1,4 +1,4 @@
-"""Whether the login may carry out declared statements: the server plans them, and runs none.
+"""Whether the login may execute declared statements: the server plans them without running any.
 
 `EXPLAIN` checks every right that the statement itself needs. What functions, procedures and triggers
 do inside is only known once they run.
@@ -92,12 +92,12 @@ async def check_rights(
 
 
 def _unwritable(connection: Connection) -> str:
-    """Why nothing can be written into an SQLite file; empty where it can, or is busy just now."""
+    """Why an SQLite file can't be written; empty: it can, or is busy just now."""
     try:
         with connection.execution_options(
             **{BEGIN_OPTION: "BEGIN IMMEDIATE"}
         ).begin() as transaction:
-            # The lock alone is given for a file that can't be written, too.
+            # The lock alone can be had for a read-only file, too.
             version = connection.exec_driver_sql("PRAGMA user_version").scalar()
             connection.exec_driver_sql(f"PRAGMA user_version = {version}")
             transaction.rollback()
@@ -119,7 +119,7 @@ def _verdict(connection: Connection, dialect: SqlDialect, spec: CommandSpec) -> 
 def _explained(
     connection: Connection, dialect: SqlDialect, spec: CommandSpec
 ) -> CommandRight | None:
-    """What the server says to the statement with null for each parameter."""
+    """The server's answer to the statement with null for each parameter."""
     values = dict.fromkeys(parameters_of(spec.run))
     types = {arg.name: arg.type for arg in spec.args}
     effect = Effect("", "", spec.run, values, "", {}, types=types)
@@ -144,7 +144,7 @@ def _explained(
 
 
 def _sequence(connection: Connection, spec: CommandSpec) -> CommandRight | None:
-    """Of an INSERT: the sequences of its table's own defaults, of which EXPLAIN asks nothing."""
+    """For an INSERT: the sequences of its table's own defaults, which EXPLAIN doesn't check."""
     insert = INSERT_STATEMENT.match(spec.run)
     if insert is None:
         return None
@@ -164,7 +164,7 @@ def _refused(connection: Connection, spec: CommandSpec, refusal: sa_exc.DBAPIErr
 
 
 def _grant(line: str, statement: str, role: str) -> str:
-    """The statement that gives what is missing, where the server's words name it."""
+    """The statement that grants what is missing, if the server's message names it."""
     denied = _DENIED.search(line)
     if denied is None:
         return ""

@@ -1,4 +1,4 @@
-"""Commits a transaction of effects, and says what a failed commit means."""
+"""Commits a transaction of effects, and translates a failed commit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class CommitRefused(Exception):
 def commit(transaction: sa.RootTransaction, where: str) -> None:
     """Commit; `where` is for people.
 
-    Raises CommitRefused, the error of a transaction of which nothing has happened, or OutcomeUnknown.
+    Raises CommitRefused, the error of a transaction without any effect, or OutcomeUnknown.
     """
     try:
         transaction.commit()
@@ -29,6 +29,6 @@ def commit(transaction: sa.RootTransaction, where: str) -> None:
         if is_commit_refused(original) or is_rolled_back(original):
             raise translate_error(error, f"{where}: committing") from error
         raise OutcomeUnknown(
-            f"{where}: the answer to the commit was lost ({first_line(error)}); ask "
-            "again with the same commands, the ledger knows"
+            f"{where}: the answer to the commit was lost ({first_line(error)}); send "
+            "the same commands again, the ledger knows"
         ) from error

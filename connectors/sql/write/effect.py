@@ -32,7 +32,7 @@ from connectors.sql.write.transaction_settings import TransactionSettings
 
 
 class TransactionLost(Exception):
-    """The transaction itself is gone: nothing of the batch happened."""
+    """The transaction itself is lost: nothing of the batch took effect."""
 
 
 def execute_effect(
@@ -46,9 +46,9 @@ def execute_effect(
 ) -> Done | Exception:
     """The effect after a savepoint, which is rolled back when it is refused.
 
-    A statement that the server refuses for the types of its parameters is sent in another form;
-    `forms` remembers which one it takes; `settings` are the transaction's. Raises Lost when the
-    connection or the whole transaction broke.
+    A statement that the server refuses because of its parameters' types is sent in another form; `forms`
+    remembers the accepted one; `settings` are the transaction's. Raises Lost if the connection or the
+    whole transaction broke.
     """
     where = f"command {effect.command_id!r}"
     forms = forms or StatementForms(dialect)
@@ -113,7 +113,7 @@ def _act(
         raise Rejected(
             "too_many_rows",
             f"command {effect.command_id!r} would have affected {count} rows: it was rolled back "
-            "(declare `rows: many` where that is meant)",
+            "(declare `rows: many` if that is intended)",
         )
     shape, row = current_row(connection, dialect, tables, effect, lock=False, settings=settings)
     if inherited and before is None and row is None:
@@ -204,7 +204,7 @@ def current_row(
     lock: bool,
     settings: TransactionSettings | None = None,
 ) -> tuple[Shape | None, Any]:
-    """The row that the effect names, under its lock where the database has one; None: not there."""
+    """The row that the effect names, locked if the database supports it; None: it doesn't exist."""
     if not effect.table:
         return None, None
     names = identifiers_of(connection)
@@ -216,7 +216,7 @@ def current_row(
         settings.for_row(connection, shape)
     condition = value_condition(dialect, names, effect.key)
     if dialect.lookup == "any":
-        # As the Reader asks: `=` alone doesn't know every pair of a column's type and a value's.
+        # As the Reader does: `=` alone doesn't support every pair of a column's type and a value's.
         natives = {column.name: column.native for column in shape.columns}
         columns, values = list(effect.key), tuple(effect.key.values())
         condition = key_condition(

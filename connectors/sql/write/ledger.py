@@ -21,14 +21,15 @@ ledger = sa.Table(
     sa.Column("result", sa.Text),
     sa.Column("finished_at", sa.BigInteger, nullable=False),
 )
-"""`finished_at` in microseconds since 1970 UTC. Only what succeeded has a row: a failed command
-did nothing, and its receipt is in the log. Besides them last_owners is a row of each partition that an
-executor owns: `command_id` is `owner_row`'s, `affected` the number of owners so far."""
+"""`finished_at` in microseconds since 1970 UTC. Only successful commands have a row: a failed command had
+no effect, and its receipt is in the log. There is also a row for each partition that an executor owns:
+`command_id` is `owner_row`'s, `affected` the number of owners so far.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """What the ledger holds of a command that succeeded."""
+    """The ledger's row of a command that succeeded."""
 
     command_id: str
     digest: str
@@ -38,7 +39,7 @@ class LedgerRow:
 
 
 def create_sql(dialect: Dialect) -> str:
-    """The statement that makes the ledger."""
+    """The statement that creates the ledger."""
     return str(sa.schema.CreateTable(ledger).compile(dialect=dialect)).strip()
 
 
@@ -48,7 +49,7 @@ def exists(connection: Connection) -> bool:
 
 
 def missing_columns(connection: Connection) -> list[str]:
-    """Columns that the ledger should have and has not."""
+    """Columns that are missing in the ledger."""
     present = {item["name"] for item in sa.inspect(connection).get_columns(LEDGER_TABLE)}
     return [column.name for column in ledger.columns if column.name not in present]
 
@@ -116,7 +117,7 @@ def owner_row(bridge: str, system: str, partition: str) -> str:
 
 
 def owners(connection: Connection, names: Sequence[str]) -> dict[str, int]:
-    """Which owner of these rows is the last one, under their locks until the transaction ends."""
+    """The last owner of each of these rows, which stay locked until the transaction ends."""
     query = (
         sa.select(ledger.c.command_id, ledger.c.affected)
         .where(ledger.c.command_id.in_(names))
@@ -129,7 +130,7 @@ def owners(connection: Connection, names: Sequence[str]) -> dict[str, int]:
 def next_owner(connection: Connection, names: Sequence[str]) -> dict[str, int]:
     """Become the next owner of these rows; another transaction that holds their locks ends first.
 
-    Raises IntegrityError when somebody else made one of them at the same time.
+    Raises IntegrityError if somebody else created one of them at the same time.
     """
     last_owners = owners(connection, names)
     if last_owners:
@@ -158,6 +159,6 @@ def next_owner(connection: Connection, names: Sequence[str]) -> dict[str, int]:
 
 
 def release(connection: Connection, command_ids: Sequence[str]) -> None:
-    """Take back the claims of commands that failed: they may be tried again."""
+    """Remove the claims of commands that failed: they may be retried."""
     if command_ids:
         connection.execute(sa.delete(ledger).where(ledger.c.command_id.in_(command_ids)))

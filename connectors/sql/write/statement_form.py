@@ -1,10 +1,9 @@
-"""Which types the parameters of a declared statement are bound with, and how its result comes.
+"""The types with which the parameters of a declared statement are bound, and the form of its result.
 
-An integer is one of 64 bits whatever its value: a driver that chooses by the value makes
-`:a * :b` overflow at 200 and refuses at 40,000 what it took at 30,000. Text is left to the
-server, which knows what it stands beside (an enum, a date, a column of any type), and is text
-where nothing beside it says more. Functions of SQL's own `integer` don't take 64 bits: where the
-server knows no such function or operator, integers are bound with 32.
+An integer always has 64 bits: a driver that chooses by the value makes `:a * :b` overflow at 200 and
+refuses at 40,000 what it accepted at 30,000. The server decides the type of text by its context (an enum,
+a date, a column of any type); without a context it is text. Functions of SQL's own `integer` don't accept
+64 bits: if the server has no such function or operator, integers are bound with 32.
 """
 
 from __future__ import annotations
@@ -89,26 +88,26 @@ _PLAIN = StatementForm({}, binary=False)
 
 
 class StatementForms:
-    """The form in which each declared statement was last taken. For one thread."""
+    """The form in which each declared statement was last accepted. For one thread."""
 
     def __init__(self, dialect: SqlDialect) -> None:
         self._casts = dialect.casts
         self._taken: dict[tuple[Any, ...], StatementForm] = {}
 
     def of(self, effect: Effect) -> StatementForm:
-        """The form to send first: as declared, or as it was taken before."""
+        """The form to send first: as declared, or as it was accepted before."""
         first = self._first(effect)
         return self._taken.get(_identity(effect, first), first)
 
     def keep(self, effect: Effect, form: StatementForm) -> None:
-        """The server took it."""
+        """The server accepted it."""
         if self._casts:
             self._taken[_identity(effect, self._first(effect))] = form
 
     def following(
         self, effect: Effect, form: StatementForm, error: Exception
     ) -> StatementForm | None:
-        """What to send after `error`; None where nothing else may do."""
+        """The form to send after `error`; None if no other may work."""
         if not self._casts or not isinstance(error, sa_exc.DBAPIError) or error.orig is None:
             return None
         state = sqlstate(error.orig)
@@ -137,8 +136,8 @@ class StatementForms:
 
 
 def is_about_types(error: Exception) -> bool:
-    """Whether the server refused only the types in which a statement was sent: what it says to another
-    form, which got further, is the reason then.
+    """Whether the server refused only the types of a statement's parameters: the error of another form,
+    which got further, is then the reason.
     """
     original = error.orig if isinstance(error, sa_exc.DBAPIError) else None
     state = sqlstate(original) if original is not None else None

@@ -1,4 +1,4 @@
-"""Which settings a writing transaction runs under: those of reads, or the login's own."""
+"""The settings of a writing transaction: those of reads, or the login's own."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _FLOATS = {"float", "double"}
 
 
 class TransactionSettings:
-    """Switches between them, one statement each time that they must be others. One transaction's."""
+    """Switches between them, with one statement per switch. For one transaction."""
 
     def __init__(self, dialect: SqlDialect) -> None:
         self._dialect = dialect
-        #: Whether they are the login's own. Whoever rolls back to a savepoint puts it back.
+        #: Whether they are the login's own. A rollback to a savepoint has to restore this, too.
         self.own = False
 
     def for_statement(self, connection: Connection, marker: Mapping[str, Any]) -> None:
-        """In front of a command's statement: its marker, and the login's own settings."""
+        """Before a command's statement: its marker, and the login's own settings."""
         selected = [] if self.own else [self._dialect.own_settings]
         if self._dialect.marker is not None:
             selected.insert(0, self._dialect.marker.write.removeprefix("SELECT "))
@@ -40,13 +40,13 @@ class TransactionSettings:
             connection.execute(sa.text(f"SELECT {', '.join(selected)}"), marker)
 
     def for_commit(self, connection: Connection) -> None:
-        """What is deferred to the commit is part of the effects."""
+        """Before the commit: work that is deferred to it is part of the effects."""
         if self._dialect.own_settings and not self.own:
             connection.exec_driver_sql(f"SELECT {self._dialect.own_settings}")
             self.own = True
 
     def for_row(self, connection: Connection, shape: Shape) -> bool:
-        """In front of a read of a row of this shape; whether it would have been another text."""
+        """Before a read of a row of this shape; returns whether its text would have been different."""
         fixed = all(_is_fixed(column.wire, column.type.name) for column in shape.columns)
         if not self.own or fixed:
             return False
@@ -54,7 +54,7 @@ class TransactionSettings:
         return True
 
     def for_reads(self, connection: Connection) -> None:
-        """In front of anything that the bridge itself reads."""
+        """Before anything that the bridge itself reads."""
         if self.own:
             connection.exec_driver_sql(f"SELECT {self._dialect.read_settings}")
             self.own = False

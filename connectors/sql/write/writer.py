@@ -26,7 +26,7 @@ from connectors.sql.write.statement_form import StatementForms
 from connectors.sql.write.transaction_settings import TransactionSettings
 
 MAX_CLAIM_ATTEMPTS = 3
-"""How often a batch is started again when another executor claimed one of its commands."""
+"""How often a batch is started again if another executor claimed one of its commands."""
 
 
 def now_micros() -> int:
@@ -37,9 +37,8 @@ def now_micros() -> int:
 class SqlWriter:
     """`bridge.connector.LedgerWriter` over SQLAlchemy: each command at most once, by the ledger.
 
-    A failed effect leaves nothing behind, neither a ledger row nor a marker. Where a single
-    effect must wait (a lock that was not given), its outcome is a RetryLater, and the others of its
-    batch continue.
+    A failed effect leaves nothing, neither a ledger row nor a marker. If a single effect must wait for a
+    lock, its outcome is RetryLater, and the others of its batch continue.
     """
 
     in_doubt_timeout = 0.0
@@ -60,7 +59,7 @@ class SqlWriter:
         self._where = f"system {system.name!r}: writing"
         self._system = system
         self._owner: dict[str, int] = {}
-        """Of each partition's row in the ledger: which owner this writer is."""
+        """By partition's row in the ledger: the owner number of this writer."""
 
     async def prepare(self) -> None:
         """As `bridge.connector.Writer.prepare`."""
@@ -110,11 +109,11 @@ class SqlWriter:
                     await self._threads.run(act, **{BEGIN_OPTION: "BEGIN IMMEDIATE"})
                 )
         except OutcomeUnknown as error:
-            # Whether that owner was this writer or nobody: it asks again, and is the next one.
+            # That owner was this writer, or nobody: it tries again and becomes the next one.
             raise RetryLater(str(error)) from error
 
     async def probe(self, effect: Effect) -> Done | None:
-        """As `bridge.connector.Writer.probe`: what the ledger says."""
+        """As `bridge.connector.Writer.probe`: by the ledger."""
 
         def act(connection: Connection) -> tuple[ledger.LedgerRow | None, int | None]:
             with connection.begin():
@@ -139,7 +138,7 @@ class SqlWriter:
             return await self._threads.run(act, **{BEGIN_OPTION: "BEGIN IMMEDIATE"})
 
     def _batch(self, connection: Connection, effects: Sequence[Effect]) -> list[Done | Exception]:
-        """One transaction; one for each effect where the commit itself refused them together."""
+        """One transaction; or one per effect if the commit refused them together."""
         try:
             for _ in range(MAX_CLAIM_ATTEMPTS):
                 outcomes = self._transaction(connection, effects)
@@ -155,7 +154,7 @@ class SqlWriter:
     def _transaction(
         self, connection: Connection, effects: Sequence[Effect]
     ) -> list[Done | Exception] | None:
-        """The whole batch; None when a claim collided and it must be begun again."""
+        """The whole batch; None if a claim collided and it must be started again."""
         first: dict[str, Effect] = {}
         for effect in effects:
             first.setdefault(effect.command_id, effect)
@@ -195,8 +194,8 @@ class SqlWriter:
     def _lost_partitions(
         self, connection: Connection, effects: Sequence[Effect]
     ) -> dict[str, Fenced]:
-        """The partitions that have another owner by now; the others keep theirs until the end of
-        this transaction, because their rows are locked.
+        """The partitions that have another owner by now. The others keep theirs until this transaction
+        ends, because their rows are locked.
         """
         partitions = {effect.partition for effect in effects} - {""}
         if not partitions:
@@ -248,7 +247,7 @@ class SqlWriter:
         return None if value is None else int(value)
 
     def _reached(self, connection: Connection) -> int | None:
-        """The position after the commit. The effects stand even where it can't be asked for."""
+        """The position after the commit. The effects are committed even if it can't be read."""
         try:
             with connection.begin():
                 return self._position(connection)
@@ -268,7 +267,7 @@ def _done(row: ledger.LedgerRow, position: int | None) -> Done:
         row.affected,
         row.result,
         repeated=True,
-        # Where the system stands now: the effect was before it.
+        # The system's current position: the effect was before it.
         position=position,
         finished_at=row.finished_at,
     )
@@ -285,7 +284,7 @@ def _outcome_of(
     name = effect.command_id
     digest = ledger_rows[name].digest if name in ledger_rows else first[name].digest
     if digest != effect.digest:
-        return Rejected("key_reused", f"command {name!r} was asked for before with another content")
+        return Rejected("key_reused", f"command {name!r} was sent before with other content")
     if name in ledger_rows:
         return _done(ledger_rows[name], position)
     outcome = outcomes[name]

@@ -158,7 +158,7 @@ async def test_a_check_beside_the_running_bridge_finds_nothing(legacy: Legacy) -
     assert await connector.check_resuming(legacy.system("t"), move) == []
     # Nobody runs, and the log is older than what was acknowledged: a loss, whoever did it.
     [loss] = await connector.check_resuming(legacy.system("t"), fixed_checkpoint(after))
-    assert "what lies between is gone" in loss.what
+    assert "the changes in between are gone" in loss.what
     [loss] = await connector.check_resuming(legacy.system("t"), fixed_checkpoint(None))
     assert "the log has no checkpoint" in loss.what
     await source.close()

@@ -31,7 +31,7 @@ class TestHistory:
         legacy.run("INSERT INTO t VALUES (1, 1)")
         await source.ack((await source.read(10, 0)).checkpoint)
         await source.close()
-        for after, reason in ((early, "what lies between is gone"), (None, "no checkpoint")):
+        for after, reason in ((early, "the changes in between are gone"), (None, "no checkpoint")):
             source = await connector.source(legacy.system("t"))
             with pytest.raises(HistoryLost, match=reason):
                 await source.open(after)
@@ -196,7 +196,7 @@ async def test_a_bridge_of_an_earlier_version_that_acknowledges_is_found_by_the_
         "DELETE FROM bridge_journal WHERE seq <= 7",
         "UPDATE bridge_journal_state SET confirmed = 7",
     )
-    with pytest.raises(HistoryLost, match="what lies between is gone"):
+    with pytest.raises(HistoryLost, match="the changes in between are gone"):
         await source.read(10, 0)
     await source.close()
 

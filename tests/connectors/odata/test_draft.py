@@ -92,7 +92,7 @@ def test_v2_s_entities_have_keys_types_relations_and_versions() -> None:
     assert set(model.entities) == {"customers", "orders", "order_details", "employees"}
     for expected_text in (
         "# Alphabetical_lists: an entity without a key",
-        "# Shippers: it is reached through",
+        "# Shippers: it can only be read through",
         "# Shipper: left out, it leads to no entity set",
         "# Desk: left out, the type Edm.GeographyPoint",
         "#   release:",

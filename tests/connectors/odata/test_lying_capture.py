@@ -311,7 +311,7 @@ async def test_what_a_set_says_of_its_means_holds_against_a_lie() -> None:
         ([], []),
         (["in"], ["ignores `in`"]),
         (["filter"], ["can't be paged by its key", "ignores `in`", "ignores `$filter`"]),
-        (["order"], ["can't be paged by its key: it gives the same row first"]),
+        (["order"], ["can't be paged by its key: it returns the same row first"]),
         (["key"], ["another row than the one with that key"]),
         (["order", "pages cut"], ["rows would be left out"]),
         (

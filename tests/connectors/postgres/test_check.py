@@ -135,7 +135,7 @@ async def test_a_table_without_identity_is_never_published(ready: PostgresErp) -
         ),
         (
             ["SELECT pg_drop_replication_slot('{slot}')"],
-            "does not exist; it is made when capture first starts",
+            "does not exist; it is created when capture first starts",
             "SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')",
         ),
         (["ALTER TABLE t SET UNLOGGED"], None, None),

@@ -345,7 +345,7 @@ async def test_a_lost_answer_to_the_commit_is_unknown_and_the_ledger_tells_it_af
         writer = SqlWriter(system, server.dialect)
         await writer.execute([take("0")])
         proxy.losing = True
-        with pytest.raises(OutcomeUnknown, match="ask again"):
+        with pytest.raises(OutcomeUnknown, match="send the same commands again"):
             await writer.execute([take("1", 5)])
         proxy.losing = False
         (outcome,) = await writer.execute([take("1", 5)])
