@@ -158,7 +158,10 @@ def test_options_and_logins_that_nobody_knows_are_named_with_their_lines(
             CannedResponse(403, b'{"error": {"message": "Not you"}}', JSON),
             "Not you; the login has no right to",
         ),
-        (CannedResponse(200, b'{"value": 7}', JSON), "GET Customers: no list of rows came"),
+        (
+            CannedResponse(200, b'{"value": 7}', JSON),
+            "GET Customers: the answer is no list of rows",
+        ),
     ],
 )
 def test_an_entity_set_that_answers_wrongly_leaves_the_rest_captured(
@@ -263,7 +266,7 @@ def test_a_command_that_does_not_fit_the_metadata_is_named_at_its_line(erp: Guar
     says = (
         "systems/erp.yaml:33: commands.rename_customer.run: entity set 'Customers' has no property",
         "'nam'; did you mean 'name'?",
-        "commands.add_customer.run: GET changes nothing: it belongs into `probe:`",
+        "commands.add_customer.run: GET changes nothing: it belongs in `probe:`",
     )
     assert erp.bridge.call("check").code != 0
     text = erp.bridge.call("check").text
@@ -297,7 +300,7 @@ def test_tokens_are_renewed_and_a_token_server_that_fails_is_named(
                 tokens.rule = nothing
                 run.says("state=retrying.*state=streaming")
             bridge.secret("CLIENT_SECRET", "wr0ng")
-            says = (f"{named} hands out no token (401: invalid_client); check `login.oauth2`",)
+            says = (f"{named} issued no token (401: invalid_client); check `login.oauth2`",)
             bridge.fails("check", code=1, says=says)
             with bridge.running() as run:
                 assert run.ends() == 1

@@ -11,7 +11,7 @@ from connectors.journal.dialects.sqlite.journal import SqliteJournal
 from connectors.sql.write.writer import SqlWriter
 
 NEEDED = "lifsk"
-DENIED = "permission denied for table vbak; give the user in `url` that right"
+DENIED = "permission denied for table vbak; grant the user in `url` that right"
 
 
 class UngrantedWriter(SqlWriter):

@@ -129,9 +129,9 @@ def test_a_company_in_the_shape_of_northwind(workspace: GuardedBridge, version: 
         }
         assert read["entities"]["categories"]["fields"]["picture"]["type"] == "bytes"
         for expected_text in (
-            "# $value: left out, a media stream, which the log doesn't hold",
+            "# $value: left out, a media stream, which the log can't hold",
             "# Order_Details_Extendeds: its key Discount is a float, which can't be a key",
-            "# Sales_Totals_by_Amounts: an entity without a key: its rows can't be told apart",
+            "# Sales_Totals_by_Amounts: an entity without a key: its rows can't be distinguished",
         ):
             assert expected_text in written
         passes(workspace)

@@ -61,7 +61,7 @@ def test_relations_that_the_names_tell_are_suggested_as_comments() -> None:
     assert order == declared["a_sales_order"]["relations"]
     item = entities["a_sales_order_item"]["relations"]
     assert item == {"to_order": {"entity": "a_sales_order", "from": "sales_order"}}
-    assert "# to_Line: left out, the metadata doesn't say by what" in text
+    assert "# to_Line: left out, the metadata don't say by which property" in text
 
 
 def two_sets(own: str, target: str, nav: str, *, sets: str = "") -> bytes:

@@ -64,7 +64,7 @@ async def test_what_the_user_may_not_read_is_told_with_the_way_out(tryton: Tryto
 async def test_fields_that_change_without_their_row_are_told(tryton: Tryton) -> None:
     use = TableUse("product.product", (), ("id", "code", "name", "quantity"))
     [finding] = await findings_of(tryton.url, use)
-    assert "Tryton computes name, quantity of other fields" in finding.what
+    assert "Tryton computes name, quantity from other fields" in finding.what
     assert not finding.fatal
     template = TableUse("product.template", (), ("id", "name", "write_date"))
     assert await findings_of(tryton.url, template) == []
@@ -126,7 +126,7 @@ def check_output(
 WRONG = {
     "WRITE sale.sale(:key) coment=:text": "model 'sale.sale' has no field 'coment'; did you mean",
     "WRITE sale.sals(:key) comment=:text": "Tryton has no model 'sale.sals'",
-    "WRITE sale.sale(:key) state='lost', comment=:text": "it is one of draft, quotation, confirmed",
+    "WRITE sale.sale(:key) state='lost', comment=:text": "expected one of draft, quotation, confirmed",
     "WRITE sale.sale(:key) lines=[(product=1, qty=:text)]": "'sale.line' has no field 'qty'",
     "WRITE sale.sale(:key) lines=7, comment=:text": "expected a list, [...]",
     "WRITE sale.sale(:key) write_date=:text": "Tryton fills in 'write_date' itself",
@@ -160,7 +160,7 @@ async def test_commands_are_held_against_the_erp_s_own_models(tryton: Tryton) ->
     for at, words in enumerate(WRONG.values()):
         assert words in texts.pop((f"c{at}", "run"))
     assert texts.pop(("probe", "probe")) == "`probe:` may only use FIND"
-    assert "it is one of draft" in texts.pop(("asks", "probe"))
+    assert "expected one of draft" in texts.pop(("asks", "probe"))
     assert texts == {}
 
 

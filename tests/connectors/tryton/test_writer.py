@@ -193,7 +193,7 @@ async def test_outcomes_are_aligned_and_one_failure_spares_the_rest(
     first, second = erp_user.sell(), erp_user.sell()
     wrong = {
         "WRITE sale.sale(:key) coment='a'": ("bad_statement", "did you mean 'comment'"),
-        "WRITE sale.sale(:key) state='lost'": ("bad_value", "it is one of draft, quotation"),
+        "WRITE sale.sale(:key) state='lost'": ("bad_value", "expected one of draft, quotation"),
         "WRITE sale.sale(:key) party='Brown'": ("bad_value", "field 'party' (many2one of party"),
         "WRITE sale.sale(:key) lines=7": ("bad_value", "expected a list"),
         "WRITE sale.sale(:key) lines=[1]": ("bad_value", "is no row"),
