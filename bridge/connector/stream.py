@@ -55,7 +55,9 @@ class Shape:
 class SourceTransaction(NamedTuple):
     """The transaction of a change in the source.
 
-    id: for people and correlation; None: unknown.
+    id: the change record's `transaction`. With the capability `visibility` it is `visibility` as
+    decimal text, so that a read says of any record in the log whether it contains it; without, for
+    people and correlation only. None: unknown.
     commit: 64-bit commit position; 0: the source has no order, capture assigns a number.
     committed_at: microseconds since 1970 UTC; None: unknown.
     visibility: the argument of `Visibility.contains` (an xid, ...); 0 without that capability.

@@ -73,6 +73,8 @@ class Event:
 
     `entity` is `system.entity`; `op` one of create, update, delete, read; `key` the key fields
     by name; `before`/`after` rows or None; `id` the CloudEvents id; `position` comparable text;
+    `transaction` the source's, as decimal text the number that a read's `Visibility.contains` takes
+    where reads of the system report what they contain (None: unknown, or a row of a snapshot);
     `offset` and `partition` its location in its topic; `caused_by` the id of the command that
     caused the change; `replayed` whether an operator replayed it.
     """

@@ -8,10 +8,12 @@ from connectors.journal.layout import Frame
 
 
 def change_of(entry: JournalEntry, frame: Frame) -> Change:
-    """An entry as a change. Each is a transaction by itself: SQLite's triggers see no transaction id."""
+    """An entry as a change. Each is a transaction by itself: SQLite's triggers see no transaction
+    id, and reads report which numbers they contain.
+    """
     width, values, op = frame.width, entry.values, entry.op
     number = entry.position[0]
-    transaction = SourceTransaction(None, number, entry.made_at, number)
+    transaction = SourceTransaction(str(number), number, entry.made_at, number)
     old = values[:width] if op != CREATE else None
     new = values[width : 2 * width] if op != DELETE else None
     is_full = frame.whole and old is not None

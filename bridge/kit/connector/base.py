@@ -20,6 +20,7 @@ Need = Literal[
     "ledger",
     "every_change",
     "truncate",
+    "visibility",
     "rekey",
     "rollback",
     "lies",
@@ -122,8 +123,10 @@ def left_out_tests(
     """The suite's tests that are not for such a connector."""
     true: dict[str, bool] = {
         name: bool(getattr(declared, name))
-        for name in ("capture", "snapshot", "read", "write", "ledger", "every_change", "truncate")
-    }
+        for name in (
+            "capture", "snapshot", "read", "write", "ledger", "every_change", "truncate", "visibility",
+        )
+    }  # fmt: skip
     true |= {"rekey": "rekey" not in limitations, "rollback": "rollback" not in limitations}
     true |= {"lies": bool(lies)}
     true |= {f"not {name}": not value for name, value in true.items()}

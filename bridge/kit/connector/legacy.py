@@ -8,8 +8,9 @@ null; `price`, a decimal with two digits after the point or null.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from bridge.connector import Connector, System
 
@@ -114,3 +115,13 @@ class LegacySystem(Protocol):
 
     def set_qty(self) -> str:
         """The statement of a command that sets `qty` to `:qty` where the key is `:key`."""
+
+
+@runtime_checkable
+class SupportsOpenTransactions(Protocol):
+    """A legacy system of which the suite can hold a transaction open; asked for with the capability
+    `visibility` only.
+    """
+
+    def open_transaction(self, *operations: Operation) -> AbstractContextManager[None]:
+        """Do these in one transaction, which is committed at the end of the block, not before."""

@@ -10,11 +10,11 @@ import pytest
 from bridge.connector import Capabilities, Reader
 from bridge.connector.answer_check import first_foreign, first_repeated
 from bridge.kit.connector.base import ConnectorTests, needs
-from bridge.kit.connector.legacy import KEY, Create, LegacySystem
+from bridge.kit.connector.legacy import KEY, Create, LegacySystem, SupportsOpenTransactions
 from bridge.kit.connector.random_load import order
 from bridge.kit.connector.records import Record, RecordDecoder
 from bridge.kit.connector.stream import streaming
-from bridge.kit.connector.visibility_check import check_seen
+from bridge.kit.connector.visibility_check import check_seen, recorded_transaction
 from bridge.model.errors import Rejected
 
 
@@ -113,6 +113,26 @@ class ReaderTests(ConnectorTests):
             late = await reader.fetch(legacy.table, [KEY], [("nothing",)])
         await reader.close()
         check_seen(can, stream.changes, early.visibility, late.visibility)
+
+    @needs("capture", "visibility")
+    async def test_a_recorded_transaction_is_in_a_later_read_and_not_in_one_while_it_was_open(
+        self, legacy: LegacySystem
+    ) -> None:
+        """The change record's `transaction` is all that a reader of the log has to go by."""
+        assert isinstance(legacy, SupportsOpenTransactions), "a method that `visibility` needs"
+        reader = await legacy.connector.reader(legacy.system())
+        async with streaming(legacy) as stream:
+            with legacy.open_transaction(Create(order(2)), Create(order(3))):
+                during = await reader.fetch(legacy.table, [KEY], [(order(2)[KEY],)])
+            await stream.until(2)
+            later = await reader.fetch(legacy.table, [KEY], [(order(2)[KEY],)])
+        await reader.close()
+        assert (len(during.rows), len(later.rows)) == (0, 1)
+        assert during.visibility is not None
+        assert later.visibility is not None
+        for recorded in map(recorded_transaction, stream.changes):
+            assert not during.visibility.contains(recorded)
+            assert later.visibility.contains(recorded)
 
     async def test_a_column_that_is_not_there_is_rejected_and_the_reader_goes_on(
         self, legacy: LegacySystem

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -87,6 +88,14 @@ class SqlLegacy:
                 connection.commit()
             else:
                 connection.rollback()
+
+    @contextmanager
+    def open_transaction(self, *operations: Operation) -> Iterator[None]:
+        """As `SupportsOpenTransactions.open_transaction`."""
+        with self.engine.begin() as connection:
+            for operation in operations:
+                connection.execute(self._statement(operation))
+            yield
 
     def _statement(self, operation: Operation) -> sa.Executable:
         orders, key = self._orders, self._orders.c[KEY]
