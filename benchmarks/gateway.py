@@ -39,7 +39,7 @@ ROUNDS = 25
 ENTITY = "erp.orders"
 
 
-class MemoryReader:
+class DictionaryReader:
     """Answers from a dictionary, after one turn of the event loop."""
 
     max_keys = UNIQUE
@@ -191,7 +191,7 @@ def mapping(table_shape: Shape, table: str) -> EntityTable:
 def main() -> int:
     results = Results("gateway")
     table = mapping(shape(Wire.PYTHON), "public.orders")
-    asyncio.run(measure(results, "memory", MemoryReader(), table, time.process_time))
+    asyncio.run(measure(results, "memory", DictionaryReader(), table, time.process_time))
     with sqlite_reader() as (reader, table_shape):
         asyncio.run(_measure_sqlite(results, reader, table_shape))
     return 0
