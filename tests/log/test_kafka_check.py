@@ -162,7 +162,7 @@ async def test_a_server_that_does_not_answer_is_named(kafka: "Kafka") -> None:
 async def test_an_advertised_listener_that_cannot_be_reached_is_named(strict: Strict) -> None:
     """Opening such a log only says that no broker answers, after a long wait."""
     findings = texts(await log_of(strict.far).check_servers([]))
-    assert f"connect to 127.0.0.1:{strict.nobody}, which can't be reached" in findings
+    assert f"directs its clients to 127.0.0.1:{strict.nobody}, which can't be reached" in findings
     assert "advertised.listeners" in findings
 
 
