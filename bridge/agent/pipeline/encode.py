@@ -22,13 +22,13 @@ class EncodeCommands:
 
     async def __call__(self, delivery: Delivery) -> list[OutgoingEntry]:
         """As HandleEvent."""
-        answers = await self._then(delivery)
-        return [self._encode(answer, delivery) for answer in answers] if answers else []
+        commands = await self._then(delivery)
+        return [self._encode(command, delivery) for command in commands] if commands else []
 
-    def _encode(self, answer: SealedCommand, delivery: Delivery) -> OutgoingEntry:
+    def _encode(self, command: SealedCommand, delivery: Delivery) -> OutgoingEntry:
         try:
             entry = self._codec.entry(
-                "command", answer.target, answer.record, _headers_of(delivery.event)
+                "command", command.target, command.record, _headers_of(delivery.event)
             )
         except UnreadableRecord as error:
             raise EventGivenUp(delivery.handler, 1) from error
@@ -36,7 +36,7 @@ class EncodeCommands:
         if size > self._max_entry_bytes:
             raise EventGivenUp(delivery.handler, 1) from Rejected(
                 "record_too_large",
-                f"command {answer.record.name} takes {size} bytes; the log accepts "
+                f"command {command.record.name} takes {size} bytes; the log accepts "
                 f"{self._max_entry_bytes}",
             )
         return OutgoingEntry(self._codec.topic("command"), entry)

@@ -27,13 +27,13 @@ class ObserveTries:
         """As HandleEvent."""
         started = perf_counter()
         try:
-            answers = await self._then(delivery)
+            commands = await self._then(delivery)
         except Exception as error:
             is_final = is_final_failure(error, delivery.faults + 1, self._agent.attempts)
             self._notice(delivery, "parked" if is_final else "retry", started, 0)
             raise
-        self._notice(delivery, "done", started, len(answers))
-        return answers
+        self._notice(delivery, "done", started, len(commands))
+        return commands
 
     def _notice(self, delivery: Delivery, outcome: str, started: float, commands: int) -> None:
         seconds = perf_counter() - started

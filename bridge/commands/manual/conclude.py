@@ -40,7 +40,7 @@ def conclude(
     if (
         last is None
         or last.outcome != Outcome.UNKNOWN_OUTCOME
-        or last.code not in (AWAITING_VERDICT_CODES)
+        or last.code not in AWAITING_VERDICT_CODES
     ):
         problem = "it has no receipt" if last is None else f"its receipt says {_words(last)}"
         raise Rejected(
