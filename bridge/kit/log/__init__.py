@@ -33,6 +33,7 @@ _ASSERTING = (
     "crashes",
     "fencing",
     "groups",
+    "high_watermarks",
     "model",
     "partition_owner",
     "reading",

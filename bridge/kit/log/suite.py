@@ -9,6 +9,7 @@ from bridge.kit.log.crashes import CrashSuite
 from bridge.kit.log.fencing import FencingSuite
 from bridge.kit.log.group_offsets import GroupOffsetSuite
 from bridge.kit.log.groups import GroupSuite
+from bridge.kit.log.high_watermarks import HighWatermarkSuite
 from bridge.kit.log.model import ModelSuite
 from bridge.kit.log.partition_owner import PartitionOwnerSuite
 from bridge.kit.log.reading import ReadingSuite
@@ -25,6 +26,7 @@ class LogSuite(
     GroupSuite,
     GroupOffsetSuite,
     TransactionSuite,
+    HighWatermarkSuite,
     FencingSuite,
     CompactionSuite,
     PartitionOwnerSuite,

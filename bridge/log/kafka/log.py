@@ -194,6 +194,12 @@ class KafkaLog:
         """The last stable offsets: `read_committed` readers get no further."""
         return await self._offsets.end_offsets(partitions)
 
+    async def high_watermarks(
+        self, partitions: Iterable[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        """The brokers' high watermarks, undecided records included."""
+        return await self._offsets.high_watermarks(partitions)
+
     async def offsets_at(
         self, partitions: Iterable[TopicPartition], timestamp: int
     ) -> Mapping[TopicPartition, int]:

@@ -77,6 +77,20 @@ class KafkaOffsets:
                 stable_ends = {**stable_ends, **await self._stable.end_offsets(behind)}
         return {TopicPartition(*partition): at for partition, at in stable_ends.items()}
 
+    async def high_watermarks(
+        self, partitions: Iterable[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        """What all replicas in sync have: ListOffsets with `read_uncommitted`.
+
+        A commit is confirmed once its records are below it; its markers may follow later. A new
+        leader doesn't answer before its high watermark is known, so it never goes back.
+        Source: https://kafka.apache.org/protocol#The_Messages_ListOffsets, KIP-207
+        """
+        places = await self._places(partitions)
+        async with self._answering("high watermarks"):
+            offsets = await self._undecided.end_offsets(places)
+        return {TopicPartition(*partition): at for partition, at in offsets.items()}
+
     async def offsets_at(
         self, partitions: Iterable[TopicPartition], timestamp: int
     ) -> Mapping[TopicPartition, int]:

@@ -200,6 +200,24 @@ class Log(Protocol):
         all that follow them in their partitions, are not.
         """
 
+    async def high_watermarks(
+        self, partitions: Iterable[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        """One past the last offset that is appended now, decided or not, by partition.
+
+        Never below `end_offsets` of an earlier call; records of open transactions are included. All
+        that was committed before the call, in whichever partition, is below it, though on Kafka
+        readers may not reach it yet: there a commit becomes visible partition by partition.
+
+        A reader whose `position` is at or past the high watermark, and that began at or before the
+        first record it wants, has delivered everything committed before the call that still exists.
+        Positions get there: past aborted records, and past what compaction or retention removed, as
+        soon as the transactions that were open at the call have ended.
+
+        Waits for no transaction. Raises RetryLater, and for partitions that don't exist as all
+        methods.
+        """
+
     async def offsets_at(
         self, partitions: Iterable[TopicPartition], timestamp: int
     ) -> Mapping[TopicPartition, int]:
