@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bridge.capture.snapshot.windows import KeyChange
-from bridge.connector import DELETE, Change, Shape
+from bridge.connector import Change, Shape
 from bridge.log.port import Entry
 from bridge.log.registry_port import RegisteredSchema, Registry
 from bridge.model.avro import Schema, change_schema, entity_of, key_schema, row_schema, schema_text
@@ -220,13 +220,8 @@ def _key(encoder: RowEncoder, change: Change) -> bytes:
 
 def keys_of(encoder: RowEncoder, failures: Sequence[FailedRow]) -> list[bytes]:
     """The keys of the changes that failed to become events, as far as they are known."""
-    entries: list[Entry] = []
-    for _, _, old, _, new, _, transaction, _ in [failure.change for failure in failures]:
-        for row in (old, new):
-            if row is not None:
-                alone = (None, DELETE, row, False, None, 0, transaction, None)
-                encoder.changes([alone], 0, 0, entries)
-    return [entry[0] for entry in entries if entry[0] is not None]
+    keys = [key for failure in failures for key in encoder.change_keys(failure.change)]
+    return [key for key in keys if key is not None]
 
 
 def row_keys(encoder: RowEncoder, rows: Sequence[Any]) -> list[bytes]:

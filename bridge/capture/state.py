@@ -12,6 +12,7 @@ from bridge.capture.entity import CapturedEntity, Incompatible, failure_reason
 from bridge.capture.outbox import RecordGroup
 from bridge.connector import Shape
 from bridge.model.errors import ConfigurationError
+from bridge.model.position import parse_position
 from bridge.model.system_records import DeadLetter
 from bridge.observe import DeadLetterWritten, EntityPaused
 from bridge.plan.execute import RowEncoder
@@ -98,35 +99,43 @@ class CaptureState:
         failures: Iterable[FailedRow],
         group: RecordGroup,
     ) -> None:
-        """Write dead letters for changes that became no event."""
-        dead = self.deps.dead
+        """Write dead letters for changes that became no event: one for each key that a change
+        touched, because each of these keys may be wrong in the log now.
+        """
         at = _EPOCH + timedelta(microseconds=self.deps.clock())
-        source = entity.spec.qualified
-        room = min(self.deps.max_record_bytes, self.deps.log.max_record_bytes)
         for failure in failures:
-            reason = failure_reason(failure)
             letter = DeadLetter(
                 kind="record" if failure.kind == "record" else "row",
-                source=source,
-                reason=reason,
+                source=entity.spec.qualified,
+                reason=failure_reason(failure),
                 at=at,
-                position=failure.position,
                 error=type(failure.error).__name__,
                 raw=_raw_text(encoder, failure),
             )
-            entry = dead.letter(letter, room)
-            group.add(dead.topic("dead"), [entry])
-            group.size += len(entry.value or b"")
-            group.dead += 1
-            group.notices.append(
-                DeadLetterWritten(
-                    failure.kind,
-                    source,
-                    reason,
-                    entity=source,
-                    show=f"bridgectl dead show {failure.position}",
-                )
+            keys = encoder.change_keys(failure.change)
+            for position, key in zip(_positions(failure, len(keys)), keys, strict=True):
+                self._add_letter(replace(letter, position=position, key=key), group)
+
+    def _add_letter(self, letter: DeadLetter, group: RecordGroup) -> None:
+        dead = self.deps.dead
+        entry = dead.letter(letter, min(self.deps.max_record_bytes, self.deps.log.max_record_bytes))
+        group.add(dead.topic("dead"), [entry])
+        group.size += len(entry.value or b"")
+        group.dead += 1
+        show = f"bridgectl dead show {letter.position}"
+        group.notices.append(
+            DeadLetterWritten(
+                letter.kind, letter.source, letter.reason, entity=letter.source, show=show
             )
+        )
+
+
+def _positions(failure: FailedRow, count: int) -> list[str]:
+    """The positions of a change's letters: of a changed key those that its delete and its create would
+    have had.
+    """
+    begin = parse_position(failure.position)
+    return [str(begin._replace(number=begin.number + half)) for half in range(count)]
 
 
 def _raw_text(encoder: RowEncoder, failure: FailedRow) -> str | None:

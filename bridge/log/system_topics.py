@@ -93,12 +93,15 @@ class SystemTopicCodec:
             ) from error
 
     def letter(self, letter: DeadLetter, room: int) -> Entry:
-        """The entry of a dead letter, of at most `room` bytes if possible: bytes that don't fit are
-        omitted (they are still in its topic), then all texts that nothing depends on.
+        """The entry of a dead letter, of at most `room` bytes if possible: a value that doesn't fit is
+        omitted (it is still in its topic), then texts that nothing depends on, the key last.
         """
         for attempt in (
             letter,
             replace(letter, value=None),
+            replace(letter, value=None, raw=None),
+            replace(letter, value=None, raw=None, traceback=None),
+            replace(letter, value=None, key=None),
             replace(letter, value=None, key=None, raw=None),
             replace(letter, value=None, key=None, raw=None, traceback=None),
         ):

@@ -79,7 +79,14 @@ class DeadLetter:
 
     `source` is `system.entity` or an agent; `reason` a sentence, `error` the class's name;
     `traceback` where in a handler it was raised, without values; `raw` JSON text without masked
-    columns; `key` and `value` framed bytes as in `topic`.
+    columns; `value` framed bytes as in `topic`.
+
+    `key`: of an event or a command its framed bytes as in `topic`. Of a row or a record the bytes
+    that the row's key has in its change topic: what the log holds of that key is in doubt until a
+    whole row or a delete of it follows. A change of the key leaves two letters: of the old key, at
+    the position of the delete that wasn't written, and of the new one, at that of the create. None:
+    the key can't be made, or is too long for a letter; then any row of `source` may be meant, and
+    all of them are in doubt until the entity was compared.
     """
 
     kind: Literal["unknown_kind", "row", "record", "event", "command"]

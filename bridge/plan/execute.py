@@ -354,6 +354,31 @@ class RowEncoder:
             keys.append(self._key(self.new_row, None))
         return keys
 
+    def change_keys(self, change: Any) -> list[bytes | None]:
+        """The framed keys of the rows that a change touches, whatever its other columns hold: the old
+        one of an update or a delete, then the new one if it is another. None: can't be made.
+        """
+        _, op, old, _, new, *_ = change
+        keys: list[bytes | None] = []
+        if old is not None and op in {2, 3}:
+            keys.append(self._key_alone(old, None))
+        if new is not None:
+            key = self._key_alone(new, old)
+            if key not in keys:
+                keys.append(key)
+        return keys or [None]
+
+    def _key_alone(self, raw: Any, other: Any) -> bytes | None:
+        """The key of a raw row, columns that were not sent taken from `other`; None: can't be made."""
+        try:
+            self.new_row.fill(raw)
+            if other is None:
+                return self._key(self.new_row, None)
+            self.old_row.fill(other)
+            return self._key(self.new_row, self.old_row)
+        except Exception:  # noqa: BLE001 - one row's, whatever it is
+            return None if other is None else self._key_alone(raw, None)
+
     def row(self, raw: Any) -> bytes:
         """The Avro bytes, unframed, of the Row that a raw row becomes. Raises RowError, also
         where a column is missing.

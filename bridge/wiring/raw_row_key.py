@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from bridge.model.position import parse_position
 from bridge.model.specs import EntitySpec
 from bridge.model.system_records import DeadLetter
 from bridge.wiring.bridge import Bridge
@@ -37,7 +38,7 @@ class KeyNames:
 async def raw_row_key(keys: KeyNames, letter: DeadLetter) -> dict[str, Any] | None:
     """The key of the row in a letter; None where the letter holds no row of a declared entity."""
     spec = keys.specs.get(letter.source)
-    row = _raw_row(letter.raw)
+    row = _raw_row(letter.raw, before=_is_before(letter.position))
     if spec is None or row is None:
         return None
     columns = {field.name: field.columns for field in spec.fields}
@@ -49,10 +50,22 @@ async def raw_row_key(keys: KeyNames, letter: DeadLetter) -> dict[str, Any] | No
     } or None
 
 
-def _raw_row(text: str | None) -> Mapping[str, Any] | None:
-    """The row after a change, else before it. Pure."""
+def _is_before(position: str | None) -> bool:
+    """Whether a letter is about the row before a change: even numbers are those of deletes and of
+    changes that leave the key as it is. Pure.
+    """
+    with suppress(ValueError):
+        return position is not None and parse_position(position).number % 2 == 0
+    return False
+
+
+def _raw_row(text: str | None, *, before: bool) -> Mapping[str, Any] | None:
+    """The row of a change that a letter is about, else the other one. Pure."""
     raw: Any = None
     with suppress(ValueError, RecursionError):  # cut off, because it was too long
         raw = json.loads(text or "null")
-    row = (raw.get("new") or raw.get("old")) if isinstance(raw, dict) else None
+    if not isinstance(raw, dict):
+        return None
+    old, new = raw.get("old"), raw.get("new")
+    row = (old or new) if before else (new or old)
     return row if isinstance(row, dict) else None

@@ -179,6 +179,8 @@ LETTER = DeadLetter(kind="event", source="watch", reason="no", at=NOW, topic="t"
         ({"key": b"k", "value": b"v"}, {"key": b"k", "value": b"v"}),
         ({"key": b"k", "value": b"v" * 10_000}, {"key": b"k", "value": None}),
         ({"key": b"k" * 10_000, "value": b"v"}, {"key": None, "value": None}),
+        ({"key": b"k", "raw": "r" * 10_000}, {"key": b"k", "raw": None}),
+        ({"key": b"k" * 10_000, "raw": "r"}, {"key": None, "raw": "r"}),
         ({"event_id": "x" * 10_000}, {"event_id": None, "offset": 1}),
         ({"handler": HALF_EMOJI}, {"handler": None, "offset": 1}),
         ({"handler": 5}, {"handler": None, "offset": 1}),

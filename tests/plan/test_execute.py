@@ -180,6 +180,37 @@ def test_a_changed_key_whose_second_half_fails_leaves_no_first_half(form: Module
     assert "surrogate" in str(failure.error)
 
 
+@pytest.mark.parametrize(
+    ("bad", "keys"),
+    [
+        ((CREATE, None, False, (1, "\ud800", "b")), [1]),
+        ((UPDATE, None, False, (1, "\ud800", "b")), [1]),
+        ((UPDATE, (1, "a", "b"), True, (1, "\ud800", "b")), [1]),
+        ((UPDATE, (1, "a", "b"), True, (2, "\ud800", "b")), [1, 2]),
+        ((UPDATE, (1, None, None), False, (2, "\ud800", "b")), [1, 2]),
+        ((UPDATE, (1, "a", "b"), True, (MISSING, "\ud800", "b")), [1]),
+        ((UPDATE, (1, "a"), True, (2, "\ud800", "b")), [None, 2]),
+        ((UPDATE, (1, "a", "b"), True, (None, "a", "b")), [1, None]),
+        ((UPDATE, (None, "a", "b"), True, ("x", "a", "b")), [None]),
+        ((CREATE, None, False, (None, "a", "b")), [None]),
+        ((CREATE, None, False, ("x", "a", "b")), [None]),
+        ((DELETE, (None, "a", "b"), True, None), [None]),
+        ((DELETE, None, False, None), [None]),
+        ((CREATE, None, False, None), [None]),
+        ((CREATE, None, False, (1, "a")), [None]),
+    ],
+)
+def test_the_keys_that_a_failed_change_touches_need_no_other_column(
+    form: ModuleType, bad: tuple[int, Any, bool, Any], keys: list[int | None]
+) -> None:
+    encoder = form.RowEncoder(PLAN, "acme", 1, 2, 5)
+    good: list[Any] = []
+    [failure] = encoder.changes([change(*bad)], 1, CAPTURED, [])
+    encoder.changes([change(CREATE, None, False, (key, "a", "b")) for key in keys], 1, 0, good)
+    expected = iter([entry[0] for entry in good])
+    assert encoder.change_keys(failure.change) == [key and next(expected) for key in keys]
+
+
 def test_a_record_that_is_too_large_names_its_columns_with_length_and_hash(
     form: ModuleType,
 ) -> None:
