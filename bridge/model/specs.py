@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from bridge.model.delete_limit import DEFAULT_LIMIT, DeleteLimit
 from bridge.model.types import FieldType, Relation
@@ -114,11 +114,31 @@ class CommandSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowLimit:
+    """At most `limit` requests, or seconds of execution, in any `per_s` seconds."""
+
+    limit: float
+    per_s: float
+    unit: Literal["requests", "seconds"] = "requests"
+
+
+@dataclass(frozen=True, slots=True)
 class SystemLimits:
-    """Limits of one system: concurrent connections; queries started per second (0: unlimited)."""
+    """Limits of one system, in its own currency (0: no limit).
+
+    connections: queries at the same time; queries_per_second: started, evenly spaced with `burst`
+    1, else up to `burst` at once; sessions: open at the same time; windows: sliding, all of them
+    hold; batch_operations: in one `$batch`; rows_per_second: of all answers; max_rows: of one.
+    """
 
     connections: int = 4
     queries_per_second: float = 0.0
+    burst: int = 1
+    sessions: int = 0
+    windows: tuple[WindowLimit, ...] = ()
+    batch_operations: int = 0
+    rows_per_second: float = 0.0
+    max_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
