@@ -163,8 +163,8 @@ async def test_receipts_are_read_once_however_many_batches_come(here: ErpHarness
         def __getattr__(self, name: str) -> Any:
             return getattr(self._real, name)
 
-        async def reader(self, offsets: Any) -> Any:
-            reader = await self._real.reader(offsets)
+        async def reader(self, offsets: Any, *, report_removed: bool = False) -> Any:
+            reader = await self._real.reader(offsets, report_removed=report_removed)
             plain = reader.read
 
             async def counted(limit: int, timeout: float) -> Any:

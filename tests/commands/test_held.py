@@ -367,9 +367,9 @@ async def test_what_other_systems_hold_makes_nobody_read_the_commands_again(
         def __getattr__(self, name: str) -> Any:
             return getattr(log, name)
 
-        async def reader(self, offsets: Any) -> Any:
+        async def reader(self, offsets: Any, *, report_removed: bool = False) -> Any:
             read.extend(partition.topic for partition in offsets)
-            return await log.reader(offsets)
+            return await log.reader(offsets, report_removed=report_removed)
 
     log = here.log
     here.order(1, 1, 5)

@@ -218,3 +218,43 @@ def test_each_topic_says_how_many_of_its_own_partitions_have_records() -> None:
     reasons = [each.reason for each in notices if isinstance(each, GroupMoved)]
     assert ["in a (2 partitions" in reasons[0], "up to 5 records" in reasons[0]] == [True, True]
     assert "in b (1 partitions" in reasons[1]
+
+
+async def test_a_reader_reports_what_was_removed_if_it_is_asked_to(harness: Harness) -> None:
+    log, partition = harness.log, harness.partition
+    await harness.remove(partition, 7)
+    reader = await log.reader({partition: 2}, report_removed=True)
+
+    removed, records = await first_words(reader)
+
+    assert removed is not None
+    assert removed.gaps == {partition: Gap(2, 7)}
+    assert str(removed).startswith(f"reader: of {partition.topic}, partition 0, up to 5 records")
+    assert [record.value for record in records] == [b"7", b"8", b"9"]
+    assert reader.position(partition) == 10
+    await reader.close()
+
+
+async def test_a_reader_past_the_end_begins_again_if_it_reports(harness: Harness) -> None:
+    """Its topic was made again: what it has is of another history."""
+    log, partition = harness.log, harness.partition
+    reader = await log.reader({partition: 500}, report_removed=True)
+
+    removed, records = await first_words(reader)
+
+    assert removed is not None
+    assert removed.gaps == {partition: Gap(500, 0)}
+    assert [record.value for record in records] == [b"%d" % number for number in range(10)]
+    await reader.close()
+
+
+async def test_a_reader_skips_what_was_removed_otherwise(harness: Harness) -> None:
+    log, partition = harness.log, harness.partition
+    await harness.remove(partition, 7)
+    reader = await log.reader({partition: 2})
+
+    removed, records = await first_words(reader)
+
+    assert removed is None
+    assert [record.value for record in records] == [b"7", b"8", b"9"]
+    await reader.close()

@@ -56,9 +56,11 @@ class CountingLog:
         self._note("beginning_offsets")
         return await self._log.beginning_offsets(partitions)
 
-    async def reader(self, offsets: Mapping[TopicPartition, int]) -> Consumer:
+    async def reader(
+        self, offsets: Mapping[TopicPartition, int], *, report_removed: bool = False
+    ) -> Consumer:
         self._note("reader")
-        return await self._log.reader(offsets)
+        return await self._log.reader(offsets, report_removed=report_removed)
 
 
 class LagClock:

@@ -177,10 +177,12 @@ class EmbeddedLog:
         """As the port says."""
         return await join(self._store, group, topics, rebalance, session_timeout)
 
-    async def reader(self, offsets: Mapping[TopicPartition, int]) -> EmbeddedReader:
+    async def reader(
+        self, offsets: Mapping[TopicPartition, int], *, report_removed: bool = False
+    ) -> EmbeddedReader:
         """As the port says."""
         await self._ids(offsets)
-        return EmbeddedReader(self._store, offsets)
+        return EmbeddedReader(self._store, offsets, report_removed=report_removed)
 
     async def beginning_offsets(
         self, partitions: Iterable[TopicPartition]

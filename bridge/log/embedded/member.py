@@ -20,12 +20,12 @@ from bridge.log.embedded.leases import (
     rebalance,
     renew,
 )
-from bridge.log.embedded.queries import FetchedRecords, committed_of, fetch_records
+from bridge.log.embedded.queries import FetchedRecords, committed_of, fetch_records, gaps_of
 from bridge.log.embedded.reader import EmbeddedReader
 from bridge.log.embedded.store import EmbeddedStore
 from bridge.log.embedded.topic_table import offsets_of, partition_id
 from bridge.log.embedded.write import commit_offsets
-from bridge.log.port import Gap, Rebalance, Record, RecordsRemoved, TopicPartition
+from bridge.log.port import Rebalance, Record, RecordsRemoved, TopicPartition
 from bridge.model.errors import ConfigurationError, Fenced, OutcomeUnknown, RetryLater
 
 _HEARTBEATS_PER_SESSION = 3
@@ -60,11 +60,7 @@ class EmbeddedMember(EmbeddedReader):
             if generation != self._generation:
                 self._generation = -1
                 continue
-            gaps = {
-                each.partition: Gap(each.offset, each.begin)
-                for each in fetched
-                if each.begin is not None
-            }
+            gaps = gaps_of(fetched)
             self._cursor.store(fetched)
             if gaps:
                 raise RecordsRemoved(self._me.group, gaps)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from bridge.log.embedded.batch_codec import decode
 from bridge.log.embedded.schema import SHIFT
-from bridge.log.port import Record, TopicPartition
+from bridge.log.port import Gap, Record, TopicPartition
 
 MAX_BYTES_PER_QUERY = 8 * 1024 * 1024
 """A query ends with the batch that exceeds this, however many records were requested."""
@@ -98,6 +98,13 @@ def fetch_records(
         if count >= limit or size >= MAX_BYTES_PER_QUERY:
             break
     return fetched
+
+
+def gaps_of(fetched: Iterable[FetchedRecords]) -> dict[TopicPartition, Gap]:
+    """What was removed before it was fetched, by partition."""
+    return {
+        each.partition: Gap(each.offset, each.begin) for each in fetched if each.begin is not None
+    }
 
 
 def offset_at(connection: sqlite3.Connection, partition: int, timestamp: int) -> int | None:

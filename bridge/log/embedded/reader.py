@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 
-from bridge.log.embedded.queries import BatchQuery, FetchedRecords, fetch_records
+from bridge.log.embedded.queries import BatchQuery, FetchedRecords, fetch_records, gaps_of
 from bridge.log.embedded.store import EmbeddedStore
 from bridge.log.embedded.topic_table import partition_id
-from bridge.log.port import Record, TopicPartition
+from bridge.log.port import Record, RecordsRemoved, TopicPartition
 from bridge.model.errors import Unsupported
 
 
@@ -81,8 +81,15 @@ class ReadCursor:
 class EmbeddedReader:
     """A reader of named partitions, without a group."""
 
-    def __init__(self, store: EmbeddedStore, offsets: Mapping[TopicPartition, int]) -> None:
+    def __init__(
+        self,
+        store: EmbeddedStore,
+        offsets: Mapping[TopicPartition, int],
+        *,
+        report_removed: bool = False,
+    ) -> None:
         self._store = store
+        self._report_removed = report_removed
         self._cursor = ReadCursor()
         for partition, offset in offsets.items():
             self._cursor.seek(partition, offset)
@@ -102,9 +109,13 @@ class EmbeddedReader:
     async def _look(self, limit: int) -> list[Record]:
         wanted = self.wanted()
         if wanted:
-            self._cursor.store(
-                await self._store.reader.run(lambda c: fetch_records(c, wanted, limit))
+            report = self._report_removed
+            fetched = await self._store.reader.run(
+                lambda c: fetch_records(c, wanted, limit, back_to_begin=report)
             )
+            self._cursor.store(fetched)
+            if report and (gaps := gaps_of(fetched)):
+                raise RecordsRemoved("", gaps)
         return self._cursor.take(limit)
 
     def wanted(self) -> list[BatchQuery]:

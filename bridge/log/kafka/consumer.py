@@ -53,7 +53,7 @@ class KafkaConsumer:
         group: str = "",
         begins: Begins | None = None,
     ) -> None:
-        """`group` and `begins` of a member only."""
+        """`group`: of a member only. `begins`: None: what was removed is skipped."""
         self._client = client
         self._name = name
         self._membership = membership
@@ -73,8 +73,8 @@ class KafkaConsumer:
             if self._membership is not None and self._membership.has_news:
                 await self._rebalance(self._membership)
                 continue
-            if self._out_of_range and self._membership is not None:
-                await self._raise_removed()
+            if self._out_of_range and self._begins is not None:
+                await self._raise_removed(self._begins)
             if self._ready:
                 return [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
             left = deadline - loop.time()
@@ -183,16 +183,19 @@ class KafkaConsumer:
     def _note(self, partition: TopicPartition, position: int) -> None:
         self._out_of_range[partition] = position
 
-    async def _raise_removed(self) -> None:
+    async def _raise_removed(self, begins_of: Begins) -> None:
         """Raise RecordsRemoved for records that aiokafka skips by itself."""
-        assert self._begins is not None, "a member knows where partitions begin"  # noqa: S101
         mine = {
             partition: at
             for partition, at in self._out_of_range.items()
             if partition in self.assignment()
         }
-        begins = await self._begins(mine)
+        begins = await begins_of(mine)
         self._out_of_range.clear()
+        if self._membership is None:
+            # While aiokafka resets a position, there is none that could be asked for.
+            for partition in mine:
+                self.seek(partition, begins[partition])
         if mine:
             gaps = {partition: Gap(at, begins[partition]) for partition, at in mine.items()}
             raise RecordsRemoved(self._group, gaps)

@@ -171,13 +171,16 @@ class KafkaLog:
         self._consumers.add(consumer)
         return consumer
 
-    async def reader(self, offsets: Mapping[TopicPartition, int]) -> KafkaConsumer:
+    async def reader(
+        self, offsets: Mapping[TopicPartition, int], *, report_removed: bool = False
+    ) -> KafkaConsumer:
         for partition in offsets:
             await self._offsets.check_partition(partition)
         client = self._clients.consumer(None)
         await self._clients.start(client, "reader")
         client.assign([aiokafka.TopicPartition(*topic_partition) for topic_partition in offsets])
-        consumer = KafkaConsumer(client, "reader", forget=self._consumers.discard)
+        begins = self.beginning_offsets if report_removed else None
+        consumer = KafkaConsumer(client, "reader", forget=self._consumers.discard, begins=begins)
         for topic_partition, at in offsets.items():
             consumer.start(topic_partition, at)
         self._consumers.add(consumer)

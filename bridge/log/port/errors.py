@@ -19,9 +19,9 @@ class RecordTooLarge(Rejected):
 
 
 class Gap(NamedTuple):
-    """Records of one partition that a group can't read any more.
+    """Records of one partition that a group or a reader can't read any more.
 
-    position: the offset that the group would have read next
+    position: the offset that it would have read next
     begin: the first offset that still exists, where it resumes; at or before `position` when the
         topic was created again or its end was lost
     """
@@ -36,19 +36,19 @@ class Gap(NamedTuple):
 
 
 class RecordsRemoved(BridgeError):
-    """Records were removed, by retention or by hand, before a group had read them.
+    """Records were removed, by retention or by hand, before a group or a reader had read them.
 
-    group: the group
+    group: the group; empty: a reader without one
     gaps: what is missing, by partition
     """
 
     def __init__(self, group: str, gaps: Mapping[TopicPartition, Gap]) -> None:
         self.group = group
         self.gaps = dict(gaps)
+        who = f"group {group}" if group else "reader"
         super().__init__(
             "; ".join(
-                f"group {group}: {gap_text(partition, gap)}"
-                for partition, gap in sorted(gaps.items())
+                f"{who}: {gap_text(partition, gap)}" for partition, gap in sorted(gaps.items())
             )
         )
 

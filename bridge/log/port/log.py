@@ -90,7 +90,8 @@ class Consumer(Protocol):
         Waiting costs next to nothing and ends when a record is committed. A call that is cancelled
         loses no record. A member calls its Rebalance in here. Raises RecordsRemoved, once, when
         records that a member has not read were removed, before it delivers later ones; the next call
-        continues with what exists. A reader without a group skips them. Raises RetryLater.
+        continues with what exists. A reader without a group skips them, unless it was opened with
+        `report_removed`. Raises RetryLater.
         """
 
     def assignment(self) -> frozenset[TopicPartition]:
@@ -183,8 +184,14 @@ class Log(Protocol):
             heartbeats are sent in the background, however long the caller works between reads
         """
 
-    async def reader(self, offsets: Mapping[TopicPartition, int]) -> Consumer:
-        """Read these partitions from these offsets, without a group. Several may exist at once."""
+    async def reader(
+        self, offsets: Mapping[TopicPartition, int], *, report_removed: bool = False
+    ) -> Consumer:
+        """Read these partitions from these offsets, without a group. Several may exist at once.
+
+        report_removed: its `read` raises RecordsRemoved as a member's does, also for an offset past
+            the end, and continues at the beginning; otherwise it skips what was removed
+        """
 
     async def beginning_offsets(
         self, partitions: Iterable[TopicPartition]
