@@ -83,6 +83,14 @@ class PrivatePostgres(Protocol):
     def __call__(self, settings: Mapping[str, str] | None = None) -> "Postgres": ...
 
 
+class StandbyOf(Protocol):
+    """Starts a streaming standby of a server that ends with the test; its slot and `application_name`
+    at the primary are `name`.
+    """
+
+    def __call__(self, primary: "Postgres", name: str = "standby") -> "Postgres": ...
+
+
 class PrivateKafka(Protocol):
     """Starts a broker that ends with the test."""
 
@@ -158,6 +166,24 @@ def private_postgres() -> Iterator[PrivatePostgres]:
 
     with ExitStack() as stack:
         yield lambda settings=None: stack.enter_context(provide.private_postgres(settings))
+
+
+@pytest.fixture
+def local_postgres() -> Iterator[PrivatePostgres]:
+    """As `private_postgres`, of which standbys can be made."""
+    from tests.services import provide
+
+    with available(), ExitStack() as stack:
+        yield lambda settings=None: stack.enter_context(provide.local_postgres(settings))
+
+
+@pytest.fixture
+def standby_of(local_postgres: PrivatePostgres) -> Iterator[StandbyOf]:
+    from tests.services import provide
+
+    del local_postgres  # ends after its standbys
+    with ExitStack() as stack:
+        yield lambda primary, name="standby": stack.enter_context(provide.standby(primary, name))
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,8 @@ WAITS: Final = "waits"
 STARTED_BY: Final = {
     "postgres": ("postgres",),
     "private_postgres": ("postgres",),
+    "local_postgres": ("postgres",),
+    "standby_of": ("postgres",),
     "kafka": ("kafka",),
     "private_kafka": ("kafka",),
     "module_kafka": ("kafka",),

@@ -90,11 +90,15 @@ class Rows:
     shape: the columns of `rows`.
     rows: raw rows, in the form that `shape.wire` names.
     visibility: which transactions the query saw; None without that capability.
+    server: names the database that answered and which of its histories it was in (of PostgreSQL the
+    system identifier and the timeline), as far as the connector knows; "" where it doesn't. Of two
+    answers that differ here, neither rows nor transactions may be compared.
     """
 
     shape: Shape
     rows: list[Any]
     visibility: Visibility | None = None
+    server: str = ""
 
 
 def distinct_keys(

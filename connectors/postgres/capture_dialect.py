@@ -10,7 +10,7 @@ from functools import partial
 
 from sqlalchemy.engine import Connection
 
-from bridge.connector import Shape, System
+from bridge.connector import Shape, System, Visibility
 from bridge.model.errors import ConfigurationError
 from bridge.plan.steps import Wire
 from connectors.postgres.capture.relation_shapes import absent
@@ -31,9 +31,10 @@ from connectors.postgres.catalog.tables import (
 )
 from connectors.postgres.catalog.types import TypeRow, missing
 from connectors.postgres.options import options_of
-from connectors.postgres.protocol.pg_snapshot import parse_snapshot
+from connectors.postgres.protocol.pg_snapshot import PgSnapshot, parse_seen
 from connectors.sql.dialect import Inheritance, SqlDialect, VisibilityQuery
 from connectors.sql.postgres.dialect import POSTGRESQL
+from connectors.sql.postgres.seen_query import SEEN, SEEN_RESTRICTED
 
 #: What psycopg's own objects say in full; of the rest its text is taken, and parsed by the plan.
 _OBJECTS = frozenset(
@@ -89,9 +90,15 @@ def read_inheritance(connection: Connection, name: str) -> Inheritance:
     return Inheritance(table.kind in {"r", "f"}, table.inherited)
 
 
+def server_of(_connection: Connection, visibility: Visibility | None) -> str:
+    """The system identifier and the timeline that the statement itself has told."""
+    return str(visibility.server) if isinstance(visibility, PgSnapshot) else ""
+
+
 POSTGRES = replace(
     POSTGRESQL,
-    seen=VisibilityQuery("pg_current_snapshot()::text", parse_snapshot),
+    seen=VisibilityQuery(SEEN, parse_seen, restricted=SEEN_RESTRICTED),
+    server=server_of,
     table=read_table,
     inheritance=read_inheritance,
 )

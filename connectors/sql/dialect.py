@@ -32,14 +32,24 @@ class Marker:
     create: str = ""
 
 
+RESTRICTED = "bridge_restricted"
+"""Key in `Connection.info`: whether the login may not say all that is asked of the server."""
+
+
 @dataclass(frozen=True, slots=True)
 class VisibilityQuery:
     """What a statement sees: `expression` is selected by the same statement that reads the rows; `read`
-    converts its value for `contains`.
+    converts its value for `contains`. `restricted` is selected instead by a login that may not evaluate
+    `expression` (`RESTRICTED` in `Connection.info`); empty: every login may.
     """
 
     expression: str
     read: Callable[[Any], Visibility]
+    restricted: str = ""
+
+    def selected_by(self, connection: Connection) -> str:
+        """The expression for the login of this connection."""
+        return (self.restricted if connection.info.get(RESTRICTED) else "") or self.expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +84,8 @@ class SqlDialect:
     exactly than the connector; raises ConfigurationError when there is no such table.
     inheritance: whether others inherit from the table of that name (None: the database has no such
     thing).
+    server: names the server and the history of an answer on this connection with this visibility, as
+    `bridge.connector.Rows.server` (None: nothing does).
     revision: a statement that returns another value after every change of the schema, for databases whose
     results don't have their columns' types (empty: they do).
     """
@@ -97,4 +109,5 @@ class SqlDialect:
     encoded_text: bool = False
     table: Callable[[Connection, str, Sequence[str]], Shape] | None = None
     inheritance: Callable[[Connection, str], Inheritance] | None = None
+    server: Callable[[Connection, Visibility | None], str] | None = None
     revision: str = ""

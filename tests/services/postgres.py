@@ -19,6 +19,7 @@ from tests.services.errors import ServerUnavailable
 from tests.services.ports import free_ports
 from tests.services.process import Process
 from tests.services.server import Elsewhere, ManagedService, ServerProcess
+from tests.waiting import wait_until
 
 IMAGE = "postgres:17"
 SETTINGS = {
@@ -168,6 +169,42 @@ def local(settings: Mapping[str, str] | None = None) -> Postgres:
         stdout=subprocess.DEVNULL,
     )
     (data / "pg_hba.conf").write_text(ACCESS)
+    return _serving(folder, become, settings or {})
+
+
+def standby_of(
+    primary: Postgres, name: str = "standby", settings: Mapping[str, str] | None = None
+) -> Postgres:
+    """A streaming standby of a local server, copied from it now, as a local program; to be entered.
+    Its `application_name` at the primary and its replication slot are `name`.
+    """
+    folder = new_data_folder("standby")
+    become = _other_user(folder)
+    source = f"host={primary.host} port={primary.port} user=postgres application_name={name}"
+    subprocess.run(
+        [
+            *become,
+            str(bindir() / "pg_basebackup"),
+            *("--dbname", source, "--pgdata", str(folder / "data"), "--checkpoint=fast"),
+            *("--write-recovery-conf", "--create-slot", "--slot", name, "--no-sync"),
+        ],
+        check=True,
+        cwd=folder,
+    )
+    # It connects again at once where its primary was away, or was none yet.
+    return _serving(folder, become, {"wal_retrieve_retry_interval": "50ms", **(settings or {})})
+
+
+def replayed(standby: Postgres, primary: Postgres) -> None:
+    """Wait until the standby shows what the primary has committed by now."""
+    [(end,)] = primary.execute("SELECT pg_current_wal_flush_lsn()::text")
+    wait_until(
+        lambda: standby.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", [end])[0][0]
+    )
+
+
+def _serving(folder: Path, become: list[str], settings: Mapping[str, str]) -> Postgres:
+    """A server over the data in a folder, on a port of its own."""
     [port] = free_ports(1)
     url = f"postgresql://postgres:postgres@127.0.0.1:{port}/postgres"
     flags = _flags(
@@ -176,11 +213,11 @@ def local(settings: Mapping[str, str] | None = None) -> Postgres:
             "port": str(port),
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
-            **(settings or {}),
+            **settings,
         }
     )
     process = Process(
-        [*become, str(programs / "postgres"), "-D", str(data), *flags],
+        [*become, str(bindir() / "postgres"), "-D", str(folder / "data"), *flags],
         folder,
         lambda: answers(url),
     )

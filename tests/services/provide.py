@@ -36,6 +36,20 @@ def private_postgres(settings: Mapping[str, str] | None = None) -> Postgres:
     return make(settings)
 
 
+def local_postgres(settings: Mapping[str, str] | None = None) -> Postgres:
+    """The same as a local program, of which standbys can be made; to be entered."""
+    return postgreses.local(settings)
+
+
+def standby(
+    primary: Postgres, name: str = "standby", settings: Mapping[str, str] | None = None
+) -> Postgres:
+    """A streaming standby of a `local_postgres`; to be entered. Its slot and `application_name` at the
+    primary are `name`.
+    """
+    return postgreses.standby_of(primary, name, settings)
+
+
 def kafka() -> Kafka:
     """A broker to make topics in; to be entered. Raises Unavailable."""
     address = os.environ.get("BRIDGE_TEST_KAFKA")

@@ -152,9 +152,15 @@ class PostgresSnapshot:
         await link.rows(_BEGIN)
         # A change of the table's shape waits until the rows are read, or is seen whole.
         await link.rows(f"LOCK TABLE {from_text(catalog_table)} IN ACCESS SHARE MODE")
-        [[seen, oid]] = await link.rows(
-            f"SELECT pg_current_snapshot()::text, to_regclass({literal(catalog_table.quoted)})::oid::int8"
+        [[seen, in_recovery, oid]] = await link.rows(
+            "SELECT pg_current_snapshot()::text, pg_is_in_recovery(), "
+            f"to_regclass({literal(catalog_table.quoted)})::oid::int8"
         )
+        if in_recovery:
+            # Its rows are older than the watermark that was written on the primary.
+            raise RetryLater(
+                f"{self._system_text}: the server is a standby: `url` has to lead to the primary"
+            )
         attributes = (await self._catalog.attributes([catalog_table.oid])).get(catalog_table.oid)
         if attributes is None or oid != catalog_table.oid:
             self._tables.pop(catalog_table.configured, None)

@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy.engine import Connection
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from bridge.connector import System
 from bridge.connector.current_login import Attempt
 from bridge.model.errors import ConfigurationError, LoginRefused
+from connectors.sql.dialect import RESTRICTED
 from connectors.sql.errors import first_line
 from connectors.sql.postgres.address import NOT_AN_ADDRESS, application_name, libpq_url
 from connectors.sql.postgres.errors import is_login_refusal
+from connectors.sql.postgres.seen_query import MAY_IDENTIFY
 from connectors.sql.postgres.session_settings import SET_FOR_SESSION
 from connectors.sql.write.statement_form import BINARY_OPTION
 
@@ -56,8 +59,10 @@ def connect_postgres(system: System, part: str, settings: Mapping[str, Any]) -> 
     return system.shared_login.log_in_blocking(connect)
 
 
-def read_as_text(connection: Any, _record: object) -> None:
-    """Make psycopg return the server's own text for types that Python would change."""
+def read_as_text(connection: Any, record: ConnectionPoolEntry) -> None:
+    """Make psycopg return the server's own text for types that Python would change, and note whether
+    the login may ask which server it is.
+    """
     from connectors.sql.postgres.sent_values import (
         SentDumper,
         SentLoader,
@@ -89,6 +94,8 @@ def read_as_text(connection: Any, _record: object) -> None:
     try:
         with connection.cursor() as cursor:
             cursor.execute("; ".join(SET_FOR_SESSION))
+            cursor.execute(MAY_IDENTIFY)
+            record.info[RESTRICTED] = cursor.fetchone() != (True,)
         connection.commit()
     except BaseException:
         connection.close()  # the pool discards it

@@ -157,18 +157,19 @@ def rows_where(
     suffix: str = "",
     only: bool = False,
     select: str = ROW_COLUMNS,
+    seen: str = "",
 ) -> Query:
     """All columns of the rows that fulfil all `conditions`; with `only` of this table alone, not of those
-    that inherit from it. If the dialect has a visibility query, its value and a marker of real rows are
-    before the columns, and one row is returned even if none is found: rows and visibility must be from
-    the same statement.
+    that inherit from it. With `seen`, the expression of a visibility query, its value and a marker of
+    real rows are before the columns, and one row is returned even if none is found: rows and visibility
+    must be from the same statement.
     """
     parameters: dict[str, Any] = {}
     for condition in conditions:
         parameters |= condition.parameters
     filters = [condition.text for condition in conditions if condition.text]
     ordered = [naming.column(column) for column in order]
-    hit = f"1 AS {HIT_COLUMN}, " if dialect.seen else ""
+    hit = f"1 AS {HIT_COLUMN}, " if seen else ""
     text = f"SELECT {hit}{select} FROM {'ONLY ' if only else ''}{naming.table(table)} AS r"
     if dialect.name == "oracle":
         text = text.replace(" AS r", " r")
@@ -183,9 +184,9 @@ def rows_where(
         parameters["bridge_limit"] = limit
     if suffix:
         text += f" {suffix}"
-    if dialect.seen:
+    if seen:
         text = (
-            f"SELECT v.{SEEN_COLUMN}, t.* FROM (SELECT {dialect.seen.expression} AS {SEEN_COLUMN}) AS v "
+            f"SELECT v.{SEEN_COLUMN}, t.* FROM (SELECT {seen} AS {SEEN_COLUMN}) AS v "
             f"LEFT JOIN ({text}) AS t ON 1 = 1"
         )
         if ordered:

@@ -16,7 +16,7 @@ from connectors.sql.engine import make_engine
 from connectors.sql.errors import translating_errors
 from connectors.sql.postgres.unchecked_text import has_no_encoding, row_columns
 from connectors.sql.read.query import Query, key_condition, rows_where
-from connectors.sql.read.rows import TableShapes, identifiers_of, run_query
+from connectors.sql.read.rows import TableShapes, identifiers_of, run_query, seen_expression
 from connectors.sql.threads import ConnectionThreads
 
 
@@ -93,10 +93,18 @@ class SqlReader:
             )
         only = self._tables.only(connection, table)
         query = rows_where(
-            self._dialect, names, table, conditions, limit=limit, only=only, select=select
+            self._dialect,
+            names,
+            table,
+            conditions,
+            limit=limit,
+            only=only,
+            select=select,
+            seen=seen_expression(connection, self._dialect),
         )
         result = run_query(connection, self._dialect, query)
-        return Rows(self._tables.fitting(connection, table, result), result.rows, result.visibility)
+        shape = self._tables.fitting(connection, table, result)
+        return Rows(shape, result.rows, result.visibility, result.server)
 
     async def close(self) -> None:
         """Wait for running statements and close the connections."""

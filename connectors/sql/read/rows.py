@@ -30,12 +30,15 @@ def identifiers_of(connection: Connection) -> Identifiers:
 
 @dataclass(slots=True)
 class QueryResult:
-    """Names and tuples of one result. `types`: other signs of another shape of the table."""
+    """Names and tuples of one result. `types`: other signs of another shape of the table. `server`: as
+    `bridge.connector.Rows.server`.
+    """
 
     names: tuple[str, ...]
     rows: list[tuple[Any, ...]]
     visibility: Visibility | None
     types: tuple[Any, ...] = ()
+    server: str = ""
 
 
 def run_query(connection: Connection, dialect: SqlDialect, query: Query) -> QueryResult:
@@ -45,10 +48,21 @@ def run_query(connection: Connection, dialect: SqlDialect, query: Query) -> Quer
     types = _types(connection, dialect, result)
     rows = [tuple(row) for row in result]
     if dialect.seen is None:
-        return QueryResult(names, rows, None, types)
+        return QueryResult(names, rows, None, types, _server(connection, dialect, None))
     visibility = dialect.seen.read(rows[0][0])
     kept = [row[2:] for row in rows if row[1] is not None]
-    return QueryResult(names[2:], kept, visibility, types if dialect.revision else types[2:])
+    server = _server(connection, dialect, visibility)
+    types = types if dialect.revision else types[2:]
+    return QueryResult(names[2:], kept, visibility, types, server)
+
+
+def seen_expression(connection: Connection, dialect: SqlDialect) -> str:
+    """What `rows_where` takes as `seen` on this connection."""
+    return dialect.seen.selected_by(connection) if dialect.seen else ""
+
+
+def _server(connection: Connection, dialect: SqlDialect, visibility: Visibility | None) -> str:
+    return dialect.server(connection, visibility) if dialect.server else ""
 
 
 def _types(

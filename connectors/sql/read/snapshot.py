@@ -14,7 +14,7 @@ from connectors.sql.engine import make_engine
 from connectors.sql.errors import translating_errors
 from connectors.sql.read.key_values import pack_value, unpack_value
 from connectors.sql.read.query import Query, rows_where, sorts_after, value_condition
-from connectors.sql.read.rows import TableShapes, identifiers_of, run_query
+from connectors.sql.read.rows import TableShapes, identifiers_of, run_query, seen_expression
 from connectors.sql.sqlite.stored_text import statement_for
 from connectors.sql.threads import ConnectionThreads
 
@@ -85,7 +85,14 @@ class SqlSnapshot:
                 conditions.append(sorts_after(self._dialect, names, key, values))
         only = self._tables.only(connection, table)
         query = rows_where(
-            self._dialect, names, table, conditions, order=key, limit=limit, only=only
+            self._dialect,
+            names,
+            table,
+            conditions,
+            order=key,
+            limit=limit,
+            only=only,
+            seen=seen_expression(connection, self._dialect),
         )
         result = run_query(connection, self._dialect, query)
         shape = self._tables.fitting(connection, table, result)

@@ -7,6 +7,9 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy.engine import Connection
+
+from bridge.connector import Visibility
 from connectors.sql.dialect import SqlDialect
 
 
@@ -30,11 +33,17 @@ def sqlite_value(value: Any) -> Any:
     return value
 
 
+def file_of(connection: Connection, _visibility: Visibility | None) -> str:
+    """The file that the connection has open: a backup that was restored is another one."""
+    return "/".join(map(str, connection.info.get("file", ())))
+
+
 SQLITE = SqlDialect(
     name="sqlite",
     max_keys=1000,
     lookup="rows",
     bind=sqlite_value,
     encoded_text=True,
+    server=file_of,
     revision="PRAGMA schema_version",
 )

@@ -12,7 +12,6 @@ from bridge.model.errors import ConfigurationError, RetryLater
 from connectors.postgres.capture import snapshot as module
 from connectors.postgres.capture.snapshot import PostgresSnapshot
 from connectors.postgres.protocol.copy_rows import SIGNATURE, TRAILER, rows_of, values_of
-from connectors.postgres.protocol.pg_snapshot import parse_snapshot
 from tests.connectors.postgres.postgres_erp import PostgresErp, collect, open_source, row
 
 
@@ -105,20 +104,6 @@ async def test_a_chunk_tells_which_transactions_it_contains(erp: PostgresErp) ->
     assert before.visibility.contains(two.transaction.visibility)
     assert not before.visibility.contains(first_change.transaction.visibility)
     assert after.visibility.contains(first_change.transaction.visibility)
-
-
-def test_visibility_compares_across_the_wrap_of_transaction_ids() -> None:
-    wrap = 1 << 32
-    seen = parse_snapshot(f"{wrap - 2}:{wrap + 5}:{wrap - 1},{wrap + 3}")
-    assert seen.contains(2**32 - 3)
-    assert seen.contains(2**32 - 2)
-    assert not seen.contains(2**32 - 1)
-    assert seen.contains(2)
-    assert not seen.contains(3)
-    assert not seen.contains(5)
-    assert not seen.contains(1000)
-    assert not parse_snapshot("10:10:").contains(10)
-    assert parse_snapshot("10:10:").contains(9)
 
 
 async def test_a_changed_shape_shows_in_the_next_chunk(erp: PostgresErp) -> None:
