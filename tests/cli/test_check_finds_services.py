@@ -142,7 +142,7 @@ def test_the_ground_on_kafka_is_well(logged: Logged) -> None:
             registry={"url": "https://registry/apis", "ca": "ca.pem"}
         ),
         2,
-        ["bridge.yaml:", "it is 'ca' of `tls:` under `registry:` now"],
+        ["bridge.yaml:", "it is now 'ca' of `tls:` under `registry:`"],
         offline=True,
     ),
     ConfigMistake(
@@ -284,7 +284,7 @@ def edit(of: Callable[[Data], object]) -> Callable[[GuardedService], object]:
         "old place of certificates",
         edit(lambda data: data.update(login={"ca": "ca.pem"})),
         2,
-        ["systems/erp.yaml:", "it is 'ca' of `tls:` beside `login:` now"],
+        ["systems/erp.yaml:", "it is now 'ca' of `tls:` beside `login:`"],
         offline=True,
     ),
 )

@@ -225,7 +225,16 @@ async def chosen_tables(
         else:
             tables.append(table.as_(name))
     attributes = await catalog.attributes([table.oid for table in tables])
-    return [table.with_(attributes.get(table.oid, ())) for table in tables], missing
+    # Two statements see two states of the database: a table may be dropped in between.
+    missing += [dropped(table.configured) for table in tables if table.oid not in attributes]
+    return [
+        table.with_(attributes[table.oid]) for table in tables if table.oid in attributes
+    ], missing
+
+
+def dropped(name: str) -> str:
+    """What to say of a table whose columns are gone."""
+    return f"table {name!r} does not exist: it was dropped just now, or has no columns"
 
 
 def absent(name: str, near: Sequence[CatalogTable]) -> str:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 
+import psycopg
+
 from bridge.connector import CREATE, DELETE, UPDATE, TableUse
+from connectors.postgres.capture.relation_shapes import chosen_tables
+from connectors.postgres.catalog.tables import Catalog, CatalogTable
 from tests.connectors.postgres.postgres_erp import (
     PostgresErp,
     changes_of,
@@ -14,6 +19,31 @@ from tests.connectors.postgres.postgres_erp import (
     read_to,
     row,
 )
+
+
+class DroppingCatalog(Catalog):
+    """A catalogue in which a table is dropped after it was listed, before its columns are read."""
+
+    drop: Callable[[], None]
+
+    async def candidates(self, names: Iterable[str]) -> list[CatalogTable]:
+        tables = await super().candidates(names)
+        self.drop()
+        return tables
+
+
+async def test_a_table_that_is_dropped_while_it_is_inspected_does_not_exist(
+    erp: PostgresErp,
+) -> None:
+    """Without columns it would have no replica identity, and the advice would be an ALTER TABLE."""
+    erp.run("CREATE TABLE t (id int PRIMARY KEY)", "CREATE TABLE u (id int PRIMARY KEY)")
+    async with await psycopg.AsyncConnection.connect(erp.url, autocommit=True) as connection:
+        catalog = DroppingCatalog(connection)
+        catalog.drop = lambda: erp.run("DROP TABLE t")
+        tables, missing = await chosen_tables(catalog, ["t", "u"])
+    assert [table.configured for table in tables] == ["u"]
+    [problem] = missing
+    assert "table 't' does not exist" in problem
 
 
 async def test_replica_identity_full_gives_whole_old_rows(erp: PostgresErp) -> None:
