@@ -93,9 +93,14 @@ class KafkaConsumer:
     def position(self, partition: TopicPartition) -> int:
         """The offset that would be read next; past commit markers that were passed."""
         self._absorb()
-        for record in self._ready:
-            if (record.topic, record.partition) == partition:
-                return record.offset
+        ready = next((r.offset for r in self._ready if (r.topic, r.partition) == partition), None)
+        if self._begins is not None and self._membership is None:
+            # What is missing isn't passed before it is raised.
+            missing = self._out_of_range.get(partition)
+            if missing is not None:
+                return missing if ready is None else min(missing, ready)
+        if ready is not None:
+            return ready
         at = internals.position(self._client, aiokafka.TopicPartition(*partition))
         # While the broker is queried for the partition's new beginning, the position is unchanged.
         return self._out_of_range[partition] if at is None else at
@@ -194,8 +199,11 @@ class KafkaConsumer:
         self._out_of_range.clear()
         if self._membership is None:
             # While aiokafka resets a position, there is none that could be asked for.
-            for partition in mine:
-                self.seek(partition, begins[partition])
+            dropped = self._drop(mine)
+            for partition, begin in begins.items():
+                self._client.seek(aiokafka.TopicPartition(*partition), begin)
+                if begin > mine[partition]:
+                    mine[partition] = min(mine[partition], dropped.get(partition, begin))
         if mine:
             gaps = {partition: Gap(at, begins[partition]) for partition, at in mine.items()}
             raise RecordsRemoved(self._group, gaps)
