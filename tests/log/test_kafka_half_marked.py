@@ -1,130 +1,24 @@
-"""A transaction whose markers are written one partition after the other, on a real broker.
-
-The test writes the markers itself, as the coordinator does (WriteTxnMarkers), so that it decides when
-each partition's arrives.
-"""
+"""A transaction whose markers are written one partition after the other, on a real broker."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import aiokafka
 import pytest
 import pytest_asyncio
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.protocol.api import Request, RequestStruct, Response
-from aiokafka.protocol.types import (
-    Boolean,
-    CompactArray,
-    CompactString,
-    Int16,
-    Int32,
-    Int64,
-    Schema,
-    TaggedFields,
-)
 
 from bridge.log.kafka import from_url
 from bridge.log.kafka.log import KafkaLog
-from bridge.log.port import Consumer, TopicPartition, TopicSpec
+from bridge.log.port import Consumer, TopicPartition
 from bridge.log.read_to_end import read_past_markers
+from tests.log.half_marked import HalfMarked, half_marked
 
 if TYPE_CHECKING:
     from tests.services.kafka import Kafka
 
 pytestmark = pytest.mark.asyncio
-
-WRITE_TXN_MARKERS = 27
-
-
-class _MarkersResponse(Response):  # type: ignore[misc]
-    API_KEY = WRITE_TXN_MARKERS
-    API_VERSION = 1
-    SCHEMA = Schema(
-        (
-            "markers",
-            CompactArray(
-                ("producer_id", Int64),
-                (
-                    "topics",
-                    CompactArray(
-                        ("name", CompactString("utf-8")),
-                        (
-                            "partitions",
-                            CompactArray(
-                                ("partition_index", Int32),
-                                ("error_code", Int16),
-                                ("tags", TaggedFields),
-                            ),
-                        ),
-                        ("tags", TaggedFields),
-                    ),
-                ),
-                ("tags", TaggedFields),
-            ),
-        ),
-        ("tags", TaggedFields),
-    )
-
-
-class _MarkersStruct(RequestStruct):  # type: ignore[misc]
-    FLEXIBLE_VERSION = True
-    API_KEY = WRITE_TXN_MARKERS
-    API_VERSION = 1
-    RESPONSE_TYPE = _MarkersResponse
-    SCHEMA = Schema(
-        (
-            "markers",
-            CompactArray(
-                ("producer_id", Int64),
-                ("producer_epoch", Int16),
-                ("transaction_result", Boolean),
-                (
-                    "topics",
-                    CompactArray(
-                        ("name", CompactString("utf-8")),
-                        ("partitions", CompactArray(Int32)),
-                        ("tags", TaggedFields),
-                    ),
-                ),
-                ("coordinator_epoch", Int32),
-                ("tags", TaggedFields),
-            ),
-        ),
-        ("tags", TaggedFields),
-    )
-
-
-class _Markers(Request[_MarkersStruct]):  # type: ignore[misc]
-    API_KEY = WRITE_TXN_MARKERS
-
-    def __init__(self, markers: list[Any]) -> None:
-        self._markers = markers
-
-    def build(self, request_struct_class: type[_MarkersStruct]) -> _MarkersStruct:
-        return request_struct_class(self._markers, {})
-
-
-class HalfMarked:
-    """An open transaction with one record in each of two partitions."""
-
-    def __init__(
-        self, producer: aiokafka.AIOKafkaProducer, client: AIOKafkaAdminClient, topic: str
-    ) -> None:
-        self._producer = producer
-        self._client = client
-        self._topic = topic
-        self.partitions = [TopicPartition(topic, number) for number in range(2)]
-
-    async def mark(self, partition: int) -> None:
-        """Write the commit marker of one partition, and nothing else."""
-        manager = self._producer._txn_manager
-        topics: list[Any] = [(self._topic, [partition], {})]
-        marker: Any = (manager.producer_id, manager.producer_epoch, True, topics, 0, {})
-        response = await self._client._send_request(_Markers([marker]))
-        ((_, ((_, ((_, code, _),), _),), _),) = response.markers
-        assert code == 0, code
 
 
 @pytest_asyncio.fixture
@@ -136,24 +30,9 @@ async def log(kafka: Kafka) -> AsyncIterator[KafkaLog]:
 
 
 @pytest_asyncio.fixture
-async def half(
-    kafka: Kafka, log: KafkaLog, request: pytest.FixtureRequest
-) -> AsyncIterator[HalfMarked]:
-    topic = f"half-{request.node.name}"
-    await log.create_topics([TopicSpec(topic, partitions=2)])
-    producer = aiokafka.AIOKafkaProducer(
-        bootstrap_servers=kafka.bootstrap, transactional_id=f"{topic}.producer", acks="all"
-    )
-    client = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
-    await producer.start()
-    await client.start()
-    await producer.begin_transaction()
-    for partition in range(2):
-        await producer.send_and_wait(topic, b"whole", partition=partition)
-    yield HalfMarked(producer, client, topic)
-    await producer.abort_transaction()
-    await producer.stop()
-    await client.close()
+async def half(kafka: Kafka, log: KafkaLog) -> AsyncIterator[HalfMarked]:
+    async with half_marked(kafka.bootstrap, log, f"half{secrets.token_hex(4)}") as half:
+        yield half
 
 
 async def numbers_up_to(reader: Consumer, ends: Mapping[TopicPartition, int]) -> list[int]:
