@@ -67,9 +67,10 @@ class Ceiling(Protocol):
         """Why this cost can never be admitted; empty if it can."""
         ...
 
-    def earliest(self, now: float, cost: Cost, ahead: int = 0) -> float:
+    def earliest(self, now: float, cost: Cost, ahead: int = 0, kept: float = 0.0) -> float:
         """No query of this cost may start earlier: `now` if it may start now, `inf` if only the end
-        of a running query helps. `ahead`: requests that start first.
+        of a running query helps. `ahead`: requests that start first; `kept`: the share of a window
+        that this query has to leave to others.
         """
         ...
 

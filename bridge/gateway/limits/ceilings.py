@@ -33,15 +33,17 @@ class Ceilings:
         if limits.rows_per_second:
             self._all.append(RowDebt(limits.rows_per_second))
 
-    def admit(self, now: float, cost: Cost = QUERY) -> Admission | Wait | Refusal:
+    def admit(
+        self, now: float, cost: Cost = QUERY, kept: float = 0.0
+    ) -> Admission | Wait | Refusal:
         """Charge this query to every ceiling, or none: it has to wait for the ceiling that lets it
-        through last, or will never be admitted.
+        through last, or will never be admitted. `kept`: the share of each window that it leaves.
         """
         if reason := self._refusal(cost):
             return Refusal(reason)
         last = Wait(now, "")
         for ceiling in self._all:
-            until = ceiling.earliest(now, cost)
+            until = ceiling.earliest(now, cost, kept=kept)
             if until > last.until:
                 last = Wait(until, ceiling.name)
         if last.until > now:
@@ -67,11 +69,13 @@ class Ceilings:
         for ceiling in self._all:
             ceiling.cancel(admission)
 
-    def not_before(self, now: float, cost: Cost = QUERY, ahead: int = 0) -> float:
+    def not_before(
+        self, now: float, cost: Cost = QUERY, ahead: int = 0, kept: float = 0.0
+    ) -> float:
         """No query of this cost starts earlier, with `ahead` requests before it, unless a running
         query is cancelled or takes less time than was estimated.
         """
-        times = (ceiling.earliest(now, cost, ahead) for ceiling in self._all)
+        times = (ceiling.earliest(now, cost, ahead, kept) for ceiling in self._all)
         return max((at for at in times if at != inf), default=now)
 
     def max_rows(self, wanted: int | None) -> int | None:

@@ -26,7 +26,13 @@ class Pace:
             return f"makes {cost.requests} requests at once; a burst has {self._burst}"
         return ""
 
-    def earliest(self, now: float, cost: Cost, ahead: int = 0) -> float:
+    def earliest(
+        self,
+        now: float,
+        cost: Cost,
+        ahead: int = 0,
+        kept: float = 0.0,  # noqa: ARG002 - the port
+    ) -> float:
         """When the burst's tolerance covers the last of the requests."""
         if not cost.requests:
             return now

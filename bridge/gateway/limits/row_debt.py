@@ -22,7 +22,13 @@ class RowDebt:
         """Never."""
         return ""
 
-    def earliest(self, now: float, cost: Cost, ahead: int = 0) -> float:  # noqa: ARG002 - the port
+    def earliest(
+        self,
+        now: float,
+        cost: Cost,
+        ahead: int = 0,  # noqa: ARG002 - the port
+        kept: float = 0.0,  # noqa: ARG002 - the port
+    ) -> float:
         """When the debt has been paid."""
         return max(now, self._full_at - 1.0) if cost.requests else now
 

@@ -40,13 +40,14 @@ class SlidingWindow:
             return f"makes {cost.requests} requests; the limit is {self.name}"
         return ""
 
-    def earliest(self, now: float, cost: Cost, ahead: int = 0) -> float:
-        """When enough has left the window."""
+    def earliest(self, now: float, cost: Cost, ahead: int = 0, kept: float = 0.0) -> float:
+        """When enough has left the window. Where it has no room for what is to be kept, nothing is."""
         amount = self._charge_of(cost)
         if not amount:
             return now
         if self._unit == "requests":
-            amount = min(amount + ahead, self._limit)
+            amount += ahead
+        amount = min(amount + kept * self._limit, self._limit)
         self._forget(now)
         excess = self._running_sum(now) + self._ended_sum + amount - self._limit
         if excess <= 0:

@@ -28,7 +28,13 @@ class Slots:
         count = self._of(cost)
         return f"takes {count} {self.name} of {self._most}" if count > self._most else ""
 
-    def earliest(self, now: float, cost: Cost, ahead: int = 0) -> float:  # noqa: ARG002 - the port
+    def earliest(
+        self,
+        now: float,
+        cost: Cost,
+        ahead: int = 0,  # noqa: ARG002 - the port
+        kept: float = 0.0,  # noqa: ARG002 - the port
+    ) -> float:
         """`now` while enough are free."""
         count = self._of(cost)
         return inf if count and self.in_use + count > self.limit else now

@@ -64,7 +64,7 @@ class _HasOneMoreInItsBurst(Pace):
 
 
 class _HasOneMore(Slots):
-    def earliest(self, now: float, cost: Cost, ahead: int = 0) -> float:
+    def earliest(self, now: float, cost: Cost, ahead: int = 0, kept: float = 0.0) -> float:
         return now if self.in_use <= self.limit else super().earliest(now, cost, ahead)
 
 
