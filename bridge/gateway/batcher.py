@@ -3,49 +3,93 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Mapping
-from itertools import islice
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final, Generic
 
 from bridge.gateway.limiter import Limiter
+from bridge.gateway.waiters import Key, KeyGroup, SentQuery, Value, Waiter, fail_waiters
 from bridge.model.contained_errors import contained
 from bridge.model.errors import Rejected, RetryLater, RowError
 
-Key = TypeVar("Key", bound=Hashable)
-Value = TypeVar("Value")
 Fetch = Callable[[list[Key], int], Awaitable[Mapping[Key, Value]]]
 
 PER_KEY_ERRORS = (Rejected, RowError)
 """Errors that a single key may cause; they must not fail the query's other keys."""
+
+MAX_TURNS: Final = 8
+"""Turns of the event loop after which a query goes although each brought new keys."""
 
 
 class Batcher(Generic[Key, Value]):
     """Loads values by key.
     `fetch`: called with at most `max_keys` distinct keys and the number of reads that wait for
     them; keys that it doesn't find are absent from its result.
+    `weigh`: how many of `max_keys` a key takes; 1 where it is None.
 
-    A read never joins a query that has begun, so its result is never older than the call.
+    What is ready asks first: the query goes after a turn of the event loop in which no new key
+    came, and after `MAX_TURNS`; no time passes. A read never joins a query that has begun, so its
+    result is never older than the call.
+
+    Returned futures raise what the query raised for their keys. They may be cancelled, and whoever
+    is cancelled while awaiting one calls `leave`: a query that nobody awaits any more is cancelled.
     """
 
-    def __init__(self, fetch: Fetch[Key, Value], limiter: Limiter, max_keys: int) -> None:
+    def __init__(
+        self,
+        fetch: Fetch[Key, Value],
+        limiter: Limiter,
+        max_keys: int,
+        weigh: Callable[[Key], int] | None = None,
+    ) -> None:
         self._fetch = fetch
         self._limiter = limiter
         self._max_keys = max(1, max_keys)
-        self._waiting: dict[Key, list[asyncio.Future[Value | None]]] = {}
+        self._weigh = weigh
+        self._waiting: dict[Key, list[Waiter[Value, Key]]] = {}
+        self._sent: set[SentQuery[Key, Value]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._dispatching = False
         self._closed = False
 
-    async def load(self, key: Key) -> Value | None:
-        """The value, or None. Raises what the query raised for this key. May be cancelled."""
+    def load(self, key: Key) -> asyncio.Future[Value | None]:
+        """The value, or None. Raises RetryLater once closed."""
         if self._closed:
             raise RetryLater("the gateway is closing")
-        answer: asyncio.Future[Value | None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(key, []).append(answer)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Value | None] = loop.create_future()
+        waiters = self._waiting.get(key)
+        if waiters is None:
+            self._waiting[key] = [future]
+        else:
+            waiters.append(future)
         if not self._dispatching:
             self._dispatching = True
-            self._spawn(self._dispatch())
-        return await answer
+            loop.call_soon(self._turn, 0, MAX_TURNS)
+        return future
+
+    def load_many(self, keys: Sequence[Key]) -> asyncio.Future[list[Value | None]]:
+        """The values, aligned with `keys`; the first error of one of them is raised. Raises
+        RetryLater once closed.
+        """
+        if self._closed:
+            raise RetryLater("the gateway is closing")
+        group: KeyGroup[Key, Value] = KeyGroup(keys)
+        waiting = self._waiting
+        for key in keys:
+            waiters = waiting.get(key)
+            if waiters is None:
+                waiting[key] = [group]
+            else:
+                waiters.append(group)
+        if keys and not self._dispatching:
+            self._dispatching = True
+            asyncio.get_running_loop().call_soon(self._turn, 0, MAX_TURNS)
+        return group.future
+
+    def leave(self) -> None:
+        """A read was cancelled: cancel queries that nobody waits for any more."""
+        for query in self._sent:
+            query.cancel_unawaited()
 
     async def close(self) -> None:
         """Cancel running queries; waiting reads raise RetryLater."""
@@ -56,97 +100,121 @@ class Batcher(Generic[Key, Value]):
         await asyncio.gather(*tasks, return_exceptions=True)
         self._refuse(RetryLater("the gateway is closing"))
 
-    async def _dispatch(self) -> None:
-        try:
-            # This task starts after every reader that was ready to run has asked. One more
-            # iteration of the loop lets in readers that first await something that is already done.
-            await asyncio.sleep(0)
-            while self._waiting:
-                # Reads that arrive while all connections are busy join the next query.
-                try:
-                    await self._limiter.acquire()
-                except Exception as error:  # noqa: BLE001 - handed to everybody who waits for it
-                    self._refuse(error)
-                    return
-                batch = self._take()
-                if batch:
-                    self._spawn(self._answer(batch))
-                else:
-                    self._limiter.release()
-        finally:
+    def _turn(self, keys_before: int, turns: int) -> None:
+        """Send the query, or wait for one more turn of the event loop if the last brought keys."""
+        count = len(self._waiting)
+        if turns and count > keys_before:
+            asyncio.get_running_loop().call_soon(self._turn, count, turns - 1)
+        elif count and not self._closed:
+            self._spawn(self._run())
+        else:
             self._dispatching = False
+
+    async def _run(self) -> None:
+        """Wait for a connection and send what waits by then: reads that arrive while all are busy
+        join the next query.
+        """
+        try:
+            await self._limiter.acquire()
+        except BaseException as error:  # noqa: BLE001 - handed to everybody who waits for it
+            self._dispatching = False
+            self._refuse(self._contained(error))
+            self._raise_ending(error)
+            return
+        query = SentQuery(self._take(), self._current_task())
+        if self._waiting:
+            self._spawn(self._run())
+        else:
+            self._dispatching = False
+        if query.batch:
+            await self._answer(query)
+        else:
+            self._limiter.release()
+
+    def _take(self) -> dict[Key, list[Waiter[Value, Key]]]:
+        """The keys of the next query, and the reads that still wait for them."""
+        waiting, weigh = self._waiting, self._weigh
+        taken: dict[Key, list[Waiter[Value, Key]]] = {}
+        passed = []
+        left = self._max_keys
+        for key, waiters in waiting.items():
+            if len(waiters) > 1 or waiters[0].done():
+                waiters = [waiter for waiter in waiters if not waiter.done()]  # noqa: PLW2901
+            if waiters:
+                left -= weigh(key) if weigh is not None else 1
+                if left < 0 and taken:
+                    break
+                taken[key] = waiters
+            passed.append(key)
+        if len(passed) == len(waiting):
+            self._waiting = {}
+        else:
+            for key in passed:
+                del waiting[key]
+        return taken
+
+    async def _answer(self, query: SentQuery[Key, Value]) -> None:
+        """Run the query and complete every read of it, whatever happens."""
+        self._sent.add(query)
+        try:
+            await self._ask(query, list(query.batch))
+        except BaseException as error:  # noqa: BLE001 - ends this query, and not the bridge
+            query.fail(list(query.batch), self._contained(error))
+            self._raise_ending(error)
+        finally:
+            self._sent.discard(query)
+            self._limiter.release()
+
+    async def _ask(self, query: SentQuery[Key, Value], keys: list[Key]) -> None:
+        """Query these keys; if one of them is refused, query each half separately."""
+        try:
+            values = await self._fetch(keys, query.reads(keys))
+        except PER_KEY_ERRORS as error:
+            if len(keys) == 1:
+                query.fail(keys, error)
+                return
+            middle = len(keys) // 2
+            for half in (keys[:middle], keys[middle:]):
+                awaited = query.awaited(half)
+                if not awaited:
+                    continue
+                try:
+                    await self._limiter.wait_for_start()
+                except RetryLater as later:
+                    query.fail(awaited, later)
+                    continue
+                await self._ask(query, awaited)
+        except Exception as error:  # noqa: BLE001 - handed to everybody who waits for it
+            query.fail(keys, error)
+        else:
+            query.answer(keys, values)
 
     def _refuse(self, error: Exception) -> None:
         """Fail every waiting read with this error."""
         waiting, self._waiting = self._waiting, {}
-        for answers in waiting.values():
-            _fail(answers, error)
+        for waiters in waiting.values():
+            fail_waiters(waiters, error)
 
-    def _take(self) -> dict[Key, list[asyncio.Future[Value | None]]]:
-        taken = {}
-        for key in list(islice(self._waiting, self._max_keys)):
-            answers = [answer for answer in self._waiting.pop(key) if not answer.done()]
-            if answers:
-                taken[key] = answers
-        return taken
+    def _contained(self, error: BaseException) -> Exception:
+        """What reads are told of an error that ended their query."""
+        if self._closed and isinstance(error, asyncio.CancelledError):
+            return RetryLater("the gateway is closing")
+        return contained(error, "the query")
 
-    async def _answer(self, batch: dict[Key, list[asyncio.Future[Value | None]]]) -> None:
-        """Run the query and complete every read of the batch, whatever happens."""
-        error: Exception = RuntimeError("the query ended without an answer")
-        try:
-            await self._ask(batch, list(batch))
-        except asyncio.CancelledError as cancelled:
-            if self._closed:
-                error = RetryLater("the gateway is closing")
-                raise
-            error = contained(cancelled, "the query")
-        except Exception as failed:  # noqa: BLE001 - handed to everybody who waits for it
-            error = failed
-        except KeyboardInterrupt:
-            raise
-        except BaseException as escaping:  # noqa: BLE001 - ends this query, and not the bridge
-            error = contained(escaping, "the query")
-        finally:
-            self._limiter.release()
-            for answers in batch.values():
-                _fail(answers, error)
+    def _raise_ending(self, error: BaseException) -> None:
+        """Raise what ends the program, or this task as `close` ends it."""
+        if isinstance(error, KeyboardInterrupt) or (
+            self._closed and isinstance(error, asyncio.CancelledError)
+        ):
+            raise error
 
-    async def _ask(
-        self, batch: dict[Key, list[asyncio.Future[Value | None]]], keys: list[Key]
-    ) -> None:
-        """Query these keys; if one of them is refused, query each half separately."""
-        try:
-            values = await self._fetch(keys, sum(len(batch[key]) for key in keys))
-        except PER_KEY_ERRORS as error:
-            if len(keys) == 1:
-                _fail(batch[keys[0]], error)
-                return
-            middle = len(keys) // 2
-            for half in (keys[:middle], keys[middle:]):
-                try:
-                    await self._limiter.wait_for_start()
-                except RetryLater as later:
-                    for key in half:
-                        _fail(batch[key], later)
-                    continue
-                await self._ask(batch, half)
-        except Exception as error:  # noqa: BLE001 - handed to everybody who waits for it
-            for key in keys:
-                _fail(batch[key], error)
-        else:
-            for key in keys:
-                value = values.get(key)
-                for answer in batch[key]:
-                    if not answer.done():
-                        answer.set_result(value)
+    @staticmethod
+    def _current_task() -> asyncio.Task[None]:
+        task = asyncio.current_task()
+        assert task is not None, "queries run in tasks"  # noqa: S101
+        return task
 
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _fail(answers: list[asyncio.Future[Value | None]], error: Exception) -> None:
-    for answer in answers:
-        if not answer.done():
-            answer.set_exception(error)

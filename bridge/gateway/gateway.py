@@ -6,24 +6,22 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import product
-from time import perf_counter
-from typing import Any
+from typing import Any, Final
 
 from bridge.connector import Reader
-from bridge.gateway.batcher import Batcher
+from bridge.gateway.condition_lookup import ConditionLookup, LimitedQuery
+from bridge.gateway.key_lookup import Fields, KeyLookup, Rows
 from bridge.gateway.limiter import Limiter
-from bridge.gateway.row_alignment import align_rows
-from bridge.model.error_text import error_message
-from bridge.model.errors import ConfigurationError, Rejected, RetryLater
-from bridge.model.provenance import Provenance, TracedRow
+from bridge.gateway.source_reads import SourceReads, Values
+from bridge.model.errors import Rejected
+from bridge.model.provenance import TracedRow
 from bridge.model.specs import SystemLimits
 from bridge.model.types import Relation
-from bridge.observe import Observer, PartState, RowsRead, Throttled, ignore
+from bridge.observe import Observer, ignore
 from bridge.ports.entity_mapping import EntityMapping
 
-Fields = tuple[str, ...]
-Values = tuple[Any, ...]
-Rows = list[TracedRow]
+#: Types of bare keys, which are no mappings.
+_BARE_KEYS: Final = frozenset({int, str})
 
 
 def _now() -> datetime:
@@ -34,7 +32,8 @@ class Gateway:
     """Reads of one system, batched and within its limits. Entities go by their bare names.
 
     All methods may be called by any number of tasks at once. They raise RetryLater while the system
-    is unavailable, Rejected for an invalid query, RowError for a row that can't be normalised.
+    is unavailable, Rejected for an invalid query, RowError for a row that can't be normalised. A
+    cancelled call cancels its query only if nobody else waits for that.
     """
 
     def __init__(
@@ -49,38 +48,60 @@ class Gateway:
         limiter: Limiter | None = None,
     ) -> None:
         self._system = system
-        self._reader = reader
         self._tables = tables
-        self._observer = observer
-        self._clock = clock
-        self._limiter = limiter or Limiter(limits)
-        self._batchers: dict[tuple[str, Fields], Batcher[Values, Rows]] = {}
-        self._is_away = False
+        self._reads = SourceReads(system, reader, limiter or Limiter(limits), observer, clock)
+        self._by_key: dict[str, KeyLookup] = {}
+        self._key_lookups: dict[tuple[str, Fields], KeyLookup] = {}
+        self._condition_lookups: dict[tuple[str, Fields], ConditionLookup] = {}
+
+    def has(self, entity: str) -> bool:
+        """Whether the system has that entity."""
+        return entity in self._tables
 
     async def get(self, entity: str, key: Any) -> TracedRow | None:
         """The row with that key (a mapping, or the bare value of a key of one field)."""
-        table = self._table(entity)
-        fields = table.entity.key
-        rows = await self._lookup(table, fields, key_values(table, key))
-        if len(rows) > 1:
-            raise Rejected(
-                "ambiguous_key",
-                f"{table.entity.qualified} has {len(rows)} rows with the key {key!r}: its "
-                "declared key is not unique in the table",
-            )
-        return rows[0] if rows else None
+        lookup = self._by_key.get(entity)
+        if lookup is None or lookup.fields != lookup.table.entity.key:
+            table = self._table(entity)
+            lookup = self._by_key[entity] = self._key_lookup(table, table.entity.key)
+        table, batches = lookup.table, lookup.batches
+        is_bare = type(key) in _BARE_KEYS and len(lookup.fields) == 1
+        values = (key,) if is_bare else key_values(table, key)
+        answer = batches.load(table.outward(lookup.fields, values))
+        try:
+            rows = await answer
+        except asyncio.CancelledError:
+            batches.leave()
+            raise
+        return _only_row(table, key, rows) if rows else None
 
     async def get_many(self, entity: str, keys: Sequence[Any]) -> list[TracedRow | None]:
         """The rows with those keys, aligned, None for each that doesn't exist."""
-        return list(await asyncio.gather(*(self.get(entity, key) for key in keys)))
+        table = self._table(entity)
+        fields = table.entity.key
+        if len(fields) == 1 and _BARE_KEYS.issuperset(map(type, keys)):
+            source_keys = table.outward_many(fields[0], keys)
+        else:
+            source_keys = [table.outward(fields, key_values(table, key)) for key in keys]
+        answers = await self._load_many(table, fields, source_keys)
+        return [
+            None if not rows else rows[0] if len(rows) == 1 else _only_row(table, key, rows)
+            for key, rows in zip(keys, answers, strict=True)
+        ]
 
     async def related(self, entity: str, row: Any, relation: str) -> Any:
         """The rows that a relation leads to: a list (to many), or a row or None (to one)."""
+        return (await self.related_many(entity, (row,), relation))[0]
+
+    async def related_many(self, entity: str, rows: Sequence[Any], relation: str) -> list[Any]:
+        """`related` of many rows, aligned, in as few queries."""
         table = self._table(entity)
         declared = _relation(table, relation)
         if declared.from_field:
-            value = row[declared.from_field]
-            return None if value is None else await self.get(declared.entity, value)
+            keys = [row[declared.from_field] for row in rows]
+            present = [key for key in keys if key is not None]
+            others = iter(await self.get_many(declared.entity, present))
+            return [None if key is None else next(others) for key in keys]
         names = table.entity.key
         if len(names) != 1:
             raise Rejected(
@@ -88,46 +109,35 @@ class Gateway:
                 f"relation {relation!r} of {table.entity.qualified} is `by` one field, but the "
                 f"key has the fields {', '.join(names)}",
             )
-        return await self._lookup(self._table(declared.entity), (declared.by,), (row[names[0]],))
-
-    async def related_many(self, entity: str, rows: Sequence[Any], relation: str) -> list[Any]:
-        """`related` of many rows, aligned, in as few queries."""
-        return list(await asyncio.gather(*(self.related(entity, row, relation) for row in rows)))
+        other = self._table(declared.entity)
+        fields = (declared.by,)
+        source_keys = other.outward_many(declared.by, [row[names[0]] for row in rows])
+        answers = await self._load_many(other, fields, source_keys)
+        return [list(answer or ()) for answer in answers]
 
     async def query(self, entity: str, where: Mapping[str, Any], limit: int) -> list[TracedRow]:
         """Rows whose fields equal `where` (a list of values: any of them), at most `limit`."""
-        if limit < 1:
-            raise Rejected("bad_query", f"limit is {limit}; it must be at least 1")
         table = self._table(entity)
-        fields = tuple(where)
-        choices = [
-            v if isinstance(v, (list, tuple, set, frozenset)) else (v,) for v in where.values()
-        ]
-        keys = [table.outward(fields, values) for values in product(*choices)] if where else []
-        if where and not keys:
+        fields = tuple(sorted(where))
+        question = self._limited_query(table, where, fields, limit)
+        if where and not question.keys:
             return []
-        if any(None in key for key in keys):
-            # In SQL nothing equals null, so the result would silently be empty.
-            raise Rejected(
-                "bad_query", f"rows of {table.entity.qualified} can't be queried by null"
-            )
-        if len(keys) > self._reader.max_keys:
-            raise Rejected(
-                "bad_query",
-                f"the conditions on {table.entity.qualified} are {len(keys)} combinations; one "
-                f"query takes {self._reader.max_keys}",
-            )
-        await self._limiter.acquire()
+        batches = self._condition_lookup(table, fields).batches
+        answer = batches.load(question)
         try:
-            return await self._fetch(table, table.columns(fields), keys, limit, 1)
-        finally:
-            self._limiter.release()
+            rows = await answer
+        except asyncio.CancelledError:
+            batches.leave()
+            raise
+        return list(rows or ())[:limit]
 
     async def close(self) -> None:
         """Cancel running queries and close the Reader."""
-        for batcher in self._batchers.values():
-            await batcher.close()
-        await self._reader.close()
+        for lookup in self._key_lookups.values():
+            await lookup.batches.close()
+        for conditions in self._condition_lookups.values():
+            await conditions.batches.close()
+        await self._reads.close()
 
     def _table(self, entity: str) -> EntityMapping:
         table = self._tables.get(entity)
@@ -138,67 +148,65 @@ class Gateway:
             )
         return table
 
-    async def _lookup(self, table: EntityMapping, fields: Fields, values: Values) -> Rows:
-        shape = (table.entity.name, fields)
-        batcher = self._batchers.get(shape)
-        if batcher is None:
-            batcher = Batcher(
-                lambda keys, reads: self._fetch_all(table, fields, keys, reads),
-                self._limiter,
-                self._reader.max_keys,
-            )
-            self._batchers[shape] = batcher
-        return list(await batcher.load(table.outward(fields, values)) or ())
+    def _key_lookup(self, table: EntityMapping, fields: Fields) -> KeyLookup:
+        shape = (table.spec.name, fields)
+        lookup = self._key_lookups.get(shape)
+        if lookup is None:
+            lookup = self._key_lookups[shape] = KeyLookup(self._reads, table, fields)
+        return lookup
 
-    async def _fetch_all(
-        self, table: EntityMapping, fields: Fields, keys: list[Values], reads: int
-    ) -> Mapping[Values, Rows]:
-        def key_of(row: TracedRow) -> Values:
-            # In the source's own form, where `7` and `007` are the same key.
-            return table.outward(fields, [row[field] for field in fields])
+    def _condition_lookup(self, table: EntityMapping, fields: Fields) -> ConditionLookup:
+        shape = (table.spec.name, fields)
+        lookup = self._condition_lookups.get(shape)
+        if lookup is None:
+            lookup = self._condition_lookups[shape] = ConditionLookup(self._reads, table, fields)
+        return lookup
 
-        rows = await self._fetch(table, table.columns(fields), keys, None, reads)
-        rows_by_key, again = align_rows(keys, rows, key_of)
-        for others in again:
-            await self._limiter.wait_for_start()
-            rows_by_key.update(await self._fetch_all(table, fields, others, 0))
-        return rows_by_key
-
-    async def _fetch(
-        self,
-        table: EntityMapping,
-        columns: tuple[str, ...],
-        keys: list[Values],
-        limit: int | None,
-        reads: int,
-    ) -> Rows:
-        as_of, started = self._clock(), perf_counter()
-        entity = table.entity
-        provenance = Provenance(entity.qualified, "legacy", as_of)
-        answered = 0
+    async def _load_many(
+        self, table: EntityMapping, fields: Fields, source_keys: Sequence[Values]
+    ) -> list[Rows | None]:
+        batches = self._key_lookup(table, fields).batches
+        answers = batches.load_many(source_keys)
         try:
-            answer = await self._reader.fetch(table.spec.table, columns, keys, limit)
-            entity = table.entity_of(answer.shape)
-            rows = [
-                TracedRow(table.row(answer.shape, raw), provenance, entity) for raw in answer.rows
-            ]
-            answered = reads
-            if self._is_away:
-                self._is_away = False
-                self._observer(PartState("reads", self._system, "running"))
-            return rows
-        except (RetryLater, ConfigurationError) as error:
-            self._is_away = True
-            self._observer(PartState("reads", self._system, "retrying", error_message(error)))
-            after = error.after if isinstance(error, RetryLater) else None
-            if after is not None and self._limiter.throttle(after, str(error)):
-                self._observer(Throttled(self._system, after, str(error)))
+            return await answers
+        except asyncio.CancelledError:
+            batches.leave()
             raise
-        finally:
-            # A failed query is still counted as a query; its reads are counted with the query that
-            # answers them.
-            took = perf_counter() - started
-            self._observer(RowsRead(self._system, entity.qualified, answered, 1, took))
+
+    def _limited_query(
+        self, table: EntityMapping, where: Mapping[str, Any], fields: Fields, limit: int
+    ) -> LimitedQuery:
+        """The conditions in the source's own form. Raises Rejected."""
+        if limit < 1:
+            raise Rejected("bad_query", f"limit is {limit}; it must be at least 1")
+        choices = [
+            value if isinstance(value, (list, tuple, set, frozenset)) else (value,)
+            for value in (where[field] for field in fields)
+        ]
+        keys = [table.outward(fields, values) for values in product(*choices)] if where else []
+        if any(None in key for key in keys):
+            # In SQL nothing equals null, so the result would silently be empty.
+            raise Rejected(
+                "bad_query", f"rows of {table.entity.qualified} can't be queried by null"
+            )
+        if len(keys) > self._reads.max_keys:
+            raise Rejected(
+                "bad_query",
+                f"the conditions on {table.entity.qualified} are {len(keys)} combinations; one "
+                f"query takes {self._reads.max_keys}",
+            )
+        return LimitedQuery(tuple(dict.fromkeys(keys)), limit)
+
+
+def _only_row(table: EntityMapping, key: Any, rows: Rows) -> TracedRow | None:
+    """The one row of a key, or None. Raises Rejected (`ambiguous_key`)."""
+    if len(rows) > 1:
+        raise Rejected(
+            "ambiguous_key",
+            f"{table.entity.qualified} has {len(rows)} rows with the key {key!r}: its "
+            "declared key is not unique in the table",
+        )
+    return rows[0] if rows else None
 
 
 def key_values(table: EntityMapping, key: Any) -> Values:

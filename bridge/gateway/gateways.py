@@ -21,10 +21,11 @@ class Gateways:
     ) -> None:
         self._gateways = gateways
         self._away = away
+        self._routes: dict[str, tuple[Gateway, str]] = {}
 
     async def get(self, entity: str, key: Any) -> Any | None:
         """As Gateway.get."""
-        gateway, name = self._of(entity)
+        gateway, name = self._routes.get(entity) or self._of(entity)
         return await gateway.get(name, key)
 
     async def get_many(self, entity: str, keys: Sequence[Any]) -> list[Any | None]:
@@ -62,4 +63,6 @@ class Gateways:
             raise Rejected(
                 "unknown_system", f"no reads of system {system!r}; there are gateways of {names}"
             )
+        if gateway.has(name):
+            self._routes[entity] = gateway, name
         return gateway, name

@@ -9,7 +9,7 @@ its folded form, and keys that share a folded form are requested in separate que
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 Values = tuple[Any, ...]
@@ -30,21 +30,21 @@ def _folded(text: str) -> str:
 
 
 def align_rows(
-    keys: Sequence[Values], rows: Sequence[Row], key_of: Callable[[Row], Values]
+    keys: Sequence[Values], rows: Sequence[Row], row_keys: Sequence[Values]
 ) -> tuple[dict[Values, list[Row]], list[list[Values]]]:
     """The rows of each key, and the keys to query again, as lists of one query each.
-    `rows`: the result of a query for `keys`, which are distinct.
+    `rows`: the result of a query for `keys`, which are distinct; `row_keys`: the key of each row.
     """
     if len(keys) == 1:
         return ({keys[0]: list(rows)} if rows else {}), []
     rows_by_key: dict[Values, list[Row]] = {}
-    for row in rows:
-        rows_by_key.setdefault(key_of(row), []).append(row)
-    requested = set(keys)
-    others = {
-        key: rows_by_key.pop(key) for key in [key for key in rows_by_key if key not in requested]
-    }
-    if not _any_text(keys):
+    for row, key in zip(rows, row_keys, strict=True):
+        if key in rows_by_key:
+            rows_by_key[key].append(row)
+        else:
+            rows_by_key[key] = [row]
+    others = {key: rows_by_key.pop(key) for key in rows_by_key.keys() - set(keys)}
+    if not _any_text(keys) or (not others and _differ_when_folded(keys)):
         return rows_by_key, []
     groups: dict[Values, list[Values]] = {}
     for key in keys:
@@ -64,6 +64,21 @@ def align_rows(
 
 def _any_text(keys: Iterable[Values]) -> bool:
     return any(isinstance(value, str) for key in keys for value in key)
+
+
+def _differ_when_folded(keys: Sequence[Values]) -> bool:
+    """Whether no two keys have the same folded form, if that is quickly seen: each is one text of
+    letters and digits of ASCII.
+    """
+    if any(len(key) != 1 for key in keys):
+        return False
+    try:
+        texts = "".join([text for (text,) in keys])
+    except TypeError:  # Not all are text.
+        return False
+    if not (texts.isascii() and texts.isalnum()):
+        return False
+    return len({text.lower() for (text,) in keys}) == len(keys)
 
 
 def _rounds(groups: Sequence[list[Values]]) -> list[list[Values]]:

@@ -103,7 +103,16 @@ class EntityTable:
 
         Raises Rejected (`bad_key`) that names the field.
         """
+        if len(fields) == len(values) == 1:
+            [field], [value] = fields, values
+            turn = self._generation.turns.get(field) or self._turn(field)
+            return (turn(value),)
         return tuple(self._turn(field)(value) for field, value in zip(fields, values, strict=True))
+
+    def outward_many(self, field: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """As `outward`, for many values of one field."""
+        turn = self._turn(field)
+        return [(turn(value),) for value in values]
 
     def key(self, framed: bytes) -> tuple[Any, ...]:
         """The key in a record of the log, in the source's own form: aligned with `columns` of the
@@ -117,6 +126,13 @@ class EntityTable:
         with self._using:
             _, executor, generation = self._plan(shape)
             return generation.decoder.row(executor.row(raw))
+
+    def rows(self, shape: ShapeLike, raws: Sequence[Any]) -> list[LazyRow]:
+        """As `row`, of many raw rows, aligned."""
+        with self._using:
+            _, executor, generation = self._plan(shape)
+            encode, decode = executor.row, generation.decoder.row
+            return [decode(encode(raw)) for raw in raws]
 
     def _turn(self, field: str) -> Callable[[Any], Any]:
         generation = self._generation

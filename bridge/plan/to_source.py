@@ -97,7 +97,9 @@ def source_converter(step: PlanStep, entity: str) -> Callable[[Any], Any]:
         )
     fit = coercer(step.target)
     backs = [_back(part, field_text) for part in reversed(step.transforms)]
-    source = coercer(step.sources[0]) if step.sources else None
+    # What already fits the field's type, unchanged, fits a column of the same type.
+    is_same = not backs and step.sources[:1] == (step.target,)
+    source = coercer(step.sources[0]) if step.sources and not is_same else None
     encoded = any(part.name == "code_page" for part in step.transforms)
     masked = any(part.name == "mask" for part in step.transforms)
 

@@ -47,5 +47,11 @@ class EntityMapping(Protocol):
         Raises Rejected (`bad_key`), which names the field.
         """
 
+    def outward_many(self, field: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """As `outward`, for many values of one field."""
+
     def row(self, shape: Shape, raw: Any) -> Any:
         """Convert a raw row. Raises RowError."""
+
+    def rows(self, shape: Shape, raws: Sequence[Any]) -> list[Any]:
+        """Convert raw rows, aligned. Raises RowError if one of them can't be converted."""

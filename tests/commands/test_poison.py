@@ -129,7 +129,13 @@ class BrokenTable:
     def outward(self, fields: Sequence[str], values: Sequence[Any]) -> tuple[Any, ...]:
         raise TextlessError
 
+    def outward_many(self, field: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        raise TextlessError
+
     def row(self, shape: Any, raw: Any) -> Any:
+        raise TextlessError
+
+    def rows(self, shape: Any, raws: Sequence[Any]) -> list[Any]:
         raise TextlessError
 
 

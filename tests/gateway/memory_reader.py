@@ -101,6 +101,9 @@ class PaddedTable:
             for field, value in zip(fields, values, strict=True)
         )
 
+    def outward_many(self, field: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return [self.outward((field,), (value,)) for value in values]
+
     def entity_of(self, shape: Shape) -> Entity:
         return self.entity
 
@@ -113,3 +116,6 @@ class PaddedTable:
                 for column, value in zip(shape.columns, raw, strict=True)
             }
         )
+
+    def rows(self, shape: Shape, raws: Sequence[Any]) -> list[PlainRow]:
+        return [self.row(shape, raw) for raw in raws]

@@ -115,10 +115,16 @@ async def test_a_read_never_joins_a_query_that_has_begun() -> None:
 
 
 async def test_connections_stay_under_the_ceiling() -> None:
-    reader = legacy(max_keys=1)
-    await gateway(reader, SystemLimits(connections=3)).get_many(
-        "customer", [str(n) for n in range(1, 30)]
-    )
+    reader = legacy(max_keys=1, gate=asyncio.Event())
+    door = gateway(reader, SystemLimits(connections=3))
+    rows = asyncio.create_task(door.get_many("customer", [str(n) for n in range(1, 30)]))
+    while reader.at_once < 3:
+        await asyncio.sleep(0)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert reader.gate is not None
+    reader.gate.set()
+    assert len(await rows) == 29
     assert reader.most_at_once == 3
 
 

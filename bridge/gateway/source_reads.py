@@ -1,0 +1,95 @@
+"""One system's Reader: its rows by the plan, with where they are from, and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import Any, NamedTuple
+
+from bridge.connector import Reader, Shape
+from bridge.gateway.limiter import Limiter
+from bridge.model.error_text import error_message
+from bridge.model.errors import ConfigurationError, RetryLater
+from bridge.model.provenance import Provenance, TracedRow
+from bridge.observe import Observer, PartState, RowsRead, Throttled
+from bridge.ports.entity_mapping import EntityMapping
+
+Values = tuple[Any, ...]
+
+
+class SourceRows(NamedTuple):
+    """The rows of one answer.
+
+    shape: the columns of `raw`.
+    raw: as the Reader gave them; aligned with `rows`.
+    """
+
+    shape: Shape
+    raw: Sequence[Any]
+    rows: list[TracedRow]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class SourceReads:
+    """Asks the Reader of `system`; reports each query, and when the system goes away and returns."""
+
+    def __init__(
+        self,
+        system: str,
+        reader: Reader,
+        limiter: Limiter,
+        observer: Observer,
+        clock: Callable[[], datetime] = _now,
+    ) -> None:
+        self.limiter = limiter
+        self.max_keys = reader.max_keys
+        self._system = system
+        self._reader = reader
+        self._observer = observer
+        self._clock = clock
+        self._is_away = False
+
+    async def fetch(
+        self,
+        table: EntityMapping,
+        columns: tuple[str, ...],
+        keys: Sequence[Values],
+        limit: int | None,
+        reads: int,
+    ) -> SourceRows:
+        """The rows of one query, which answers `reads` reads. On a connection of the limiter's."""
+        as_of, started = self._clock(), perf_counter()
+        entity = table.entity
+        provenance = Provenance(entity.qualified, "legacy", as_of)
+        answered = 0
+        try:
+            answer = await self._reader.fetch(table.spec.table, columns, keys, limit)
+            entity = table.entity_of(answer.shape)
+            rows = [
+                TracedRow(row, provenance, entity) for row in table.rows(answer.shape, answer.rows)
+            ]
+            answered = reads
+            if self._is_away:
+                self._is_away = False
+                self._observer(PartState("reads", self._system, "running"))
+            return SourceRows(answer.shape, answer.rows, rows)
+        except (RetryLater, ConfigurationError) as error:
+            self._is_away = True
+            self._observer(PartState("reads", self._system, "retrying", error_message(error)))
+            after = error.after if isinstance(error, RetryLater) else None
+            if after is not None and self.limiter.throttle(after, str(error)):
+                self._observer(Throttled(self._system, after, str(error)))
+            raise
+        finally:
+            # A failed query is still counted as a query; its reads are counted with the query that
+            # answers them.
+            took = perf_counter() - started
+            self._observer(RowsRead(self._system, entity.qualified, answered, 1, took))
+
+    async def close(self) -> None:
+        """Close the Reader."""
+        await self._reader.close()
