@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bridge.gateway.follower.contract import AppliesRecords
-from bridge.gateway.follower.follower import Follower
-from bridge.gateway.follower.source_transactions import SourceTransaction, SourceTransactions
+from bridge.gateway.follower.topic_follower import TopicFollower
+from bridge.gateway.follower.transaction_grouping import TransactionGrouping, WholeTransaction
 
-__all__ = ["AppliesRecords", "Follower", "SourceTransaction", "SourceTransactions"]
+__all__ = ["AppliesRecords", "TopicFollower", "TransactionGrouping", "WholeTransaction"]

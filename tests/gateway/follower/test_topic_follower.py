@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bridge.gateway.follower import Follower
+from bridge.gateway.follower import TopicFollower
 from bridge.gateway.follower.followed_topics import topics_of_system
-from bridge.gateway.follower.follower import TOPICS_INTERVAL_S
+from bridge.gateway.follower.topic_follower import TOPICS_INTERVAL_S
 from bridge.log.embedded import EmbeddedLog
 from bridge.log.kafka import from_url
 from bridge.log.port import Consumer, Entry, Gap, Log, Record, TopicPartition, TopicSpec
@@ -100,7 +100,7 @@ class InterruptedLog:
             raise RetryLater("the log is away")
 
 
-class Harness:
+class FollowerHarness:
     """A log, a bridge's prefix of topics, and followers."""
 
     def __init__(
@@ -132,8 +132,8 @@ class Harness:
     @asynccontextmanager
     async def follow(
         self, *topics: str, starts: Mapping[TopicPartition, int] | None = None
-    ) -> AsyncIterator[Follower]:
-        follower = Follower(
+    ) -> AsyncIterator[TopicFollower]:
+        follower = TopicFollower(
             self.interrupted,
             topics or [self.topic],
             self.applied,
@@ -150,7 +150,7 @@ class Harness:
             with suppress(asyncio.CancelledError):
                 await running
 
-    async def catch_up(self, follower: Follower, partitions: Iterable[TopicPartition]) -> None:
+    async def catch_up(self, follower: TopicFollower, partitions: Iterable[TopicPartition]) -> None:
         watermarks = await self.log.high_watermarks(partitions)
         async with asyncio.timeout(WAIT_TIMEOUT_S):
             await follower.wait_until_reached(watermarks)
@@ -158,21 +158,21 @@ class Harness:
 
 
 @pytest.fixture(params=["embedded", "kafka"])
-async def harness(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Harness]:
+async def harness(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[FollowerHarness]:
     if request.param == "embedded":
         embedded = EmbeddedLog(tmp_path / "log.db")
 
         async def remove(partition: TopicPartition, before: int) -> None:
             await asyncio.to_thread(remove_embedded, tmp_path / "log.db", partition, before)
 
-        harness = Harness(embedded, remove)
+        harness = FollowerHarness(embedded, remove)
     else:
         broker: Kafka = request.getfixturevalue("kafka")
 
         async def remove(partition: TopicPartition, before: int) -> None:
             await remove_kafka(broker.bootstrap, partition, before)
 
-        harness = Harness(from_url(f"kafka://{broker.bootstrap}"), remove, broker.bootstrap)
+        harness = FollowerHarness(from_url(f"kafka://{broker.bootstrap}"), remove, broker.bootstrap)
     await harness.log.open()
     yield harness
     await harness.log.close()
@@ -182,7 +182,7 @@ def numbered(*numbers: int) -> list[bytes | None]:
     return [b"%d" % number for number in numbers]
 
 
-async def test_everything_is_applied_from_the_given_offsets_on(harness: Harness) -> None:
+async def test_everything_is_applied_from_the_given_offsets_on(harness: FollowerHarness) -> None:
     first, second = await harness.create()
     await harness.append(range(10), 0)
     await harness.append(range(5), 1)
@@ -198,7 +198,9 @@ async def test_everything_is_applied_from_the_given_offsets_on(harness: Harness)
     assert harness.applied.doubts == []
 
 
-async def test_high_watermarks_of_what_is_not_followed_are_not_reached(harness: Harness) -> None:
+async def test_high_watermarks_of_what_is_not_followed_are_not_reached(
+    harness: FollowerHarness,
+) -> None:
     (partition, _) = await harness.create()
     (other,) = await harness.create(f"{harness.topic}.other", 1)
     async with harness.follow() as follower:
@@ -208,7 +210,7 @@ async def test_high_watermarks_of_what_is_not_followed_are_not_reached(harness: 
         assert not follower.reached({partition: 1})
 
 
-async def test_a_topic_that_appears_later_is_followed(harness: Harness) -> None:
+async def test_a_topic_that_appears_later_is_followed(harness: FollowerHarness) -> None:
     """Its first records too."""
     later = f"{harness.topic}.later"
     async with harness.follow(later) as follower:
@@ -221,7 +223,7 @@ async def test_a_topic_that_appears_later_is_followed(harness: Harness) -> None:
         assert harness.applied.values == {partition: numbered(0, 1, 2)}
 
 
-async def test_an_outage_is_reported_and_waited_out(harness: Harness) -> None:
+async def test_an_outage_is_reported_and_waited_out(harness: FollowerHarness) -> None:
     """Nothing is missed, nothing comes twice, though an answer was lost."""
     first, second = await harness.create()
     async with harness.follow() as follower:
@@ -241,7 +243,7 @@ async def test_an_outage_is_reported_and_waited_out(harness: Harness) -> None:
     assert harness.applied.doubts == []
 
 
-async def test_a_follower_resumes_where_another_one_was(harness: Harness) -> None:
+async def test_a_follower_resumes_where_another_one_was(harness: FollowerHarness) -> None:
     partitions = await harness.create()
     await harness.append(range(5))
     async with harness.follow() as follower:
@@ -254,7 +256,7 @@ async def test_a_follower_resumes_where_another_one_was(harness: Harness) -> Non
     assert harness.applied.values == {partitions[0]: numbered(*range(8))}
 
 
-async def test_removed_records_are_a_doubt(harness: Harness) -> None:
+async def test_removed_records_are_a_doubt(harness: FollowerHarness) -> None:
     first, second = await harness.create()
     await harness.append(range(10), 0)
     for value in range(10):
@@ -269,7 +271,9 @@ async def test_removed_records_are_a_doubt(harness: Harness) -> None:
     assert harness.applied.values[first] == numbered(*range(10))
 
 
-async def test_a_topic_that_was_made_again_is_a_doubt_and_read_again(harness: Harness) -> None:
+async def test_a_topic_that_was_made_again_is_a_doubt_and_read_again(
+    harness: FollowerHarness,
+) -> None:
     first, second = await harness.create()
     await harness.append(range(3))
 
@@ -284,7 +288,7 @@ async def test_a_topic_that_was_made_again_is_a_doubt_and_read_again(harness: Ha
 async def test_a_topic_that_is_gone_is_a_doubt_until_it_is_back(tmp_path: Path) -> None:
     log = EmbeddedLog(tmp_path / "log.db")
     await log.open()
-    harness = Harness(log, lambda _partition, _before: asyncio.sleep(0))
+    harness = FollowerHarness(log, lambda _partition, _before: asyncio.sleep(0))
     first, second = await harness.create()
     await harness.append(range(3))
     infos = await log.topics()
@@ -311,7 +315,7 @@ async def test_a_topic_that_is_gone_is_a_doubt_until_it_is_back(tmp_path: Path) 
     await log.close()
 
 
-async def test_waiting_ends_with_the_follower(harness: Harness) -> None:
+async def test_waiting_ends_with_the_follower(harness: FollowerHarness) -> None:
     partitions = await harness.create()
     async with harness.follow() as follower:
         await harness.catch_up(follower, partitions)
@@ -321,10 +325,10 @@ async def test_waiting_ends_with_the_follower(harness: Harness) -> None:
         await waiting
 
 
-async def test_a_log_that_refuses_ends_the_follower(harness: Harness) -> None:
+async def test_a_log_that_refuses_ends_the_follower(harness: FollowerHarness) -> None:
     await harness.create()
     harness.interrupted.refused = ConfigurationError("no right to read")
-    follower = Follower(
+    follower = TopicFollower(
         harness.interrupted,
         [harness.topic],
         harness.applied,
@@ -338,7 +342,7 @@ async def test_a_transaction_is_not_reached_by_half(kafka: Kafka) -> None:
     """Its markers are written to one partition only, then to the other one."""
     log = from_url(f"kafka://{kafka.bootstrap}")
     await log.open()
-    harness = Harness(log, lambda _partition, _before: asyncio.sleep(0))
+    harness = FollowerHarness(log, lambda _partition, _before: asyncio.sleep(0))
     async with (
         half_marked(kafka.bootstrap, log, harness.topic) as half,
         harness.follow() as follower,

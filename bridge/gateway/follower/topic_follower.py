@@ -26,7 +26,7 @@ TOPICS_INTERVAL_S: Final = 5.0
 RETRIES: Final = RetryPolicy()
 
 
-class Follower:
+class TopicFollower:
     """Reads `topics` and applies their records, each partition in its order, until cancelled.
 
     log: opened; stays open

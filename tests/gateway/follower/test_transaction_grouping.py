@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.gateway.follower import SourceTransaction, SourceTransactions
+from bridge.gateway.follower import TransactionGrouping, WholeTransaction
 from bridge.model.position import Position, format_position
 
 PARTITIONS = 3
@@ -18,14 +18,14 @@ def position(commit: int, number: int = 0, epoch: int = 1) -> str:
 
 
 @dataclass(frozen=True)
-class Change:
+class ArrivedChange:
     """A row's change in one partition."""
 
     position: Position
     partition: int
 
 
-def histories() -> st.SearchStrategy[list[Change]]:
+def histories() -> st.SearchStrategy[list[ArrivedChange]]:
     """Changes in the order of the source: transactions of up to five rows in random partitions."""
     transactions = st.lists(
         st.tuples(
@@ -34,12 +34,12 @@ def histories() -> st.SearchStrategy[list[Change]]:
         max_size=8,
     )
 
-    def write(drawn: list[tuple[int, list[int]]]) -> list[Change]:
+    def write(drawn: list[tuple[int, list[int]]]) -> list[ArrivedChange]:
         changes, epoch = [], 1
         for commit, (raised, partitions) in enumerate(drawn):
             epoch += raised
             changes += [
-                Change(Position(epoch, commit, number), partition)
+                ArrivedChange(Position(epoch, commit, number), partition)
                 for number, partition in enumerate(partitions)
             ]
         return changes
@@ -49,13 +49,13 @@ def histories() -> st.SearchStrategy[list[Change]]:
 
 @given(histories(), st.data())
 def test_transactions_come_whole_in_order_and_once(
-    history: list[Change], data: st.DataObject
+    history: list[ArrivedChange], data: st.DataObject
 ) -> None:
     """Partitions arrive at random speeds; a release counts what all of them have delivered."""
     lanes = [[each for each in history if each.partition == at] for at in range(PARTITIONS)]
     read = [0] * PARTITIONS
-    grouping = SourceTransactions[Change]()
-    handed_out: list[SourceTransaction[Change]] = []
+    grouping = TransactionGrouping[ArrivedChange]()
+    handed_out: list[WholeTransaction[ArrivedChange]] = []
     for _ in range(data.draw(st.integers(0, 12))):
         at = data.draw(st.integers(0, PARTITIONS - 1))
         upto = data.draw(st.integers(read[at], len(lanes[at])))
@@ -74,7 +74,7 @@ def test_transactions_come_whole_in_order_and_once(
     if history:
         handed_out += grouping.release(str(history[-1].position), ends_here=True)
 
-    expected: dict[tuple[int, int], list[Change]] = {}
+    expected: dict[tuple[int, int], list[ArrivedChange]] = {}
     for change in history:
         expected.setdefault(change.position[:2], []).append(change)
     assert [list(each.changes) for each in handed_out] == list(expected.values())
@@ -90,7 +90,7 @@ def test_whatever_is_added_comes_out_once_and_is_counted(
     changes: list[tuple[int, int]], releases: list[tuple[int, bool]]
 ) -> None:
     """Also what arrives after its transaction was released, and positions that come twice."""
-    grouping = SourceTransactions[int]()
+    grouping = TransactionGrouping[int]()
     out: list[int] = []
     for index, (commit, number) in enumerate(changes):
         grouping.add(position(commit, number), index)
@@ -106,7 +106,7 @@ def test_whatever_is_added_comes_out_once_and_is_counted(
 
 def test_a_transaction_whose_end_is_not_certain_waits() -> None:
     """It is written to the log in several parts: a checkpoint may be in the middle of it."""
-    grouping = SourceTransactions[str]()
+    grouping = TransactionGrouping[str]()
     grouping.add(position(5, 0), "order")
     grouping.add(position(4, 0), "customer")
 
@@ -118,21 +118,21 @@ def test_a_transaction_whose_end_is_not_certain_waits() -> None:
 
 
 def test_what_arrives_after_its_release_is_late() -> None:
-    grouping = SourceTransactions[str]()
+    grouping = TransactionGrouping[str]()
     grouping.release(position(5))
     grouping.add(position(4), "snapshot row")
     grouping.add(position(5), "order")
 
     late, whole = grouping.release(position(5), ends_here=True)
 
-    assert late == SourceTransaction(position(4)[:21], ("snapshot row",), late=True)
-    assert whole == SourceTransaction(position(5)[:21], ("order",), late=False)
+    assert late == WholeTransaction(position(4)[:21], ("snapshot row",), late=True)
+    assert whole == WholeTransaction(position(5)[:21], ("order",), late=False)
     grouping.add(position(5, 1), "line")
     assert [each.late for each in grouping.release(position(6))] == [True]
 
 
 def test_a_smaller_release_takes_nothing_back() -> None:
-    grouping = SourceTransactions[str]()
+    grouping = TransactionGrouping[str]()
     grouping.release(position(5))
     grouping.release(position(3))
     grouping.add(position(4), "row")
@@ -141,7 +141,7 @@ def test_a_smaller_release_takes_nothing_back() -> None:
 
 
 def test_after_clear_nothing_waits_and_nothing_is_late() -> None:
-    grouping = SourceTransactions[str]()
+    grouping = TransactionGrouping[str]()
     grouping.add(position(5), "half")
     grouping.release(position(5))
     grouping.clear()
@@ -149,5 +149,5 @@ def test_after_clear_nothing_waits_and_nothing_is_late() -> None:
 
     assert grouping.waiting == 1
     assert grouping.release(position(6)) == [
-        SourceTransaction(position(1)[:21], ("whole",), late=False)
+        WholeTransaction(position(1)[:21], ("whole",), late=False)
     ]

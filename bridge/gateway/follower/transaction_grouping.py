@@ -18,7 +18,7 @@ and commit.
 T = TypeVar("T")
 
 
-class SourceTransaction(NamedTuple, Generic[T]):
+class WholeTransaction(NamedTuple, Generic[T]):
     """Changes that were committed together.
 
     commit: epoch and commit of their positions (`bridge.model.position`), as text
@@ -32,7 +32,7 @@ class SourceTransaction(NamedTuple, Generic[T]):
     late: bool
 
 
-class SourceTransactions(Generic[T]):
+class TransactionGrouping(Generic[T]):
     """Changes of one system that wait for the rest of their transactions. Used by one task.
 
     Holds what was added and not released: release with each barrier. Call `clear` when the follower
@@ -65,7 +65,7 @@ class SourceTransactions(Generic[T]):
         self._waiting += 1
         changes.append((position, self._added, change))
 
-    def release(self, position: str, *, ends_here: bool = False) -> list[SourceTransaction[T]]:
+    def release(self, position: str, *, ends_here: bool = False) -> list[WholeTransaction[T]]:
         """All whole transactions, in the order of their commits; each change is handed out once.
 
         position: everything up to it has arrived: that of a barrier's checkpoint, once the follower
@@ -76,13 +76,13 @@ class SourceTransactions(Generic[T]):
         # "~" is greater than any hexadecimal digit, so all of the commit is before it.
         limit = position[:COMMIT_WIDTH] + ("~" if ends_here else "")
         before, self._complete = self._complete, max(self._complete, limit)
-        whole: list[SourceTransaction[T]] = []
+        whole: list[WholeTransaction[T]] = []
         while self._commits and self._commits[0] < limit:
             commit = heapq.heappop(self._commits)
             changes = sorted(self._changes.pop(commit), key=lambda change: change[:2])
             self._waiting -= len(changes)
             whole.append(
-                SourceTransaction(commit, tuple(each for _, _, each in changes), commit < before)
+                WholeTransaction(commit, tuple(each for _, _, each in changes), commit < before)
             )
         return whole
 
