@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 import sqlalchemy.exc as sa_exc
 from sqlalchemy.engine import Connection
 
-from bridge.connector import Rows, System, distinct_keys
+from bridge.connector import Rows, Shape, System, distinct_keys
 from bridge.model.errors import Rejected
 from connectors.sql.dialect import SqlDialect
 from connectors.sql.dialects import dialect_of
@@ -16,8 +18,31 @@ from connectors.sql.engine import make_engine
 from connectors.sql.errors import translating_errors
 from connectors.sql.postgres.unchecked_text import has_no_encoding, row_columns
 from connectors.sql.read.query import Query, key_condition, rows_where
-from connectors.sql.read.rows import TableShapes, identifiers_of, run_query, seen_expression
+from connectors.sql.read.rows import (
+    QueryResult,
+    TableShapes,
+    identifiers_of,
+    run_query,
+    seen_expression,
+)
 from connectors.sql.threads import ConnectionThreads
+
+MAX_READS: Final = 3
+"""How often rows are read whose table is changed meanwhile: each needs the catalogue before and after."""
+CATALOGUE_INTERVAL_S: Final = 60.0
+"""How often a table's catalogue is read although results show nothing new: what is published of it, its
+key and which columns may be null are in no result.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Lookup:
+    """One question: as `Reader.fetch` has it, the keys distinct and without nulls."""
+
+    table: str
+    columns: Sequence[str]
+    keys: Sequence[tuple[Any, ...]]
+    limit: int | None
 
 
 class SqlReader:
@@ -26,12 +51,20 @@ class SqlReader:
     SQL.
     """
 
-    def __init__(self, system: System, dialect: SqlDialect | None = None) -> None:
+    def __init__(
+        self,
+        system: System,
+        dialect: SqlDialect | None = None,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         engine = make_engine(system, system.connections, part="reads")
         self._dialect = dialect or dialect_of(engine.dialect.name)
         self._threads = ConnectionThreads(engine, system.connections, "reader")
         self._tables = TableShapes(system.tables, self._dialect)
         self._where = f"system {system.name!r}: reading"
+        self._monotonic = monotonic
+        self._next_looks: dict[str, float] = {}
         isolation = self._dialect.isolation
         self._options = {"isolation_level": isolation} if isolation else {}
 
@@ -49,62 +82,73 @@ class SqlReader:
     ) -> Rows:
         """As `bridge.connector.Reader.fetch`."""
         distinct = distinct_keys(table, columns, keys, self.max_keys)
+        lookup = _Lookup(table, columns, distinct, limit)
 
         def act(connection: Connection) -> Rows:
             with translating_errors(f"{self._where} table {table!r}", "bad_key"):
+                last = self._tables.last(table)
                 try:
-                    return self._read(connection, table, columns, distinct, limit)
+                    return self._read(connection, lookup)
                 except (sa_exc.DBAPIError, Rejected):
                     # The cause may be that the table has another shape by now.
                     if connection.in_transaction():
                         connection.rollback()
-                    if not self._tables.changed(connection, table):
+                    if self._tables.read_again(connection, table) is last:
                         raise
-                    return self._read(connection, table, columns, distinct, limit)
+                    return self._read(connection, lookup)
 
         with translating_errors(self._where):
             return await self._threads.run(act, **self._options)
 
-    def _read(
-        self,
-        connection: Connection,
-        table: str,
-        columns: Sequence[str],
-        distinct: Sequence[tuple[Any, ...]],
-        limit: int | None,
-    ) -> Rows:
+    def _read(self, connection: Connection, lookup: _Lookup) -> Rows:
+        """Rows and the shape that is theirs, though each statement is a transaction of its own."""
+        table = lookup.table
         # Columns that are named one by one must be the existing ones.
-        fresh = has_no_encoding(connection)
-        shape = (self._tables.read_again if fresh else self._tables.shape)(connection, table)
+        fresh = self._is_due(table) or has_no_encoding(connection)
+        before = self._tables.read_again(connection, table) if fresh else None
+        for _ in range(MAX_READS):
+            shape = before or self._tables.shape(connection, table)
+            result = self._query(connection, lookup, shape)
+            read_shape = self._tables.fitting_between(connection, table, before, result)
+            if read_shape is not None:
+                return Rows(read_shape, result.rows, result.visibility, result.server)
+            before = self._tables.shape(connection, table)
+        raise self._tables.being_changed(table, result)
+
+    def _is_due(self, table: str) -> bool:
+        """Whether to read the catalogue for what no result shows: at first, and then now and again."""
+        now = self._monotonic()
+        due = now >= self._next_looks.get(table, now)
+        if due:
+            self._next_looks[table] = now + CATALOGUE_INTERVAL_S
+        return due
+
+    def _query(self, connection: Connection, lookup: _Lookup, shape: Shape) -> QueryResult:
+        columns, keys = lookup.columns, lookup.keys
         natives = {column.name: column.native for column in shape.columns}
         for column in columns:
             if column not in natives:
-                raise Rejected("bad_key", f"table {table!r} has no column {column!r}")
+                raise Rejected("bad_key", f"table {lookup.table!r} has no column {column!r}")
         names = identifiers_of(connection)
-        select = row_columns(connection, names, shape)
         conditions: list[Query] = []
         if columns:
+            types = [natives[name] for name in columns]
             conditions.append(
-                key_condition(
-                    self._dialect, names, columns, distinct, [natives[name] for name in columns]
-                )
-                if distinct
+                key_condition(self._dialect, names, columns, keys, types)
+                if keys
                 else Query("1 = 0")
             )
-        only = self._tables.only(connection, table)
         query = rows_where(
             self._dialect,
             names,
-            table,
+            lookup.table,
             conditions,
-            limit=limit,
-            only=only,
-            select=select,
+            limit=lookup.limit,
+            only=self._tables.only(connection, lookup.table),
+            select=row_columns(connection, names, shape),
             seen=seen_expression(connection, self._dialect),
         )
-        result = run_query(connection, self._dialect, query)
-        shape = self._tables.fitting(connection, table, result)
-        return Rows(shape, result.rows, result.visibility, result.server)
+        return run_query(connection, self._dialect, query)
 
     async def close(self) -> None:
         """Wait for running statements and close the connections."""

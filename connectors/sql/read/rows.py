@@ -70,14 +70,21 @@ def _types(
 ) -> tuple[Any, ...]:
     """A value that changes with the types of the table's columns."""
     if dialect.revision:
-        return (connection.exec_driver_sql(dialect.revision).scalar(),)
+        # A file that was put in the database's place counts its own revisions.
+        revision = connection.exec_driver_sql(dialect.revision).scalar()
+        return (revision, _server(connection, dialect, None))
+    pg_result = getattr(result.cursor, "pgresult", None)
+    if pg_result is not None:
+        # The description has no modifier of an array's items.
+        return tuple((pg_result.ftype(at), pg_result.fmod(at)) for at in range(pg_result.nfields))
     return tuple(tuple(column[1:6]) for column in result.cursor.description or ())
 
 
 class TableShapes:
     """The Shapes that one part (a Reader, a Writer, a Snapshot) works with.
 
-    A new Shape is made when a result has other columns, or other types, than the previous one.
+    A new Shape is made when a result has other columns, or other types, than the previous one. May be
+    used by several threads: a statement that began before a change may end after it was noticed.
     """
 
     def __init__(self, uses: Sequence[TableUse], dialect: SqlDialect) -> None:
@@ -85,7 +92,8 @@ class TableShapes:
         self._read = dialect.table or self._inspected
         self._uses = {use.table: use for use in uses}
         self._shapes: dict[str, Shape] = {}
-        self._types: dict[str, tuple[Any, ...]] = {}
+        #: Names and types of results, and the shape that was proved to be theirs.
+        self._proved: dict[str, tuple[tuple[Any, ...], Shape]] = {}
         self._inheritance: dict[str, Inheritance] = {}
         self._keys: dict[str, tuple[str, ...]] = {}
 
@@ -116,7 +124,12 @@ class TableShapes:
         if last is not None and last.columns == shape.columns:
             return last
         self._shapes[table] = shape
+        self._proved.pop(table, None)
         return shape
+
+    def last(self, table: str) -> Shape | None:
+        """The table's shape as last seen; None if it wasn't read yet."""
+        return self._shapes.get(table)
 
     def changed(self, connection: Connection, table: str) -> bool:
         """Whether the table's shape has changed, so that a statement that failed because of it can be
@@ -138,17 +151,49 @@ class TableShapes:
         return self._inheritance.get(table, Inheritance())
 
     def fitting(self, connection: Connection, table: str, result: QueryResult) -> Shape:
-        """The shape of the rows of a result."""
-        shape = self.shape(connection, table)
-        if self._types.get(table) != result.types or _names(shape) != result.names:
+        """The shape of the rows of a result. The transaction that read them is still open, so that the
+        table can't change before its catalogue is read.
+        """
+        shape = self._of_result(table, result)
+        if shape is None:
             shape = self.read_again(connection, table)
-            self._types[table] = result.types
-        if _names(shape) != result.names:
-            raise RetryLater(
-                f"table {table!r} returns the columns {', '.join(result.names)}, but its catalogue "
-                f"says {', '.join(_names(shape))}: it is being changed"
-            )
+            if _names(shape) != result.names:
+                raise self.being_changed(table, result)
+            self._prove(table, result, shape)
         return shape
+
+    def fitting_between(
+        self, connection: Connection, table: str, before: Shape | None, result: QueryResult
+    ) -> Shape | None:
+        """The shape of the rows of a statement that was a transaction of its own. `before`: as the
+        catalogue had it just before the statement (None: it wasn't read). None if the catalogue has to
+        be read on both sides of the statement, or changed between: then the rows are read again.
+        """
+        shape = self._of_result(table, result)
+        if shape is not None:
+            return shape
+        after = self.read_again(connection, table)
+        if after is not before or _names(after) != result.names:
+            return None
+        self._prove(table, result, after)
+        return after
+
+    def being_changed(self, table: str, result: QueryResult) -> RetryLater:
+        """The error for rows whose shape can't be proved."""
+        shape = self._shapes.get(table)
+        return RetryLater(
+            f"table {table!r} returns the columns {', '.join(result.names)}, but its catalogue "
+            f"says {', '.join(_names(shape) if shape else ())}: it is being changed"
+        )
+
+    def _of_result(self, table: str, result: QueryResult) -> Shape | None:
+        proved = self._proved.get(table)
+        if proved is not None and proved[0] == (result.names, result.types):
+            return proved[1]
+        return None
+
+    def _prove(self, table: str, result: QueryResult, shape: Shape) -> None:
+        self._proved[table] = (result.names, result.types), shape
 
     def key(self, connection: Connection, table: str) -> tuple[str, ...]:
         """The columns that identify rows, in the order of their index if known; raises ConfigurationError

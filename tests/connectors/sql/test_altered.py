@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bridge.connector import Done, Effect, Rows, Shape
 from bridge.model.errors import Rejected, RetryLater
-from connectors.sql.read.reader import SqlReader
+from connectors.sql.read.reader import CATALOGUE_INTERVAL_S, SqlReader
 from connectors.sql.write.writer import SqlWriter
 from tests.connectors.sql.conftest import SqlDatabase
 
@@ -253,3 +257,107 @@ async def test_a_result_that_the_catalogue_does_not_know_yet_is_asked_for_later(
     reader._tables._read = read
     assert len((await reader.fetch("stock", ["id"], [(1,)])).shape.columns) == 4
     await reader.close()
+
+
+async def test_rows_never_come_under_the_types_of_a_later_change(server: SqlDatabase) -> None:
+    """The table is changed once more between the rows and the catalogue that describes them."""
+    server.run(TABLE, ROW)
+    reader = SqlReader(server.system("stock", connections=1), server.dialect)
+    await reader.fetch("stock", ["id"], [(1,)])
+    server.run("ALTER TABLE stock ALTER qty TYPE numeric(12,3)")
+    read = reader._tables._read
+    later = ["ALTER TABLE stock ALTER qty TYPE text"]
+
+    def read_after_a_change(*arguments: Any) -> Shape:
+        while later:
+            server.run(later.pop())
+        return read(*arguments)
+
+    reader._tables._read = read_after_a_change
+    rows = await reader.fetch("stock", ["id"], [(1,)])
+    await reader.close()
+    assert not later
+    assert rows.shape.columns[1].type.name == "string"
+    assert first(rows)["qty"] == "100.000"
+
+
+async def test_a_read_that_failed_by_an_old_shape_is_tried_again_though_another_noticed_first(
+    server: SqlDatabase,
+) -> None:
+    server.run(TABLE, ROW)
+    reader = SqlReader(server.system("stock"), server.dialect)
+    await reader.fetch("stock", ["qty"], [(5,)])
+    server.run("ALTER TABLE stock ALTER qty TYPE text")
+    query, asked = reader._query, []
+
+    def query_while_another_reads(connection: Any, lookup: Any, shape: Shape) -> Any:
+        asked.append(shape)
+        try:
+            return query(connection, lookup, shape)
+        except Exception:
+            reader._tables.read_again(connection, "stock")
+            raise
+
+    reader._query = query_while_another_reads  # type: ignore[method-assign]
+    rows = await reader.fetch("stock", ["qty"], [("5",)])
+    await reader.close()
+    assert len(rows.rows) == 1
+    assert [shape.columns[1].type.name for shape in asked[:2]] == ["integer", "string"]
+
+
+async def test_another_scale_of_an_arrays_items_is_another_shape(server: SqlDatabase) -> None:
+    from connectors.postgres.capture_dialect import POSTGRES
+
+    server.run("CREATE TABLE lists (id int PRIMARY KEY, parts numeric(9,3)[])")
+    server.run("INSERT INTO lists VALUES (1, '{1.5}')")
+    reader = SqlReader(server.system("lists"), POSTGRES)
+    before = await reader.fetch("lists", ["id"], [(1,)])
+    server.run("ALTER TABLE lists ALTER parts TYPE numeric(9,1)[]")
+    after = await reader.fetch("lists", ["id"], [(1,)])
+    await reader.close()
+    scales = [rows.shape.columns[1].type.item for rows in (before, after)]
+    assert [item and item.scale for item in scales] == [3, 1]
+
+
+async def test_what_no_result_shows_is_noticed_after_a_while(server: SqlDatabase) -> None:
+    """A column list of the publication says which columns events have, and so the entity."""
+    from connectors.postgres.capture_dialect import POSTGRES, read_table
+
+    server.run(TABLE, ROW, "CREATE PUBLICATION bridge FOR TABLE stock (id, qty)")
+    now = [0.0]
+    dialect = replace(POSTGRES, table=partial(read_table, publication="bridge"))
+    reader = SqlReader(server.system("stock"), dialect, monotonic=lambda: now[0])
+    captured = []
+    for seconds in (0.0, 1.0, CATALOGUE_INTERVAL_S + 1, CATALOGUE_INTERVAL_S + 2):
+        now[0] = seconds
+        shape = (await reader.fetch("stock", ["id"], [(1,)])).shape
+        captured.append([column.captured for column in shape.columns])
+        server.run("ALTER PUBLICATION bridge SET TABLE stock (id, qty, note)")
+    await reader.close()
+    before, after = [True, True, False], [True, True, True]
+    assert captured == [before, before, after, after]
+
+
+async def test_a_file_put_in_the_databases_place_is_another_server(
+    lite: SqlDatabase, tmp_path: Path
+) -> None:
+    """It counts its own changes of the schema, so that their number may be that of the first."""
+    lite.run(TABLE, ROW)
+    restored = sqlite3.connect(tmp_path / "restored.db", isolation_level=None)
+    restored.execute("PRAGMA journal_mode = WAL")
+    restored.execute("CREATE TABLE stock (id integer PRIMARY KEY, qty text, note varchar(40))")
+    restored.execute("INSERT INTO stock VALUES (1, 'many', 'z')")
+    restored.close()
+    reader = SqlReader(lite.system("stock", connections=1), lite.dialect)
+    before = await reader.fetch("stock", ["id"], [(1,)])
+    again = await reader.fetch("stock", ["id"], [(1,)])
+    lite.db.close()
+    for name in ("erp.db-wal", "erp.db-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    (tmp_path / "restored.db").replace(tmp_path / "erp.db")
+    after = await reader.fetch("stock", ["id"], [(1,)])
+    await reader.close()
+    assert before.server == again.server != ""
+    assert after.server not in {"", before.server}
+    assert first(after)["qty"] == "many"
+    assert after.shape.columns[1].type.name == "string"
