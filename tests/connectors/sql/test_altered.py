@@ -288,10 +288,10 @@ async def test_a_read_that_failed_by_an_old_shape_is_tried_again_though_another_
     reader = SqlReader(server.system("stock"), server.dialect)
     await reader.fetch("stock", ["qty"], [(5,)])
     server.run("ALTER TABLE stock ALTER qty TYPE text")
-    query, asked = reader._query, []
+    query, shapes = reader._query, []
 
     def query_while_another_reads(connection: Any, lookup: Any, shape: Shape) -> Any:
-        asked.append(shape)
+        shapes.append(shape)
         try:
             return query(connection, lookup, shape)
         except Exception:
@@ -302,7 +302,7 @@ async def test_a_read_that_failed_by_an_old_shape_is_tried_again_though_another_
     rows = await reader.fetch("stock", ["qty"], [("5",)])
     await reader.close()
     assert len(rows.rows) == 1
-    assert [shape.columns[1].type.name for shape in asked[:2]] == ["integer", "string"]
+    assert [shape.columns[1].type.name for shape in shapes[:2]] == ["integer", "string"]
 
 
 async def test_another_scale_of_an_arrays_items_is_another_shape(server: SqlDatabase) -> None:
