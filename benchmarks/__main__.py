@@ -7,7 +7,17 @@ import sys
 from pathlib import Path
 
 #: Modules that are a benchmark: each has `main()`.
-NAMES = ("plan", "embedded", "stream", "snapshot", "latency", "memory", "agents", "gateway")
+NAMES = (
+    "plan",
+    "embedded",
+    "follower",
+    "stream",
+    "snapshot",
+    "latency",
+    "memory",
+    "agents",
+    "gateway",
+)
 
 
 def run(names: list[str]) -> int:
