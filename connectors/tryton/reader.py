@@ -40,22 +40,44 @@ class TrytonReader:
     ) -> Rows:
         """As `bridge.connector.Reader.fetch`."""
         distinct = distinct_keys(table, columns, keys, self.max_keys)
+        model_table = await self._described(table)
+        if not set(columns) <= set(model_table.names):
+            model_table = await self._described(table, again=True)
         try:
-            model_table = await self._tables.table(table)
+            try:
+                return await self._find(model_table, columns, distinct, limit)
+            except CallRefused:
+                # The ERP may have got other modules: a field that is gone is refused.
+                altered = await self._described(table, again=True)
+                if altered is model_table:
+                    raise
+                return await self._find(altered, columns, distinct, limit)
+        except CallRefused as error:
+            raise Rejected("bad_key", f"model {table!r} can't be read: {error}") from error
+
+    async def _described(self, table: str, *, again: bool = False) -> ModelTable:
+        try:
+            return await (self._tables.read_again if again else self._tables.table)(table)
         except NoSession:
             raise
         except ConfigurationError as error:
             raise Rejected("bad_key", str(error)) from error
+
+    async def _find(
+        self,
+        model_table: ModelTable,
+        columns: Sequence[str],
+        distinct: Sequence[tuple[Any, ...]],
+        limit: int | None,
+    ) -> Rows:
+        table = model_table.model.name
         domain: Domain = domain_of_keys(model_table, columns, distinct) if columns else []
         max_rows = len(distinct) if tuple(columns) == (ID,) else None
-        try:
-            rows = await self._rows(model_table, domain, limit=limit, max_rows=max_rows)
-            if rows:
-                self._proven.add((table, tuple(columns)))
-            elif distinct and (table, tuple(columns)) not in self._proven:
-                await self._check_condition(model_table, columns)
-        except CallRefused as error:
-            raise Rejected("bad_key", f"model {table!r} can't be read: {error}") from error
+        rows = await self._rows(model_table, domain, limit=limit, max_rows=max_rows)
+        if rows:
+            self._proven.add((table, tuple(columns)))
+        elif distinct and (table, tuple(columns)) not in self._proven:
+            await self._check_condition(model_table, columns)
         return Rows(model_table.shape, [model_table.row(row) for row in rows])
 
     async def _check_condition(self, table: ModelTable, columns: Sequence[str]) -> None:

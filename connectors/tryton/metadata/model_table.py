@@ -100,6 +100,14 @@ class ModelTables:
         table = self._tables[name] = ModelTable(model, self._uses.get(name, TableUse(name)))
         return table
 
+    async def read_again(self, name: str) -> ModelTable:
+        """As `table`, asked for now; the same object if the model has the fields that it had."""
+        last = self._tables.get(name)
+        table = await self._flights.result(name, lambda: self._read(name))
+        if last is not None and last.shape.columns == table.shape.columns:
+            table = self._tables[name] = last
+        return table
+
     def parents(self, name: str) -> set[str]:
         """The models without whose rows those of this one can't exist; none while it was not read."""
         table = self._tables.get(name)

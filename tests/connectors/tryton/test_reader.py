@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import pytest
 
 from bridge.connector import Rows, TableUse
@@ -14,10 +16,14 @@ from bridge.model.errors import Rejected
 from bridge.observe import Notice
 from connectors.tryton.reader import TrytonReader
 from tests.connectors.tryton.erp import ErpUser, gateway, system
+from tests.http_proxy import CannedResponse, ForwardedRequest, HttpProxy
 from tests.services.tryton import OUTSIDER, Tryton
 
 HOW = ("fields_get", "search_read")
 """What a model is asked: once what it has, then its rows."""
+
+
+FORWARDED_HEADERS = ("authorization", "content-type")
 
 
 @asynccontextmanager
@@ -130,3 +136,43 @@ async def test_a_field_that_depends_on_the_context_is_read_in_the_context_that_i
     await reader.close()
     [(_, stock)] = named(rows, "id", "quantity")
     assert Decimal(stock) >= 9_000
+
+
+async def test_fields_that_come_and_go_are_followed(tryton: Tryton, erp_user: ErpUser) -> None:
+    """As when the ERP's modules are updated, which a proxy shows here; the refusal is the ERP's own."""
+    key = erp_user.sell()
+    between = HttpProxy(tryton.address)
+    described: dict[str, str | None] = {"add": "gone_field", "remove": None}
+
+    def describe_otherwise(request: ForwardedRequest) -> CannedResponse | None:
+        if b".fields_get" not in request.body:
+            return None
+        headers = {n: v for n, v in request.headers.items() if n in FORWARDED_HEADERS}
+        answer = httpx.post(
+            f"{tryton.address}{request.path}", content=request.body, headers=headers, timeout=60
+        ).json()
+        if added := described["add"]:
+            answer["result"][added] = {**answer["result"]["state"], "name": added}
+        answer["result"].pop(described["remove"], None)
+        content = json.dumps(answer).encode()
+        return CannedResponse(200, content, {"Content-Type": "application/json"})
+
+    between.rule = describe_otherwise
+    async with between.serving(), reading(between.url(tryton.url)) as reader:
+        described["add"], described["remove"] = None, "comment"
+        before = (await reader.fetch("sale.sale", ["id"], [(key,)])).shape
+        described["remove"] = None
+        added = (await reader.fetch("sale.sale", ["comment", "id"], [("", key)])).shape
+        again = (await reader.fetch("sale.sale", ["id"], [(key,)])).shape
+    described["add"] = "gone_field"
+    use = TableUse("sale.sale", (), ("state", "gone_field"))
+    async with between.serving(), reading(between.url(tryton.url), use) as reader:
+        table = await reader._tables.table("sale.sale")
+        described["add"] = None
+        rows = await reader.fetch("sale.sale", ["id"], [(key,)])
+    names = {column.name for column in before.columns}
+    assert {column.name for column in added.columns} - names == {"comment"}
+    assert again is added
+    assert "gone_field" in table.names
+    assert "gone_field" not in {column.name for column in rows.shape.columns}
+    assert named(rows, "id") == [(key,)]
