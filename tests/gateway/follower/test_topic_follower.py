@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
 from bridge.gateway.follower import TopicFollower
 from bridge.gateway.follower.followed_topics import topics_of_system
@@ -312,6 +313,66 @@ async def test_a_topic_that_is_gone_is_a_doubt_until_it_is_back(tmp_path: Path) 
         await harness.catch_up(follower, [first, second])
 
     assert harness.applied.values == {first: numbered(0, 1, 2, 7)}
+    await log.close()
+
+
+async def test_a_topic_that_is_deleted_while_it_is_read_is_followed_again(kafka: Kafka) -> None:
+    """On a real broker, whose clients learn of it late."""
+    log = from_url(f"kafka://{kafka.bootstrap}")
+    await log.open()
+    harness = FollowerHarness(log, lambda _partition, _before: asyncio.sleep(0))
+    first, second = await harness.create()
+    await harness.append(range(3))
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    await admin.start()
+    async with harness.follow() as follower:
+        await harness.catch_up(follower, [first, second])
+        await admin.delete_topics([harness.topic])
+        await until(lambda: _is_missing(log, harness.topic))
+        harness.interrupted.now += TOPICS_INTERVAL_S
+        await until(lambda: len(harness.applied.doubts) == 2)
+        assert follower.positions == {}
+        await harness.create()
+        await harness.append([7, 8])
+        harness.interrupted.now += TOPICS_INTERVAL_S
+        await harness.catch_up(follower, [first, second])
+
+    assert harness.applied.values == {first: numbered(0, 1, 2, 7, 8)}
+    await admin.close()
+    await log.close()
+
+
+async def _is_missing(log: Log, topic: str) -> bool:
+    return topic not in await log.topics()
+
+
+async def test_a_topic_that_is_deleted_while_it_is_opened_is_waited_for(tmp_path: Path) -> None:
+    log = EmbeddedLog(tmp_path / "log.db")
+    await log.open()
+    harness = FollowerHarness(log, lambda _partition, _before: asyncio.sleep(0))
+    first, second = await harness.create()
+    await harness.append(range(3))
+    infos = await log.topics()
+    gone: set[str] = set()
+    real_reader = harness.interrupted.reader
+
+    async def topics() -> Any:
+        return {name: info for name, info in infos.items() if name not in gone}
+
+    async def reader(offsets: Any, *, report_removed: bool = False) -> Consumer:
+        del offsets, report_removed
+        gone.add(harness.topic)
+        harness.interrupted.reader = real_reader  # type: ignore[method-assign]
+        raise ConfigurationError("there is no such topic")
+
+    harness.interrupted.topics = topics  # type: ignore[method-assign]
+    harness.interrupted.reader = reader  # type: ignore[method-assign]
+    async with harness.follow() as follower:
+        await until(lambda: gone)
+        gone.clear()
+        await harness.catch_up(follower, [first, second])
+
+    assert harness.applied.values == {first: numbered(0, 1, 2)}
     await log.close()
 
 
