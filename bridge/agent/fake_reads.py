@@ -104,10 +104,11 @@ class FakeReads:
                 f"agent.test(..., relations={{{entity!r}: [...]}})"
             )
         other = f"{entity.partition('.')[0]}.{declared.entity}"
-        if declared.from_field:
-            value = row[declared.from_field]
-            return None if value is None else await self.get(other, value)
-        return await self._matching(other, {declared.by: row[self._entity(entity).key[0]]})
+        starts, targets = declared.ends(self._entity(entity).key, self._entity(other).key)
+        where = {name: row[field] for field, name in zip(starts, targets, strict=True)}
+        if not declared.from_field:
+            return await self._matching(other, where)
+        return None if None in where.values() else await self.get(other, where)
 
     async def query(self, entity: str, where: Mapping[str, Any], limit: int) -> list[Any]:
         """As the port says."""

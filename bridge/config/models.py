@@ -79,15 +79,28 @@ class FieldModel(StrictModel):
     call: str = Field(default="", description="package.module:function, called with the value")
 
 
+RelationFields = (
+    Name
+    | Annotated[list[Name], Field(min_length=1)]
+    | Annotated[dict[Name, Name], Field(min_length=1)]
+    | None
+)
+
+
 class RelationModel(StrictModel):
     """A relation: to many (`by`) or to one (`from`)."""
 
     entity: Name = Field(description="Entity of the same system that the relation leads to")
-    by: Name | None = Field(
-        default=None, description="Field of the other entity that holds this key"
+    by: RelationFields = Field(
+        default=None,
+        description="Field of the other entity that holds this key; a list of several, in the order "
+        "of the key's fields, or each with the field here whose value it holds",
     )
-    from_: Name | None = Field(
-        default=None, alias="from", description="Field that holds the other key"
+    from_: RelationFields = Field(
+        default=None,
+        alias="from",
+        description="Field that holds the other key; a list of several, in the order of that key's "
+        "fields, or each with the key's field whose value it holds",
     )
 
 

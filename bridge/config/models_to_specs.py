@@ -8,6 +8,7 @@ from bridge.config.document import Document, KeyPath
 from bridge.config.model_checks import arg_problems, field_problems
 from bridge.config.models import SECONDS, CommandModel, EntityModel, FieldModel, SystemModel
 from bridge.config.problems import Problem
+from bridge.config.relations import relation_problems, relation_spec
 from bridge.model.delete_limit import parse_delete_limit
 from bridge.model.specs import (
     ArgSpec,
@@ -18,7 +19,7 @@ from bridge.model.specs import (
     SystemSpec,
     Tier,
 )
-from bridge.model.types import Relation, parse_type
+from bridge.model.types import parse_type
 
 
 def duration_ms(text: str) -> int:
@@ -51,8 +52,7 @@ def _entity(system: str, name: str, model: EntityModel) -> EntitySpec:
         key=tuple(model.key),
         fields=tuple(_field(field, item) for field, item in model.fields.items()),
         relations=tuple(
-            Relation(relation, item.entity, by=item.by or "", from_field=item.from_ or "")
-            for relation, item in model.relations.items()
+            relation_spec(relation, item) for relation, item in model.relations.items()
         ),
         version=model.version or "",
         max_deletes=parse_delete_limit("" if model.max_deletes is None else str(model.max_deletes)),
@@ -142,33 +142,7 @@ def _entity_problems(document: Document, model: SystemModel) -> Iterator[Problem
             yield document.problem(
                 (*where, "version"), f"version {entity.version!r} is not a field"
             )
-        yield from _relation_problems(document, where, entity, model)
-
-
-def _relation_problems(
-    document: Document, where: KeyPath, entity: EntityModel, model: SystemModel
-) -> Iterator[Problem]:
-    for name, relation in entity.relations.items():
-        here: KeyPath = (*where, "relations", name)
-        if bool(relation.by) == bool(relation.from_):
-            yield document.problem(
-                here,
-                f"relation {name!r} needs either by: or from:",
-                "by: for to-many (a field there), from: for to-one (a field here)",
-            )
-        other = model.entities.get(relation.entity)
-        if other is None:
-            yield document.problem(
-                (*here, "entity"),
-                f"relation {name!r} leads to {relation.entity!r}, which is not declared",
-                f"entities are {', '.join(model.entities)}",
-            )
-        elif relation.by and other.fields and relation.by not in other.fields:
-            yield document.problem(
-                (*here, "by"), f"{relation.by!r} is not a field of {relation.entity!r}"
-            )
-        if relation.from_ and entity.fields and relation.from_ not in entity.fields:
-            yield document.problem((*here, "from"), f"{relation.from_!r} is not a field here")
+        yield from relation_problems(document, where, entity, model)
 
 
 def _command_problems(document: Document, model: SystemModel) -> Iterator[Problem]:

@@ -13,7 +13,7 @@ from bridge.gateway.condition_lookup import ConditionLookup, LimitedQuery
 from bridge.gateway.key_lookup import Fields, KeyLookup, Rows
 from bridge.gateway.limiter import Limiter
 from bridge.gateway.source_reads import SourceReads, Values
-from bridge.model.errors import Rejected
+from bridge.model.errors import ConfigurationError, Rejected
 from bridge.model.provenance import TracedRow
 from bridge.model.specs import SystemLimits
 from bridge.model.types import Relation
@@ -73,7 +73,7 @@ class Gateway:
         except asyncio.CancelledError:
             batches.leave()
             raise
-        return _only_row(table, key, rows) if rows else None
+        return _only_row(table, key, rows)
 
     async def get_many(self, entity: str, keys: Sequence[Any]) -> list[TracedRow | None]:
         """The rows with those keys, aligned, None for each that doesn't exist."""
@@ -97,23 +97,21 @@ class Gateway:
         """`related` of many rows, aligned, in as few queries."""
         table = self._table(entity)
         declared = _relation(table, relation)
-        if declared.from_field:
-            keys = [row[declared.from_field] for row in rows]
-            present = [key for key in keys if key is not None]
-            others = iter(await self.get_many(declared.entity, present))
-            return [None if key is None else next(others) for key in keys]
-        names = table.entity.key
-        if len(names) != 1:
-            raise Rejected(
-                "bad_relation",
-                f"relation {relation!r} of {table.entity.qualified} is `by` one field, but the "
-                f"key has the fields {', '.join(names)}",
-            )
         other = self._table(declared.entity)
-        fields = (declared.by,)
-        source_keys = other.outward_many(declared.by, [row[names[0]] for row in rows])
-        answers = await self._load_many(other, fields, source_keys)
-        return [list(answer or ()) for answer in answers]
+        try:
+            starts, targets = declared.ends(table.entity.key, other.entity.key)
+        except ConfigurationError as error:
+            raise Rejected("bad_relation", f"{table.entity.qualified}: {error}") from error
+        values = [tuple([row[field] for field in starts]) for row in rows]
+        # Nothing equals null: fields that hold one lead nowhere.
+        present = [key for key in values if None not in key]
+        answers = await self._load_many(other, targets, _outward_many(other, targets, present))
+        rows_of_keys = iter(answers)
+        if not declared.from_field:
+            return [[] if None in key else list(next(rows_of_keys) or ()) for key in values]
+        return [
+            None if None in key else _only_row(other, key, next(rows_of_keys)) for key in values
+        ]
 
     async def query(self, entity: str, where: Mapping[str, Any], limit: int) -> list[TracedRow]:
         """Rows whose fields equal `where` (a list of values: any of them), at most `limit`."""
@@ -198,9 +196,16 @@ class Gateway:
         return LimitedQuery(tuple(dict.fromkeys(keys)), limit)
 
 
-def _only_row(table: EntityMapping, key: Any, rows: Rows) -> TracedRow | None:
+def _outward_many(table: EntityMapping, fields: Fields, keys: Sequence[Values]) -> list[Values]:
+    """Values of these fields in the source's own form."""
+    if len(fields) == 1:
+        return table.outward_many(fields[0], [value for (value,) in keys])
+    return [table.outward(fields, values) for values in keys]
+
+
+def _only_row(table: EntityMapping, key: Any, rows: Rows | None) -> TracedRow | None:
     """The one row of a key, or None. Raises Rejected (`ambiguous_key`)."""
-    if len(rows) > 1:
+    if rows and len(rows) > 1:
         raise Rejected(
             "ambiguous_key",
             f"{table.entity.qualified} has {len(rows)} rows with the key {key!r}: its "

@@ -120,12 +120,61 @@ class Relation:
 
     To many (`by`): rows of `entity` whose field `by` holds this row's key.
     To one (`from_field`): the row of `entity` whose key is this row's `from_field`.
+    Both may be several fields, aligned with that key's. `on`: the fields with which they are aligned
+    instead: of this row for `by`, all key fields of the other entity for `from_field`.
     """
 
     name: str
     entity: str
-    by: str = ""
-    from_field: str = ""
+    by: str | tuple[str, ...] = ""
+    from_field: str | tuple[str, ...] = ""
+    on: tuple[str, ...] = ()
+
+    @property
+    def by_fields(self) -> tuple[str, ...]:
+        """`by` as fields; empty for a relation to one."""
+        return _fields(self.by)
+
+    @property
+    def from_fields(self) -> tuple[str, ...]:
+        """`from_field` as fields; empty for a relation to many."""
+        return _fields(self.from_field)
+
+    def ends(
+        self, key: tuple[str, ...], other_key: tuple[str, ...]
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The fields of this row, and aligned with them the fields of the other entity whose values
+        are equal; in the order of the other entity's key for a relation to one.
+
+        key, other_key: the key fields of this entity and of the other. Raises ConfigurationError if
+        they don't fit.
+        """
+        if self.from_field:
+            starts, targets = self.from_fields, self.on or other_key
+            if len(starts) != len(targets) or sorted(targets) != sorted(other_key):
+                raise ConfigurationError(
+                    f"relation {self.name!r} is `from` {_count(starts)}, but the key of "
+                    f"{self.entity!r} has the fields {', '.join(other_key)}"
+                )
+            start_of = dict(zip(targets, starts, strict=True))
+            return tuple(start_of[name] for name in other_key), other_key
+        starts, targets = self.on or key, self.by_fields
+        if len(starts) != len(targets):
+            raise ConfigurationError(
+                f"relation {self.name!r} is `by` {_count(targets)}, but "
+                f"the key has the fields {', '.join(key)}"
+            )
+        return starts, targets
+
+
+def _fields(names: str | tuple[str, ...]) -> tuple[str, ...]:
+    if isinstance(names, str):
+        return (names,) if names else ()
+    return names
+
+
+def _count(names: tuple[str, ...]) -> str:
+    return ", ".join(names) if len(names) > 1 else "one field"
 
 
 @dataclass(frozen=True, slots=True)

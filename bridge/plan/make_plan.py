@@ -194,11 +194,12 @@ def _check(spec: EntitySpec, key: tuple[str, ...], fields: list[Field], shape: S
             f"{', '.join(by_name)}"
         )
     for relation in spec.relations:
-        if relation.from_field and relation.from_field not in by_name:
-            raise ConfigurationError(
-                f"{spec.qualified}: relation {relation.name!r} starts at field "
-                f"{relation.from_field!r}, which is not among its fields: {', '.join(by_name)}"
-            )
+        for start in relation.from_fields or relation.on:
+            if start not in by_name:
+                raise ConfigurationError(
+                    f"{spec.qualified}: relation {relation.name!r} starts at field "
+                    f"{start!r}, which is not among its fields: {', '.join(by_name)}"
+                )
     for name in by_name:
         if not NAME.fullmatch(name):
             raise ConfigurationError(

@@ -49,12 +49,13 @@ def lookup_problems(
     """
     uses = dict.fromkeys(key or spec.key, "the key")
     for relation in spec.relations:
-        if relation.from_field:
-            uses[relation.from_field] = f"relation {relation.name!r}"
+        for name in relation.from_fields:
+            uses[name] = f"relation {relation.name!r}"
     for other in others:
         for relation in other.relations:
-            if relation.by and relation.entity == spec.name:
-                uses[relation.by] = f"relation {relation.name!r} of {other.qualified}"
+            if relation.entity == spec.name:
+                for name in relation.by_fields:
+                    uses[name] = f"relation {relation.name!r} of {other.qualified}"
     fields = {field.name: field for field in spec.fields}
     problems = []
     for name, use in uses.items():

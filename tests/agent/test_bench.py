@@ -156,6 +156,37 @@ def test_relations_and_provenance_work_on_the_bench() -> None:
     assert customer[2] == "erp.order_line"
 
 
+def test_relations_of_several_fields_are_followed() -> None:
+    walker = Agent("walker")
+    items: list[Any] = []
+
+    @walker.on("erp.sales_order")
+    async def walk(event: Event, ctx: Context) -> None:
+        items.extend(line.item for line in await ctx.related(event.after, "lines"))
+        items.append((await ctx.related(event.after, "customer")).name)
+
+    rows: dict[str, list[dict[str, Any]]] = {
+        "erp.order_line": [
+            {"line": 1, "firm": "a", "order_no": "1", "item": "nut"},
+            {"line": 2, "firm": "b", "order_no": "1", "item": "bolt"},
+        ],
+        "erp.customer": [
+            {"customer_id": "7", "firm": "a", "name": "Ada"},
+            {"customer_id": "7", "firm": "b", "name": "Bob"},
+        ],
+    }
+    relations = {
+        "erp.sales_order": [
+            Relation("lines", "order_line", by=("order_no", "firm"), on=("no", "firm")),
+            Relation("customer", "customer", from_field=("customer_id", "firm")),
+        ]
+    }
+    keys = {"erp.customer": ("customer_id", "firm"), "erp.sales_order": ("firm", "no")}
+    with walker.test(rows, keys=keys, relations=relations) as t:
+        t.emit("erp.sales_order", "create", {"firm": "b", "no": "1", "customer_id": "7"})
+    assert items == ["bolt", "Bob"]
+
+
 def test_a_version_of_an_event_equals_that_of_the_row_when_read() -> None:
     reader = Agent("reader")
     versions: list[str] = []

@@ -141,6 +141,11 @@ WRONG: list[tuple[EntitySpec, Shape, str]] = [
     (spec(version="nope"), TABLE, "version field 'nope'"),
     (spec(relations=(Relation("r", "x", from_field="nope"),)), TABLE, "relation 'r' starts at"),
     (
+        spec(relations=(Relation("r", "x", by=("a", "b"), on=("id", "nope")),)),
+        TABLE,
+        "relation 'r' starts at field 'nope'",
+    ),
+    (
         spec(),
         shape([("a b", "text", "string"), ("a_b", "text", "string")], key=("a_b",)),
         "'a b' and 'a_b' of 'public.t' would both become field 'a_b'",

@@ -349,10 +349,11 @@ def test_lookups_by_fields_that_lead_nowhere_are_found_before_anything_runs() ->
         ),
         (
             Relation("customer", "customer", from_field="customer"),
-            Relation("fine", "other", from_field="fine"),
+            Relation("fine", "other", from_field=("fine", "customer")),
         ),
     )
-    plant = EntitySpec("erp", "plant", "p", relations=(Relation("orders", "order", by="day"),))
+    by_two = Relation("orders", "order", by=("fine", "day"))
+    plant = EntitySpec("erp", "plant", "p", relations=(by_two,))
     problems = lookup_problems(order, [order, plant])
     assert len(problems) == 3
     assert "'order_no' is used in the key" in problems[0]
