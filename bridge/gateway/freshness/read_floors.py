@@ -11,10 +11,14 @@ MAX_FLOORS: Final = 10_000
 
 
 class ReadSpan(NamedTuple):
-    """When a live read was sent, and when its answer was there; on this process's clock. Its answer
-    contains everything committed before `began`, and perhaps what was committed before `ended`.
+    """One live read. Its answer contains everything committed before `began`, and perhaps what was
+    committed before `ended`.
+
+    number: of the query in this process, from 1: the clock alone doesn't tell two queries apart.
+    began, ended: when it was sent, and when its answer was there; on this process's clock.
     """
 
+    number: int
     began: float
     ended: float
 
@@ -42,6 +46,7 @@ class ReadFloor(NamedTuple):
         )
 
 
+NO_READ: Final = 0
 NO_FLOOR: Final = ReadFloor()
 FloorKey = tuple[str, bytes]
 """Entity and key (without its schema id)."""
@@ -59,7 +64,7 @@ def _later(first: ReadSpan | None, second: ReadSpan | None) -> ReadSpan | None:
     if first is None or second is None or first == second:
         return first or second
     earlier, last = sorted((first, second), key=lambda read: read.ended)
-    return last if last.began >= earlier.ended else ReadSpan(NEVER, last.ended)
+    return last if last.began >= earlier.ended else ReadSpan(NO_READ, NEVER, last.ended)
 
 
 class ReadFloors:

@@ -38,6 +38,7 @@ STEPS = st.tuples(
 
 @given(st.lists(STEPS, max_size=12))
 @example([("live", 0, [2, 5, 5]), ("live", 0, [1, 2, 6]), ("again", 0, [0, 0, 0])])
+@example([("live", 0, [0, 1, 1]), ("filled", 0, [0, 0, 1])])
 @example([("log", 0, [1, 5, 5]), ("log", 0, [2, 3, 3])])
 def test_an_answer_that_meets_the_floor_is_never_older_than_one_before(
     steps: list[tuple[str, int, list[int]]],
@@ -45,9 +46,9 @@ def test_an_answer_that_meets_the_floor_is_never_older_than_one_before(
     floors = ReadFloors(max_floors=2)
     newest: dict[int, int] = {}
     last: dict[int, tuple[ReadSpan, int]] = {}
-    for kind, row, (low, middle, high) in steps:
+    for number, (kind, row, (low, middle, high)) in enumerate(steps, 1):
         state = middle
-        key, span = ("order", bytes([row])), ReadSpan(float(low), float(high))
+        key, span = ("order", bytes([row])), ReadSpan(number, float(low), float(high))
         if kind == "live":
             # What has been sent and answered is returned by the floor of whoever asked.
             last[row] = (span, state)
@@ -70,22 +71,22 @@ def test_an_answer_that_meets_the_floor_is_never_older_than_one_before(
 def test_a_copy_filled_by_the_read_itself_or_by_a_later_one_is_enough() -> None:
     """Otherwise each second read of an agent would need a barrier."""
     floors = ReadFloors()
-    read = ReadSpan(3.0, 4.0)
+    read = ReadSpan(1, 3.0, 4.0)
     floors.note_live(ROW, read)
     floor = floors.floor(ROW)
     assert floor.is_met_by(claim_of(1), read)
-    assert floor.is_met_by(claim_of(1), ReadSpan(4.0, 4.5))
+    assert floor.is_met_by(claim_of(1), ReadSpan(2, 4.0, 4.5))
     assert floor.is_met_by(claim_of(4))
-    assert not floor.is_met_by(claim_of(1), ReadSpan(3.5, 4.5))
+    assert not floor.is_met_by(claim_of(1), ReadSpan(3, 3.5, 4.5))
     assert not floor.is_met_by(claim_of(3))
 
 
 def test_of_reads_that_overlap_neither_contains_the_other() -> None:
-    first, second = ReadSpan(1.0, 4.0), ReadSpan(2.0, 5.0)
+    first, second = ReadSpan(4, 1.0, 4.0), ReadSpan(5, 2.0, 5.0)
     floor = higher(ReadFloor(NO_POSITION, first), ReadFloor(NO_POSITION, second))
     assert not floor.is_met_by(claim_of(1), first)
     assert not floor.is_met_by(claim_of(1), second)
-    assert floor.is_met_by(claim_of(1), ReadSpan(5.0, 6.0))
+    assert floor.is_met_by(claim_of(1), ReadSpan(6, 5.0, 6.0))
     assert floor.is_met_by(claim_of(5))
 
 
@@ -113,7 +114,7 @@ def test_nothing_read_asks_for_nothing() -> None:
 def test_a_floor_is_never_lowered_by_a_later_read() -> None:
     floors = ReadFloors()
     floors.note_copy(ROW, claim_of(5))
-    floors.note_live(ROW, ReadSpan(6.0, 7.0))
+    floors.note_live(ROW, ReadSpan(7, 6.0, 7.0))
     assert not floors.floor(ROW).is_met_by(Freshness("erp", 0, at(4), 9.0))
     floors.note_copy(ROW, claim_of(8))
     assert not floors.floor(ROW).is_met_by(Freshness("erp", 0, at(9), 6.5))
