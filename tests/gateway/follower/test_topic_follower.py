@@ -19,6 +19,7 @@ from bridge.log.embedded import EmbeddedLog
 from bridge.log.kafka import from_url
 from bridge.log.port import Consumer, Entry, Gap, Log, Record, TopicPartition, TopicSpec
 from bridge.model.errors import ConfigurationError, RetryLater
+from tests.conftest import PrivateKafka
 from tests.log.half_marked import half_marked
 from tests.log.removal import make_again_embedded, remove_embedded, remove_kafka
 from tests.waiting import WAIT_TIMEOUT_S, until
@@ -373,6 +374,29 @@ async def test_a_topic_that_is_deleted_while_it_is_opened_is_waited_for(tmp_path
         await harness.catch_up(follower, [first, second])
 
     assert harness.applied.values == {first: numbered(0, 1, 2)}
+    await log.close()
+
+
+async def test_a_broker_that_is_killed_and_comes_back_is_waited_for(
+    private_kafka: PrivateKafka,
+) -> None:
+    broker = private_kafka()
+    log = from_url(f"kafka://{broker.bootstrap}")
+    await log.open()
+    harness = FollowerHarness(log, lambda _partition, _before: asyncio.sleep(0))
+    first, second = await harness.create()
+    await harness.append(range(3))
+    async with harness.follow() as follower:
+        await harness.catch_up(follower, [first, second])
+        await asyncio.to_thread(broker.kill)
+        harness.interrupted.now += TOPICS_INTERVAL_S
+        await until(lambda: harness.failures)
+        await asyncio.to_thread(broker.start)
+        await harness.append(range(3, 6))
+        await harness.catch_up(follower, [first, second])
+
+    assert harness.applied.values == {first: numbered(*range(6))}
+    assert harness.applied.doubts == []
     await log.close()
 
 
