@@ -24,6 +24,10 @@ from connectors.odata.protocol.request import ODataRequest
 from connectors.odata.protocol.response import ODataResponse, page_of, row_of
 from connectors.odata.protocol.row_check import has_foreign, row_values
 
+METADATA_INTERVAL_S = 60.0
+"""After metadata was read again because a lookup was refused, how long no other refusal does so: it may
+be tens of megabytes.
+"""
 PAGE_ROWS = 5000
 """Rows requested per page; services have limits of their own."""
 
@@ -48,6 +52,8 @@ class ODataReader:
         self._tables = EntitySetTables(system)
         self._where = f"system {system.name!r}: reading"
         self._forms = LookupForms(monotonic)
+        self._monotonic = monotonic
+        self._next_metadata = 0.0
         self._batches = True
         self._complete = Completeness(self._client)
         #: Sets that refuse to count.
@@ -70,6 +76,29 @@ class ODataReader:
         """
         unique_keys = distinct_keys(table, columns, keys, self.max_keys)
         entity_table = self._tables.of(await self._client.metadata(), table)
+        try:
+            return await self._rows_by(entity_table, columns, unique_keys, limit)
+        except AnswerMismatch:
+            raise
+        except Rejected:
+            # The service may have another version by now: a property that is gone is refused.
+            now = self._monotonic()
+            if now < self._next_metadata:
+                raise
+            self._next_metadata = now + METADATA_INTERVAL_S
+            altered = self._tables.of(await self._client.refresh_metadata(), table)
+            if altered.shape is entity_table.shape:
+                raise
+            return await self._rows_by(altered, columns, unique_keys, limit)
+
+    async def _rows_by(
+        self,
+        entity_table: EntitySetTable,
+        columns: Sequence[str],
+        unique_keys: Sequence[tuple[Any, ...]],
+        limit: int | None,
+    ) -> Rows:
+        table = entity_table.name
         for name in columns:
             if name not in entity_table.set.properties:
                 raise self._bad(f"entity set {table!r} has no property {name!r}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bridge.connector import System, TableUse
 from bridge.model.errors import ConfigurationError
 from connectors.odata.metadata.model import ODataService
@@ -9,22 +11,27 @@ from connectors.odata.protocol.entity_table import EntitySetTable, build_table
 
 
 class EntitySetTables:
-    """The tables of a system, made once each: shapes are compared by identity."""
+    """The tables of a system, made once per metadata: shapes are compared by identity, and one whose
+    columns are the same in later metadata stays the same object.
+    """
 
     def __init__(self, system: System) -> None:
         self._where = f"system {system.name!r}"
         self._uses = {use.table: use for use in system.tables}
-        self._by_name: dict[str, EntitySetTable] = {}
+        self._by_name: dict[str, tuple[ODataService, EntitySetTable]] = {}
 
     def of(self, service: ODataService, name: str) -> EntitySetTable:
         """The table of that name; with all columns where the configuration names none. Raises
         ConfigurationError.
         """
-        table = self._by_name.get(name)
-        if table is None:
-            try:
-                table = build_table(service, self._uses.get(name) or TableUse(name))
-            except ConfigurationError as error:
-                raise ConfigurationError(f"{self._where}: {error}") from None
-            self._by_name[name] = table
+        service_before, last = self._by_name.get(name, (None, None))
+        if last is not None and service_before is service:
+            return last
+        try:
+            table = build_table(service, self._uses.get(name) or TableUse(name))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{self._where}: {error}") from None
+        if last is not None and last.shape.columns == table.shape.columns:
+            table = replace(table, shape=last.shape)
+        self._by_name[name] = service, table
         return table

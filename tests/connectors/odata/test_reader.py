@@ -6,6 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import pytest
 
 from bridge.connector import Done, Effect, Rows, Shape, TableUse
@@ -15,7 +16,7 @@ from connectors.odata.capture.snapshot.chunks import ODataSnapshot
 from connectors.odata.capture.source import ODataSource
 from connectors.odata.commands.writer import ODataWriter
 from connectors.odata.lookup.form_choice import MAX_SINGLE_LOOKUPS
-from connectors.odata.lookup.reader import ODataReader
+from connectors.odata.lookup.reader import METADATA_INTERVAL_S, ODataReader
 from tests.connectors.odata.order_system import USES, gateway, system
 from tests.http_proxy import CannedResponse, ForwardedRequest, HttpProxy
 from tests.services.cap import Cap, order_id
@@ -270,3 +271,46 @@ async def test_no_url_is_too_long_because_of_its_many_columns(cap: Cap, version:
     assert [path for path in long if "$select" in path or path not in beyond] == []
     assert any("$select" in path for path in paths)
     assert any("$filter" in path and "$select" not in path for path in paths)
+
+
+async def test_properties_that_come_and_go_are_followed(cap: Cap) -> None:
+    """As when the service is deployed again, which a proxy shows here; the refusal is the service's."""
+    cap.fill(orders=1)
+    between = HttpProxy(cap.address)
+    documents = 0
+    marker, gone = '<Property Name="total"', '<Property Name="goneProperty" Type="Edm.String"/>'
+    described = gone + marker
+
+    def describe_otherwise(request: ForwardedRequest) -> CannedResponse | None:
+        nonlocal documents
+        if not request.path.endswith("$metadata"):
+            return None
+        documents += 1
+        login = {n: v for n, v in request.headers.items() if n == "authorization"}
+        answer = httpx.get(f"{cap.address}{request.path}", headers=login, timeout=60)
+        assert marker in answer.text
+        content = answer.text.replace(marker, described).encode()
+        return CannedResponse(200, content, {"Content-Type": "application/xml"})
+
+    between.rule = describe_otherwise
+    now = 0.0
+    async with between.serving():
+        served = replace(system(between.url(cap.url)), tables=(TableUse("Orders", ("ID",)),))
+        reader = ODataReader(served, monotonic=lambda: now)
+        before = (await reader.fetch("Orders", ["ID"], [])).shape
+        described = marker
+        rows = await reader.fetch("Orders", ["ID"], IDS[:1])
+        for _ in range(3):
+            with pytest.raises(Rejected, match="no property 'laterProperty'"):
+                await reader.fetch("Orders", ["laterProperty"], [("x",)])
+        once = documents
+        now += METADATA_INTERVAL_S
+        with pytest.raises(Rejected, match="no property 'laterProperty'"):
+            await reader.fetch("Orders", ["laterProperty"], [("x",)])
+        again = await reader.fetch("Orders", ["ID"], IDS[:1])
+        await reader.close()
+    names, later = ({column.name for column in shape.columns} for shape in (before, rows.shape))
+    assert names - later == {"goneProperty"}
+    assert named(rows, "ID") == IDS[:1]
+    assert (once, documents) == (2, 3)
+    assert again.shape is rows.shape
