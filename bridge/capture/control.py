@@ -30,7 +30,7 @@ from bridge.model.encoded_text import condition_from_json
 from bridge.model.errors import Rejected
 from bridge.model.names import CONTROL, internal_topic
 
-Action = Literal["snapshot", "resume", "cancel", "accept_loss"]
+Action = Literal["snapshot", "resume", "cancel", "accept_loss", "barrier"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,9 @@ class ControlRequest:
     action: snapshot: of `entity`, or of the rows that `where` names, or with deletes (`reconcile`).
     resume: a paused entity continues, and is reconciled. cancel: the snapshots of `entity`. accept_loss:
     a source that stopped because its history was lost resumes at its next start, in a new epoch,
-    and everything is reconciled.
+    and everything is reconciled. barrier: the name of the request, `id`, appears in the `answered` of a
+    barrier record (`bridge.capture.barriers`) once everything committed before the request is in the
+    log; asked for again after a while without an answer.
     entity: bare name; empty: every entity of the system.
     where: source columns and values.
     reconcile: also write deletes for rows that are no longer in the table.
@@ -83,6 +85,11 @@ def request(
     return ControlRequest(
         uuid.uuid4().hex[:12], system, action, entity, where, reconcile, max_deletes
     )
+
+
+def barrier_request(system: str, name: str) -> ControlRequest:
+    """A request for a barrier, by a name that was never used for one."""
+    return ControlRequest(name, system, "barrier")
 
 
 def topic(bridge: str) -> TopicSpec:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bridge.capture import control
+from bridge.capture.barriers.writer import BarrierWriter
 from bridge.capture.contract import CaptureDependencies
 from bridge.capture.control import ControlRequest
 from bridge.capture.report.stats import CaptureStats
@@ -15,9 +16,13 @@ from bridge.observe import SourceState
 class ControlReader:
     """The requests of one session: `listen` runs as a task of its own, `apply_to` in another."""
 
-    def __init__(self, deps: CaptureDependencies, stats: CaptureStats) -> None:
+    def __init__(
+        self, deps: CaptureDependencies, stats: CaptureStats, barriers: BarrierWriter
+    ) -> None:
         self._deps = deps
         self._stats = stats
+        self._barriers = barriers
+        self._next_offset = 0
         self._unapplied: list[tuple[int, ControlRequest | None]] = []
 
     async def listen(self, offset: int) -> None:
@@ -28,21 +33,26 @@ class ControlReader:
         reader = await deps.log.reader({partition: begin})
         try:
             while True:
-                self._unapplied.extend(
-                    (record.offset, self._own_request(record.offset, record.value))
-                    for record in await reader.read(100, 60.0)
-                )
+                for record in await reader.read(100, 60.0):
+                    self._take(record.offset, record.value)
         finally:
             await reader.close()
 
-    def _own_request(self, offset: int, value: bytes | None) -> ControlRequest | None:
-        """The request in a record, if it is one for this source."""
+    def _take(self, offset: int, value: bytes | None) -> None:
+        """Keep the request in a record until `apply_to`. Barriers are asked for at once, and cause no
+        checkpoint: one that is read again after a restart is answered by another barrier.
+        """
+        self._next_offset = offset + 1
+        request: ControlRequest | None = None
         try:
             request = control.load(value)
         except ValueError as error:
             self._stats.reason = control.left_out_text(offset, error)
-            return None
-        return request if request.system == self._deps.system.name else None
+        own = request is not None and request.system == self._deps.system.name
+        if request is None or request.action != "barrier":
+            self._unapplied.append((offset, request if own else None))
+        elif own:
+            self._barriers.ask(request.id)
 
     def apply_to(self, state: CaptureState) -> None:
         """Apply what was requested meanwhile."""
@@ -58,3 +68,5 @@ class ControlReader:
                 progress = control.apply(progress, request, can_snapshot, deps.clock())
             state.become(progress)
         self._unapplied.clear()
+        if self._next_offset > state.progress.control:
+            state.progress = replace(state.progress, control=self._next_offset)

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from bridge.capture.barriers.record import BarrierRecord, combine
 from bridge.capture.checkpoint.record import CheckpointRecord
 from bridge.log.port import Entry
 from bridge.observe import Notice
@@ -21,6 +22,9 @@ class RecordGroup:
     """Records of one log transaction, and what is true once it is committed.
 
     progress: the checkpoint record that is written with them.
+    checkpointed: whether it is. False: only `barrier` is written, at once, and nothing may be
+    acknowledged for it.
+    barrier: came back after these records; None: none did.
     ack: the source may discard everything up to here; None: nothing new.
     entries: by topic, in order.
     changes, size, dead: how many changes, bytes of values and dead letters.
@@ -38,6 +42,8 @@ class RecordGroup:
     newest: int | None = None
     entities: dict[str, int] = field(default_factory=dict)
     notices: list[Notice] = field(default_factory=list)
+    checkpointed: bool = True
+    barrier: BarrierRecord | None = None
 
     def add(self, topic: str, entries: Sequence[Entry]) -> None:
         """Append records of one topic."""
@@ -62,6 +68,8 @@ class RecordGroup:
         self.dead += later.dead
         self.newest = later.newest if later.newest is not None else self.newest
         self.notices.extend(later.notices)
+        self.checkpointed = self.checkpointed or later.checkpointed
+        self.barrier = combine(self.barrier, later.barrier)
 
 
 class Outbox:

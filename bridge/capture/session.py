@@ -7,6 +7,9 @@ from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bridge.capture.barriers import record as barrier_record
+from bridge.capture.barriers.record import barrier_key
+from bridge.capture.barriers.writer import BarrierWriter
 from bridge.capture.checkpoint import store
 from bridge.capture.checkpoint.codec import dump
 from bridge.capture.checkpoint.record import (
@@ -48,8 +51,8 @@ class CaptureSession:
     name: unique among all connections ever made.
     unprepared: entities that could not be prepared when it began, and why.
 
-    Four tasks: one reads, encodes and takes snapshots, one commits, one follows the control topic,
-    one checks that `topics` are still there.
+    Five tasks: one reads, encodes and takes snapshots, one commits, one follows the control topic,
+    one writes barriers, one checks that `topics` are still there.
     """
 
     name: str
@@ -98,15 +101,18 @@ class CaptureSession:
         outbox = Outbox(limits.changes, limits.size)
         chunks = ChunkReader(self.deps, source, self.name)
         jobs = SnapshotRunner(state, chunks, outbox)
-        requests = ControlReader(self.deps, self.stats)
+        barriers = BarrierWriter(self.deps, source, self.name)
+        requests = ControlReader(self.deps, self.stats, barriers)
+        stream = ChangeStream(state, jobs, barriers)
         self._request_first_snapshots(state)
         self._reports.report_paused(self.progress)
         self.report_state("streaming")
         try:
             await first_to_raise(
-                self._read(source, state, jobs, outbox, requests),
+                self._read(source, state, jobs, outbox, requests=requests, stream=stream),
                 self._commit(source, outbox),
                 requests.listen(self.progress.control),
+                barriers.run(),
                 watch_topics(self.deps.log, self.topics, limits.topics),
             )
         finally:
@@ -142,10 +148,11 @@ class CaptureSession:
         state: CaptureState,
         jobs: SnapshotRunner,
         outbox: Outbox,
+        *,
         requests: ControlReader,
+        stream: ChangeStream,
     ) -> None:
         limits = self.deps.limits
-        stream = ChangeStream(state, jobs)
         written = self.deps.monotonic()
         while True:
             requests.apply_to(state)
@@ -164,6 +171,10 @@ class CaptureSession:
             if group.entries or state.changed or now - written >= quiet:
                 state.changed = False
                 written = now
+                await outbox.put(group)
+            elif group.barrier is not None:
+                # At once, but alone: its position isn't in the checkpoint, so nothing is confirmed.
+                group.checkpointed, group.ack = False, None
                 await outbox.put(group)
             elif outbox.empty:
                 self.stats.idle(self.deps.clock())
@@ -192,7 +203,8 @@ class CaptureSession:
             self.broken = True
             raise
         self.deps.crash_point("commit.after")
-        self.progress = self.stats.progress = group.progress
+        if group.checkpointed:
+            self.progress = self.stats.progress = group.progress
 
     async def _transaction(self, group: RecordGroup, outbox: Outbox | None) -> None:
         deps, source = self.deps, self.deps.system.name.encode()
@@ -204,11 +216,9 @@ class CaptureSession:
             deps.crash_point("append.before")
             for topic, entries in group.entries.items():
                 await transaction.append(topic, entries)
-            await transaction.append(
-                store.topic(deps.bridge).name, [Entry(source, dump(group.progress))]
-            )
+            await transaction.append(store.topic(deps.bridge).name, self._positions(group))
             now = deps.clock()
-            if self.stats.due(now, deps.limits.status):
+            if group.checkpointed and self.stats.due(now, deps.limits.status):
                 status = self.stats.status(group.progress, now, group.changes, group.dead)
                 deps.observer(WorkReported(tuple(status.work(self.entities))))
                 report = status_record.dump(status)
@@ -216,6 +226,16 @@ class CaptureSession:
                     status_record.topic(deps.bridge).name, [Entry(source, report)]
                 )
             deps.crash_point("append.after")
+
+    def _positions(self, group: RecordGroup) -> list[Entry]:
+        """The records of a group in the positions topic."""
+        system = self.deps.system.name
+        entries = []
+        if group.checkpointed:
+            entries.append(Entry(system.encode(), dump(group.progress)))
+        if group.barrier is not None:
+            entries.append(Entry(barrier_key(system), barrier_record.dump(group.barrier)))
+        return entries
 
     def _report_committed(self, group: RecordGroup, seconds: float) -> None:
         lag = self.stats.committed(self.deps.clock(), group.changes, group.dead, group.newest)

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from operator import itemgetter
 
+from bridge.capture.barriers.record import combine
+from bridge.capture.barriers.writer import BarrierWriter
 from bridge.capture.checkpoint.record import skip
 from bridge.capture.entity import CapturedEntity, keys_of, touched
 from bridge.capture.outbox import RecordGroup
@@ -24,9 +26,10 @@ from bridge.model.position import MAX_NUMBER, format_position
 class ChangeStream:
     """The changes of one connection. Used by one task."""
 
-    def __init__(self, state: CaptureState, jobs: SnapshotRunner) -> None:
+    def __init__(self, state: CaptureState, jobs: SnapshotRunner, barriers: BarrierWriter) -> None:
         self._state = state
         self._jobs = jobs
+        self._barriers = barriers
 
     async def group(self, batch: Batch) -> RecordGroup:
         """The records of a batch, with the progress that holds once they are in the log."""
@@ -41,9 +44,7 @@ class ChangeStream:
             await self._changes(batch.changes[start : cut.at], group)
             start = cut.at
             if isinstance(cut, Watermark):
-                commit = cut.commit or self._counted()
-                state.move(format_position(state.progress.epoch, commit, MAX_NUMBER))
-                await self._jobs.pass_watermark(cut.name, commit, group)
+                await self._watermark(cut, batch.polls, group)
             else:
                 self._jobs.automatic.on_truncate(cut, group)
         await self._changes(batch.changes[start:] if start else batch.changes, group)
@@ -52,10 +53,29 @@ class ChangeStream:
             self._jobs.automatic.on_stale(stale, group)
         if batch.commit:
             state.move(format_position(state.progress.epoch, batch.commit, MAX_NUMBER))
+        epoch, position = state.progress.epoch, state.progress.position
+        barrier = self._barriers.note_polls(batch.polls, epoch, position)
+        group.barrier = combine(group.barrier, barrier)
         state.progress = replace(state.progress, checkpoint=batch.checkpoint, at=state.deps.clock())
         group.progress = state.progress
         group.ack = batch.checkpoint
         return group
+
+    async def _watermark(self, watermark: Watermark, polls: int, group: RecordGroup) -> None:
+        """A chunk's watermark, or a barrier's, after the changes before it."""
+        state, name, commit = self._state, watermark.name, watermark.commit
+        is_barrier = self._barriers.is_outstanding(name)
+        if not commit and not is_barrier:
+            # A barrier's number could be given to a change again: no checkpoint is written with it.
+            commit = self._counted()
+        if commit:
+            state.move(format_position(state.progress.epoch, commit, MAX_NUMBER))
+        if not is_barrier:
+            await self._jobs.pass_watermark(name, commit, group)
+            return
+        epoch, position = state.progress.epoch, state.progress.position
+        barrier = self._barriers.pass_watermark(name, epoch, position, polls)
+        group.barrier = combine(group.barrier, barrier)
 
     async def _changes(self, changes: Sequence[Change], group: RecordGroup) -> None:
         """Add changes without a watermark between them; in order per table."""

@@ -204,7 +204,9 @@ class Source(Protocol):
         """
 
     async def write_watermark(self, name: str) -> None:
-        """Write a watermark that comes back through `read` in commit order.
+        """Write a watermark that comes back through `read` in commit order. Called also while `read`
+        waits, which then returns as soon as the watermark is there, and while another call of it is
+        under way.
 
         A polling source (`every_change` false) emits the watermark after all changes of polls that
         started before this call: immediately if none is running. Raises Unsupported without the

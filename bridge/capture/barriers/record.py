@@ -9,7 +9,7 @@ that all of these are in the log.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from bridge.model.error_text import describe_error
@@ -34,6 +34,13 @@ class BarrierRecord:
     epoch: int
     position: str
     answered: tuple[str, ...]
+
+
+def combine(earlier: BarrierRecord | None, later: BarrierRecord | None) -> BarrierRecord | None:
+    """The one record of two barriers that are written in one log transaction."""
+    if earlier is None or later is None:
+        return later or earlier
+    return replace(later, answered=tuple(dict.fromkeys(earlier.answered + later.answered)))
 
 
 def barrier_key(system: str) -> bytes:

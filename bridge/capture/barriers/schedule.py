@@ -95,6 +95,10 @@ class BarrierSchedule:
             self._outstanding.remove(barrier)
             self._waiting = {**dict.fromkeys(barrier.answers), **self._waiting}
 
+    def is_outstanding(self, name: str) -> bool:
+        """Whether it is the name of a barrier that has not been recorded."""
+        return any(each.name == name for each in self._outstanding)
+
     def pass_watermark(
         self, name: str, epoch: int, position: str, polls: int = 0
     ) -> BarrierRecord | None:

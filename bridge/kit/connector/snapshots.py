@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from bridge.connector import Capabilities, Snapshot
 from bridge.kit.connector.base import ConnectorTests, assert_refused, needs
 from bridge.kit.connector.legacy import KEY, Create, LegacySystem
+from bridge.kit.connector.open_source import WAIT_TIMEOUT_S
 from bridge.kit.connector.random_load import LoadThread, RandomLoad, order
 from bridge.kit.connector.records import Record, RecordDecoder
 from bridge.kit.connector.stream import streaming
@@ -127,6 +130,23 @@ class SnapshotTests(ConnectorTests):
         for number in range(1, 6):
             wanted += [order(number)[KEY], f"mark {number}"]
         assert story == wanted
+
+    @needs("snapshot", "capture")
+    async def test_watermarks_are_written_while_a_read_waits_which_then_returns(
+        self, legacy: LegacySystem
+    ) -> None:
+        """Two at once. A read that continued to wait would delay those who ask how fresh the log is."""
+        async with streaming(legacy) as stream:
+            await stream.quiet()
+            names: list[str] = []
+            reading = asyncio.create_task(stream.source.read(1000, 10 * WAIT_TIMEOUT_S))
+            await asyncio.gather(*map(stream.source.write_watermark, ("first", "second")))
+            while len(names) < 2:
+                batch = await asyncio.wait_for(reading, WAIT_TIMEOUT_S)
+                names += [mark.name for mark in batch.watermarks]
+                reading = asyncio.create_task(stream.source.read(1000, 0.1))
+            await reading
+        assert sorted(names) == ["first", "second"]
 
     @needs("every_change", "snapshot", "capture")
     @pytest.mark.parametrize("seed", [11, 12])
