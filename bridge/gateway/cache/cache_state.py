@@ -42,12 +42,14 @@ class ReadAnswer(NamedTuple):
     visibility: which transactions it shows; None where the system's reads don't report it.
     ended_at: when it came back, in seconds of the clock of `begin_read`.
     claim: how fresh it is by itself; opaque.
+    server: `Rows.server` of the answer.
     """
 
     read: InFlight
     visibility: Visibility | None
     ended_at: float
     claim: Any = None
+    server: str = ""
 
 
 class CacheState:
@@ -58,6 +60,7 @@ class CacheState:
     reports_visibility: the capability of the system's reads.
     allowance: seconds; see `EffectRules`.
     list_fields: by entity the fields that lists are expected to be by (declared relations).
+    server: see `reset`.
     """
 
     def __init__(
@@ -68,9 +71,12 @@ class CacheState:
         allowance: float,
         bounds: CacheBounds = CacheBounds(),  # noqa: B008 - immutable
         list_fields: Mapping[str, Iterable[str]] | None = None,
+        server: str = "",
     ) -> None:
         #: How fresh the follower is: opaque, replaced as a whole; None before anything is proved.
         self.freshness: Any = None
+        #: The server whose answers are stored.
+        self.server = server
         self._event_scope = event_scope
         self._reports_visibility = reports_visibility
         self._rules = EffectRules(reports_visibility=reports_visibility, allowance=allowance)
@@ -132,9 +138,10 @@ class CacheState:
         """Register a read before it is sent. `now`: seconds, never less than in earlier calls."""
         return self._fences.begin(now)
 
-    def end_read(self, read: InFlight, visibility: Visibility | None) -> None:
-        """The read has come back and its fills were made; or it failed (`visibility` None)."""
-        self._fences.end(read, visibility)
+    def end_read(self, read: InFlight, answer: ReadAnswer | None) -> None:
+        """The read has come back and its fills were made; or it failed (None)."""
+        usable = answer is not None and answer.server == self.server
+        self._fences.end(read, answer.visibility if answer is not None and usable else None)
         self._stored.release(self._fences.earliest_in_flight())
 
     def fill(
@@ -146,7 +153,7 @@ class CacheState:
     ) -> int:
         """Store keys and payloads (None: no such row) that the read brought; how many were stored."""
         read, visibility = answer.read, answer.visibility
-        if self._reports_visibility and visibility is None:
+        if self._is_unusable(answer):
             return 0
         origin = self._fill(answer, scope, entity)
         stored = 0
@@ -170,7 +177,7 @@ class CacheState:
         kept = self._list_fields.setdefault(key.entity, set())
         kept.update(key.shape.fields)
         read, visibility = answer.read, answer.visibility
-        if self._reports_visibility and visibility is None:
+        if self._is_unusable(answer):
             return False
         members, payloads = [], []
         for member, payload in rows:
@@ -232,10 +239,11 @@ class CacheState:
         self._fences.add(entity, None, None, None, ALWAYS)
         self._held.drop_entity(entity)
 
-    def reset(self) -> None:
-        """Reads go to another server, timeline or log. All goes, fences too: whatever was applied has
-        to be visible to reads that begin from now on.
+    def reset(self, server: str) -> None:
+        """Answers come from this server, or timeline, from now on; those of others aren't stored. All
+        goes, fences too: whatever was applied has to be visible there to reads that begin from now on.
         """
+        self.server = server
         self._fences.clear()
         self._stored.refuse_up_to(self._fences.last_read)
         self._held.drop_all()
@@ -261,6 +269,11 @@ class CacheState:
                 f"no read has shown {self._fences.transaction_count} transactions that were "
                 "applied; read any row, then continue"
             )
+
+    def _is_unusable(self, answer: ReadAnswer) -> bool:
+        return answer.server != self.server or (
+            self._reports_visibility and answer.visibility is None
+        )
 
     def _apply_to_entry(self, change: EntityChange, entry: RowEntry) -> None:
         origin = held_origin(entry)

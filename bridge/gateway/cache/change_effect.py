@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
+from bridge.connector import Visibility
 from bridge.gateway.cache.entry import Fill
 
 
@@ -84,7 +85,17 @@ class EffectRules:
         return change.whole and not change.snapshot
 
     def is_newer(self, change: EntityChange, fill: Fill) -> bool:
-        """Whether the change surely happened after what the answer shows; it isn't shown by it."""
-        if self.reports_visibility:
-            return change.transaction is not None
-        return change.captured_at > fill.ended_at + self.allowance
+        """Whether the change surely happened after what the answer shows; it isn't contained in it.
+
+        What is named as unseen may be shown all the same: a standby denies what it shows until its
+        oldest transaction ends.
+        """
+        if not self.reports_visibility:
+            return change.captured_at > fill.ended_at + self.allowance
+        if change.transaction is None:
+            return False
+        return fill.visibility is None or not self.is_denied(fill.visibility, change.transaction)
+
+    def is_denied(self, visibility: Visibility, transaction: int) -> bool:
+        """Whether the answer names the transaction among those that it may not show."""
+        return any(transaction == unseen for unseen in visibility.unseen())

@@ -23,7 +23,7 @@ T = TypeVar("T")
 Choose = Callable[[Sequence[Any]], Any]
 
 LINE = "line"
-KEYS = (b"k1", b"k2", b"k3", b"k4")
+KEYS = (b"k1", b"k2", b"k3")
 PARENTS = ("P", "Q")
 NAMES = ("x", "y")
 CAPTURE, OTHER = Scope("", "capture"), Scope("t2", "other")
@@ -74,6 +74,7 @@ class OpenRead:
 
     read: InFlight
     visibility: VisibleNumbers | None = None
+    server: str = ""
     rows: dict[bytes, LineRow | None] = field(default_factory=dict)
 
 
@@ -85,8 +86,9 @@ def in_list(shape: ListShape, value: str, row: LineRow | None) -> bool:
 class OracleDatabase:
     """One entity, its history and its log; `claimed` is what the follower has applied."""
 
-    def __init__(self, bounds: CacheBounds) -> None:
+    def __init__(self, bounds: CacheBounds, *, is_standby: bool = False) -> None:
         self.bounds = bounds
+        self.is_standby = is_standby
         self.cache = CacheState(
             CAPTURE,
             reports_visibility=True,
@@ -95,7 +97,10 @@ class OracleDatabase:
             list_fields={LINE: ["parent"]},
         )
         self.history = {key: [RowState(None, None)] for key in KEYS}
+        self.server = ""
         self.visible: set[int] = set()
+        #: What reads name as contained: a standby denies some of what it shows for a while.
+        self.contained: set[int] = set()
         self.hidden: list[int] = []
         self.log: dict[bytes, deque[tuple[EntityChange, int]]] = {key: deque() for key in KEYS}
         self.logged = dict.fromkeys(KEYS, 0)
@@ -129,6 +134,10 @@ class OracleDatabase:
         if self.hidden:
             self._show(choose(self.hidden))
 
+    def end_oldest(self, _: Choose) -> None:
+        """The oldest transaction of a standby ends: it names all that it shows."""
+        self.contained |= self.visible
+
     def lose(self, choose: Choose) -> None:
         """A row is deleted, and no record ever says so: a comparison has to find it."""
         free = [key for key in self._free() if self.history[key][-1].row]
@@ -161,7 +170,7 @@ class OracleDatabase:
 
     def truncate(self, choose: Choose) -> None:
         """TRUNCATE waits for everybody's rows."""
-        if self.hidden:
+        if self.hidden or not _is_rare(choose):
             return
         number = self._number(choose)
         indexes = {
@@ -205,11 +214,14 @@ class OracleDatabase:
         for key in KEYS:
             self.claimed[key] = len(self.history[key]) - 1
 
-    def reset(self, _: Choose) -> None:
+    def reset(self, choose: Choose) -> None:
         """Another server, on which all that was committed is visible."""
+        if not _is_rare(choose):
+            return
         for number in list(self.hidden):
             self._show(number)
-        self.cache.reset()
+        self.server += "'"
+        self.cache.reset(self.server)
         for key in KEYS:
             self.claimed[key] = len(self.history[key]) - 1
 
@@ -232,24 +244,21 @@ class OracleDatabase:
             self._see(choose(waiting))
 
     def come_back(self, choose: Choose) -> None:
-        """A read brings rows and a list."""
+        """A read brings rows and lists."""
         ready = [read for read in self.reads if read.visibility is not None]
         if not ready:
             return
         read = choose(ready)
-        answer = ReadAnswer(read.read, read.visibility, 0.0)
-        scope = choose([CAPTURE, CAPTURE, OTHER])
-        keys = {choose(KEYS), choose(KEYS)}
-        self.cache.fill(
-            answer, scope, LINE, [(k, payload_of(read.rows[k], scope)) for k in sorted(keys)]
-        )
-        shape = choose(list(SHAPES))
-        for value in SHAPES[shape]:
-            self.cache.fill_list(
-                answer, _list_key(scope, shape, value), _members(read, scope, shape, value)
-            )
+        answer = ReadAnswer(read.read, read.visibility, 0.0, server=read.server)
+        for scope in choose([(CAPTURE,), (CAPTURE,), (OTHER,), (CAPTURE, OTHER)]):
+            rows = [(key, payload_of(row, scope)) for key, row in read.rows.items()]
+            self.cache.fill(answer, scope, LINE, rows)
+            for shape in dict.fromkeys([choose(list(SHAPES)), choose(list(SHAPES))]):
+                for value in SHAPES[shape]:
+                    members = _members(read, scope, shape, value)
+                    self.cache.fill_list(answer, _list_key(scope, shape, value), members)
         self.reads.remove(read)
-        self.cache.end_read(read.read, read.visibility)
+        self.cache.end_read(read.read, answer)
 
     def fail(self, choose: Choose) -> None:
         """A read fails."""
@@ -280,6 +289,7 @@ class OracleDatabase:
         """Once all is shown, applied and read, nothing is fenced and everything can be stored."""
         for number in list(self.hidden):
             self._show(number)
+        self.contained |= self.visible
         for read in list(self.reads):
             self.reads.remove(read)
             self.cache.end_read(read.read, None)
@@ -299,8 +309,9 @@ class OracleDatabase:
         read = OpenRead(self.cache.begin_read(0.0))
         self._see(read)
         rows = [(key, payload_of(row)) for key, row in read.rows.items()]
-        stored = self.cache.fill(ReadAnswer(read.read, read.visibility, 0.0), CAPTURE, LINE, rows)
-        self.cache.end_read(read.read, read.visibility)
+        answer = ReadAnswer(read.read, read.visibility, 0.0, server=read.server)
+        stored = self.cache.fill(answer, CAPTURE, LINE, rows)
+        self.cache.end_read(read.read, answer)
         return stored
 
     def _check_row(self, scope: Scope, key: bytes) -> None:
@@ -368,9 +379,13 @@ class OracleDatabase:
     def _show(self, number: int) -> None:
         self.hidden.remove(number)
         self.visible.add(number)
+        if not self.is_standby:
+            self.contained.add(number)
 
     def _see(self, read: OpenRead) -> None:
-        read.visibility = VisibleNumbers(frozenset(self.visible), tuple(self.hidden))
+        read.server = self.server
+        denied = (*self.hidden, *sorted(self.visible - self.contained))
+        read.visibility = VisibleNumbers(frozenset(self.contained), denied)
         for key, states in self.history.items():
             read.rows[key] = next(
                 state.row for state in reversed(states) if state.transaction not in self.hidden
@@ -402,6 +417,10 @@ def payload_of(row: LineRow | None, scope: Scope = CAPTURE) -> bytes | None:
     return None if row is None else row.payload(scope)
 
 
+def _is_rare(choose: Choose) -> bool:
+    return bool(choose([False, False, False, True]))
+
+
 def _list_key(scope: Scope, shape: ListShape, value: str) -> ListKey:
     return ListKey(scope, LINE, shape, ((value,),) if shape.fields else ())
 
@@ -415,24 +434,10 @@ def _members(
 
 
 USUAL = (
-    *("commit", "commit", "show", "apply", "apply", "apply"),
+    *("commit", "commit", "show", "apply", "apply"),
     *("begin", "begin", "see", "see", "come_back", "come_back"),
 )
-STEPS = (
-    *(USUAL * 5),
-    *(
-        "lose",
-        "lose",
-        "compare",
-        "compare",
-        "compare",
-        "snapshot",
-        "snapshot",
-        "fail",
-        "evict",
-        "evict",
-        "settle",
-        "command",
-    ),
-    *("truncate", "apply_truncate", "apply_truncate", "epoch", "reset"),
+RARE = (
+    *("lose", "compare", "snapshot", "fail", "evict", "settle", "command", "end_oldest"),
+    *("truncate", "apply_truncate", "epoch", "reset"),
 )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bridge.gateway.cache import cache_state, lists
-from bridge.gateway.cache.cache_state import CacheState
+from bridge.gateway.cache.cache_state import CacheBounds, CacheState
 from bridge.gateway.cache.change_effect import EffectRules
 from bridge.gateway.cache.fences import Fences
 from bridge.gateway.cache.lists import Lists
@@ -98,7 +98,8 @@ def epoch_without_fence(cache: Any, entity: str) -> None:
     cache._held.drop_entity(entity)
 
 
-def reset_with_reads_in_flight(cache: Any) -> None:
+def reset_with_reads_in_flight(cache: Any, server: str) -> None:
+    cache._is_unusable = no
     cache._fences.clear()
     cache._held.drop_all()
 
@@ -142,6 +143,7 @@ MUTANTS: dict[str, tuple[object, str, Callable[..., Any]]] = {
     "late answers replace newer ones": (StoredAnswers, "refuses", no),
     "answers beyond the bound are forgotten": (StoredAnswers, "refuse_up_to", forget_answers),
     "shown transactions are applied": (EffectRules, "shows", no),
+    "rows replace what may show more": (EffectRules, "is_denied", no),
     "partial rows replace": (EffectRules, "is_replacement", unless_snapshot),
     "deletes without a transaction replace": (EffectRules, "is_newer", yes),
     "events are ignored where a row is held": (EffectRules, "equals", yes),
@@ -160,15 +162,29 @@ MUTANTS: dict[str, tuple[object, str, Callable[..., Any]]] = {
 }
 
 
+FORGETFUL = CacheBounds(bytes=6_000, answers=3)
+#: Where a guard matters only there: bounds, and whether reads go to a standby.
+WORLDS: dict[str, tuple[tuple[CacheBounds, ...], tuple[bool, ...]]] = {
+    "answers beyond the bound are forgotten": ((FORGETFUL,), (False,)),
+    "rows replace what may show more": ((WIDE,), (True,)),
+}
+EVERYWHERE = ((WIDE, NARROW), (True, False, False))
+
+
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_guard_that_is_removed_is_missed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     owner, attribute, mutant = MUTANTS[name]
     monkeypatch.setattr(owner, attribute, mutant)
-    with pytest.raises(AssertionError):
-        live_through(MAX_STEPS)
+    with pytest.raises(AssertionError, match="claimed"):
+        live_through(MAX_STEPS, *WORLDS.get(name, EVERYWHERE))
 
 
-def live_through(steps: int) -> None:
+def live_through(steps: int, bounds: tuple[CacheBounds, ...], is_standby: tuple[bool, ...]) -> None:
     """Random runs of so many steps together."""
     for seed in range(steps // STEPS_PER_RUN):
-        run(seed, STEPS_PER_RUN, NARROW if seed % 3 == 0 else WIDE)
+        run(
+            seed,
+            STEPS_PER_RUN,
+            bounds[seed % len(bounds)],
+            is_standby=is_standby[seed % len(is_standby)],
+        )

@@ -26,8 +26,9 @@ def cache(bounds: CacheBounds = CacheBounds()) -> CacheState:  # noqa: B008 - im
 def fill(state: CacheState, rows: list[tuple[bytes, bytes | None]], *seen: int) -> int:
     read = state.begin_read(0.0)
     visibility = VisibleNumbers(frozenset(seen), ())
-    stored = state.fill(ReadAnswer(read, visibility, 0.0, claim="read"), SCOPE, "order", rows)
-    state.end_read(read, visibility)
+    answer = ReadAnswer(read, visibility, 0.0, claim="read")
+    stored = state.fill(answer, SCOPE, "order", rows)
+    state.end_read(read, answer)
     return stored
 
 
@@ -175,3 +176,17 @@ def test_an_event_is_remembered_while_a_read_begun_too_early_is_in_flight() -> N
     state.end_read(early, None)
     state.end_read(late, None)
     assert state.fences.key_count == 0
+
+
+def test_answers_of_another_server_are_not_stored_and_show_nothing() -> None:
+    """Its transaction ids are others: 7 here isn't 7 there."""
+    state = cache()
+    state.reset("a/2")
+    state.apply(update(b"1", b"new", 7))
+    assert fill(state, [(b"1", b"old")], 7) == 0
+    assert state.fences.transaction_count == 1
+    read = state.begin_read(0.0)
+    answer = ReadAnswer(read, VisibleNumbers(frozenset([7]), ()), 0.0, server="a/2")
+    assert state.fill(answer, SCOPE, "order", [(b"1", b"new")]) == 1
+    state.end_read(read, answer)
+    assert state.fences.transaction_count == 0
