@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Generic
 
 from bridge.gateway.limiter import Limiter
-from bridge.gateway.waiters import Key, KeyGroup, SentQuery, Value, Waiter, fail_waiters
+from bridge.gateway.waiters import AwaitedQuery, Key, KeyGroup, Value, Waiter, fail_waiters
 from bridge.model.contained_errors import contained
 from bridge.model.errors import Rejected, RetryLater, RowError
 
@@ -46,7 +46,7 @@ class Batcher(Generic[Key, Value]):
         self._max_keys = max(1, max_keys)
         self._weigh = weigh
         self._waiting: dict[Key, list[Waiter[Value, Key]]] = {}
-        self._sent: set[SentQuery[Key, Value]] = set()
+        self._sent: set[AwaitedQuery[Key, Value]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._dispatching = False
         self._closed = False
@@ -121,7 +121,7 @@ class Batcher(Generic[Key, Value]):
             self._refuse(self._contained(error))
             self._raise_ending(error)
             return
-        query = SentQuery(self._take(), self._current_task())
+        query = AwaitedQuery(self._take(), self._current_task())
         if self._waiting:
             self._spawn(self._run())
         else:
@@ -153,7 +153,7 @@ class Batcher(Generic[Key, Value]):
                 del waiting[key]
         return taken
 
-    async def _answer(self, query: SentQuery[Key, Value]) -> None:
+    async def _answer(self, query: AwaitedQuery[Key, Value]) -> None:
         """Run the query and complete every read of it, whatever happens."""
         self._sent.add(query)
         try:
@@ -165,7 +165,7 @@ class Batcher(Generic[Key, Value]):
             self._sent.discard(query)
             self._limiter.release()
 
-    async def _ask(self, query: SentQuery[Key, Value], keys: list[Key]) -> None:
+    async def _ask(self, query: AwaitedQuery[Key, Value], keys: list[Key]) -> None:
         """Query these keys; if one of them is refused, query each half separately."""
         try:
             values = await self._fetch(keys, query.reads(keys))

@@ -46,7 +46,7 @@ class KeyGroup(Generic[Key, Value]):
 Waiter = asyncio.Future[Value | None] | KeyGroup[Key, Value]
 
 
-class SentQuery(Generic[Key, Value]):
+class AwaitedQuery(Generic[Key, Value]):
     """The reads that wait for one query, by key.
 
     batch: distinct key -> the reads that wait for it; without the keys that have their answer.

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -153,6 +154,35 @@ async def test_a_cancelled_reader_cancels_neither_the_query_nor_its_neighbours()
         await waiting[0]
     assert [(await task).id for task in waiting[1:]] == ["1", "2"]  # type: ignore[union-attr]
     assert len(reader.queries) == 1
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda door: door.get("customer", "1"),
+        lambda door: door.get_many("customer", ["1", "2"]),
+        lambda door: door.query("customer", {"name": "name 1"}, 5),
+    ],
+    ids=["get", "get_many", "query"],
+)
+async def test_a_query_that_nobody_waits_for_any_more_is_cancelled(
+    read: Callable[[Gateway], Coroutine[Any, Any, Any]],
+) -> None:
+    reader = legacy(gate=asyncio.Event())
+    door = gateway(reader, SystemLimits(connections=1))
+    waiting = [asyncio.create_task(read(door)) for _ in range(2)]
+    while not reader.queries:
+        await asyncio.sleep(0)
+    for task in waiting:
+        assert reader.at_once == 1
+        task.cancel()
+        for _ in range(5):
+            await asyncio.sleep(0)
+    assert reader.at_once == 0
+    assert reader.gate is not None
+    reader.gate.set()
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
+        assert await read(door)
 
 
 async def test_what_nobody_waits_for_any_more_is_not_asked() -> None:
