@@ -263,3 +263,27 @@ def test_more_doubts_than_are_kept_are_one_of_the_entity(monkeypatch: pytest.Mon
 
 def test_a_key_is_the_same_under_each_schema_id() -> None:
     assert key_bytes(header(1) + KEY) == key_bytes(header(2) + KEY) == KEY
+
+
+def test_an_earlier_letter_that_is_read_later_shortens_no_doubt() -> None:
+    book = doubts(SOUND)
+    book.read_dead_letter(letter(7))
+    book.read_dead_letter(letter(4))
+    book.apply_row("order", KEY, position(5), is_whole=True)
+    assert is_doubted(book)
+
+
+def test_a_row_at_the_position_of_a_letter_is_no_later_one() -> None:
+    book = doubts(SOUND)
+    book.read_dead_letter(letter(6), held=position(6))
+    assert is_doubted(book)
+
+
+def test_a_snapshot_has_to_begin_after_all_rows_without_a_key() -> None:
+    running = replace(SOUND, jobs=(WHOLE,), position=position(6))
+    book = doubts(SOUND)
+    book.read_dead_letter(letter(6, None))
+    book.read_dead_letter(letter(4, None))
+    book.read_checkpoint(running)
+    book.read_checkpoint(ended(running, WHOLE))
+    assert is_doubted(book)
