@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 
 from bridge.connector import Visibility
 from bridge.gateway.cache.change_effect import EffectRules, EntityChange, RowEffect
-from bridge.gateway.cache.entry import Claim, Fill, RowEntry, Scope, frozen_claim
+from bridge.gateway.cache.entry import Claim, EntryTable, Fill, RowEntry, Scope, frozen_claim
 from bridge.gateway.cache.fences import ALWAYS, Fence, Fences, InFlight
 from bridge.gateway.cache.held_answers import HeldAnswers, held_origin
 from bridge.gateway.cache.lists import ListEntry, ListKey, Lists, fence_affects, values_of
@@ -122,6 +122,12 @@ class CacheState:
         if entry is not None:
             entry.visited = True
         return entry
+
+    def table(self, scope: Scope, entity: str) -> EntryTable:
+        """What is held of an entity and scope, always the same object: for hits without `get`, by its
+        own `get` and `visited = True` on the entry. Nobody else changes it.
+        """
+        return self._held.table(scope, entity)
 
     def get_list(self, key: ListKey) -> ListEntry | None:
         """What is held of a list."""

@@ -190,3 +190,15 @@ def test_answers_of_another_server_are_not_stored_and_show_nothing() -> None:
     assert state.fill(answer, SCOPE, "order", [(b"1", b"new")]) == 1
     state.end_read(read, answer)
     assert state.fences.transaction_count == 0
+
+
+def test_the_table_of_a_scope_stays_the_same_object() -> None:
+    state = cache(CacheBounds(bytes=400))
+    table = state.table(SCOPE, "order")
+    fill(state, [(b"1", b"row")])
+    assert table[b"1"] is state.get(SCOPE, "order", b"1")
+    state.reset("")
+    state.epoch("order")
+    assert not table
+    fill(state, [(b"1", b"row")])
+    assert table[b"1"] is state.get(SCOPE, "order", b"1")
