@@ -73,10 +73,6 @@ def _types(
         # A file that was put in the database's place counts its own revisions.
         revision = connection.exec_driver_sql(dialect.revision).scalar()
         return (revision, _server(connection, dialect, None))
-    pg_result = getattr(result.cursor, "pgresult", None)
-    if pg_result is not None:
-        # The description has no modifier of an array's items.
-        return tuple((pg_result.ftype(at), pg_result.fmod(at)) for at in range(pg_result.nfields))
     return tuple(tuple(column[1:6]) for column in result.cursor.description or ())
 
 

@@ -305,18 +305,28 @@ async def test_a_read_that_failed_by_an_old_shape_is_tried_again_though_another_
     assert [shape.columns[1].type.name for shape in shapes[:2]] == ["integer", "string"]
 
 
-async def test_another_scale_of_an_arrays_items_is_another_shape(server: SqlDatabase) -> None:
+@pytest.mark.parametrize(
+    ("first_type", "second_type"),
+    [
+        ("numeric(9,3)[]", "numeric(9,1)[]"),
+        ("character varying(9)[]", "character varying(4)[]"),
+        ("bit(9)[]", "bit(4)[]"),
+        ("interval(3)", "interval(1)"),
+    ],
+)
+async def test_another_modifier_of_a_type_is_another_shape(
+    server: SqlDatabase, first_type: str, second_type: str
+) -> None:
     from connectors.postgres.capture_dialect import POSTGRES
 
-    server.run("CREATE TABLE lists (id int PRIMARY KEY, parts numeric(9,3)[])")
-    server.run("INSERT INTO lists VALUES (1, '{1.5}')")
+    server.run(f"CREATE TABLE lists (id int PRIMARY KEY, parts {first_type})")
     reader = SqlReader(server.system("lists"), POSTGRES)
     before = await reader.fetch("lists", ["id"], [(1,)])
-    server.run("ALTER TABLE lists ALTER parts TYPE numeric(9,1)[]")
+    server.run(f"ALTER TABLE lists ALTER parts TYPE {second_type}")
     after = await reader.fetch("lists", ["id"], [(1,)])
     await reader.close()
-    scales = [rows.shape.columns[1].type.item for rows in (before, after)]
-    assert [item and item.scale for item in scales] == [3, 1]
+    natives = [rows.shape.columns[1].native for rows in (before, after)]
+    assert natives == [first_type, second_type]
 
 
 async def test_what_no_result_shows_is_noticed_after_a_while(server: SqlDatabase) -> None:
