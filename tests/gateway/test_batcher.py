@@ -244,6 +244,27 @@ async def test_a_failure_of_a_query_reaches_no_group_whose_keys_it_has_answered(
     assert [value[0] for value in answers[-1][1]] == [0, 8]  # type: ignore[index]
 
 
+@pytest.mark.parametrize("error", [RetryLater("paused"), SystemExit(1)], ids=["Retry", "Exit"])
+async def test_whatever_keeps_a_query_from_starting_is_answered(error: BaseException) -> None:
+    source = TimedSource(frozenset(), 0, 2)
+    limiter = Limiter(SystemLimits(1))
+    batcher = Batcher(source.fetch, limiter, 2)
+    acquire = limiter.acquire
+
+    async def fail() -> None:
+        raise error
+
+    limiter.acquire = fail  # type: ignore[method-assign]
+    callers = [KeyRead([key], True, 0, None) for key in range(3)]
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
+        answers = await asyncio.gather(
+            *(read(batcher, caller, source) for caller in callers), return_exceptions=True
+        )
+        assert {type(answer) for answer in answers} <= {RetryLater, EscapingError}
+        limiter.acquire = acquire  # type: ignore[method-assign]
+        assert await read(batcher, callers[0], source)
+
+
 async def test_closing_answers_a_group_and_later_reads() -> None:
     source = TimedSource(frozenset(), 1000, 2)
     batcher = batcher_over(source)
