@@ -1,43 +1,94 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import pairwise
+from collections.abc import Callable
+from math import inf
+from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest
 
-from bridge.gateway.limiter import Limiter, next_start
-from bridge.model.specs import SystemLimits
-
-
-@given(
-    gaps=st.lists(st.floats(0, 3), min_size=2, max_size=50),
-    rate=st.floats(0.5, 1000),
-)
-def test_starts_are_never_closer_than_the_rate_allows(gaps: list[float], rate: float) -> None:
-    now, earliest, starts = 0.0, 0.0, []
-    for gap in gaps:
-        now += gap
-        start, earliest = next_start(now, earliest, rate)
-        starts.append(start)
-        assert start >= now
-    for earlier, later in pairwise(starts):
-        assert later - earlier >= 1 / rate - 1e-9
+from bridge.gateway.limiter import Limiter
+from bridge.gateway.limits.admission_request import WorkClass
+from bridge.model.errors import RetryLater
+from bridge.model.specs import SystemLimits, WindowLimit
 
 
-async def test_a_burst_is_spread_over_time() -> None:
-    slept: list[float] = []
+class SteppedClock:
+    """Time that passes only by sleeping."""
 
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.slept: list[float] = []
 
-    limiter = Limiter(SystemLimits(10, 50), clock=lambda: 100.0, sleep=sleep)
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(round(seconds, 6))
+        self.now += seconds
+
+
+def limiter_of(clock: SteppedClock, **limits: Any) -> Limiter:
+    return Limiter(SystemLimits(**limits), clock=clock, sleep=clock.sleep)
+
+
+def free(limiter: Limiter) -> int:
+    connections = limiter._control.ceilings.connections
+    return connections.limit - connections.in_use
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0)
+
+
+async def test_starts_are_spread_evenly_where_nothing_is_said_of_bursts() -> None:
+    clock = SteppedClock()
+    limiter = limiter_of(clock, connections=10, queries_per_second=50)
+    starts = []
     for _ in range(4):
         await limiter.acquire()
-    assert [round(seconds, 6) for seconds in slept] == [0.02, 0.04, 0.06]
+        starts.append(round(clock.now, 6))
+    assert starts == [100.0, 100.02, 100.04, 100.06]
 
 
-async def test_who_is_cancelled_while_waiting_for_its_turn_gives_the_connection_back() -> None:
+async def test_more_queries_on_one_connection_are_paced_as_well() -> None:
+    clock = SteppedClock()
+    limiter = limiter_of(clock, connections=1, queries_per_second=10)
+    await limiter.acquire()
+    for _ in range(3):
+        await limiter.wait_for_start()
+        assert free(limiter) == 0
+    assert clock.slept == [0.1, 0.1, 0.1]
+    limiter.release()
+    assert free(limiter) == 1
+
+
+async def test_who_waits_for_its_next_query_is_not_behind_who_waits_for_its_connection() -> None:
+    limiter = limiter_of(SteppedClock(), connections=1, queries_per_second=10)
+    await limiter.acquire()
+    waiting = asyncio.create_task(limiter.acquire())
+    await asyncio.sleep(0)
+    await limiter.wait_for_start()
+    assert not waiting.done()
+    limiter.release()
+    await waiting
+
+
+async def test_all_queries_of_a_connection_count_in_a_window() -> None:
+    clock = SteppedClock()
+    limiter = limiter_of(clock, connections=2, windows=(WindowLimit(4, 60),))
+    await limiter.acquire()
+    await limiter.acquire()
+    await limiter.wait_for_start()
+    limiter.release()
+    clock.now += 30
+    limiter.release()
+    await limiter.acquire()
+    assert clock.now == 160.0, "the first query had ended at 100"
+
+
+async def test_who_is_cancelled_while_waiting_for_its_turn_holds_nothing() -> None:
     async def sleep(seconds: float) -> None:
         await asyncio.Event().wait()
 
@@ -47,4 +98,92 @@ async def test_who_is_cancelled_while_waiting_for_its_turn_gives_the_connection_
     await asyncio.sleep(0)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
-    assert not limiter._connections.locked()
+    assert free(limiter) == 1
+    assert limiter._waiting == {}
+    assert limiter._waker is None, "nobody is there to be woken"
+
+
+async def test_a_connection_for_somebody_who_has_just_been_cancelled_goes_to_the_next() -> None:
+    """Cancelled before and after the connection was handed out."""
+    for release_first in (True, False):
+        limiter = limiter_of(SteppedClock(), connections=1)
+        await limiter.acquire()
+        gone, following = (asyncio.create_task(limiter.acquire()) for _ in range(2))
+        await asyncio.sleep(0)
+        if release_first:
+            limiter.release()
+            gone.cancel()
+        else:
+            gone.cancel()
+            limiter.release()
+        await following
+        assert gone.cancelled() or (await asyncio.gather(gone, return_exceptions=True))
+        limiter.release()
+        assert free(limiter) == 1
+
+
+async def test_who_is_cancelled_between_two_queries_still_has_its_connection() -> None:
+    async def sleep(seconds: float) -> None:
+        await asyncio.Event().wait()
+
+    limiter = Limiter(SystemLimits(2, 1), clock=lambda: 0.0, sleep=sleep)
+    await limiter.acquire()
+    waiting = asyncio.create_task(limiter.wait_for_start())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert free(limiter) == 1
+    limiter.release()
+    assert free(limiter) == 2
+
+
+async def test_a_deadline_that_cannot_be_met_is_refused_at_once() -> None:
+    clock = SteppedClock()
+    limiter = limiter_of(clock, queries_per_second=1)
+    await limiter.acquire()
+    with pytest.raises(RetryLater, match="can't start within its deadline"):
+        await limiter.acquire(deadline=100.5)
+    assert clock.slept == []
+
+
+async def test_commands_go_first() -> None:
+    limiter = limiter_of(SteppedClock(), connections=1)
+    await limiter.acquire()
+    order: list[WorkClass] = []
+
+    async def ask(work: WorkClass) -> None:
+        await limiter.acquire(work)
+        order.append(work)
+        limiter.release()
+
+    tasks = [asyncio.create_task(ask(work)) for work in reversed(WorkClass)]
+    await until(lambda: len(limiter._waiting) == len(tasks))
+    limiter.release()
+    await asyncio.gather(*tasks)
+    assert order == list(WorkClass)
+
+
+async def test_a_refusal_by_the_system_takes_a_connection_away_for_a_time() -> None:
+    clock = SteppedClock()
+    limiter = limiter_of(clock, connections=2)
+    assert limiter.throttle(1.0, "busy")
+    assert not limiter.throttle(1.25, "busy")
+    await limiter.acquire()
+    assert clock.now == 101.25
+    await limiter.acquire()
+    assert clock.now == 110.0
+
+
+async def test_a_query_without_a_deadline_is_not_shed_unless_it_allows_that() -> None:
+    clock = SteppedClock()
+    limiter = limiter_of(clock, connections=1)
+    await limiter.acquire()
+    patient = [asyncio.create_task(limiter.acquire()) for _ in range(3)]
+    shed = [asyncio.create_task(limiter.acquire(sheddable=True)) for _ in range(3)]
+    answers = await asyncio.gather(*shed[1:], return_exceptions=True)
+    assert {str(answer).partition(":")[0] for answer in answers} == {"shed"}
+    assert not any(each.done() for each in patient)
+    for each in (*patient, shed[0]):
+        limiter.release()
+        await each
+    assert limiter._control.turn(clock.now).again_at == inf

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from math import inf
 
 from bridge.gateway.limits.admission_queue import MAX_WAITING, AdmissionQueue
-from bridge.gateway.limits.admission_request import AdmissionRequest
-from bridge.gateway.limits.ceiling import Admission, Refusal, Wait
+from bridge.gateway.limits.admission_request import KEPT_FOR_COMMANDS, AdmissionRequest
+from bridge.gateway.limits.ceiling import Admission, Cost, Refusal, Wait
 from bridge.gateway.limits.ceilings import Ceilings
 from bridge.gateway.limits.connection_backoff import ConnectionBackoff
 from bridge.model.errors import BridgeError, Rejected, RetryLater
@@ -57,6 +57,16 @@ class AdmissionControl:
             self._refuse_late(now, request, earliest, why)
         elif not self._queue.add(request):
             self._refuse(request, RetryLater(f"{MAX_WAITING} queries wait for {_whom(request)}"))
+
+    def start(self, now: float, cost: Cost) -> Admission | None:
+        """Start at once, if nobody waits and every ceiling has room; the way of most queries, and
+        of none that others wait for.
+        """
+        self._backoff.give_back(now)
+        if len(self._queue) or now < self._paused_until:
+            return None
+        verdict = self.ceilings.admit(now, cost, KEPT_FOR_COMMANDS)
+        return verdict if isinstance(verdict, Admission) else None
 
     def withdraw(self, request: AdmissionRequest) -> bool:
         """Whoever asked has gone. Returns whether the request was still waiting."""

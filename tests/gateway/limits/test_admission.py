@@ -118,6 +118,61 @@ def test_while_the_system_pauses_only_those_wait_who_can() -> None:
     assert [each for each, _ in control.turn(40.0).started] == [patient]
 
 
+def test_who_asks_during_a_long_pause_hears_for_how_long() -> None:
+    control = AdmissionControl(SystemLimits())
+    control.pause(0.0, 100.0, "busy")
+    for deadline in (inf, 50.0):
+        control.ask(40.0, request(deadline=deadline))
+    errors = [error for _, error in control.turn(40.0).refused]
+    assert {str(error) for error in errors} == {"busy (for 60 s more)"}
+    assert {error.after for error in errors if isinstance(error, RetryLater)} == {60.0}
+
+
+def test_who_was_behind_somebody_refused_starts_in_the_same_turn() -> None:
+    control, _ = busy(SystemLimits(connections=2))
+    control.ask(0.0, large := request(deadline=3.0, cost=Cost(connections=2)))
+    control.ask(0.0, small := request(deadline=9.0))
+    assert control.turn(0.0).started == []
+    turn = control.turn(3.0)
+    assert [each for each, _ in turn.refused] == [large]
+    assert [each for each, _ in turn.started] == [small]
+
+
+def test_a_connection_that_is_given_back_is_used_without_another_event() -> None:
+    control, _ = busy(SystemLimits(connections=2))
+    control.system_refused(1.0, 1.0)
+    control.ask(2.0, request())
+    assert control.turn(2.0).again_at == 11.0
+    assert len(control.turn(11.0).started) == 1
+
+
+def test_nobody_starts_too_late_because_a_turn_was_late() -> None:
+    control, running = busy()
+    control.ask(0.0, request(deadline=3.0))
+    control.end(5.0, running)
+    turn = control.turn(5.0)
+    assert (len(turn.started), len(turn.refused)) == (0, 1)
+
+
+def test_who_can_no_longer_start_in_time_is_refused_as_soon_as_that_is_certain() -> None:
+    control, _ = busy(SystemLimits(connections=9, queries_per_second=1))
+    control.ask(0.0, agents := request(deadline=1.5))
+    control.ask(0.0, request(COMMANDS))
+    assert control.turn(0.0).refused == []
+    ((refused, error),) = control.turn(1.0).refused
+    assert refused is agents
+    assert "starts in 1 s or later (1 requests per second)" in str(error)
+
+
+def test_a_queue_that_stands_is_looked_at_without_another_event() -> None:
+    control, _ = busy()
+    for _ in range(3):
+        control.ask(0.0, request())
+    assert control.turn(0.0).again_at == pytest.approx(0.22)
+    ((_, error),) = control.turn(0.221).refused
+    assert str(error) == ("shed: the system is at its limit, and 2 more queries wait for agents")
+
+
 def test_a_window_is_never_used_up_by_others_than_commands() -> None:
     control = AdmissionControl(SystemLimits(connections=99, windows=(WindowLimit(40, 60),)))
     for _ in range(50):
