@@ -75,7 +75,7 @@ class SlidingWindow:
         self._running.discard(admission)
 
     def _charge_of(self, cost: Cost) -> float:
-        return cost.requests if self._unit == "requests" else min(cost.seconds, self._limit)
+        return cost.requests if self._unit == "requests" else cost.seconds
 
     def _running_sum(self, now: float) -> float:
         if self._unit == "requests":

@@ -13,7 +13,7 @@ TICK_S = 1 / 8
 
 
 @dataclass
-class SentQuery:
+class CountedQuery:
     """One query as the system sees it. `arrived`: when the system counts it, in its own time."""
 
     cost: Cost
@@ -31,11 +31,11 @@ class QueryRun:
     random: Random
     max_rows: int = 20
     now: float = 1000.0
-    running: dict[Admission, SentQuery] = field(default_factory=dict)
-    ended: list[SentQuery] = field(default_factory=list)
+    running: dict[Admission, CountedQuery] = field(default_factory=dict)
+    ended: list[CountedQuery] = field(default_factory=list)
     most_at_once: int = 0
 
-    def play(self, steps: int) -> list[SentQuery]:
+    def play(self, steps: int) -> list[CountedQuery]:
         """All queries that were sent, ended."""
         for _ in range(steps):
             self.step()
@@ -60,7 +60,7 @@ class QueryRun:
     def ask(self, cost: Cost) -> Admission | Wait | Refusal:
         verdict = self.ceilings.admit(self.now, cost)
         if isinstance(verdict, Admission):
-            self.running[verdict] = SentQuery(cost, self.now)
+            self.running[verdict] = CountedQuery(cost, self.now)
             self.most_at_once = max(self.most_at_once, len(self.running))
         return verdict
 

@@ -126,6 +126,22 @@ def test_connections_that_are_taken_away_are_not_handed_out_again() -> None:
     admitted(ceilings, 2.0)
 
 
+def test_who_holds_a_connection_continues_when_others_were_taken_away() -> None:
+    ceilings = Ceilings(SystemLimits(connections=2))
+    for _ in range(2):
+        admitted(ceilings, 0.0)
+    ceilings.connections.limit = 1
+    admitted(ceilings, 1.0, Cost(connections=0))
+
+
+def test_a_window_that_has_emptied_has_room_for_all_that_it_ever_has() -> None:
+    """What adding and subtracting tenths leaves over is forgotten."""
+    ceilings = Ceilings(SystemLimits(windows=(WindowLimit(0.7, 60, "seconds"),)))
+    for tenths in (1, 2, 3):
+        ceilings.end(0.0, admitted(ceilings, 0.0, Cost(seconds=0.1)), seconds=tenths / 10)
+    admitted(ceilings, 60.0, Cost(seconds=0.7))
+
+
 def test_execution_time_beyond_the_estimate_is_a_debt() -> None:
     ceilings = Ceilings(SystemLimits(windows=(WindowLimit(10, 60, "seconds"),)))
     slow = admitted(ceilings, 0.0, Cost(seconds=1))
