@@ -254,7 +254,7 @@ async def test_whatever_keeps_a_query_from_starting_is_answered(error: BaseExcep
     async def fail() -> None:
         raise error
 
-    limiter.acquire = fail  # type: ignore[method-assign]
+    limiter.acquire = fail  # type: ignore[method-assign, assignment]
     callers = [KeyRead([key], True, 0, None) for key in range(3)]
     async with asyncio.timeout(WAIT_TIMEOUT_S):
         answers = await asyncio.gather(
