@@ -98,6 +98,16 @@ async def test_a_thousand_queries_of_one_shape_are_one_query() -> None:
     assert reader.limits == [10_000]
 
 
+async def test_queries_that_together_have_too_many_combinations_are_several() -> None:
+    reader = reader_of([("red", "m")] * 9, max_keys=4)
+    door = gateway(reader)
+    answers = await asyncio.gather(
+        *(door.query("item", {"id": [str(n), str(n + 1), str(n + 2)]}, 5) for n in (1, 4))
+    )
+    assert [len(answer) for answer in answers] == [3, 3]
+    assert [len(keys) for _, _, keys in reader.queries] == [3, 3]
+
+
 async def test_the_order_of_conditions_makes_no_other_shape() -> None:
     reader = reader_of([("red", "m"), ("green", "l")])
     door = gateway(reader)
