@@ -7,7 +7,7 @@ from math import inf, sqrt
 TARGET_S = 0.020
 """A wait that a queue may have all the time."""
 INTERVALS_PER_TARGET = 10
-"""The target is 5 to 10 % of the time in which callers react (RFC 8289, section 4.3)."""
+"""The target is 5 to 10 % of the time in which callers react (RFC 8289)."""
 FORGET_INTERVALS = 16
 """A queue that grows again sooner than this continues at the rate of shedding that it had."""
 
