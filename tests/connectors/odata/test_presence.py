@@ -107,7 +107,7 @@ async def test_rows_that_lists_hide_are_asked_for_ever_more_seldom_and_that_is_t
             reader.now += 5
         assert reads[0] == 20
         assert sum(reads) <= 20 * 7, "in 750 seconds: at 0, 5, 25, 105 and 425, and every 600"
-        assert "is missing 20 of them" in feed.remark
+        assert "leaves out 20" in feed.remark
         with cap.client() as erp:
             erp.delete("Plains('003')").raise_for_status()
         reader.now += 600
