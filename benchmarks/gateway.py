@@ -26,7 +26,7 @@ from bridge.connector import Reader, Rows, Shape, System, TableUse
 from bridge.gateway import Gateway, Gateways
 from bridge.model.specs import EntitySpec, SystemLimits
 from bridge.plan.entity_table import EntityTable
-from bridge.plan.make_plan import entity_type
+from bridge.plan.entity_type import entity_type
 from bridge.plan.steps import Wire
 from connectors.journal.connector import JournalOptions
 from connectors.sql.read.reader import SqlReader

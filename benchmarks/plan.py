@@ -25,8 +25,9 @@ from bridge.model.avro import change_schema, schema_text
 from bridge.model.specs import EntitySpec
 from bridge.model.types import parse_type
 from bridge.plan import execute
+from bridge.plan.entity_type import entity_type
 from bridge.plan.lazy_record import Decoder
-from bridge.plan.make_plan import entity_type, make_plan
+from bridge.plan.make_plan import make_plan
 from bridge.plan.steps import Wire
 
 COLUMNS = (

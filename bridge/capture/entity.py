@@ -18,9 +18,10 @@ from bridge.model.names import change_topic
 from bridge.model.schema_compatibility import KEY_SUFFIX, incompatibilities
 from bridge.model.specs import EntitySpec
 from bridge.model.types import Entity
+from bridge.plan.entity_type import entity_type
 from bridge.plan.execute import RowEncoder
 from bridge.plan.failed_row import FailedRow, cells_of
-from bridge.plan.make_plan import entity_type, make_plan
+from bridge.plan.make_plan import make_plan
 from bridge.plan.steps import Plan, Wire
 
 COMPATIBILITY = "BACKWARD_TRANSITIVE"

@@ -11,9 +11,9 @@ from bridge.model.argument_values import value_of
 from bridge.model.conversion_error import ConversionError
 from bridge.model.errors import ConfigurationError
 from bridge.model.types import FieldType, parse_type
+from bridge.plan.inferred_type import unit_factor
 from bridge.plan.steps import Transform
 from bridge.plan.transform import function
-from bridge.plan.undeclared_type import unit_factor
 
 KeyProblem = tuple[str, str]
 """The key, and what is wrong with its value."""

@@ -15,9 +15,10 @@ from bridge.model.avro import change_schema, schema_text
 from bridge.model.errors import ConfigurationError, Rejected
 from bridge.model.specs import EntitySpec
 from bridge.model.types import Entity
+from bridge.plan.entity_type import ColumnLike, ShapeLike, entity_type
 from bridge.plan.execute import RowEncoder
 from bridge.plan.lazy_record import Decoder, LazyRow
-from bridge.plan.make_plan import ColumnLike, ShapeLike, entity_type, make_plan
+from bridge.plan.make_plan import make_plan
 from bridge.plan.steps import PlanStep, Wire
 from bridge.plan.to_source import source_converter
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from bridge.model.conversion_error import ConversionError
 from bridge.model.errors import ConfigurationError
 from bridge.plan.coerce import text_of
-from bridge.plan.undeclared_type import CLOCK, DAY, directives
+from bridge.plan.inferred_type import CLOCK, DAY, directives
 
 #: Directives whose width is fixed and whose text is digits.
 _WIDTHS = {"Y": 4, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2, "f": 6}

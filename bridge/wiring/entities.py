@@ -14,7 +14,8 @@ from bridge.model.errors import ConfigurationError
 from bridge.model.names import change_topic, split_entity
 from bridge.model.specs import EntitySpec
 from bridge.model.types import Entity
-from bridge.plan.make_plan import entity_type, make_plan
+from bridge.plan.entity_type import entity_type
+from bridge.plan.make_plan import make_plan
 from bridge.plan.steps import Plan
 from bridge.wiring import Bridge
 from bridge.wiring.connectors import build_system, load_connector

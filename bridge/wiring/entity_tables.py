@@ -19,7 +19,7 @@ from bridge.model.names import change_topic
 from bridge.model.specs import EntitySpec
 from bridge.model.types import Entity
 from bridge.plan.entity_table import EntityTable
-from bridge.plan.make_plan import entity_type
+from bridge.plan.entity_type import entity_type
 
 #: Seconds between two descriptions of what is missing, however often it is asked for.
 DESCRIBE_INTERVAL_S = 5.0

@@ -24,8 +24,9 @@ from bridge.model.specs import ArgSpec, CommandSpec, EntitySpec, FieldSpec, Syst
 from bridge.model.system_records import TOPIC_KINDS, SystemRecord, TopicKind
 from bridge.model.types import Entity, FieldType, Relation
 from bridge.plan.entity_table import EntityTable
+from bridge.plan.entity_type import entity_type
 from bridge.plan.execute import RowEncoder
-from bridge.plan.make_plan import entity_type, make_plan
+from bridge.plan.make_plan import make_plan
 from bridge.plan.steps import Wire
 from connectors.journal import connector
 from connectors.journal.connector import JournalOptions

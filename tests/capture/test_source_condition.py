@@ -7,7 +7,7 @@ import json
 from bridge.capture.source_condition import source_condition
 from bridge.model.encoded_text import condition_from_json
 from bridge.plan.entity_table import EntityTable
-from bridge.plan.make_plan import entity_type
+from bridge.plan.entity_type import entity_type
 from tests.agent.sqlite_erp import CUSTOMER, memory_shape
 
 SHAPE = memory_shape("kna1", ("kunnr", "klimk", "skfor"))

@@ -20,7 +20,7 @@ from bridge.model.specs import ArgSpec, CommandSpec, EntitySpec, FieldSpec, Tier
 from bridge.model.system_records import Target
 from bridge.model.types import FieldType
 from bridge.plan.entity_table import EntityTable
-from bridge.plan.make_plan import entity_type
+from bridge.plan.entity_type import entity_type
 from tests.agent.sqlite_erp import memory_shape
 
 NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)

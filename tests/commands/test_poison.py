@@ -25,7 +25,7 @@ from bridge.model.specs import ArgSpec, CommandSpec, EntitySpec, FieldSpec, Tier
 from bridge.model.system_records import DeadLetter, Target
 from bridge.model.types import KEY_TYPES, parse_type
 from bridge.plan.entity_table import EntityTable
-from bridge.plan.make_plan import entity_type
+from bridge.plan.entity_type import entity_type
 from bridge.plan.steps import Wire
 from connectors.journal.dialects.sqlite.journal import SqliteJournal
 from connectors.sql.write.writer import SqlWriter

@@ -17,7 +17,7 @@ from bridge.gateway import Gateway
 from bridge.model.errors import Rejected, RetryLater
 from bridge.model.specs import EntitySpec, SystemLimits
 from bridge.plan.entity_table import EntityTable
-from bridge.plan.make_plan import entity_type
+from bridge.plan.entity_type import entity_type
 from connectors.postgres.connector import connector as postgresql
 from connectors.postgres.options import PostgresOptions
 from connectors.sql.engine import make_engine

@@ -14,7 +14,7 @@ from bridge.model.errors import Rejected
 from bridge.model.specs import EntitySpec, SystemLimits
 from bridge.model.types import Relation
 from bridge.plan.entity_table import EntityTable
-from bridge.plan.make_plan import entity_type
+from bridge.plan.entity_type import entity_type
 from connectors.postgres.capture_dialect import POSTGRES
 from connectors.sql.dialect import SqlDialect
 from connectors.sql.read.reader import SqlReader

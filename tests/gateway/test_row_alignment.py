@@ -17,7 +17,7 @@ from bridge.gateway import Gateway
 from bridge.gateway.row_alignment import align_rows, fold_key
 from bridge.model.specs import EntitySpec, SystemLimits
 from bridge.plan.entity_table import EntityTable
-from bridge.plan.make_plan import entity_type
+from bridge.plan.entity_type import entity_type
 from connectors.postgres.capture_dialect import POSTGRES
 from connectors.sql.dialect import SqlDialect
 from connectors.sql.read.reader import SqlReader

@@ -19,7 +19,7 @@ from bridge.model.specs import EntitySpec, SystemLimits
 from bridge.model.types import Relation
 from bridge.observe import Notice, Throttled
 from bridge.plan.entity_table import EntityTable
-from bridge.plan.make_plan import entity_type
+from bridge.plan.entity_type import entity_type
 from tests.connectors.polled import fake
 from tests.connectors.polled.store import JsonStore, StoreTable
 from tests.waiting import WAIT_TIMEOUT_S

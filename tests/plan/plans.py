@@ -18,7 +18,8 @@ from bridge.connector import Column, Shape
 from bridge.model.avro import change_schema, key_schema, schema_text
 from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.model.types import Entity, parse_type
-from bridge.plan.make_plan import entity_type, make_plan
+from bridge.plan.entity_type import entity_type
+from bridge.plan.make_plan import make_plan
 from bridge.plan.steps import MISSING, Plan, Wire
 
 CAPTURED = 1_700_000_000_123_456

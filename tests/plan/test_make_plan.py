@@ -6,7 +6,8 @@ from bridge.connector import Column, Shape
 from bridge.model.errors import ConfigurationError
 from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.model.types import FieldType, Relation, parse_type
-from bridge.plan.make_plan import entity_type, field_name, make_plan
+from bridge.plan.entity_type import entity_type, field_name
+from bridge.plan.make_plan import make_plan
 from bridge.plan.steps import MISSING, Wire
 from tests.plan.plans import shape
 

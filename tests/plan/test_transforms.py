@@ -16,7 +16,8 @@ from bridge.connector import Change, SourceTransaction
 from bridge.model.errors import ConfigurationError, Rejected
 from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.model.types import parse_type
-from bridge.plan.make_plan import entity_type, make_plan
+from bridge.plan.entity_type import entity_type
+from bridge.plan.make_plan import make_plan
 from bridge.plan.steps import MISSING, Wire
 from bridge.plan.to_source import lookup_problems, to_source
 from tests.example_counts import examples

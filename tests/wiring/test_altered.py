@@ -29,7 +29,7 @@ from bridge.model.specs import EntitySpec
 from bridge.model.system_records import target
 from bridge.model.types import FieldType
 from bridge.plan.entity_table import EntityTable
-from bridge.plan.make_plan import entity_type
+from bridge.plan.entity_type import entity_type
 from bridge.plan.steps import Wire
 from bridge.wiring import Bridge, open_bridge
 from bridge.wiring.entity_tables import DESCRIBE_INTERVAL_S, Described, EntityTables

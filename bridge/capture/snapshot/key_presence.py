@@ -16,7 +16,7 @@ from bridge.connector import Reader, Rows, Shape, Snapshot
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import ConfigurationError, Rejected, RowError
 from bridge.plan.entity_table import EntityTable
-from bridge.plan.make_plan import entity_type
+from bridge.plan.entity_type import entity_type
 
 MAX_KEYS_PER_SNAPSHOT_READ = 100
 

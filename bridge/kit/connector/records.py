@@ -10,7 +10,7 @@ from bridge.connector import CREATE, DELETE, UPDATE, Change, Shape
 from bridge.kit.connector.legacy import COLUMNS, KEY
 from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.plan.entity_table import EntityTable
-from bridge.plan.make_plan import entity_type
+from bridge.plan.entity_type import entity_type
 
 Record = dict[str, Any]
 _TYPED = re.compile(r"id|c\d+")

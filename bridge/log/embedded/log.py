@@ -16,12 +16,13 @@ from bridge.log.embedded.group_list import listed
 from bridge.log.embedded.leases import check_deserted, delete
 from bridge.log.embedded.member import EmbeddedMember, join
 from bridge.log.embedded.producer import EmbeddedProducer
+from bridge.log.embedded.producer_fencing import take_over
 from bridge.log.embedded.queries import committed_of, offset_at
 from bridge.log.embedded.reader import EmbeddedReader
 from bridge.log.embedded.schema import prepare
 from bridge.log.embedded.store import EmbeddedStore
 from bridge.log.embedded.topic_table import StoredTopic, offsets_of, partition_id
-from bridge.log.embedded.write import Gathered, commit_offsets, take_over, write
+from bridge.log.embedded.write import Gathered, commit_offsets, write
 from bridge.log.port import (
     Entry,
     GroupInfo,

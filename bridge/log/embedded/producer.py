@@ -6,9 +6,10 @@ import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
+from bridge.log.embedded.producer_fencing import check_epoch
 from bridge.log.embedded.store import EmbeddedStore
 from bridge.log.embedded.topic_table import partition_id
-from bridge.log.embedded.write import Gathered, check_epoch, commit_offsets, write
+from bridge.log.embedded.write import Gathered, commit_offsets, write
 from bridge.log.port import Entry, TopicPartition
 
 

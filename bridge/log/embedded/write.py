@@ -10,7 +10,7 @@ from bridge.log.embedded.batch_codec import encode
 from bridge.log.embedded.schema import SHIFT
 from bridge.log.embedded.topic_table import StoredTopic
 from bridge.log.port import Entry, RecordTooLarge
-from bridge.model.errors import ConfigurationError, Fenced
+from bridge.model.errors import ConfigurationError
 from bridge.plan.execute import partition as partition_of
 
 RECORDS_A_BATCH = 1000
@@ -126,25 +126,3 @@ def commit_offsets(connection: sqlite3.Connection, offsets: Mapping[tuple[str, i
         "ON CONFLICT (consumer_group, partition) DO UPDATE SET next = excluded.next",
         ((group, partition, at) for (group, partition), at in offsets.items()),
     )
-
-
-def take_over(connection: sqlite3.Connection, producer: str) -> int:
-    """Increase the epoch of a transactional id, which fences producers with an older one."""
-    (epoch,) = connection.execute(
-        "INSERT INTO producer VALUES (?, 1) "
-        "ON CONFLICT (name) DO UPDATE SET epoch = epoch + 1 RETURNING epoch",
-        (producer,),
-    ).fetchone()
-    return int(epoch)
-
-
-def check_epoch(connection: sqlite3.Connection, producer: str, epoch: int) -> None:
-    """Raises Fenced if another producer has taken over."""
-    (current,) = connection.execute(
-        "SELECT epoch FROM producer WHERE name = ?", (producer,)
-    ).fetchone()
-    if current != epoch:
-        raise Fenced(
-            f"another producer has taken over the transactional id {producer}: nothing of this "
-            "transaction was written; stop here"
-        )

@@ -16,8 +16,9 @@ from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
 from bridge.model.names import change_topic
 from bridge.model.specs import EntitySpec
 from bridge.model.types import Entity
+from bridge.plan.entity_type import entity_type
 from bridge.plan.execute import RowEncoder
-from bridge.plan.make_plan import entity_type, make_plan
+from bridge.plan.make_plan import make_plan
 from bridge.wiring.capability_phrases import capability_phrases
 from bridge.wiring.change_detection import describe_change_detection
 from bridge.wiring.check.agents import where_findings

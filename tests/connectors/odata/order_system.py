@@ -12,7 +12,7 @@ from bridge.model.specs import EntitySpec, SystemLimits
 from bridge.model.types import Relation
 from bridge.observe import Notice
 from bridge.plan.entity_table import EntityTable
-from bridge.plan.make_plan import entity_type
+from bridge.plan.entity_type import entity_type
 from bridge.tls import TlsFiles
 from connectors.odata.capture.options import ODataOptions
 from connectors.odata.http.client import ODataClient

@@ -17,7 +17,7 @@ from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.model.types import FieldType
 from bridge.plan.coerce import coercer
 from bridge.plan.entity_table import EntityTable
-from bridge.plan.make_plan import entity_type
+from bridge.plan.entity_type import entity_type
 from connectors.odata.metadata.document import parse_metadata
 from connectors.odata.metadata.field_types import field_type
 from connectors.odata.metadata.model import Property, Version

@@ -23,8 +23,9 @@ from bridge.model.errors import RowError
 from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.model.types import KEY_TYPES, FieldType
 from bridge.plan.entity_table import EntityTable
+from bridge.plan.entity_type import entity_type
 from bridge.plan.execute import RowEncoder
-from bridge.plan.make_plan import entity_type, make_plan
+from bridge.plan.make_plan import make_plan
 from connectors.postgres import connector
 from connectors.postgres.capture_dialect import POSTGRES
 from connectors.sql.engine import make_engine

@@ -14,7 +14,7 @@ from bridge.model.encoded_text import EncodedText
 from bridge.model.errors import RowError
 from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.plan.entity_table import EntityTable
-from bridge.plan.make_plan import entity_type
+from bridge.plan.entity_type import entity_type
 from connectors.postgres import connector
 from connectors.sql.engine import make_engine
 from connectors.sql.write import ledger

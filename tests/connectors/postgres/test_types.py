@@ -9,8 +9,9 @@ import pytest
 from bridge.connector import Shape
 from bridge.model.specs import EntitySpec
 from bridge.model.types import FieldType
+from bridge.plan.entity_type import entity_type
 from bridge.plan.execute import RowEncoder
-from bridge.plan.make_plan import entity_type, make_plan
+from bridge.plan.make_plan import make_plan
 from connectors.postgres import connector
 from connectors.postgres.catalog.types import TypeRow, decode, missing, numeric_type
 from tests.connectors.postgres.postgres_erp import PostgresErp, collect, open_source

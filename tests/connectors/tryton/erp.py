@@ -14,7 +14,7 @@ from bridge.model.specs import EntitySpec, SystemLimits
 from bridge.model.types import Relation
 from bridge.observe import Notice
 from bridge.plan.entity_table import EntityTable
-from bridge.plan.make_plan import entity_type
+from bridge.plan.entity_type import entity_type
 from bridge.tls import TlsFiles
 from connectors.tryton.connector import connector
 from connectors.tryton.options import TrytonOptions
