@@ -21,7 +21,7 @@ def end_at_signals() -> None:
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
-    # Python drops exceptions in callbacks of its own machinery (imports, weak references), so the #
+    # Python drops exceptions in callbacks of its own machinery (imports, weak references), so the
     # signal has to be recorded, too.
     _SEEN.append(number)
     raise KeyboardInterrupt

@@ -109,7 +109,7 @@ def _lag(
 ) -> PartitionLag:
     """In offsets. Pure."""
     # Without a commit a group begins at the first existing record; so it does if the topic was
-    # recreated # and ends before the offset up to which the old one was read.
+    # recreated and ends before the offset up to which the old one was read.
     start = first if committed is None or committed > end else max(committed, first)
     missing = 0 if committed is None else max(0, first - committed)
     return PartitionLag(group, partition, committed, start, end, max(0, end - start), missing)

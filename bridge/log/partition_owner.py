@@ -100,7 +100,7 @@ class PartitionOwner:
                 async with owner.producer.transaction() as transaction:
                     yield transaction
             except (Fenced, OutcomeUnknown):
-                # A commit without a response is decided by the next producer of the same id, so #
+                # A commit without a response is decided by the next producer of the same id, so
                 # that partition is taken again too, from the offset that turns out to be committed.
                 self._lost.add(partition)
                 raise

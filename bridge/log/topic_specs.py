@@ -30,6 +30,8 @@ from bridge.model.names import (
 
 CONTROL_RETENTION_MS: Final = 7 * 24 * 3600 * 1000
 """Long enough for a running capture to read a request."""
+TOMBSTONE_RETENTION_MS: Final = 24 * 3600 * 1000
+"""How long tombstones of a compacted topic without `history_ms` are kept."""
 
 _COMPACTED: Final = frozenset({POSITIONS, STATUS, SCHEMA_IDS, COPIED, REPLAYS})
 

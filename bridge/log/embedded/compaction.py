@@ -19,11 +19,11 @@ from bridge.log.embedded.store import EmbeddedStore
 from bridge.log.embedded.topic_table import StoredTopic
 from bridge.log.embedded.write import chunks
 from bridge.log.port import Record, TopicSpec
+from bridge.log.topic_specs import TOMBSTONE_RETENTION_MS
 
 MAX_KEYS_PER_ROUND = 100_000
 """Keys are held in memory for a round: about 20 MB."""
 
-TOMBSTONE_RETENTION_MS = 86_400_000
 _BATCHES_PER_SLICE = 32
 _MIN_NEW_SHARE = 0.5
 _MIN_NEW_RECORDS = 1000

@@ -61,7 +61,7 @@ def _insert(connection: sqlite3.Connection, spec: TopicSpec, partitions: int) ->
 def load(connection: sqlite3.Connection) -> dict[str, StoredTopic]:
     """Every topic."""
     # Topics before their partitions: one that another process creates in between is omitted. A
-    # listed topic # has all of its partitions.
+    # listed topic has all of its partitions.
     rows = connection.execute(
         "SELECT name, cleanup, partitions, history_ms, retention_ms FROM topic"
     ).fetchall()

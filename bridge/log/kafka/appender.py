@@ -16,6 +16,7 @@ from bridge.log.kafka.batches import RecordBatch, batches
 from bridge.log.kafka.clients import KafkaClients
 from bridge.log.kafka.errors import translate
 from bridge.log.kafka.producer import KafkaProducer
+from bridge.log.kafka.producer_fencing import take_over
 from bridge.log.kafka.topics import KafkaTopics
 from bridge.log.port import Entry
 from bridge.model.errors import OutcomeUnknown
@@ -80,8 +81,11 @@ class KafkaAppender:
 
     async def _bulk_producer(self) -> KafkaProducer:
         if self._bulk is None or self._bulk.is_dead:
-            self._bulk = await self._clients.transactional_producer(
-                f"{APPEND_PREFIX}{uuid4()}", APPEND_TIMEOUT_MS, self._topics.partitions
+            self._bulk = await take_over(
+                self._clients,
+                f"{APPEND_PREFIX}{uuid4()}",
+                APPEND_TIMEOUT_MS,
+                self._topics.partitions,
             )
         return self._bulk
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Final
 
 import aiokafka
@@ -12,8 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from bridge.log.kafka import internals
 from bridge.log.kafka.errors import translated_errors
 from bridge.log.kafka.password import CurrentPassword
-from bridge.log.kafka.producer import KafkaProducer
-from bridge.log.kafka.settings import BACKOFF_MS, MAX_BATCH_BYTES, KafkaSettings, client_arguments
+from bridge.log.kafka.settings import MAX_BATCH_BYTES, KafkaSettings, client_arguments
 
 #: Seconds that a rebalance waits for busy members.
 REBALANCE_TIMEOUT_S: Final = 30.0
@@ -31,6 +30,11 @@ class KafkaClients:
         self._password: CurrentPassword | None = None
         if settings.security.logs_in and read_password is not None:
             self._password = CurrentPassword(settings.security.username, read_password)
+
+    @property
+    def timeout_s(self) -> float:
+        """Seconds within which the broker has to respond."""
+        return self._settings.timeout
 
     def prepare(self) -> dict[str, Any]:
         """Read what every client needs, certificates included. Raises ConfigurationError."""
@@ -79,26 +83,6 @@ class KafkaClients:
         )
         self.follow_password(client)
         return internals.forgiving(client)
-
-    async def transactional_producer(
-        self,
-        transactional_id: str,
-        transaction_timeout_ms: int,
-        partitions: Callable[[str], Awaitable[int]],
-    ) -> KafkaProducer:
-        """Take over a transactional id: a started producer, whose predecessor is fenced.
-
-        transaction_timeout_ms: how long the broker keeps a transaction open without its owner
-        responding
-        partitions: returns how many partitions a topic has
-        """
-        client = self.producer(
-            transactional_id=transactional_id,
-            transaction_timeout_ms=transaction_timeout_ms,
-            retry_backoff_ms=BACKOFF_MS,
-        )
-        await self.start(client, f"producer {transactional_id}")
-        return KafkaProducer(client, transactional_id, partitions, self._settings.timeout)
 
     async def start(self, client: Any, doing: str) -> None:
         """Connect a consumer or a producer; on failure close it. Raises the port's errors."""

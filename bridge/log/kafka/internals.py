@@ -118,7 +118,7 @@ async def kill(producer: aiokafka.AIOKafkaProducer) -> None:
             if future.done() and not future.cancelled():
                 future.exception()
     # In a separate task, because `stop` ends by cancelling its parts: our own cancellation must not
-    # # be mistaken for that.
+    # be mistaken for that.
     stopping = asyncio.ensure_future(_stop_and_disconnect(producer))
     stopping.add_done_callback(_looked_at)
     await asyncio.wait([stopping])

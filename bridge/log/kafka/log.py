@@ -27,6 +27,7 @@ from bridge.log.kafka.membership import KafkaMembership
 from bridge.log.kafka.metadata import DESCRIBE, READ, TopicRights, missing_operations
 from bridge.log.kafka.offsets import KafkaOffsets
 from bridge.log.kafka.producer import KafkaProducer
+from bridge.log.kafka.producer_fencing import take_over
 from bridge.log.kafka.settings import MAX_RECORD_BYTES, KafkaSettings
 from bridge.log.kafka.topics import KafkaTopics
 from bridge.log.port import Entry, GroupInfo, Rebalance, TopicInfo, TopicPartition, TopicSpec
@@ -121,8 +122,8 @@ class KafkaLog:
 
     async def producer(self, transactional_id: str) -> KafkaProducer:
         """Take over a transactional id; the broker ends the old owner's open transaction."""
-        return await self._clients.transactional_producer(
-            transactional_id, TRANSACTION_TIMEOUT_MS, self._topics.partitions
+        return await take_over(
+            self._clients, transactional_id, TRANSACTION_TIMEOUT_MS, self._topics.partitions
         )
 
     async def join(
@@ -275,9 +276,7 @@ class KafkaLog:
         ):
             try:
                 await (
-                    await self._clients.transactional_producer(
-                        name, transaction_ms, self._topics.partitions
-                    )
+                    await take_over(self._clients, name, transaction_ms, self._topics.partitions)
                 ).close()
             except ConfigurationError as error:
                 findings.append(LogFinding(str(error)))

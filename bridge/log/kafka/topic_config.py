@@ -7,6 +7,7 @@ from typing import Final
 
 from bridge.log.kafka.settings import MAX_BATCH_BYTES
 from bridge.log.port import Cleanup, TopicSpec
+from bridge.log.topic_specs import TOMBSTONE_RETENTION_MS
 
 _UNLIMITED: Final = "-1"
 _HOUR_MS: Final = 3_600_000
@@ -27,9 +28,9 @@ def entries_of(spec: TopicSpec, min_insync: int | None) -> dict[str, str]:
         entries["min.compaction.lag.ms"] = str(history)
         # Tombstones are kept longer than the records that they delete, so that a lagging reader
         # sees them.
-        entries["delete.retention.ms"] = str(history or 24 * _HOUR_MS)
+        entries["delete.retention.ms"] = str(history or TOMBSTONE_RETENTION_MS)
         # Only closed segments are compacted, and only if half of them is obsolete: internal topics
-        # with few # records never would be.
+        # with few records never would be.
         entries["segment.ms"] = str(max(_HOUR_MS, min(history // 4, 7 * 24 * _HOUR_MS)))
         entries["min.cleanable.dirty.ratio"] = "0.2"
     else:

@@ -171,7 +171,7 @@ class HttpRegistry:
         try:
             text = await self._find(f"/schemas/ids/{schema_id}", schema_text_of)
         except (ConfigurationError, Rejected) as error:
-            # An expired login, a certificate, a proxy: not the fault of the record that names the #
+            # An expired login, a certificate, a proxy: not the fault of the record that names the
             # schema.
             raise RetryLater(str(error)) from error
         if text is None:
