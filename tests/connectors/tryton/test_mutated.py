@@ -175,5 +175,5 @@ async def test_a_newest_row_without_its_time_is_refused(tryton: Tryton) -> None:
         TrytonClient(system(between.url(tryton.url))) as client,
     ):
         between.rule = answering(say)
-        with pytest.raises(Rejected, match="rows came without write_date"):
+        with pytest.raises(Rejected, match="rows came without the requested write_date"):
             await PollQueries(client).newest_time("party.party")
