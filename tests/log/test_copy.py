@@ -312,6 +312,39 @@ async def test_dead_letters_keep_what_was_set_aside_in_a_readable_form(
     assert theirs.decode_key("dead", record.key or b"") == "credit-watch"
 
 
+async def test_the_key_of_a_row_that_became_no_event_is_its_entity_s_key_in_the_target(
+    source: Side, target: Side, orders: Orders
+) -> None:
+    """A letter of another program, whose key is no key of the entity, loses the key alone."""
+    await orders.write(20)
+    event = (await source.records(source.orders))[0]
+    _, _, entity = source.orders.partition(".")
+    codec = SystemTopicCodec(source.registry, source.bridge)
+    await codec.open()
+    await source.log.create_topics([TopicSpec(codec.topic("dead"), "delete", 1)])
+    foreign = await source.registry.register("x-key", '"string"')
+    letters = [
+        DeadLetter("row", entity, "no date", AT, key=event.key),
+        DeadLetter("row", entity, "odd", AT, key=b"\0" + foreign.to_bytes(4, "big") + b"\x02a"),
+    ]
+    await source.log.append(
+        codec.topic("dead"), [codec.entry("dead", entity, letter) for letter in letters]
+    )
+
+    await move(source, target)
+
+    theirs = SystemTopicCodec(target.registry, target.bridge)
+    await theirs.open()
+    moved = [
+        await theirs.decode("dead", record.value or b"")
+        for record in await target.records(theirs.topic("dead"))
+    ]
+    row, odd = (letter for letter in moved if isinstance(letter, DeadLetter))
+    assert row.key in {record.key for record in await target.records(target.orders)}
+    assert await target.decoded(row.key) == await source.decoded(event.key)
+    assert (odd.reason, odd.key) == ("odd", None)
+
+
 async def test_what_is_no_letter_or_holds_what_nobody_can_read_keeps_no_copy_from_its_end(
     source: Side, target: Side
 ) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 from bridge.log.copying.schema_ids import SchemaIds
 from bridge.log.port import Entry, Record
 from bridge.model import framing, system_records
 from bridge.model.avro_limits import parse_bounded
-from bridge.model.errors import ConfigurationError
+from bridge.model.errors import ConfigurationError, Rejected
+from bridge.model.names import DEAD, change_topic, split_entity
 from bridge.model.system_records import DeadLetter
 
 
@@ -22,11 +24,11 @@ async def dead_letter(record: Record, ids: SchemaIds) -> Entry:
     letter = await _letter(record.value, ids)
     if letter is None:
         return Entry(key, await ids.frame(record.value, record.topic, "value"))
-    about = letter.topic or record.topic
+    topic = topic_of_contents(letter, record.topic)
     moved = replace(
         letter,
-        key=await _frame(letter.key, about, "key", ids),
-        value=await _frame(letter.value, about, "value", ids),
+        key=await _frame(letter.key, topic, "key", ids),
+        value=await _frame(letter.value, topic, "value", ids),
         # Offsets differ in the target: none is better than a wrong one.
         partition=None,
         offset=None,
@@ -36,13 +38,25 @@ async def dead_letter(record: Record, ids: SchemaIds) -> Entry:
     return Entry(key, framed + system_records.encode("dead", moved))
 
 
+def topic_of_contents(letter: DeadLetter, dead_topic: str) -> str:
+    """The topic whose schemas a letter's key and value were written with. A row that became no record
+    is in no topic; its key is one of its entity's change topic. Pure.
+    """
+    if letter.topic:
+        return letter.topic
+    with suppress(ConfigurationError):  # of another program
+        return change_topic(dead_topic.removesuffix(f".{DEAD}"), *split_entity(letter.source))
+    return dead_topic
+
+
 async def _frame(data: bytes | None, topic: str, part: str, ids: SchemaIds) -> bytes | None:
-    """As `SchemaIds.frame`; None for a record that was dead-lettered because its schema is missing:
-    in the target its id would belong to another schema.
+    """As `SchemaIds.frame`; None for a record that was dead-lettered because its schema is missing,
+    and where another program wrote a letter with a schema that isn't its topic's: in the target the
+    id would belong to another schema.
     """
     try:
         return await ids.frame(data, topic, part)
-    except ConfigurationError:
+    except (ConfigurationError, Rejected):
         return None
 
 
