@@ -322,10 +322,10 @@ async def test_the_key_of_a_row_that_became_no_event_is_its_entity_s_key_in_the_
     codec = SystemTopicCodec(source.registry, source.bridge)
     await codec.open()
     await source.log.create_topics([TopicSpec(codec.topic("dead"), "delete", 1)])
-    foreign = await source.registry.register("x-key", '"string"')
+    foreign = await source.registry.register("x-key", '"long"')
     letters = [
         DeadLetter("row", entity, "no date", AT, key=event.key),
-        DeadLetter("row", entity, "odd", AT, key=b"\0" + foreign.to_bytes(4, "big") + b"\x02a"),
+        DeadLetter("row", entity, "odd", AT, key=b"\0" + foreign.to_bytes(4, "big") + b"\x02"),
     ]
     await source.log.append(
         codec.topic("dead"), [codec.entry("dead", entity, letter) for letter in letters]
