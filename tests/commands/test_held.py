@@ -31,6 +31,9 @@ from tests.commands.sqlite_executor import HEIR, executing, orders, sealed, send
 from tests.commands.ungranted import DENIED, UngrantedWriter, grant
 from tests.waiting import until
 
+# Its many short tests take longer than most files: it begins first.
+pytestmark = pytest.mark.slow
+
 
 def block(order: str = "1", number: int = 1, **more: Any) -> CommandRecord:
     args = {"reason": f"block {number}"}

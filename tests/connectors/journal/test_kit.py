@@ -12,6 +12,9 @@ import pytest
 from bridge.kit.connector import ConnectorSuite, SqlLegacy, TypeCase
 from connectors.journal import connector
 
+# Its many short tests take longer than most files: it begins first.
+pytestmark = pytest.mark.slow
+
 TYPES = [
     TypeCase("INTEGER", "9223372036854775807", "integer", 2**63 - 1),
     TypeCase("BIGINT", "-9223372036854775808", "integer", -(2**63)),

@@ -19,6 +19,9 @@ from connectors.odata.http.client import ODataClient
 from tests.connectors.odata.lying_service import LIES, LyingService
 from tests.connectors.odata.test_lying_service import BOTH, Ticking, key, lying, row, system_of
 
+# Its many short tests take longer than most files: it begins first.
+pytestmark = pytest.mark.slow
+
 EVERY_LIE = pytest.mark.parametrize("lie", sorted(LIES))
 BOTH_SETS = pytest.mark.parametrize("table", ["Suites", "Plains"])
 

@@ -28,6 +28,9 @@ from bridge.kit.connector.stream import streaming
 from tests.connectors.polled import fake
 from tests.connectors.polled.store import JsonStore, StoreTable
 
+# Its many short tests take longer than most files: it begins first.
+pytestmark = pytest.mark.slow
+
 TYPES = [
     TypeCase("integer", "7", "integer", 7),
     TypeCase("string", "Münze", "string", "Münze"),
