@@ -10,7 +10,9 @@ SOURCE ?= postgres
 ARGS ?=
 # Processes that run tests side by side, each with servers of its own; most tests wait.
 WORKERS ?= 4
-PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+# Without servers they wait even more.
+UNIT_WORKERS ?= 7
+PARALLEL = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Folders below tests/; all of them without.
 STAGE ?=
 # Tests start hundreds of processes: without compiled bytecode a third of their time is compiling.
@@ -107,6 +109,7 @@ docs: .make/docs
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r locks/docs.txt
 	touch $@
 
+unit: WORKERS = $(UNIT_WORKERS)
 unit: setup
 	$(BIN)/pytest $(PARALLEL) -m unit $(ARGS)
 
