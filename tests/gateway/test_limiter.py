@@ -88,12 +88,19 @@ async def test_all_queries_of_a_connection_count_in_a_window() -> None:
     assert clock.now == 160.0, "the first query had ended at 100"
 
 
-async def test_who_is_cancelled_while_waiting_for_its_turn_holds_nothing() -> None:
+async def limiter_whose_next_start_never_comes() -> Limiter:
+    """Of two connections, one of them taken, at one start per second, with a clock that stands still."""
+
     async def sleep(seconds: float) -> None:
         await asyncio.Event().wait()
 
     limiter = Limiter(SystemLimits(2, 1), clock=lambda: 0.0, sleep=sleep)
     await limiter.acquire()
+    return limiter
+
+
+async def test_who_is_cancelled_while_waiting_for_its_turn_holds_nothing() -> None:
+    limiter = await limiter_whose_next_start_never_comes()
     waiting = asyncio.create_task(limiter.acquire())
     await asyncio.sleep(0)
     waiting.cancel()
@@ -123,11 +130,7 @@ async def test_a_connection_for_somebody_who_has_just_been_cancelled_goes_to_the
 
 
 async def test_who_is_cancelled_between_two_queries_still_has_its_connection() -> None:
-    async def sleep(seconds: float) -> None:
-        await asyncio.Event().wait()
-
-    limiter = Limiter(SystemLimits(2, 1), clock=lambda: 0.0, sleep=sleep)
-    await limiter.acquire()
+    limiter = await limiter_whose_next_start_never_comes()
     waiting = asyncio.create_task(limiter.wait_for_start())
     await asyncio.sleep(0)
     waiting.cancel()

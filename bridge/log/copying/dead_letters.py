@@ -56,7 +56,11 @@ async def _frame(data: bytes | None, topic: str, part: str, ids: SchemaIds) -> b
     """
     try:
         return await ids.frame(data, topic, part)
-    except (ConfigurationError, Rejected):
+    except ConfigurationError:
+        return None
+    except Rejected as error:
+        if error.code != "incompatible_schema":
+            raise
         return None
 
 
