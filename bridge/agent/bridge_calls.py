@@ -22,6 +22,7 @@ from bridge.model.errors import (
 )
 from bridge.model.event import Event
 from bridge.model.framing import HEADER_SIZE
+from bridge.model.read_demands import NO_DEMANDS, ReadDemands
 from bridge.observe import Notice, Observer, ignore
 from bridge.ports.entity_reads import EntityReads
 from bridge.ports.event_decoder import EventDecoder
@@ -121,27 +122,39 @@ class BridgeReads:
         self._answered_at: dict[str, float | None] = {}
         """Refused query -> time of its first success after the refusal."""
 
-    async def get(self, entity: str, key: Any) -> Any | None:
+    async def get(self, entity: str, key: Any, demands: ReadDemands = NO_DEMANDS) -> Any | None:
         """As EntityReads."""
-        return await self._read(entity, "get", lambda: self._reads.get(entity, key))
+        return await self._read(entity, "get", lambda: self._reads.get(entity, key, demands))
 
-    async def get_many(self, entity: str, keys: Sequence[Any]) -> list[Any | None]:
+    async def get_many(
+        self, entity: str, keys: Sequence[Any], demands: ReadDemands = NO_DEMANDS
+    ) -> list[Any | None]:
         """As EntityReads."""
         rows: list[Any | None] = await self._read(
-            entity, "get", lambda: self._reads.get_many(entity, keys)
+            entity, "get", lambda: self._reads.get_many(entity, keys, demands)
         )
         return rows
 
-    async def related(self, entity: str, row: Any, relation: str) -> Any:
+    async def related(
+        self, entity: str, row: Any, relation: str, demands: ReadDemands = NO_DEMANDS
+    ) -> Any:
         """As EntityReads."""
         return await self._read(
-            entity, f"related {relation}", lambda: self._reads.related(entity, row, relation)
+            entity,
+            f"related {relation}",
+            lambda: self._reads.related(entity, row, relation, demands),
         )
 
-    async def query(self, entity: str, where: Mapping[str, Any], limit: int) -> list[Any]:
+    async def query(
+        self,
+        entity: str,
+        where: Mapping[str, Any],
+        limit: int,
+        demands: ReadDemands = NO_DEMANDS,
+    ) -> list[Any]:
         """As EntityReads."""
         rows: list[Any] = await self._read(
-            entity, "query", lambda: self._reads.query(entity, where, limit)
+            entity, "query", lambda: self._reads.query(entity, where, limit, demands)
         )
         return rows
 

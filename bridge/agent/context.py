@@ -6,12 +6,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, MutableMapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from bridge.agent.errors import NotFound
 from bridge.model.error_text import value_text
 from bridge.model.event import Event, RowVersion, row_version
 from bridge.model.provenance import provenance, version
+from bridge.model.read_demands import ReadCause, ReadDemands
+from bridge.model.receipt import Receipt
 from bridge.ports.entity_reads import EntityReads
 
 DEFAULT_LIMIT = 100
@@ -43,9 +45,19 @@ class Context:
 
     Reads raise RetryLater while a system is unavailable; let it propagate, and the handler is
     called again later. Reads that wait at the same time share queries.
+
+    No read of the event's system is older than the event, and what the agent has read of a row never
+    goes back. Every read takes, by name:
+    `max_staleness`: seconds that the answer may be old (0: everything committed before the call);
+    the entity's `max_staleness` where nothing is said.
+    `after`: the position of an event or of a row's provenance, or the receipt of a command: its
+    effect is in the answer.
+    `fresh`: the legacy system itself is asked.
+    `deadline`: seconds that the read may take; past them it raises DeadlineExceeded.
+    Demands that are invalid or contradict each other raise Rejected (`bad_freshness`).
     """
 
-    __slots__ = ("_clock", "_handler", "_log", "_logger", "_reads", "event")
+    __slots__ = ("_agent", "_clock", "_handler", "_log", "_logger", "_plain", "_reads", "event")
 
     def __init__(
         self,
@@ -53,9 +65,13 @@ class Context:
         reads: EntityReads,
         clock: Callable[[], datetime],
         logger: logging.LoggerAdapter[logging.Logger],
+        *,
         handler: str,
+        agent: str,
     ) -> None:
         self.event = event
+        self._agent = agent
+        self._plain: ReadDemands | None = None
         self._reads = reads
         self._clock = clock
         self._logger = logger
@@ -87,29 +103,68 @@ class Context:
         """The time, in UTC."""
         return self._clock()
 
-    async def get(self, entity: str, key: Any) -> Any:
+    async def get(
+        self,
+        entity: str,
+        key: Any,
+        *,
+        max_staleness: float | None = None,
+        after: str | Receipt | None = None,
+        fresh: bool = False,
+        deadline: float | None = None,
+    ) -> Any:
         """The row with that key (a mapping, or the bare value of a key of one field). Raises NotFound."""
-        row = await self._reads.get(entity, key)
+        demands = self._demands(max_staleness, after, fresh, deadline)
+        row = await self._reads.get(entity, key, demands)
         if row is None:
             raise NotFound(entity, key)
         return row
 
-    async def get_many(self, entity: str, keys: Sequence[Any]) -> list[Any | None]:
+    async def get_many(
+        self,
+        entity: str,
+        keys: Sequence[Any],
+        *,
+        max_staleness: float | None = None,
+        after: str | Receipt | None = None,
+        fresh: bool = False,
+        deadline: float | None = None,
+    ) -> list[Any | None]:
         """The rows with those keys, aligned, None for each that doesn't exist."""
-        return await self._reads.get_many(entity, keys)
+        demands = self._demands(max_staleness, after, fresh, deadline)
+        return await self._reads.get_many(entity, keys, demands)
 
-    async def related(self, row: Any, relation: str) -> Any:
+    async def related(
+        self,
+        row: Any,
+        relation: str,
+        *,
+        max_staleness: float | None = None,
+        after: str | Receipt | None = None,
+        fresh: bool = False,
+        deadline: float | None = None,
+    ) -> Any:
         """The rows that a declared relation of `row`'s entity leads to.
 
         `row` is the event's or one that was read. A list to many; a row or None to one.
         """
-        return await self._reads.related(self._entity_of(row), row, relation)
+        demands = self._demands(max_staleness, after, fresh, deadline)
+        return await self._reads.related(self._entity_of(row), row, relation, demands)
 
     async def query(
-        self, entity: str, where: Mapping[str, Any] | None = None, limit: int = DEFAULT_LIMIT
+        self,
+        entity: str,
+        where: Mapping[str, Any] | None = None,
+        limit: int = DEFAULT_LIMIT,
+        *,
+        max_staleness: float | None = None,
+        after: str | Receipt | None = None,
+        fresh: bool = False,
+        deadline: float | None = None,
     ) -> list[Any]:
         """Rows whose fields equal `where` (a list of values: any of them), at most `limit`."""
-        return await self._reads.query(entity, where or {}, limit)
+        demands = self._demands(max_staleness, after, fresh, deadline)
+        return await self._reads.query(entity, where or {}, limit, demands)
 
     def version(self, row: Any) -> RowVersion:
         """The version of the event's row or of one that was read, for `Command(expect=...)`."""
@@ -117,10 +172,42 @@ class Context:
             return row_version(self.event.type, row)
         return version(row)
 
+    def _demands(
+        self,
+        max_staleness: float | None,
+        after: str | Receipt | None,
+        fresh: bool,
+        deadline: float | None,
+    ) -> ReadDemands:
+        plain = self._plain
+        if plain is None:
+            event = self.event
+            cause = ReadCause(
+                self._agent,
+                self._handler,
+                event.id,
+                event.entity.partition(".")[0],
+                event.position,
+                event.transaction,
+            )
+            plain = self._plain = ReadDemands(cause=cause)
+        if max_staleness is None and after is None and deadline is None and not fresh:
+            return plain
+        return ReadDemands(max_staleness, after, fresh, deadline, plain.cause)
+
     def _entity_of(self, row: Any) -> str:
         if row is self.event.after or row is self.event.before:
             return self.event.entity
         return provenance(row).entity
+
+
+class FreshnessDemands(TypedDict, total=False):
+    """The demands of a read by name; see Context."""
+
+    max_staleness: float | None
+    after: str | Receipt | None
+    fresh: bool
+    deadline: float | None
 
 
 class BlockingContext:
@@ -151,23 +238,29 @@ class BlockingContext:
         """The time, in UTC."""
         return self._context.now
 
-    def get(self, entity: str, key: Any) -> Any:
+    def get(self, entity: str, key: Any, **demands: Unpack[FreshnessDemands]) -> Any:
         """As Context.get."""
-        return self._wait(self._context.get(entity, key))
+        return self._wait(self._context.get(entity, key, **demands))
 
-    def get_many(self, entity: str, keys: Sequence[Any]) -> Any:
+    def get_many(
+        self, entity: str, keys: Sequence[Any], **demands: Unpack[FreshnessDemands]
+    ) -> Any:
         """As Context.get_many."""
-        return self._wait(self._context.get_many(entity, keys))
+        return self._wait(self._context.get_many(entity, keys, **demands))
 
-    def related(self, row: Any, relation: str) -> Any:
+    def related(self, row: Any, relation: str, **demands: Unpack[FreshnessDemands]) -> Any:
         """As Context.related."""
-        return self._wait(self._context.related(row, relation))
+        return self._wait(self._context.related(row, relation, **demands))
 
     def query(
-        self, entity: str, where: Mapping[str, Any] | None = None, limit: int = DEFAULT_LIMIT
+        self,
+        entity: str,
+        where: Mapping[str, Any] | None = None,
+        limit: int = DEFAULT_LIMIT,
+        **demands: Unpack[FreshnessDemands],
     ) -> Any:
         """As Context.query."""
-        return self._wait(self._context.query(entity, where, limit))
+        return self._wait(self._context.query(entity, where, limit, **demands))
 
     def version(self, row: Any) -> RowVersion:
         """As Context.version."""

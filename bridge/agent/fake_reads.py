@@ -15,6 +15,7 @@ from bridge.agent.sample_types import PlainRow, entity_of_rows
 from bridge.model.canonical import canonical_json
 from bridge.model.errors import ConfigurationError, Rejected
 from bridge.model.provenance import Provenance, TracedRow
+from bridge.model.read_demands import NO_DEMANDS, ReadDemands, check_demands
 from bridge.model.types import Entity, Relation
 
 QueryShape = tuple[str, tuple[str, ...]]
@@ -82,19 +83,25 @@ class FakeReads:
             )
         return canonical_json([key[name] for name in names])
 
-    async def get(self, entity: str, key: Any) -> Any | None:
+    async def get(self, entity: str, key: Any, demands: ReadDemands = NO_DEMANDS) -> Any | None:
         """As the port says."""
-        return (await self.get_many(entity, [key]))[0]
+        return (await self.get_many(entity, [key], demands))[0]
 
-    async def get_many(self, entity: str, keys: Sequence[Any]) -> list[Any | None]:
+    async def get_many(
+        self, entity: str, keys: Sequence[Any], demands: ReadDemands = NO_DEMANDS
+    ) -> list[Any | None]:
         """As the port says."""
+        check_demands(demands)
         texts = [self.key_text(entity, key) for key in keys]
-        await self._ask((entity, self._entity(entity).key), texts)
+        await self._ask((entity, self._entity(entity).key), texts, is_fresh=demands.fresh)
         stored = self._rows.get(entity, {})
         return [self._row_of(entity, stored[t]) if t in stored else None for t in texts]
 
-    async def related(self, entity: str, row: Any, relation: str) -> Any:
+    async def related(
+        self, entity: str, row: Any, relation: str, demands: ReadDemands = NO_DEMANDS
+    ) -> Any:
         """As the port says."""
+        check_demands(demands)
         declared = {candidate.name: candidate for candidate in self._entity(entity).relations}.get(
             relation
         )
@@ -107,16 +114,26 @@ class FakeReads:
         starts, targets = declared.ends(self._entity(entity).key, self._entity(other).key)
         where = {name: row[field] for field, name in zip(starts, targets, strict=True)}
         if not declared.from_field:
-            return await self._matching(other, where)
-        return None if None in where.values() else await self.get(other, where)
+            return await self._matching(other, where, demands)
+        return None if None in where.values() else await self.get(other, where, demands)
 
-    async def query(self, entity: str, where: Mapping[str, Any], limit: int) -> list[Any]:
+    async def query(
+        self,
+        entity: str,
+        where: Mapping[str, Any],
+        limit: int,
+        demands: ReadDemands = NO_DEMANDS,
+    ) -> list[Any]:
         """As the port says."""
-        return (await self._matching(entity, where))[:limit]
+        check_demands(demands)
+        return (await self._matching(entity, where, demands))[:limit]
 
-    async def _matching(self, entity: str, where: Mapping[str, Any]) -> list[Any]:
+    async def _matching(
+        self, entity: str, where: Mapping[str, Any], demands: ReadDemands
+    ) -> list[Any]:
         self._entity(entity)
-        await self._ask((entity, tuple(where)), [canonical_json(dict(where))])
+        text = canonical_json(dict(where))
+        await self._ask((entity, tuple(where)), [text], is_fresh=demands.fresh)
         wanted = {n: v if isinstance(v, (list, tuple, set)) else [v] for n, v in where.items()}
         return [
             self._row_of(entity, row)
@@ -124,9 +141,9 @@ class FakeReads:
             if all(row.get(name) in values for name, values in wanted.items())
         ]
 
-    async def _ask(self, shape: QueryShape, texts: Sequence[str]) -> None:
+    async def _ask(self, shape: QueryShape, texts: Sequence[str], *, is_fresh: bool) -> None:
         read_texts = self._read_texts.setdefault(shape, set())
-        if read_texts.issuperset(texts):
+        if not is_fresh and read_texts.issuperset(texts):
             return
         asking = self._asking.get(shape)
         if asking is None:

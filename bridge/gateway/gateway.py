@@ -15,6 +15,7 @@ from bridge.gateway.limiter import Limiter
 from bridge.gateway.source_reads import SourceReads, Values
 from bridge.model.errors import ConfigurationError, Rejected
 from bridge.model.provenance import TracedRow
+from bridge.model.read_demands import NO_DEMANDS, ReadDemands, check_demands
 from bridge.model.specs import SystemLimits
 from bridge.model.types import Relation
 from bridge.observe import Observer, ignore
@@ -58,8 +59,12 @@ class Gateway:
         """Whether the system has that entity."""
         return entity in self._tables
 
-    async def get(self, entity: str, key: Any) -> TracedRow | None:
+    async def get(
+        self, entity: str, key: Any, demands: ReadDemands = NO_DEMANDS
+    ) -> TracedRow | None:
         """The row with that key (a mapping, or the bare value of a key of one field)."""
+        if demands is not NO_DEMANDS:
+            check_demands(demands)
         lookup = self._by_key.get(entity)
         if lookup is None or lookup.fields != lookup.table.entity.key:
             table = self._table(entity)
@@ -75,8 +80,11 @@ class Gateway:
             raise
         return _only_row(table, key, rows)
 
-    async def get_many(self, entity: str, keys: Sequence[Any]) -> list[TracedRow | None]:
+    async def get_many(
+        self, entity: str, keys: Sequence[Any], demands: ReadDemands = NO_DEMANDS
+    ) -> list[TracedRow | None]:
         """The rows with those keys, aligned, None for each that doesn't exist."""
+        check_demands(demands)
         table = self._table(entity)
         fields = table.entity.key
         if len(fields) == 1 and _BARE_KEYS.issuperset(map(type, keys)):
@@ -89,12 +97,17 @@ class Gateway:
             for key, rows in zip(keys, answers, strict=True)
         ]
 
-    async def related(self, entity: str, row: Any, relation: str) -> Any:
+    async def related(
+        self, entity: str, row: Any, relation: str, demands: ReadDemands = NO_DEMANDS
+    ) -> Any:
         """The rows that a relation leads to: a list (to many), or a row or None (to one)."""
-        return (await self.related_many(entity, (row,), relation))[0]
+        return (await self.related_many(entity, (row,), relation, demands))[0]
 
-    async def related_many(self, entity: str, rows: Sequence[Any], relation: str) -> list[Any]:
+    async def related_many(
+        self, entity: str, rows: Sequence[Any], relation: str, demands: ReadDemands = NO_DEMANDS
+    ) -> list[Any]:
         """`related` of many rows, aligned, in as few queries."""
+        check_demands(demands)
         table = self._table(entity)
         declared = _relation(table, relation)
         other = self._table(declared.entity)
@@ -113,8 +126,15 @@ class Gateway:
             None if None in key else _only_row(other, key, next(rows_of_keys)) for key in values
         ]
 
-    async def query(self, entity: str, where: Mapping[str, Any], limit: int) -> list[TracedRow]:
+    async def query(
+        self,
+        entity: str,
+        where: Mapping[str, Any],
+        limit: int,
+        demands: ReadDemands = NO_DEMANDS,
+    ) -> list[TracedRow]:
         """Rows whose fields equal `where` (a list of values: any of them), at most `limit`."""
+        check_demands(demands)
         table = self._table(entity)
         fields = tuple(sorted(where))
         question = self._limited_query(table, where, fields, limit)

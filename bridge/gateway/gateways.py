@@ -9,6 +9,7 @@ from typing import Any
 from bridge.gateway.gateway import Gateway
 from bridge.model.errors import Rejected, RetryLater
 from bridge.model.names import split_entity
+from bridge.model.read_demands import NO_DEMANDS, ReadDemands
 
 
 class Gateways:
@@ -23,30 +24,42 @@ class Gateways:
         self._away = away
         self._routes: dict[str, tuple[Gateway, str]] = {}
 
-    async def get(self, entity: str, key: Any) -> Any | None:
+    async def get(self, entity: str, key: Any, demands: ReadDemands = NO_DEMANDS) -> Any | None:
         """As Gateway.get."""
         gateway, name = self._routes.get(entity) or self._of(entity)
-        return await gateway.get(name, key)
+        return await gateway.get(name, key, demands)
 
-    async def get_many(self, entity: str, keys: Sequence[Any]) -> list[Any | None]:
+    async def get_many(
+        self, entity: str, keys: Sequence[Any], demands: ReadDemands = NO_DEMANDS
+    ) -> list[Any | None]:
         """As Gateway.get_many."""
         gateway, name = self._of(entity)
-        return list(await gateway.get_many(name, keys))
+        return list(await gateway.get_many(name, keys, demands))
 
-    async def related(self, entity: str, row: Any, relation: str) -> Any:
+    async def related(
+        self, entity: str, row: Any, relation: str, demands: ReadDemands = NO_DEMANDS
+    ) -> Any:
         """As Gateway.related."""
         gateway, name = self._of(entity)
-        return await gateway.related(name, row, relation)
+        return await gateway.related(name, row, relation, demands)
 
-    async def related_many(self, entity: str, rows: Sequence[Any], relation: str) -> list[Any]:
+    async def related_many(
+        self, entity: str, rows: Sequence[Any], relation: str, demands: ReadDemands = NO_DEMANDS
+    ) -> list[Any]:
         """As Gateway.related_many."""
         gateway, name = self._of(entity)
-        return await gateway.related_many(name, rows, relation)
+        return await gateway.related_many(name, rows, relation, demands)
 
-    async def query(self, entity: str, where: Mapping[str, Any], limit: int) -> list[Any]:
+    async def query(
+        self,
+        entity: str,
+        where: Mapping[str, Any],
+        limit: int,
+        demands: ReadDemands = NO_DEMANDS,
+    ) -> list[Any]:
         """As Gateway.query."""
         gateway, name = self._of(entity)
-        return list(await gateway.query(name, where, limit))
+        return list(await gateway.query(name, where, limit, demands))
 
     async def close(self) -> None:
         """Close every gateway."""

@@ -46,6 +46,12 @@ class RetryLater(BridgeError):
         self.system = ""
 
 
+class DeadlineExceeded(RetryLater):
+    """A read was not answered by the deadline that it was asked with. A later try has all of its time again;
+    the message says what took the time.
+    """
+
+
 class Unsupported(BridgeError):
     """The connector does not declare this capability; retrying won't help."""
 

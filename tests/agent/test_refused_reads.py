@@ -8,6 +8,7 @@ import pytest
 
 from bridge.agent.bridge_calls import OTHER_ROWS_ANSWERED_WITHIN_S, BridgeReads
 from bridge.model.errors import ConfigurationError, RetryLater
+from bridge.model.read_demands import ReadDemands
 
 
 class InlineCalls:
@@ -23,7 +24,7 @@ class RefusingSystem:
     def __init__(self) -> None:
         self.refused: set[str] = set()
 
-    async def get(self, entity: str, key: str) -> str:
+    async def get(self, entity: str, key: str, _: ReadDemands) -> str:
         if self.refused & {key, "*"}:
             raise ConfigurationError(f"permission denied for {key}")
         return f"row {key} of {entity}"

@@ -11,6 +11,7 @@ from bridge.gateway.batcher import Batcher
 from bridge.gateway.limiter import Limiter
 from bridge.model.errors import Rejected, RetryLater
 from bridge.model.provenance import provenance
+from bridge.model.read_demands import ReadDemands
 from bridge.model.specs import SystemLimits
 from bridge.model.types import Relation
 from bridge.observe import Notice, RowsRead
@@ -288,6 +289,24 @@ async def test_a_read_that_cannot_be_meant_says_what_there_is(
     systems = Gateways({"erp": gateway(legacy())})
     with pytest.raises(Rejected, match=message):
         await systems.get(entity, key)
+
+
+async def test_demands_that_contradict_each_other_are_refused_by_every_read() -> None:
+    reader = legacy()
+    systems = Gateways({"erp": gateway(reader)})
+    row = await systems.get("erp.sales_order", "1")
+    bad = ReadDemands(fresh=True, max_staleness=1.0)
+    for read in (
+        systems.get("erp.sales_order", "1", bad),
+        systems.get_many("erp.sales_order", ["1"], bad),
+        systems.related("erp.sales_order", row, "lines", bad),
+        systems.related_many("erp.sales_order", [row], "lines", bad),
+        systems.query("erp.sales_order", {"no": "1"}, 1, bad),
+    ):
+        with pytest.raises(Rejected, match="pass one of them") as refused:
+            await read
+        assert refused.value.code == "bad_freshness"
+    assert len(reader.queries) == 1
 
 
 async def test_closing_answers_those_who_wait() -> None:

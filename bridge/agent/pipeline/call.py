@@ -60,7 +60,14 @@ class CallHandler:
         sealed.
         """
         handler, event = delivery.handler, delivery.event
-        context = Context(event, self._reads, self._clock, self._logger, handler.name)
+        context = Context(
+            event,
+            self._reads,
+            self._clock,
+            self._logger,
+            handler=handler.name,
+            agent=self._agent.name,
+        )
         commands = await self._commands_of(handler, event, context)
         return [
             seal_command(

@@ -5,17 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from bridge.model.errors import Rejected
 from bridge.model.freshness import NO_POSITION, FreshnessBound, bound_of
-from bridge.model.position import parse_position
+from bridge.model.read_demands import NO_DEMANDS, ReadDemands, check_demands
 from bridge.model.receipt import Outcome, Receipt
 
 DEFAULT_MAX_STALENESS_S: Final = 5.0
 """Where neither the read nor the entity sets one. Never unlimited by default: without a view and a
 cache every read is live.
 """
-BAD_FRESHNESS: Final = "bad_freshness"
-"""Code of a Rejected for bounds that are invalid or contradict each other."""
 WITHOUT_EFFECT: Final = (
     Outcome.FAILED,
     Outcome.REJECTED,
@@ -43,46 +40,28 @@ class ReadRequest:
 
 def read_request(
     asked_at: float,
+    demands: ReadDemands = NO_DEMANDS,
     *,
-    max_staleness: float | None = None,
-    after: str | Receipt | None = None,
-    fresh: bool = False,
-    deadline: float | None = None,
-    event: str = NO_POSITION,
+    system: str = "",
     default_staleness: float = DEFAULT_MAX_STALENESS_S,
 ) -> ReadRequest:
-    """The demands of a read that is asked now.
+    """The demands of a read that is asked now, of a system.
 
-    max_staleness: seconds; None: the entity's default. `inf`: unlimited.
-    after: a position, or the receipt of a command whose effect has to be in.
-    fresh: ask the legacy system in any case.
-    deadline: on the same clock as `asked_at`.
-    event: the position of the event that is handled; the answer contains it.
+    demands: of the event that is handled (`cause`) only one of this system is a bound: others have
+    another history.
     default_staleness: the entity's.
     Raises Rejected (`bad_freshness`) for what can't be met or contradicts itself, with what to do.
     """
-    if fresh and max_staleness is not None:
-        raise Rejected(
-            BAD_FRESHNESS,
-            f"fresh=True asks the legacy system itself, max_staleness={max_staleness} accepts an "
-            "older answer: pass one of them",
-        )
-    staleness = default_staleness if max_staleness is None else max_staleness
-    if not staleness >= 0:  # written so that NaN is refused
-        raise Rejected(
-            BAD_FRESHNESS,
-            f"max_staleness is {staleness}: pass seconds, 0 for everything committed before the "
-            "read, or fresh=True to ask the legacy system",
-        )
-    if deadline is not None and not deadline > asked_at:
-        raise Rejected(
-            BAD_FRESHNESS,
-            "the deadline of this read has passed before it was asked: give it more time, or "
-            "don't ask",
-        )
+    check_demands(demands)
+    staleness, after, fresh, deadline, cause = demands
     position, is_live = _after(after)
-    bound = bound_of(asked_at, staleness, position, event)
-    return ReadRequest(bound, asked_at, deadline, is_live or fresh)
+    event = cause.position if cause is not None and cause.system == system else NO_POSITION
+    bound = bound_of(
+        asked_at, default_staleness if staleness is None else staleness, position, event
+    )
+    return ReadRequest(
+        bound, asked_at, None if deadline is None else asked_at + deadline, is_live or fresh
+    )
 
 
 def _after(after: str | Receipt | None) -> tuple[str, bool]:
@@ -95,12 +74,5 @@ def _after(after: str | Receipt | None) -> tuple[str, bool]:
         if not after.position:
             # Its target doesn't report positions, or it is unknown whether there is an effect.
             return NO_POSITION, True
-        after = after.position
-    try:
-        parse_position(after)
-    except ValueError as error:
-        raise Rejected(
-            BAD_FRESHNESS,
-            f"after= takes the position of an event or of a row's provenance, or a receipt: {error}",
-        ) from error
+        return after.position, False
     return after, False

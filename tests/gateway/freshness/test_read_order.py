@@ -11,10 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.gateway.freshness.read_order import MAX_BARRIER_WAIT_S, barrier_deadline, decide
-from bridge.gateway.freshness.read_request import DEFAULT_MAX_STALENESS_S, read_request
+from bridge.gateway.freshness.read_request import (
+    DEFAULT_MAX_STALENESS_S,
+    ReadRequest,
+    read_request,
+)
 from bridge.model.errors import Rejected
 from bridge.model.freshness import NEVER, NO_POSITION, Freshness
 from bridge.model.position import format_position
+from bridge.model.read_demands import ReadCause, ReadDemands
 from bridge.model.receipt import Outcome, Receipt
 
 NOON = 1_000.0
@@ -32,8 +37,23 @@ def claim(age: float = 0.0, commit: int = 5) -> Freshness:
     return Freshness("erp", 0, position(commit), NOON - age)
 
 
+def request_of(
+    *,
+    event: str = NO_POSITION,
+    default_staleness: float = DEFAULT_MAX_STALENESS_S,
+    **demands: Any,
+) -> ReadRequest:
+    cause = ReadCause("agent", system="erp", position=event) if event else None
+    return read_request(
+        NOON,
+        ReadDemands(**demands, cause=cause),
+        system="erp",
+        default_staleness=default_staleness,
+    )
+
+
 def answer(held: Freshness | None, now: float = NOON, **demands: Any) -> str:
-    request = read_request(NOON, **demands)
+    request = request_of(**demands)
     return decide(request, held, now, is_held=True, has_barriers=True).answer
 
 
@@ -105,8 +125,14 @@ def test_after_a_receipt_its_effect_is_in(outcome: Outcome, at: str | None, expe
         ({"fresh": True, "max_staleness": 5.0}, "pass one of them"),
         ({"max_staleness": -1.0}, "fresh=True"),
         ({"max_staleness": float("nan")}, "pass seconds"),
-        ({"deadline": NOON}, "more time"),
-        ({"deadline": float("nan")}, "more time"),
+        ({"max_staleness": "5s"}, "pass seconds"),
+        ({"max_staleness": True}, "pass seconds"),
+        ({"deadline": 0}, "more than 0"),
+        ({"deadline": -1.0}, "more than 0"),
+        ({"deadline": float("nan")}, "more than 0"),
+        ({"deadline": "soon"}, "seconds that it may take"),
+        ({"after": ""}, "position of an event"),
+        ({"after": 7}, "position of an event"),
         ({"after": "yesterday"}, "position of an event"),
         ({"after": receipt(Outcome.SUCCEEDED, "7")}, "or a receipt"),
     ],
@@ -115,13 +141,13 @@ def test_bounds_that_cannot_be_met_or_contradict_are_refused_with_what_to_do(
     demands: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(Rejected, match=says) as refused:
-        read_request(NOON, **demands)
+        request_of(**demands)
     assert refused.value.code == "bad_freshness"
 
 
 @given(st.one_of(st.none(), st.floats(0.001, 100.0)))
 def test_a_barrier_is_waited_for_within_its_share_of_the_deadline(seconds: float | None) -> None:
-    request = read_request(NOON, deadline=None if seconds is None else NOON + seconds)
+    request = request_of(deadline=seconds)
     until = barrier_deadline(request)
     assert NOON < until <= NOON + MAX_BARRIER_WAIT_S
     if seconds is not None:
@@ -143,7 +169,7 @@ def test_the_copy_answers_iff_it_is_held_sound_and_young_enough(
     flags: tuple[bool, bool, bool, bool],
 ) -> None:
     is_held, has_barriers, meets_floor, is_live = flags
-    request = replace(read_request(NOON, event=position(5)), is_live=is_live)
+    request = replace(request_of(event=position(5)), is_live=is_live)
     decision = decide(
         request,
         held,
@@ -158,6 +184,13 @@ def test_the_copy_answers_iff_it_is_held_sound_and_young_enough(
     may_wait = usable and has_barriers and waited < MAX_BARRIER_WAIT_S
     assert (decision.answer == "barrier") is (may_wait and not (enough and meets_floor))
     assert bool(decision.reason) is (decision.answer == "legacy")
+
+
+def test_an_event_of_another_system_is_no_bound() -> None:
+    cause = ReadCause("agent", system="crm", position=position(9))
+    demands = ReadDemands(cause=cause)
+    assert read_request(NOON, demands, system="erp").bound.position == NO_POSITION
+    assert read_request(NOON, demands, system="crm").bound.position == position(9)
 
 
 def test_the_defaults_ask_for_no_position() -> None:
