@@ -11,9 +11,10 @@ A read, in the Gateway:
    `cache.end_read(read, answer or None)`. Fills are welcome whatever the claim is, in doubt too:
    fences decide what is stored.
 
-The payload of an entry is the row as the log holds it: header with the schema's id and Avro bytes,
-of the schema that `payload_schema` names, so that a row that was read and the row of an event of the
-same state are equal. `key` is the log's key less its schema id.
+The payload of an entry is `copy.rows.header(entity_type) + avro_bytes` of the row, so that a row that
+was read and the row of an event of the same state are equal; `copy.rows.row(payload)` reads it. `key`
+is the log's key less its schema id. Times are seconds of `time.monotonic`, also those of `begin_read`
+and `ReadAnswer.ended_at`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.gateway.cache.cache_state import CacheState
+from bridge.gateway.cache.entry import Scope
+from bridge.gateway.copy.row_forms import RowForms
 from bridge.model.freshness import Freshness
 
 
@@ -90,6 +93,14 @@ class SystemCopy(Protocol):
         """
 
     @property
+    def scope(self) -> Scope:
+        """Of rows that the system's own login reads, which is that of capture."""
+
+    @property
+    def rows(self) -> RowForms:
+        """The form of payloads."""
+
+    @property
     def has_barriers(self) -> bool:
         """Whether a barrier could come back now; else `wait` would only wait in vain."""
 
@@ -127,11 +138,6 @@ class SystemCopy(Protocol):
     def note_server(self, server: str) -> None:
         """Call it with each answer's `Rows.server`, before it is filled. With another server than
         before, what is held goes, and nothing is claimed until a barrier begun now was passed.
-        """
-
-    def payload_schema(self, entity: str) -> int | None:
-        """The id of the schema in whose form rows have to be filled: that of the entity's change
-        topic. None: not known yet; don't fill.
         """
 
     def reasons(self, entity: str, key: bytes | None = None) -> tuple[str, ...]:
