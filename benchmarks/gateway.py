@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from benchmarks.loaders import aiodataloader, load_many, strawberry
 from benchmarks.plan import python_row, shape
 from benchmarks.results import Results
-from bridge.connector import Reader, Rows, Shape, System, TableUse
+from bridge.connector import Ask, Reader, ReaderFeatures, Rows, Shape, System, TableUse
 from bridge.gateway import Gateway, Gateways
 from bridge.model.specs import EntitySpec, SystemLimits
 from bridge.plan.entity_table import EntityTable
@@ -43,20 +43,15 @@ class DictionaryReader:
     """Answers from a dictionary, after one turn of the event loop."""
 
     max_keys = UNIQUE
+    features = ReaderFeatures()
 
     def __init__(self) -> None:
         self._shape: Shape = shape(Wire.PYTHON)
         self._rows = {(number,): python_row(number) for number in range(ROWS)}
 
-    async def fetch(
-        self,
-        table: str,  # noqa: ARG002 - the port's
-        columns: Sequence[str],  # noqa: ARG002 - the port's
-        keys: Sequence[tuple[Any, ...]],
-        limit: int | None = None,  # noqa: ARG002 - the port's
-    ) -> Rows:
+    async def fetch(self, ask: Ask) -> Rows:
         await asyncio.sleep(0)
-        return Rows(self._shape, [self._rows[key] for key in keys])
+        return Rows(self._shape, [self._rows[key] for key in ask.keys])
 
     async def close(self) -> None:
         pass
@@ -180,7 +175,7 @@ def sqlite_reader() -> Iterator[tuple[SqlReader, Shape]]:
 
 
 async def _shape_of(reader: SqlReader) -> Shape:
-    return (await reader.fetch("orders", ("id",), [(1,)])).shape
+    return (await reader.fetch(Ask("orders", ("id",), [(1,)]))).shape
 
 
 def mapping(table_shape: Shape, table: str) -> EntityTable:

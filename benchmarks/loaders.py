@@ -11,7 +11,7 @@ from typing import Any
 from aiodataloader import DataLoader
 from strawberry.dataloader import DataLoader as StrawberryLoader
 
-from bridge.connector import Reader
+from bridge.connector import Ask, Reader
 from bridge.plan.entity_table import EntityTable
 
 LoadBatch = Callable[[list[Any]], Awaitable[list[Any]]]
@@ -25,7 +25,7 @@ def batch_function(reader: Reader, table: EntityTable) -> LoadBatch:
 
     async def load_rows(keys: list[Any]) -> list[Any]:
         source_keys = [table.outward(fields, (key,)) for key in keys]
-        answer = await reader.fetch(table.table, columns, source_keys)
+        answer = await reader.fetch(Ask(table.table, columns, source_keys))
         rows: dict[Any, Any] = {}
         for raw in answer.rows:
             row = table.row(answer.shape, raw)

@@ -10,6 +10,14 @@ system's `limits.connections`. Every coroutine may be cancelled; `close` is then
 
 from __future__ import annotations
 
+from bridge.connector.ask import (
+    Ask,
+    ColumnCondition,
+    ColumnOrder,
+    ReaderFeatures,
+    distinct_keys,
+    refuse_unsupported,
+)
 from bridge.connector.capabilities import Capabilities
 from bridge.connector.kind import (
     ChecksCommands,
@@ -33,7 +41,6 @@ from bridge.connector.reading import (
     Rows,
     Snapshot,
     Visibility,
-    distinct_keys,
 )
 from bridge.connector.rights import ChecksRights, CommandRight
 from bridge.connector.stream import (
@@ -60,6 +67,7 @@ __all__ = [
     "DELETE",
     "READ",
     "UPDATE",
+    "Ask",
     "Batch",
     "Capabilities",
     "Change",
@@ -70,6 +78,8 @@ __all__ = [
     "ChecksTransport",
     "Chunk",
     "Column",
+    "ColumnCondition",
+    "ColumnOrder",
     "CommandRight",
     "Condition",
     "Connector",
@@ -84,6 +94,7 @@ __all__ = [
     "PlansSetup",
     "ReadCheckpoint",
     "Reader",
+    "ReaderFeatures",
     "Rows",
     "SetupPlan",
     "SetupStatement",
@@ -101,5 +112,6 @@ __all__ = [
     "Watermark",
     "Writer",
     "distinct_keys",
+    "refuse_unsupported",
     "unsupported",
 ]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from bridge.connector.ask import Ask, ReaderFeatures
 from bridge.connector.stream import Shape
-from bridge.model.errors import Rejected
 
 Condition = Mapping[str, Any]
 """Source columns and the source values that they must equal; a sequence matches any of its
@@ -85,7 +85,7 @@ class ListsKeys(Protocol):
 
 @dataclass(slots=True)
 class Rows:
-    """Raw rows of one lookup, in any order: the caller finds each by its key.
+    """Raw rows of one answer, in the order that was asked for, otherwise in any order.
 
     shape: the columns of `rows`.
     rows: raw rows, in the form that `shape.wire` names.
@@ -101,46 +101,25 @@ class Rows:
     server: str = ""
 
 
-def distinct_keys(
-    table: str, columns: Sequence[str], keys: Sequence[tuple[Any, ...]], most: int
-) -> list[tuple[Any, ...]]:
-    """The distinct keys of a lookup, without those that contain a null, which equals nothing.
-
-    For readers: `most` is their `max_keys`. Raises Rejected (`bad_key`) for invalid keys.
-    """
-    if len(keys) > most:
-        raise Rejected("bad_key", f"{len(keys)} keys for {table!r} in one lookup: at most {most}")
-    if keys and not columns:
-        raise Rejected("bad_key", f"keys for {table!r} without columns")
-    if any(len(key) != len(columns) for key in keys):
-        raise Rejected("bad_key", f"a key for {table!r} has not {len(columns)} values")
-    return list(dict.fromkeys(key for key in keys if None not in key))
-
-
 class Reader(Protocol):
     """Set-based lookups. `fetch` is called concurrently, up to the system's `limits.connections`."""
 
-    async def fetch(
-        self,
-        table: str,
-        columns: Sequence[str],
-        keys: Sequence[tuple[Any, ...]],
-        limit: int | None = None,
-    ) -> Rows:
-        """Return all rows whose `columns` equal one of `keys`, in one query.
-
-        table: its name in the source.
-        columns: source columns; empty together with `keys`: all rows, up to `limit`.
-        keys: at most `max_keys` tuples of source values, aligned with `columns`.
-
-        Raises Rejected (`bad_key`) if one of the keys can't be queried (the caller bisects),
-        RetryLater while the system is unavailable, ConfigurationError for a table that can't be
-        read. May be cancelled at any time.
-        """
-
     @property
     def max_keys(self) -> int:
-        """How many keys one query may carry, at least 1."""
+        """How many keys one Ask may carry, at least 1."""
+
+    @property
+    def features(self) -> ReaderFeatures:
+        """Which parts of an Ask it can answer; the same during its life."""
+
+    async def fetch(self, ask: Ask) -> Rows:
+        """Return all rows that answer `ask`, in one query, in the Shape that the table has by now.
+
+        Raises Rejected (`bad_key`) if one of the keys can't be queried (the caller bisects) or if a
+        column doesn't exist, Rejected (`unsupported_query`) for a part that `features` doesn't have,
+        RetryLater while the system is unavailable or if the deadline was over before the answer,
+        ConfigurationError for a table that can't be read. May be cancelled at any time.
+        """
 
     async def close(self) -> None:
         """Close all connections. Never raises for a lost one; may be called twice."""

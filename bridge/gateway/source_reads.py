@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from bridge.connector import Reader, Shape
+from bridge.connector import Ask, Reader, Shape
 from bridge.gateway.limiter import Limiter
 from bridge.model.error_text import error_message
 from bridge.model.errors import ConfigurationError, RetryLater
@@ -67,7 +67,7 @@ class SourceReads:
         provenance = Provenance(entity.qualified, "legacy", as_of)
         answered = 0
         try:
-            answer = await self._reader.fetch(table.spec.table, columns, keys, limit)
+            answer = await self._reader.fetch(Ask(table.spec.table, columns, keys, limit=limit))
             entity = table.entity_of(answer.shape)
             rows = [
                 TracedRow(row, provenance, entity) for row in table.rows(answer.shape, answer.rows)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from bridge.connector import Rows, System, distinct_keys
+from bridge.connector import Ask, ReaderFeatures, Rows, System, distinct_keys, refuse_unsupported
 from bridge.connector.answer_check import AnswerMismatch, AnswerSizes
 from bridge.connector.answer_contradictions import seen_again
 from bridge.model.errors import ConfigurationError, Rejected
@@ -23,6 +23,7 @@ class TrytonReader:
     """`bridge.connector.Reader`. Answers claim no visibility, only the time of the request."""
 
     max_keys = 1000
+    features = ReaderFeatures()
 
     def __init__(self, system: System) -> None:
         self._client = TrytonClient(system)
@@ -31,15 +32,11 @@ class TrytonReader:
         self._proven: set[tuple[str, tuple[str, ...]]] = set()
         self._sizes: defaultdict[str, AnswerSizes] = defaultdict(AnswerSizes)
 
-    async def fetch(
-        self,
-        table: str,
-        columns: Sequence[str],
-        keys: Sequence[tuple[Any, ...]],
-        limit: int | None = None,
-    ) -> Rows:
+    async def fetch(self, ask: Ask) -> Rows:
         """As `bridge.connector.Reader.fetch`."""
-        distinct = distinct_keys(table, columns, keys, self.max_keys)
+        refuse_unsupported(ask, self.features)
+        table, columns, limit = ask.table, ask.columns, ask.limit
+        distinct = distinct_keys(ask, self.max_keys)
         model_table = await self._described(table)
         if not set(columns) <= set(model_table.names):
             model_table = await self._described(table, again=True)

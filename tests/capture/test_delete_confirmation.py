@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -17,7 +17,7 @@ import pytest
 from bridge.capture import control
 from bridge.capture.checkpoint import store
 from bridge.capture.runner import Capture
-from bridge.connector import Capabilities, Chunk, Condition, Reader, Rows, Snapshot, System
+from bridge.connector import Ask, Capabilities, Chunk, Condition, Reader, Rows, Snapshot, System
 from bridge.log.registry.embedded import EmbeddedRegistry
 from bridge.model.delete_limit import parse_delete_limit
 from bridge.model.errors import RetryLater
@@ -79,20 +79,14 @@ class _Reader(fake.FileReader):
         super().__init__(system)
         self._lies = lies
 
-    async def fetch(
-        self,
-        table: str,
-        columns: Sequence[str],
-        keys: Sequence[tuple[Any, ...]],
-        limit: int | None = None,
-    ) -> Rows:
+    async def fetch(self, ask: Ask) -> Rows:
         if self._lies.away:
             self._lies.away -= 1
             raise RetryLater("the service is busy")
-        self._lies.queries.append(len(keys))
+        self._lies.queries.append(len(ask.keys))
         if self._lies.ignores_keys:
-            return await super().fetch(table, (), (), limit)
-        return await super().fetch(table, columns, keys, limit)
+            return await super().fetch(Ask(ask.table, limit=ask.limit))
+        return await super().fetch(ask)
 
 
 @pytest.fixture

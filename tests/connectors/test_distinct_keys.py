@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bridge.connector import distinct_keys
+from bridge.connector import Ask, distinct_keys
 from bridge.model.errors import Rejected
 
 
@@ -23,11 +23,11 @@ def test_keys_that_do_not_fit_are_refused(
     columns: list[str], keys: list[tuple[Any, ...]], words: str
 ) -> None:
     with pytest.raises(Rejected, match=words) as refused:
-        distinct_keys("orders", columns, keys, 2)
+        distinct_keys(Ask("orders", columns, keys), 2)
     assert refused.value.code == "bad_key"
 
 
 def test_no_key_is_asked_for_twice_nor_one_that_equals_nothing() -> None:
     keys = [(1, "b"), (2, None), (1, "b"), (None, None), (0, "")]
-    assert distinct_keys("orders", ["a", "b"], keys, 5) == [(1, "b"), (0, "")]
-    assert distinct_keys("orders", [], [], 5) == []
+    assert distinct_keys(Ask("orders", ("a", "b"), keys), 5) == [(1, "b"), (0, "")]
+    assert distinct_keys(Ask("orders"), 5) == []

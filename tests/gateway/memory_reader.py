@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.agent.sample_types import PlainRow
-from bridge.connector import Column, Rows, Shape
+from bridge.connector import Ask, Column, ReaderFeatures, Rows, Shape, refuse_unsupported
 from bridge.model.errors import Rejected, RetryLater
 from bridge.model.specs import EntitySpec
 from bridge.model.types import Entity, Field, FieldType, Relation
@@ -30,14 +30,11 @@ class MemoryReader:
     at_once: int = 0
     most_at_once: int = 0
     closed: bool = False
+    features: ReaderFeatures = field(default_factory=ReaderFeatures)
 
-    async def fetch(
-        self,
-        table: str,
-        columns: Sequence[str],
-        keys: Sequence[tuple[Any, ...]],
-        limit: int | None = None,
-    ) -> Rows:
+    async def fetch(self, ask: Ask) -> Rows:
+        refuse_unsupported(ask, self.features)
+        table, columns, keys = ask.table, ask.columns, ask.keys
         self.queries.append((table, tuple(columns), list(keys)))
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
@@ -57,7 +54,7 @@ class MemoryReader:
         finally:
             self.at_once -= 1
         shape = shape_of(table, list(self.tables[table][0]))
-        return Rows(shape, [tuple(row.values()) for row in rows[:limit]])
+        return Rows(shape, [tuple(row.values()) for row in rows[: ask.limit]])
 
     async def close(self) -> None:
         self.closed = True

@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bridge.connector import Ask
 from bridge.gateway import Gateway
 from bridge.gateway.condition_lookup import LimitedQuery, divide
 from bridge.model.errors import Rejected
@@ -28,15 +29,9 @@ class LimitReader(MemoryReader):
 
     limits: list[int | None]
 
-    async def fetch(
-        self,
-        table: str,
-        columns: Sequence[str],
-        keys: Sequence[tuple[Any, ...]],
-        limit: int | None = None,
-    ) -> Any:
-        self.limits.append(limit)
-        return await super().fetch(table, columns, keys, limit)
+    async def fetch(self, ask: Ask) -> Any:
+        self.limits.append(ask.limit)
+        return await super().fetch(ask)
 
 
 def reader_of(rows: Sequence[tuple[str, str]], **more: Any) -> LimitReader:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.connector import Rows
+from bridge.connector import Ask, Rows
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.observe import Notice, PartState
 from tests.gateway.memory_reader import MemoryReader
@@ -19,10 +19,10 @@ async def test_a_refused_login_is_told_at_its_first_read_and_so_is_its_end(
     refusals: list[Exception] = [ConfigurationError("refused"), RetryLater("no answer")]
     answer = reader.fetch
 
-    async def fetch(*args: object, **kwargs: object) -> Rows:
+    async def fetch(ask: Ask) -> Rows:
         if refusals:
             raise refusals.pop(0)
-        return await answer(*args, **kwargs)  # type: ignore[arg-type]
+        return await answer(ask)
 
     monkeypatch.setattr(reader, "fetch", fetch)
     notices: list[Notice] = []

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bridge.connector import Rows, System
+from bridge.connector import Ask, Rows, System
 from bridge.gateway import Gateway
 from bridge.gateway.limiter import Limiter
 from bridge.model.errors import RetryLater
@@ -33,17 +32,11 @@ class ThrottlingReader(fake.FileReader):
         self._after = after
         self.asked_at: list[float] = []
 
-    async def fetch(
-        self,
-        table: str,
-        columns: Sequence[str],
-        keys: Sequence[tuple[Any, ...]],
-        limit: int | None = None,
-    ) -> Rows:
+    async def fetch(self, ask: Ask) -> Rows:
         self.asked_at.append(asyncio.get_running_loop().time())
         if len(self.asked_at) == 1:
             raise RetryLater("the ERP is busy", after=self._after)
-        return await super().fetch(table, columns, keys, limit)
+        return await super().fetch(ask)
 
 
 @pytest.fixture

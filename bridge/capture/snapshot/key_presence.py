@@ -12,7 +12,7 @@ from typing import Any
 
 from bridge.capture.contract import CaptureDependencies
 from bridge.capture.entity import CapturedEntity
-from bridge.connector import Reader, Rows, Shape, Snapshot
+from bridge.connector import Ask, Reader, ReaderFeatures, Rows, Shape, Snapshot, refuse_unsupported
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import ConfigurationError, Rejected, RowError
 from bridge.plan.entity_table import EntityTable
@@ -37,6 +37,8 @@ class PresenceAnswer:
 class SnapshotReader:
     """A `bridge.connector.Reader` for connectors without one: reads chunks with a condition."""
 
+    features = ReaderFeatures()
+
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
 
@@ -45,14 +47,10 @@ class SnapshotReader:
         """Many if the key is one column (a list of values), one for a composite key."""
         return MAX_KEYS_PER_SNAPSHOT_READ
 
-    async def fetch(
-        self,
-        table: str,
-        columns: Sequence[str],
-        keys: Sequence[Values],
-        limit: int | None = None,
-    ) -> Rows:
+    async def fetch(self, ask: Ask) -> Rows:
         """As `bridge.connector.Reader.fetch`."""
+        refuse_unsupported(ask, self.features)
+        table, columns, keys = ask.table, ask.columns, ask.keys
         rows: list[Any] = []
         shape: Shape | None = None
         single = len(columns) == 1
@@ -63,7 +61,7 @@ class SnapshotReader:
         )
         for condition in conditions:
             # One more row than there can be shows that the system ignored the condition.
-            most = limit or (len(keys) if single else 1) + 1
+            most = ask.limit or (len(keys) if single else 1) + 1
             chunk = await self._snapshot.chunk(table, condition, None, most)
             shape = chunk.shape
             rows += chunk.rows
@@ -122,7 +120,7 @@ class KeyPresence:
         self, by_values: dict[Values, list[bytes]], key_values: list[Values], answer: PresenceAnswer
     ) -> None:
         try:
-            rows = await self._reader.fetch(self._table.table, self._columns, key_values)
+            rows = await self._reader.fetch(Ask(self._table.table, self._columns, key_values))
             row_values = [self._values(rows, raw) for raw in rows.rows]
         except RowError:
             # One of the rows can't be normalised, but it exists.

@@ -7,8 +7,16 @@ from typing import Any
 
 import pytest
 
-from bridge.connector import Capabilities, Reader
+from bridge.connector import (
+    Ask,
+    Capabilities,
+    ColumnCondition,
+    ColumnOrder,
+    Reader,
+    ReaderFeatures,
+)
 from bridge.connector.answer_check import first_foreign, first_repeated
+from bridge.connector.ask import OPERATORS, Operator
 from bridge.kit.connector.base import ConnectorTests, needs
 from bridge.kit.connector.legacy import KEY, Create, LegacySystem, SupportsOpenTransactions
 from bridge.kit.connector.random_load import order
@@ -70,17 +78,20 @@ class ReaderTests(ConnectorTests):
         legacy.apply(*(Create(order(number)) for number in range(1, 6)))
         reader = await legacy.connector.reader(legacy.system())
         records = await _records(legacy)
-        answer = await reader.fetch(legacy.table, [], [])
+        answer = await reader.fetch(Ask(legacy.table))
         rows = [records.row(answer.shape, raw) for raw in answer.rows]
         assert sorted(rows, key=lambda row: str(row[KEY])) == legacy.rows()
-        assert len((await reader.fetch(legacy.table, [], [], limit=2)).rows) == 2
+        assert len((await reader.fetch(Ask(legacy.table, limit=2))).rows) == 2
         await reader.close()
 
     async def test_reads_run_side_by_side(self, legacy: LegacySystem) -> None:
         legacy.apply(*(Create(order(number)) for number in range(1, 6)))
         reader = await legacy.connector.reader(legacy.system())
         answers = await asyncio.gather(
-            *(reader.fetch(legacy.table, [KEY], [(order(n % 5 + 1)[KEY],)]) for n in range(20))
+            *(
+                reader.fetch(Ask(legacy.table, (KEY,), [(order(n % 5 + 1)[KEY],)]))
+                for n in range(20)
+            )
         )
         await reader.close()
         assert [len(answer.rows) for answer in answers] == [1] * 20
@@ -107,10 +118,10 @@ class ReaderTests(ConnectorTests):
         async with streaming(legacy) as stream:
             legacy.apply(Create(order(1)))
             await stream.until(1)
-            early = await reader.fetch(legacy.table, [KEY], [("nothing",)])
+            early = await reader.fetch(Ask(legacy.table, (KEY,), [("nothing",)]))
             legacy.apply(Create(order(2)))
             await stream.until(2)
-            late = await reader.fetch(legacy.table, [KEY], [("nothing",)])
+            late = await reader.fetch(Ask(legacy.table, (KEY,), [("nothing",)]))
         await reader.close()
         check_seen(can, stream.changes, early.visibility, late.visibility)
 
@@ -123,9 +134,9 @@ class ReaderTests(ConnectorTests):
         reader = await legacy.connector.reader(legacy.system())
         async with streaming(legacy) as stream:
             with legacy.open_transaction(Create(order(2)), Create(order(3))):
-                during = await reader.fetch(legacy.table, [KEY], [(order(2)[KEY],)])
+                during = await reader.fetch(Ask(legacy.table, (KEY,), [(order(2)[KEY],)]))
             await stream.until(2)
-            later = await reader.fetch(legacy.table, [KEY], [(order(2)[KEY],)])
+            later = await reader.fetch(Ask(legacy.table, (KEY,), [(order(2)[KEY],)]))
         await reader.close()
         assert (len(during.rows), len(later.rows)) == (0, 1)
         assert during.visibility is not None
@@ -140,9 +151,42 @@ class ReaderTests(ConnectorTests):
         legacy.apply(Create(order(1)))
         reader = await legacy.connector.reader(legacy.system())
         with pytest.raises(Rejected):
-            await reader.fetch(legacy.table, ["no_such_column"], [("x",)])
-        assert len((await reader.fetch(legacy.table, [KEY], [(order(1)[KEY],)])).rows) == 1
+            await reader.fetch(Ask(legacy.table, ("no_such_column",), [("x",)]))
+        assert len((await reader.fetch(Ask(legacy.table, (KEY,), [(order(1)[KEY],)]))).rows) == 1
         await reader.close()
+
+    async def test_a_part_of_a_question_that_is_not_declared_is_refused(
+        self, legacy: LegacySystem
+    ) -> None:
+        """If it were ignored, the answer would be wrong."""
+        legacy.apply(*(Create(order(number)) for number in range(1, 6)))
+        reader = await legacy.connector.reader(legacy.system())
+        for ask in undeclared(Ask(legacy.table, (KEY,), [(order(2)[KEY],)]), reader.features):
+            with pytest.raises(Rejected) as refused:
+                await reader.fetch(ask)
+            assert refused.value.code == "unsupported_query", ask
+        await reader.close()
+
+
+def undeclared(ask: Ask, features: ReaderFeatures) -> list[Ask]:
+    """The question, each time with one part that `features` doesn't have."""
+    order_by = (ColumnOrder(KEY),)
+    asks = [
+        ask._replace(where=(ColumnCondition(KEY, operator, ("a", "b")[: _operands(operator)]),))
+        for operator in OPERATORS
+        if operator not in features.where
+    ]
+    if not features.order:
+        asks.append(ask._replace(order=order_by))
+    if not features.after:
+        asks.append(ask._replace(order=order_by, after=("a",)))
+    if not features.per_key:
+        asks.append(ask._replace(order=order_by, per_key=1))
+    return asks
+
+
+def _operands(operator: Operator) -> int:
+    return 2 if operator == "between" else 1
 
 
 async def _records(legacy: LegacySystem) -> RecordDecoder:
@@ -156,5 +200,5 @@ async def _rows(
     columns: list[str],
     keys: list[tuple[Any, ...]],
 ) -> list[Record]:
-    answer = await reader.fetch(legacy.table, columns, keys)
+    answer = await reader.fetch(Ask(legacy.table, columns, keys))
     return [records.row(answer.shape, raw) for raw in answer.rows]

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from bridge.connector import DELETE, Done, ListsKeys, Reader, Snapshot
+from bridge.connector import DELETE, Ask, Done, ListsKeys, Reader, Snapshot
 from bridge.kit.connector.base import ConnectorTests, ServerLie, needs
 from bridge.kit.connector.legacy import KEY, Create, LegacySystem, Update
 from bridge.kit.connector.open_source import WAIT_TIMEOUT_S, open_source
@@ -86,7 +86,7 @@ class ServerLieTests(ConnectorTests):
         records = RecordDecoder((await legacy.connector.describe(legacy.system()))[legacy.table])
         reader: Reader = await legacy.connector.reader(legacy.system())
         try:
-            answer = await reader.fetch(legacy.table, columns, keys)
+            answer = await reader.fetch(Ask(legacy.table, columns, keys))
             rows = [dict(records.row(answer.shape, raw)) for raw in answer.rows]
         finally:
             await reader.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bridge.connector import Ask
 from bridge.kit.connector.base import ConnectorTests, assert_refused, needs
 from bridge.kit.connector.legacy import COLUMNS, Create, LegacySystem, TruncateTable
 from bridge.kit.connector.open_source import open_source
@@ -132,7 +133,7 @@ class SetupTests(ConnectorTests):
             records_by_way["snapshot"] = records.row(chunk.shape, chunk.rows[0])
         if can.read:
             reader = await fresh.connector.reader(system)
-            rows = await reader.fetch(TYPES_TABLE, ["id"], [(1,)])
+            rows = await reader.fetch(Ask(TYPES_TABLE, ("id",), [(1,)]))
             await reader.close()
             records_by_way["read"] = records.row(rows.shape, rows.rows[0])
         for way, record in records_by_way.items():

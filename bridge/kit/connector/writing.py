@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import pytest
 
-from bridge.connector import Capabilities, Done, Effect, LedgerWriter, Shape, Writer
+from bridge.connector import Ask, Capabilities, Done, Effect, LedgerWriter, Shape, Writer
 from bridge.kit.connector.base import ConnectorTests, needs
 from bridge.kit.connector.legacy import KEY, Create, LegacySystem, Update
 from bridge.kit.connector.random_load import order
@@ -35,7 +35,7 @@ async def own_key(legacy: LegacySystem, number: int) -> Any:
         return order(number)[KEY]
     reader = await legacy.connector.reader(legacy.system())
     try:
-        answer = await reader.fetch(legacy.table, [KEY], [(order(number)[KEY],)])
+        answer = await reader.fetch(Ask(legacy.table, (KEY,), [(order(number)[KEY],)]))
     finally:
         await reader.close()
     at = [column.name for column in answer.shape.columns].index(legacy.key)
@@ -84,7 +84,7 @@ async def _read(legacy: LegacySystem, records: RecordDecoder) -> dict[str, Any]:
     """The first order, as the Reader has it."""
     reader = await legacy.connector.reader(legacy.system())
     try:
-        answer = await reader.fetch(legacy.table, [KEY], [(order(1)[KEY],)])
+        answer = await reader.fetch(Ask(legacy.table, (KEY,), [(order(1)[KEY],)]))
     finally:
         await reader.close()
     return dict(records.row(answer.shape, answer.rows[0]))

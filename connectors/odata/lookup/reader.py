@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from bridge.connector import Rows, System, distinct_keys
+from bridge.connector import Ask, ReaderFeatures, Rows, System, distinct_keys, refuse_unsupported
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.connector.answer_contradictions import seen_again
 from bridge.model.errors import ConfigurationError, Rejected, Unsupported
@@ -40,6 +40,8 @@ class ODataReader:
     again. Answers claim no visibility. A key with a null equals nothing.
     """
 
+    features = ReaderFeatures()
+
     def __init__(
         self,
         system: System,
@@ -64,17 +66,13 @@ class ODataReader:
         """Maximum keys of one lookup."""
         return self._limits.max_keys_per_read
 
-    async def fetch(
-        self,
-        table: str,
-        columns: Sequence[str],
-        keys: Sequence[tuple[Any, ...]],
-        limit: int | None = None,
-    ) -> Rows:
+    async def fetch(self, ask: Ask) -> Rows:
         """As `bridge.connector.Reader.fetch`. Raises AnswerMismatch if the service ignores every form of
         the filter.
         """
-        unique_keys = distinct_keys(table, columns, keys, self.max_keys)
+        refuse_unsupported(ask, self.features)
+        table, columns, limit = ask.table, ask.columns, ask.limit
+        unique_keys = distinct_keys(ask, self.max_keys)
         entity_table = self._tables.of(await self._client.metadata(), table)
         try:
             return await self._rows_by(entity_table, columns, unique_keys, limit)

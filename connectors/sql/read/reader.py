@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 import sqlalchemy.exc as sa_exc
 from sqlalchemy.engine import Connection
 
-from bridge.connector import Rows, Shape, System, distinct_keys
+from bridge.connector import (
+    Ask,
+    ReaderFeatures,
+    Rows,
+    Shape,
+    System,
+    distinct_keys,
+    refuse_unsupported,
+)
 from bridge.model.errors import Rejected
 from connectors.sql.dialect import SqlDialect
 from connectors.sql.dialects import dialect_of
@@ -35,21 +42,13 @@ key and which columns may be null are in no result.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class _Lookup:
-    """One question: as `Reader.fetch` has it, the keys distinct and without nulls."""
-
-    table: str
-    columns: Sequence[str]
-    keys: Sequence[tuple[Any, ...]]
-    limit: int | None
-
-
 class SqlReader:
     """`bridge.connector.Reader` over SQLAlchemy; one statement per call, in a thread of its own. Rows are
     as the driver returns them, in the table's order of columns. A key with a null equals nothing, as in
     SQL.
     """
+
+    features = ReaderFeatures()
 
     def __init__(
         self,
@@ -73,42 +72,37 @@ class SqlReader:
         """Maximum keys of one query."""
         return self._dialect.max_keys
 
-    async def fetch(
-        self,
-        table: str,
-        columns: Sequence[str],
-        keys: Sequence[tuple[Any, ...]],
-        limit: int | None = None,
-    ) -> Rows:
+    async def fetch(self, ask: Ask) -> Rows:
         """As `bridge.connector.Reader.fetch`."""
-        distinct = distinct_keys(table, columns, keys, self.max_keys)
-        lookup = _Lookup(table, columns, distinct, limit)
+        refuse_unsupported(ask, self.features)
+        table = ask.table
+        ask = ask._replace(keys=distinct_keys(ask, self.max_keys))
 
         def act(connection: Connection) -> Rows:
             with translating_errors(f"{self._where} table {table!r}", "bad_key"):
                 last = self._tables.last(table)
                 try:
-                    return self._read(connection, lookup)
+                    return self._read(connection, ask)
                 except (sa_exc.DBAPIError, Rejected):
                     # The cause may be that the table has another shape by now.
                     if connection.in_transaction():
                         connection.rollback()
                     if self._tables.read_again(connection, table) is last:
                         raise
-                    return self._read(connection, lookup)
+                    return self._read(connection, ask)
 
         with translating_errors(self._where):
             return await self._threads.run(act, **self._options)
 
-    def _read(self, connection: Connection, lookup: _Lookup) -> Rows:
+    def _read(self, connection: Connection, ask: Ask) -> Rows:
         """Rows and the shape that is theirs, though each statement is a transaction of its own."""
-        table = lookup.table
+        table = ask.table
         # Columns that are named one by one must be the existing ones.
         fresh = self._is_due(table) or has_no_encoding(connection)
         before = self._tables.read_again(connection, table) if fresh else None
         for _ in range(MAX_READS):
             shape = before or self._tables.shape(connection, table)
-            result = self._query(connection, lookup, shape)
+            result = self._query(connection, ask, shape)
             read_shape = self._tables.fitting_between(connection, table, before, result)
             if read_shape is not None:
                 return Rows(read_shape, result.rows, result.visibility, result.server)
@@ -123,12 +117,12 @@ class SqlReader:
             self._next_looks[table] = now + CATALOGUE_INTERVAL_S
         return due
 
-    def _query(self, connection: Connection, lookup: _Lookup, shape: Shape) -> QueryResult:
-        columns, keys = lookup.columns, lookup.keys
+    def _query(self, connection: Connection, ask: Ask, shape: Shape) -> QueryResult:
+        columns, keys = ask.columns, ask.keys
         natives = {column.name: column.native for column in shape.columns}
         for column in columns:
             if column not in natives:
-                raise Rejected("bad_key", f"table {lookup.table!r} has no column {column!r}")
+                raise Rejected("bad_key", f"table {ask.table!r} has no column {column!r}")
         names = identifiers_of(connection)
         conditions: list[Query] = []
         if columns:
@@ -141,10 +135,10 @@ class SqlReader:
         query = rows_where(
             self._dialect,
             names,
-            lookup.table,
+            ask.table,
             conditions,
-            limit=lookup.limit,
-            only=self._tables.only(connection, lookup.table),
+            limit=ask.limit,
+            only=self._tables.only(connection, ask.table),
             select=row_columns(connection, names, shape),
             seen=seen_expression(connection, self._dialect),
         )

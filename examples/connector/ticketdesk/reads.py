@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from bridge.connector import Chunk, Condition, Rows, distinct_keys
+from bridge.connector import (
+    Ask,
+    Chunk,
+    Condition,
+    ReaderFeatures,
+    Rows,
+    distinct_keys,
+    refuse_unsupported,
+)
 from bridge.model.errors import Rejected
 
 from .client import Client
@@ -64,6 +71,8 @@ def _equals(value: Any, wanted: Any) -> bool:
 class TicketdeskReader:
     """`bridge.connector.Reader`: every read of the gateway."""
 
+    features = ReaderFeatures()
+
     def __init__(self, client: Client) -> None:
         self._client = client
 
@@ -72,23 +81,19 @@ class TicketdeskReader:
         """How many keys one request may carry."""
         return MAX_KEYS_PER_QUERY
 
-    async def fetch(
-        self,
-        table: str,
-        columns: Sequence[str],
-        keys: Sequence[tuple[Any, ...]],
-        limit: int | None = None,
-    ) -> Rows:
-        """All rows whose `columns` equal one of `keys`, in one request."""
+    async def fetch(self, ask: Ask) -> Rows:
+        """All rows that answer `ask`, in one request."""
+        refuse_unsupported(ask, self.features)
+        table, columns = ask.table, ask.columns
         shape = shape_of(await self._client.table(table))
         columns_known = {column.name for column in shape.columns}
         if unknown := [name for name in columns if name not in columns_known]:
             raise Rejected("bad_key", f"table {table!r} has no column {unknown[0]!r}")
-        wanted = distinct_keys(table, columns, keys, MAX_KEYS_PER_QUERY)
+        wanted = distinct_keys(ask, MAX_KEYS_PER_QUERY)
         if columns and not wanted:
             return Rows(shape, [])
         rows = await self._client.matching_rows(table, columns, wanted)
-        return Rows(shape, [raw_row(shape, row) for row in rows][:limit])
+        return Rows(shape, [raw_row(shape, row) for row in rows][: ask.limit])
 
     async def close(self) -> None:
         """Close the connections."""

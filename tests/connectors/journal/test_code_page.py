@@ -10,7 +10,7 @@ import pytest
 
 from bridge.capture.control import request, send
 from bridge.capture.runner import Capture
-from bridge.connector import Effect
+from bridge.connector import Ask, Effect
 from bridge.model.encoded_text import EncodedText, condition_to_json
 from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.model.types import FieldType
@@ -90,8 +90,8 @@ async def test_look_ups_and_commands_find_the_row_as_text_and_as_blob(legacy: Le
     await connector.setup(system)
     reader = SqlReader(system, JOURNALED_SQLITE)
     umlaut, plain = EncodedText(b"K\xfc"), EncodedText(b"K")
-    rows = (await reader.fetch("t", ["k", "b"], [(umlaut, umlaut), (plain, plain)])).rows
-    single = (await reader.fetch("t", ["k"], [(umlaut,)])).rows
+    rows = (await reader.fetch(Ask("t", ("k", "b"), [(umlaut, umlaut), (plain, plain)]))).rows
+    single = (await reader.fetch(Ask("t", ("k",), [(umlaut,)]))).rows
     await reader.close()
     assert sorted(row[2] for row in rows) == [1, 2]
     assert [row[2] for row in single] == [1]

@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 
 from bridge.connector import (
+    Ask,
     Batch,
     Capabilities,
     Chunk,
@@ -164,10 +165,9 @@ class ReadsThePast(JournalConnector):
 class ForgetsKeys(JournalConnector):
     async def reader(self, system: System) -> Reader:
         class KeyForgettingReader(SqlReader):
-            async def fetch(
-                self, table: str, columns: Any, keys: Any, limit: int | None = None
-            ) -> Rows:
-                return await super().fetch(table, columns, keys[: max(1, len(keys) - 2)], limit)
+            async def fetch(self, ask: Ask) -> Rows:
+                keys = ask.keys[: max(1, len(ask.keys) - 2)]
+                return await super().fetch(ask._replace(keys=keys))
 
         return KeyForgettingReader(system, dialect_for(system).sql)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.connector import Ask
 from bridge.model.errors import ConfigurationError, HistoryLost
 from connectors.journal import connector
 from tests.connectors.checkpoints import fixed_checkpoint
@@ -251,12 +252,12 @@ async def test_a_database_put_in_the_place_of_the_old_one_is_read_and_written_fr
     legacy.run(TABLE)
     source = await begun(legacy)
     reader = await connector.reader(legacy.system("t"))
-    assert (await reader.fetch("t", ["id"], [(1,)])).rows == []
+    assert (await reader.fetch(Ask("t", ("id",), [(1,)]))).rows == []
     with closing(sqlite3.connect(tmp_path / "backup.db")) as backup:
         legacy.db.backup(backup)
     restore_by_rename(tmp_path / "backup.db", legacy)
     legacy.run("INSERT INTO t VALUES (1, 1)")
-    assert (await reader.fetch("t", ["id"], [(1,)])).rows == [(1, 1)]
+    assert (await reader.fetch(Ask("t", ("id",), [(1,)]))).rows == [(1, 1)]
     assert [change.new for change in (await taken(source)).changes] == [(1, 1)]
     await reader.close()
     await source.close()

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from bridge.connector import Effect, Shape, System
+from bridge.connector import Ask, Effect, Shape, System
 from bridge.model.errors import RowError
 from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.model.types import KEY_TYPES, FieldType
@@ -139,7 +139,7 @@ async def test_whatever_is_stored_has_one_form_whoever_reads_it(legacy: Legacy) 
     chunk = await snapshot.chunk("t", None, None, 10 * ROWS)
     await snapshot.close()
     reader = await connector.reader(system)
-    result = await reader.fetch("t", ["id"], [(number,) for number in range(ROWS)])
+    result = await reader.fetch(Ask("t", ("id",), [(number,) for number in range(ROWS)]))
     await reader.close()
     forms = {
         "journal": Form(described, changes[0].shape, captured_rows),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.connector import CREATE, DELETE, UPDATE
+from bridge.connector import CREATE, DELETE, UPDATE, Ask
 from connectors.journal import connector
 from tests.example_counts import examples
 
@@ -212,7 +212,7 @@ async def test_values_come_back_exactly_as_a_read_of_the_table_gives_them(
     await source.open(None)
     legacy.run(f"INSERT INTO t VALUES (1, {value}, {value}, {value}, {value})")
     (change,) = (await source.read(10, 0)).changes
-    (row,) = (await reader.fetch("t", ["id"], [(1,)])).rows
+    (row,) = (await reader.fetch(Ask("t", ("id",), [(1,)]))).rows
     await source.close()
     await reader.close()
     assert [(type(item), item) for item in change.new] == [(type(item), item) for item in row]

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bridge.connector import TableUse
+from bridge.connector import Ask, TableUse
 from connectors.odata.capture.pollers.changed import ChangedPoller
 from connectors.odata.capture.pollers.listing import ListingPoller
 from connectors.odata.capture.snapshot.chunks import ODataSnapshot
@@ -164,9 +164,9 @@ async def test_lookups_of_rows_that_come_and_go_prove_nothing(serve: Serve, numb
         for columns, keys in questions:
             reader = ODataReader(system_of(service, "Plains"))
             for _ in range(8):
-                await reader.fetch("Plains", columns, keys)
+                await reader.fetch(Ask("Plains", columns, keys))
             service.between.requests.clear()
-            await reader.fetch("Plains", columns, keys)
+            await reader.fetch(Ask("Plains", columns, keys))
             assert "$filter" in service.paths[0], (seed, columns)
             assert len(columns) > 1 or " in " in service.paths[0]
             await reader.close()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bridge.connector import Done, Effect, System, TableUse
+from bridge.connector import Ask, Done, Effect, System, TableUse
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.kit.connector.server_lies import ServerLieTests
 from bridge.model.errors import ConfigurationError, Rejected, Unsupported
@@ -75,7 +75,7 @@ async def numbers(
     limit: int | None = None,
 ) -> list[int]:
     """The rows of a lookup, by their `qty`."""
-    rows = await reader.fetch("Suites", columns, keys, limit)
+    rows = await reader.fetch(Ask("Suites", columns, keys, limit=limit))
     index = [column.name for column in rows.shape.columns].index("qty")
     return sorted(raw[index] for raw in rows.rows)
 
@@ -137,7 +137,7 @@ async def test_filters_that_find_nothing_are_not_taken_for_an_empty_answer() -> 
             await numbers(reader, ["customer"], [("C1",)])
         assert await numbers(reader, ["order_no"], HALF) == list(range(0, 30, 2))
         service.sets["Plains"].clear()
-        assert (await reader.fetch("Plains", ["customer"], [("C1",)])).rows == []
+        assert (await reader.fetch(Ask("Plains", ("customer",), [("C1",)]))).rows == []
         await reader.close()
 
 

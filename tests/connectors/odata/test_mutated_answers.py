@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bridge.connector import Done, Effect, Shape, TableUse
+from bridge.connector import Ask, Done, Effect, Shape, TableUse
 from bridge.model.errors import BridgeError, OutcomeUnknown, Rejected, RetryLater
 from connectors.http.errors import UnreadableAnswer
 from connectors.odata.capture.snapshot.chunks import ODataSnapshot
@@ -116,7 +116,7 @@ def reading(
     async def ask(url: str) -> None:
         reader = ODataReader(system(url, options={"timeout": 2} | options))
         try:
-            await reader.fetch(table, columns, keys)
+            await reader.fetch(Ask(table, columns, keys))
         finally:
             await reader.close()
 

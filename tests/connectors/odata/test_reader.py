@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from bridge.connector import Done, Effect, Rows, Shape, TableUse
+from bridge.connector import Ask, Done, Effect, Rows, Shape, TableUse
 from bridge.model.errors import Rejected
 from bridge.observe import Notice
 from connectors.odata.capture.snapshot.chunks import ODataSnapshot
@@ -73,9 +73,9 @@ async def test_500_orders_with_lines_and_products_are_a_handful_of_requests(
 async def test_a_lookup_that_one_url_holds_is_one_get(cap: Cap) -> None:
     cap.fill(orders=20)
     reader = ODataReader(system(cap.url))
-    await reader.fetch("Orders", ["ID"], IDS[:1])
+    await reader.fetch(Ask("Orders", ("ID",), IDS[:1]))
     cap.reset()
-    rows = await reader.fetch("Orders", ["ID"], [*IDS[:20], (order_id(99),)])
+    rows = await reader.fetch(Ask("Orders", ("ID",), [*IDS[:20], (order_id(99),)]))
     await reader.close()
     assert sorted(named(rows, "ID")) == IDS[:20]
     [path] = cap.count().paths
@@ -97,7 +97,7 @@ async def test_a_service_that_knows_no_in_is_asked_by_or_and_that_is_remembered(
         between.rule = old
         reader = ODataReader(system(between.url(cap.url)))
         for _ in range(3):
-            assert len((await reader.fetch("Orders", ["ID"], IDS[:3])).rows) == 3
+            assert len((await reader.fetch(Ask("Orders", ("ID",), IDS[:3]))).rows) == 3
         await reader.close()
     reads = [request.path for request in between.requests if "$filter" in request.path]
     assert [" in " if "%20in%20" in path else " or " for path in reads] == [
@@ -119,9 +119,9 @@ async def test_a_service_without_filters_and_batches_is_asked_by_key(cap: Cap) -
         between.rule = poor
         reader = ODataReader(system(between.url(cap.url)))
         keys = [*IDS[:3], (order_id(77),)]
-        assert len((await reader.fetch("Orders", ["ID"], keys)).rows) == 3
+        assert len((await reader.fetch(Ask("Orders", ("ID",), keys))).rows) == 3
         between.requests.clear()
-        assert len((await reader.fetch("Orders", ["ID"], keys)).rows) == 3
+        assert len((await reader.fetch(Ask("Orders", ("ID",), keys))).rows) == 3
         assert [request.path.partition("?")[0][-4:] for request in between.requests] == [
             "000)",
             "001)",
@@ -129,7 +129,7 @@ async def test_a_service_without_filters_and_batches_is_asked_by_key(cap: Cap) -
             "077)",
         ]
         with pytest.raises(Rejected, match="can't be looked up by customer_ID"):
-            await reader.fetch("Orders", ["customer_ID"], [("C0",)])
+            await reader.fetch(Ask("Orders", ("customer_ID",), [("C0",)]))
         await reader.close()
 
 
@@ -144,9 +144,9 @@ async def test_reads_of_a_service_with_json_of_its_own_are_the_same(odatapy: Oda
             tables=(TableUse("Orders", (), ("ID", "status", "price")),),
         )
     )
-    await reader.fetch("Orders", ["ID"], [("1",)])
+    await reader.fetch(Ask("Orders", ("ID",), [("1",)]))
     odatapy.reset()
-    rows = await reader.fetch("Orders", ["ID"], [(str(number),) for number in range(120)])
+    rows = await reader.fetch(Ask("Orders", ("ID",), [(str(number),) for number in range(120)]))
     await reader.close()
     assert named(rows, "ID", "status", "price")[0] == ("0", None, Decimal("1.5"))
     assert (len(rows.rows), odatapy.count()) == (120, 1)
@@ -157,9 +157,11 @@ async def test_rows_of_composite_keys_and_of_several_columns_are_found(cap: Cap)
     for url in (cap.url, cap.v2):
         reader = ODataReader(system(url))
         keys: list[tuple[Any, ...]] = [(order_id(1), 0), (order_id(2), 1), (order_id(2), 9)]
-        rows = await reader.fetch("Lines", ["order_ID", "position"], keys)
+        rows = await reader.fetch(Ask("Lines", ("order_ID", "position"), keys))
         assert sorted(named(rows, "order_ID", "position")) == keys[:2]
-        both = await reader.fetch("Orders", ["customer_ID", "status"], [("C1", "O"), ("C2", "C")])
+        both = await reader.fetch(
+            Ask("Orders", ("customer_ID", "status"), [("C1", "O"), ("C2", "C")])
+        )
         assert named(both, "number") == [("0000000001",)]
         await reader.close()
 
@@ -169,9 +171,9 @@ async def test_an_answer_of_many_pages_is_followed_to_its_end(private_cap: Any) 
     cap.fill(orders=30, customers=1)
     for url in (cap.url, cap.v2):
         reader = ODataReader(system(url))
-        assert len((await reader.fetch("Orders", ["customer_ID"], [("C0",)])).rows) == 30
-        assert len((await reader.fetch("Orders", [], [])).rows) == 30
-        assert len((await reader.fetch("Orders", [], [], limit=9)).rows) == 9
+        assert len((await reader.fetch(Ask("Orders", ("customer_ID",), [("C0",)]))).rows) == 30
+        assert len((await reader.fetch(Ask("Orders"))).rows) == 30
+        assert len((await reader.fetch(Ask("Orders", limit=9))).rows) == 9
         await reader.close()
 
 
@@ -179,11 +181,11 @@ async def test_a_key_that_cannot_be_asked_for_is_rejected_and_the_reader_goes_on
     cap.fill(orders=2)
     reader = ODataReader(system(cap.url))
     with pytest.raises(Rejected, match=r"no Edm\.Guid"):
-        await reader.fetch("Orders", ["ID"], [("not a guid",), IDS[0]])
+        await reader.fetch(Ask("Orders", ("ID",), [("not a guid",), IDS[0]]))
     with pytest.raises(Rejected, match="no property 'nope'"):
-        await reader.fetch("Orders", ["nope"], [("x",)])
-    assert len((await reader.fetch("Orders", ["ID"], IDS[:2])).rows) == 2
-    assert (await reader.fetch("Orders", ["customer_ID"], [(None,)])).rows == []
+        await reader.fetch(Ask("Orders", ("nope",), [("x",)]))
+    assert len((await reader.fetch(Ask("Orders", ("ID",), IDS[:2]))).rows) == 2
+    assert (await reader.fetch(Ask("Orders", ("customer_ID",), [(None,)]))).rows == []
     await reader.close()
 
 
@@ -194,7 +196,7 @@ async def test_quotes_slashes_and_percent_signs_in_keys_are_the_keys_own(cap: Ca
             client.post("Suites", json={"order_no": key, "qty": 1}).raise_for_status()
     for url in (cap.url, cap.v2):
         reader = ODataReader(system(url))
-        rows = await reader.fetch("Suites", ["order_no"], [(key,) for key in odd])
+        rows = await reader.fetch(Ask("Suites", ("order_no",), [(key,) for key in odd]))
         assert sorted(named(rows, "order_no")) == sorted((key,) for key in odd)
         await reader.close()
 
@@ -210,10 +212,12 @@ async def test_an_entity_set_that_refuses_filters_says_nothing_of_the_others(cap
     async with between.serving():
         between.rule = poor
         reader = ODataReader(system(between.url(cap.url)))
-        assert len((await reader.fetch("Customers", ["ID"], [("C0",), ("C1",)])).rows) == 2
-        assert len((await reader.fetch("Orders", ["customer_ID"], [("C0",), ("C1",)])).rows) == 3
+        assert len((await reader.fetch(Ask("Customers", ("ID",), [("C0",), ("C1",)]))).rows) == 2
+        assert (
+            len((await reader.fetch(Ask("Orders", ("customer_ID",), [("C0",), ("C1",)]))).rows) == 3
+        )
         between.requests.clear()
-        assert len((await reader.fetch("Orders", ["ID"], IDS[:3])).rows) == 3
+        assert len((await reader.fetch(Ask("Orders", ("ID",), IDS[:3]))).rows) == 3
         assert len(between.requests) == 1
         await reader.close()
 
@@ -230,11 +234,11 @@ async def test_a_key_that_filters_refuse_does_not_end_filters_for_good(cap: Cap)
     async with between.serving():
         between.rule = strict
         reader = ODataReader(system(between.url(cap.url)))
-        assert (await reader.fetch("Orders", ["ID"], [(order_id(999),)])).rows == []
+        assert (await reader.fetch(Ask("Orders", ("ID",), [(order_id(999),)]))).rows == []
         for _ in range(MAX_SINGLE_LOOKUPS + 2):
-            await reader.fetch("Orders", ["ID"], IDS[:1])
+            await reader.fetch(Ask("Orders", ("ID",), IDS[:1]))
         between.requests.clear()
-        assert len((await reader.fetch("Orders", ["ID"], IDS[:3])).rows) == 3
+        assert len((await reader.fetch(Ask("Orders", ("ID",), IDS[:3]))).rows) == 3
         assert "$filter" in between.requests[0].path
         await reader.close()
 
@@ -247,9 +251,9 @@ async def test_no_url_is_too_long_because_of_its_many_columns(cap: Cap, version:
     reader = ODataReader(of)
     writer, snapshot = ODataWriter(of), ODataSnapshot(of)
     source = ODataSource(of)
-    await reader.fetch("Orders", ["ID"], IDS[:1])
+    await reader.fetch(Ask("Orders", ("ID",), IDS[:1]))
     cap.reset()
-    rows = await reader.fetch("Orders", ["ID"], IDS[:30])
+    rows = await reader.fetch(Ask("Orders", ("ID",), IDS[:30]))
     assert sorted(named(rows, "ID")) == IDS[:30]
     assert {column.name for column in rows.shape.columns} == set(USES[0].columns)
     chunk = await snapshot.chunk("Orders", None, None, 10)
@@ -297,17 +301,17 @@ async def test_properties_that_come_and_go_are_followed(cap: Cap) -> None:
     async with between.serving():
         served = replace(system(between.url(cap.url)), tables=(TableUse("Orders", ("ID",)),))
         reader = ODataReader(served, monotonic=lambda: now)
-        before = (await reader.fetch("Orders", ["ID"], [])).shape
+        before = (await reader.fetch(Ask("Orders", ("ID",), ()))).shape
         described = marker
-        rows = await reader.fetch("Orders", ["ID"], IDS[:1])
+        rows = await reader.fetch(Ask("Orders", ("ID",), IDS[:1]))
         for _ in range(3):
             with pytest.raises(Rejected, match="no property 'laterProperty'"):
-                await reader.fetch("Orders", ["laterProperty"], [("x",)])
+                await reader.fetch(Ask("Orders", ("laterProperty",), [("x",)]))
         once = documents
         now += METADATA_INTERVAL_S
         with pytest.raises(Rejected, match="no property 'laterProperty'"):
-            await reader.fetch("Orders", ["laterProperty"], [("x",)])
-        again = await reader.fetch("Orders", ["ID"], IDS[:1])
+            await reader.fetch(Ask("Orders", ("laterProperty",), [("x",)]))
+        again = await reader.fetch(Ask("Orders", ("ID",), IDS[:1]))
         await reader.close()
     names, later = ({column.name for column in shape.columns} for shape in (before, rows.shape))
     assert names - later == {"goneProperty"}

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.connector import CREATE, UPDATE, System, TableUse
+from bridge.connector import CREATE, UPDATE, Ask, System, TableUse
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.model.errors import Rejected
 from connectors.odata.capture.options import ODataOptions
@@ -219,7 +219,7 @@ async def test_lookups_of_more_rows_than_the_service_gives_at_once_are_whole(
     async with service.between.serving():
         reader = ODataReader(system_of(service, "Notes"))
         for limit in (15, 1000, None):
-            rows = (await reader.fetch("Notes", ["qty"], [(7,), (8,)], limit)).rows
+            rows = (await reader.fetch(Ask("Notes", ("qty",), [(7,), (8,)], limit=limit))).rows
             assert len({row[0] for row in rows}) == min(limit or 1000, 20)
         refused = [text for text in service.refused if "Top query" in text]
         assert len(refused) <= 8, "the limit is remembered"

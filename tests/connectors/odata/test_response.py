@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bridge.connector import Ask
 from connectors.odata.lookup.reader import ODataReader
 from connectors.odata.protocol.response import row_of
 from tests.connectors.odata.things_service import FixedAnswers, document, prop
@@ -29,7 +30,7 @@ async def test_a_property_may_have_any_name(name: str, version: str) -> None:
     async with service.between.serving():
         reader = ODataReader(service.system())
         for _ in range(2):
-            rows = await reader.fetch("Things", ["key"], [("k",)])
+            rows = await reader.fetch(Ask("Things", ("key",), [("k",)]))
             assert rows.rows == [("k", "x")]
         await reader.close()
     assert row_of(body) == {**body.get("d", body)} if version == "v2" else row_of(body) == body

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 from bridge.connector import (
     CREATE,
     UPDATE,
+    Ask,
     Batch,
     Capabilities,
     Change,
@@ -24,6 +25,7 @@ from bridge.connector import (
     Condition,
     Finding,
     Reader,
+    ReaderFeatures,
     Rows,
     Shape,
     Snapshot,
@@ -33,6 +35,7 @@ from bridge.connector import (
     System,
     Watermark,
     Writer,
+    refuse_unsupported,
     unsupported,
 )
 from bridge.model.errors import ConfigurationError, Rejected, Unsupported
@@ -235,6 +238,8 @@ def _fits(row: Mapping[str, Any], where: Condition) -> bool:
 class FileReader:
     """Lookups by any columns; `fetches` counts them."""
 
+    features = ReaderFeatures()
+
     def __init__(self, system: System) -> None:
         self._system = system
         self.fetches = 0
@@ -243,25 +248,21 @@ class FileReader:
     def max_keys(self) -> int:
         return _options(self._system).max_keys
 
-    async def fetch(
-        self,
-        table: str,
-        columns: Sequence[str],
-        keys: Sequence[tuple[Any, ...]],
-        limit: int | None = None,
-    ) -> Rows:
+    async def fetch(self, ask: Ask) -> Rows:
+        refuse_unsupported(ask, self.features)
         self.fetches += 1
+        table, columns = ask.table, ask.columns
         store_table = table_of(self._system, table)
         shape = shape_of(table, store_table)
         if unknown := [name for name in columns if name not in store_table.columns]:
             raise Rejected("bad_key", f"table {table!r} has no column {unknown[0]!r}")
-        wanted = set(keys)
+        wanted = set(ask.keys)
         rows = [
             raw(shape, row)
             for row in store_table.rows.values()
             if not columns or tuple(row[name] for name in columns) in wanted
         ]
-        return Rows(shape, rows[:limit])
+        return Rows(shape, rows[: ask.limit])
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -8,6 +8,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from bridge.config.secrets import resolve_references
+from bridge.connector import Ask
 from bridge.model.errors import ConfigurationError, RetryLater
 from connectors.postgres import connector
 from tests.connectors.postgres.postgres_erp import PostgresErp, open_source
@@ -43,7 +44,7 @@ async def test_capture_reads_and_commands_take_the_same_addresses(
     async with open_source(system):
         pass
     reader = await connector.reader(system)
-    rows = await reader.fetch("t", ("id",), [(1,)])
+    rows = await reader.fetch(Ask("t", ("id",), [(1,)]))
     assert list(rows.rows) == [(1, 7)]
     await reader.close()
     writer = await connector.writer(system)
@@ -59,7 +60,7 @@ async def test_an_address_that_is_none_is_told_without_a_piece_of_it(erp: Postgr
     system = erp.system("t", url="host=erp-db pasword=hunter2hunter2")
     reader = await connector.reader(system)
     with pytest.raises(ConfigurationError, match="not an address that PostgreSQL") as refusal:
-        await reader.fetch("t", ("id",), [(1,)])
+        await reader.fetch(Ask("t", ("id",), [(1,)]))
     assert "hunter2" not in str(refusal.value)
     await reader.close()
 
@@ -69,7 +70,7 @@ async def test_nobody_at_any_of_several_hosts_is_waited_for(erp: PostgresErp) ->
     url = f"host=127.0.0.1,127.0.0.1 port={first},{second} user=postgres dbname=x"
     reader = await connector.reader(erp.system("t", url=url))
     with pytest.raises(RetryLater):
-        await reader.fetch("t", ("id",), [(1,)])
+        await reader.fetch(Ask("t", ("id",), [(1,)]))
     await reader.close()
 
 

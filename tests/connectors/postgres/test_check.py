@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bridge.connector import Finding, System, TableUse
+from bridge.connector import Ask, Finding, System, TableUse
 from bridge.model.errors import ConfigurationError, RetryLater
 from connectors.postgres import connector
 from connectors.postgres.setup.replica_identity import filter_columns
@@ -438,7 +438,7 @@ async def test_sessions_say_whose_they_are_and_what_they_do(ready: PostgresErp) 
     writer = await connector.writer(system)
     try:
         async with open_source(system):
-            await reader.fetch("t", ("id",), [(1,)])
+            await reader.fetch(Ask("t", ("id",), [(1,)]))
             await writer.prepare()
             names = ready.rows(
                 "SELECT DISTINCT application_name FROM pg_stat_activity"

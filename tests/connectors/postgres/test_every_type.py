@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg.types.string import TextLoader
 
-from bridge.connector import Effect, Shape
+from bridge.connector import Ask, Effect, Shape
 from bridge.model.errors import RowError
 from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.model.types import KEY_TYPES, FieldType
@@ -210,7 +210,7 @@ async def forms_of(erp: PostgresErp, types: Mapping[str, TypeValues]) -> dict[st
     await snapshot.close()
     forms["snapshot"] = chunk.shape, list(chunk.rows)
     reader = await connector.reader(system)
-    read_rows = await reader.fetch("t", ["id"], [(number,) for number in range(ROWS)])
+    read_rows = await reader.fetch(Ask("t", ("id",), [(number,) for number in range(ROWS)]))
     await reader.close()
     forms["read"] = read_rows.shape, sorted(read_rows.rows, key=lambda row: row[0])
     forms["executor"] = locked(system)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bridge.connector import TableUse
+from bridge.connector import Ask, TableUse
 from bridge.model.errors import ConfigurationError
 from connectors.postgres.capture.snapshot import PostgresSnapshot
 from connectors.postgres.catalog.tables import Catalog
@@ -119,7 +119,7 @@ async def test_columns_that_a_primary_key_only_includes_are_not_part_of_it(
         [change] = await collect(source, 1)
     assert {column.name for column in change.shape.columns if column.key} == {"a", "b"}
     reader = await connector.reader(erp.system("t"))
-    read = await reader.fetch("t", ["b"], [(1,)])
+    read = await reader.fetch(Ask("t", ("b",), [(1,)]))
     await reader.close()
     assert {column.name for column in read.shape.columns if column.key} == {"a", "b"}
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
-from bridge.connector import Done, Effect, Shape
+from bridge.connector import Ask, Done, Effect, Shape
 from bridge.model.encoded_text import EncodedText
 from bridge.model.errors import RowError
 from bridge.model.specs import EntitySpec, FieldSpec
@@ -117,9 +117,9 @@ async def test_one_byte_is_one_dead_letter_and_code_page_decodes_it(
     await snapshot.close()
     reader = await connector.reader(system)
     keys = [read.decoded.outward(("name",), (name,)) for name in NAMES]
-    read_rows = await reader.fetch("t", ["name"], keys)
+    read_rows = await reader.fetch(Ask("t", ("name",), keys))
     assert read.rows(read_rows.shape, list(read_rows.rows)) == WANTED
-    everything = await reader.fetch("t", [], [])
+    everything = await reader.fetch(Ask("t"))
     assert read.rows(everything.shape, list(everything.rows)) == WANTED
     await reader.close()
 

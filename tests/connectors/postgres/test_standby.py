@@ -8,7 +8,7 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from bridge.connector import Rows
+from bridge.connector import Ask, Rows
 from bridge.model.errors import RetryLater
 from connectors.postgres.capture.snapshot import PostgresSnapshot
 from connectors.postgres.capture_dialect import POSTGRES
@@ -61,7 +61,7 @@ async def test_a_standby_does_not_claim_a_transaction_that_its_rows_do_not_show(
             [(ended_xid,)] = erp.rows(XID)
             erp.run("INSERT INTO stock VALUES (2, 0)")
         replayed(standby, primary)
-        rows = await reader.fetch("stock", [], [])
+        rows = await reader.fetch(Ask("stock"))
         seen = seen_by(rows)
         assert sorted(rows.rows) == [(1, 0), (2, 0)]
         assert seen.in_recovery
@@ -70,14 +70,14 @@ async def test_a_standby_does_not_claim_a_transaction_that_its_rows_do_not_show(
         assert not seen.contains(open_xid)
         assert open_xid in seen.unseen()
         on_primary = reader_of(erp, primary)
-        primary_view = seen_by(await on_primary.fetch("stock", [], []))
+        primary_view = seen_by(await on_primary.fetch(Ask("stock")))
         await on_primary.close()
         assert not primary_view.in_recovery
         assert primary_view.contains(ended_xid)
         assert not primary_view.contains(open_xid)
         assert primary_view.server == seen.server
     replayed(standby, primary)
-    rows = await reader.fetch("stock", [], [])
+    rows = await reader.fetch(Ask("stock"))
     await reader.close()
     erp.db.close()
     assert sorted(rows.rows) == [(1, 1), (2, 0)]
@@ -96,10 +96,10 @@ async def test_what_a_standby_has_not_replayed_is_not_contained(
     with erp.db.transaction():
         [(xid,)] = erp.rows(XID)
         erp.run("UPDATE stock SET qty = 1")
-    paused = await reader.fetch("stock", ["id"], [(1,)])
+    paused = await reader.fetch(Ask("stock", ("id",), [(1,)]))
     standby.execute("SELECT pg_wal_replay_resume()")
     replayed(standby, primary)
-    resumed = await reader.fetch("stock", ["id"], [(1,)])
+    resumed = await reader.fetch(Ask("stock", ("id",), [(1,)]))
     await reader.close()
     erp.db.close()
     assert paused.rows == [(1, 0)]
@@ -120,18 +120,18 @@ async def test_a_promotion_shows_in_the_next_statement_of_a_session_that_stays_o
     replayed(promoted, primary)
     replayed(following, primary)
     readers = [reader_of(erp, server) for server in (promoted, following)]
-    before = [seen_by(await reader.fetch("stock", [], [])) for reader in readers]
+    before = [seen_by(await reader.fetch(Ask("stock"))) for reader in readers]
     pids = [sessions(promoted), sessions(following)]
     erp.db.close()
     primary.stop()
     promoted.execute("SELECT pg_promote(true)")
     promoted.execute("UPDATE stock SET qty = 2")
-    at_once = await readers[0].fetch("stock", [], [])
+    at_once = await readers[0].fetch(Ask("stock"))
     # The next restartpoint of a standby shows that it follows.
     promoted.execute("CHECKPOINT")
     replayed(following, promoted)
     following.execute("CHECKPOINT")
-    later = await readers[1].fetch("stock", [], [])
+    later = await readers[1].fetch(Ask("stock"))
     assert [sessions(promoted), sessions(following)] == pids
     assert all(map(len, pids))
     for reader in readers:
@@ -166,11 +166,11 @@ async def test_what_the_stream_has_is_not_contained_until_a_synchronous_standby_
         sale = threading.Thread(target=erp.run, args=["UPDATE stock SET qty = 1"])
         sale.start()
         [change] = await collect(source, 1)
-        early = await reader.fetch("stock", ["id"], [(1,)])
+        early = await reader.fetch(Ask("stock", ("id",), [(1,)]))
         assert sale.is_alive()
         standby.start()
         sale.join()
-        late = await reader.fetch("stock", ["id"], [(1,)])
+        late = await reader.fetch(Ask("stock", ("id",), [(1,)]))
     await reader.close()
     erp.db.close()
     assert (early.rows, late.rows) == ([(1, 0)], [(1, 1)])
@@ -198,14 +198,14 @@ async def test_a_login_that_may_not_ask_for_the_server_reads_and_knows_it_by_its
             erp.system("stock", url=server.url_of("postgres", "clerk", "pw")), connections=1
         )
         reader = SqlReader(system, POSTGRES)
-        answers.append(await reader.fetch("stock", [], []))
+        answers.append(await reader.fetch(Ask("stock")))
         await reader.close()
     primary.restart()
     system = replace(
         erp.system("stock", url=primary.url_of("postgres", "clerk", "pw")), connections=1
     )
     reader = SqlReader(system, POSTGRES)
-    answers.append(await reader.fetch("stock", [], []))
+    answers.append(await reader.fetch(Ask("stock")))
     await reader.close()
     erp.db.close()
     assert [rows.rows for rows in answers] == [[(1, 0)]] * 4

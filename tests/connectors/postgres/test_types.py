@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.connector import Shape
+from bridge.connector import Ask, Shape
 from bridge.model.specs import EntitySpec
 from bridge.model.types import FieldType
 from bridge.plan.entity_type import entity_type
@@ -116,7 +116,7 @@ async def every_way(erp: PostgresErp, *, binary: bool) -> tuple[Shape, list[list
     chunk = await taken.chunk("t", None, None, 10)
     await taken.close()
     reader = await connector.reader(system)
-    read_rows = await reader.fetch("t", ["id"], [(1,), (2,), (3,)])
+    read_rows = await reader.fetch(Ask("t", ("id",), [(1,), (2,), (3,)]))
     await reader.close()
     assert changes[0].shape.columns == described.columns == chunk.shape.columns
     stream = executor(described, changes[0].shape)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bridge.connector import Done, Effect, Rows, Shape
+from bridge.connector import Ask, Done, Effect, Rows, Shape
 from bridge.model.errors import Rejected, RetryLater
 from connectors.sql.read.reader import CATALOGUE_INTERVAL_S, SqlReader
 from connectors.sql.write.writer import SqlWriter
@@ -44,11 +44,11 @@ async def test_reads_go_on_over_every_change_of_the_table(
     erp_database.run(TABLE, ROW)
     reader = SqlReader(erp_database.system("stock", connections=1), erp_database.dialect)
     for _ in range(OFTEN):
-        before = await reader.fetch("stock", ["id"], [(1,)])
+        before = await reader.fetch(Ask("stock", ("id",), [(1,)]))
     statement, expected = ALTERED[how]
     erp_database.run(statement)
     for _ in range(OFTEN):
-        after = await reader.fetch("stock", ["id"], [(1,)])
+        after = await reader.fetch(Ask("stock", ("id",), [(1,)]))
     await reader.close()
     names = [column["name"] for column in columns_of(erp_database)]
     assert list(first(after)) == names
@@ -72,9 +72,9 @@ async def test_a_column_that_was_added_can_be_asked_for_at_once(erp_database: Sq
     """By what the reader knew of the table there is none."""
     erp_database.run(TABLE, ROW)
     reader = SqlReader(erp_database.system("stock"), erp_database.dialect)
-    await reader.fetch("stock", ["id"], [(1,)])
+    await reader.fetch(Ask("stock", ("id",), [(1,)]))
     erp_database.run("ALTER TABLE stock ADD COLUMN place varchar(9) DEFAULT 'a1'")
-    result = await reader.fetch("stock", ["place"], [("a1",)])
+    result = await reader.fetch(Ask("stock", ("place",), [("a1",)]))
     await reader.close()
     assert len(result.rows) == 2
 
@@ -85,12 +85,12 @@ async def test_columns_of_another_type_are_another_shape(server: SqlDatabase, ho
     server.run(TABLE, ROW)
     reader = SqlReader(server.system("stock", connections=1), server.dialect)
     for _ in range(OFTEN):
-        before = await reader.fetch("stock", ["qty"], [(5,)])
+        before = await reader.fetch(Ask("stock", ("qty",), [(5,)]))
     statement, kind = RETYPED[how]
     server.run(statement)
     key = "5" if how == "other" else 5
     for _ in range(OFTEN):
-        after = await reader.fetch("stock", ["qty"], [(key,)])
+        after = await reader.fetch(Ask("stock", ("qty",), [(key,)]))
     await reader.close()
     assert len(after.rows) == 1
     assert after.shape is not before.shape
@@ -103,15 +103,15 @@ async def test_a_table_of_sqlite_that_is_made_again_is_another_shape(lite: SqlDa
     """SQLite's results don't tell types, and migrations replace tables."""
     lite.run(TABLE, ROW)
     reader = SqlReader(lite.system("stock"), lite.dialect)
-    before = await reader.fetch("stock", ["id"], [(1,)])
+    before = await reader.fetch(Ask("stock", ("id",), [(1,)]))
     lite.run(
         "CREATE TABLE fresh (id integer PRIMARY KEY, qty text, note varchar(40))",
         "INSERT INTO fresh SELECT * FROM stock",
         "DROP TABLE stock",
         "ALTER TABLE fresh RENAME TO stock",
     )
-    after = await reader.fetch("stock", ["id"], [(1,)])
-    again = await reader.fetch("stock", ["id"], [(1,)])
+    after = await reader.fetch(Ask("stock", ("id",), [(1,)]))
+    again = await reader.fetch(Ask("stock", ("id",), [(1,)]))
     await reader.close()
     assert [column.type.name for column in before.shape.columns] == ["integer", "integer", "string"]
     assert [column.type.name for column in after.shape.columns] == ["integer", "string", "string"]
@@ -177,7 +177,7 @@ async def test_names_of_any_characters_are_read_and_written(
     )
     erp_database.make_ledger()
     reader = SqlReader(erp_database.system(table), erp_database.dialect)
-    result = await reader.fetch(table, [column], [(2,)])
+    result = await reader.fetch(Ask(table, (column,), [(2,)]))
     await reader.close()
     assert first(result) == {column: 2, "n": 20}
     writer = SqlWriter(erp_database.system(table), erp_database.dialect)
@@ -217,10 +217,10 @@ async def test_reads_and_commands_leave_tables_that_inherit_alone(server: SqlDat
     server.make_ledger()
     system = server.system("stock", "parts", "shown")
     reader = SqlReader(system, POSTGRES)
-    assert len((await reader.fetch("stock", [], [])).rows) == 2
-    assert (await reader.fetch("stock", ["id"], [(7,)])).rows == []
-    assert len((await reader.fetch("parts", ["id"], [(3,)])).rows) == 1
-    assert len((await reader.fetch("shown", [], [])).rows) == 3
+    assert len((await reader.fetch(Ask("stock"))).rows) == 2
+    assert (await reader.fetch(Ask("stock", ("id",), [(7,)]))).rows == []
+    assert len((await reader.fetch(Ask("parts", ("id",), [(3,)]))).rows) == 1
+    assert len((await reader.fetch(Ask("shown"))).rows) == 3
     await reader.close()
     writer = SqlWriter(system, POSTGRES)
     await writer.prepare()
@@ -247,15 +247,15 @@ async def test_a_result_that_the_catalogue_does_not_know_yet_is_asked_for_later(
     """The table was changed between the two: the next read finds them agreed."""
     erp_database.run(TABLE, ROW)
     reader = SqlReader(erp_database.system("stock"), erp_database.dialect)
-    await reader.fetch("stock", ["id"], [(1,)])
+    await reader.fetch(Ask("stock", ("id",), [(1,)]))
     read = reader._tables._read
     reader._tables._read = lambda *_: before
-    before = (await reader.fetch("stock", ["id"], [(1,)])).shape
+    before = (await reader.fetch(Ask("stock", ("id",), [(1,)]))).shape
     erp_database.run("ALTER TABLE stock ADD COLUMN place varchar(9)")
     with pytest.raises(RetryLater, match="it is being changed"):
-        await reader.fetch("stock", ["id"], [(1,)])
+        await reader.fetch(Ask("stock", ("id",), [(1,)]))
     reader._tables._read = read
-    assert len((await reader.fetch("stock", ["id"], [(1,)])).shape.columns) == 4
+    assert len((await reader.fetch(Ask("stock", ("id",), [(1,)]))).shape.columns) == 4
     await reader.close()
 
 
@@ -263,7 +263,7 @@ async def test_rows_never_come_under_the_types_of_a_later_change(server: SqlData
     """The table is changed once more between the rows and the catalogue that describes them."""
     server.run(TABLE, ROW)
     reader = SqlReader(server.system("stock", connections=1), server.dialect)
-    await reader.fetch("stock", ["id"], [(1,)])
+    await reader.fetch(Ask("stock", ("id",), [(1,)]))
     server.run("ALTER TABLE stock ALTER qty TYPE numeric(12,3)")
     read = reader._tables._read
     later = ["ALTER TABLE stock ALTER qty TYPE text"]
@@ -274,7 +274,7 @@ async def test_rows_never_come_under_the_types_of_a_later_change(server: SqlData
         return read(*arguments)
 
     reader._tables._read = read_after_a_change
-    rows = await reader.fetch("stock", ["id"], [(1,)])
+    rows = await reader.fetch(Ask("stock", ("id",), [(1,)]))
     await reader.close()
     assert not later
     assert rows.shape.columns[1].type.name == "string"
@@ -286,20 +286,20 @@ async def test_a_read_that_failed_by_an_old_shape_is_tried_again_though_another_
 ) -> None:
     server.run(TABLE, ROW)
     reader = SqlReader(server.system("stock"), server.dialect)
-    await reader.fetch("stock", ["qty"], [(5,)])
+    await reader.fetch(Ask("stock", ("qty",), [(5,)]))
     server.run("ALTER TABLE stock ALTER qty TYPE text")
     query, shapes = reader._query, []
 
-    def query_while_another_reads(connection: Any, lookup: Any, shape: Shape) -> Any:
+    def query_while_another_reads(connection: Any, ask: Ask, shape: Shape) -> Any:
         shapes.append(shape)
         try:
-            return query(connection, lookup, shape)
+            return query(connection, ask, shape)
         except Exception:
             reader._tables.read_again(connection, "stock")
             raise
 
     reader._query = query_while_another_reads  # type: ignore[method-assign]
-    rows = await reader.fetch("stock", ["qty"], [("5",)])
+    rows = await reader.fetch(Ask("stock", ("qty",), [("5",)]))
     await reader.close()
     assert len(rows.rows) == 1
     assert [shape.columns[1].type.name for shape in shapes[:2]] == ["integer", "string"]
@@ -321,9 +321,9 @@ async def test_another_modifier_of_a_type_is_another_shape(
 
     server.run(f"CREATE TABLE lists (id int PRIMARY KEY, parts {first_type})")
     reader = SqlReader(server.system("lists"), POSTGRES)
-    before = await reader.fetch("lists", ["id"], [(1,)])
+    before = await reader.fetch(Ask("lists", ("id",), [(1,)]))
     server.run(f"ALTER TABLE lists ALTER parts TYPE {second_type}")
-    after = await reader.fetch("lists", ["id"], [(1,)])
+    after = await reader.fetch(Ask("lists", ("id",), [(1,)]))
     await reader.close()
     natives = [rows.shape.columns[1].native for rows in (before, after)]
     assert natives == [first_type, second_type]
@@ -340,7 +340,7 @@ async def test_what_no_result_shows_is_noticed_after_a_while(server: SqlDatabase
     captured = []
     for seconds in (0.0, 1.0, CATALOGUE_INTERVAL_S + 1, CATALOGUE_INTERVAL_S + 2):
         now[0] = seconds
-        shape = (await reader.fetch("stock", ["id"], [(1,)])).shape
+        shape = (await reader.fetch(Ask("stock", ("id",), [(1,)]))).shape
         captured.append([column.captured for column in shape.columns])
         server.run("ALTER PUBLICATION bridge SET TABLE stock (id, qty, note)")
     await reader.close()
@@ -359,13 +359,13 @@ async def test_a_file_put_in_the_databases_place_is_another_server(
     restored.execute("INSERT INTO stock VALUES (1, 'many', 'z')")
     restored.close()
     reader = SqlReader(lite.system("stock", connections=1), lite.dialect)
-    before = await reader.fetch("stock", ["id"], [(1,)])
-    again = await reader.fetch("stock", ["id"], [(1,)])
+    before = await reader.fetch(Ask("stock", ("id",), [(1,)]))
+    again = await reader.fetch(Ask("stock", ("id",), [(1,)]))
     lite.db.close()
     for name in ("erp.db-wal", "erp.db-shm"):
         (tmp_path / name).unlink(missing_ok=True)
     (tmp_path / "restored.db").replace(tmp_path / "erp.db")
-    after = await reader.fetch("stock", ["id"], [(1,)])
+    after = await reader.fetch(Ask("stock", ("id",), [(1,)]))
     await reader.close()
     assert before.server == again.server != ""
     assert after.server not in {"", before.server}

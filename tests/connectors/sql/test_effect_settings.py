@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from bridge.connector import Done, Effect
+from bridge.connector import Ask, Done, Effect
 from connectors.postgres.capture_dialect import POSTGRES
 from connectors.postgres.transport.copy_connection import CopyConnection
 from connectors.sql.engine import make_engine
@@ -126,7 +126,7 @@ async def test_what_it_returns_and_its_row_have_the_form_of_every_read(abroad: S
     # What the statement itself makes text of is the login's.
     assert written == "31/01/2026 19:00:00.5 JST"
     reader = SqlReader(abroad.system("visit"), POSTGRES)
-    result = await reader.fetch("visit", ["id"], [(1,)])
+    result = await reader.fetch(Ask("visit", ("id",), [(1,)]))
     await reader.close()
     assert outcome.after == result.rows[0]
     assert outcome.shape is not None

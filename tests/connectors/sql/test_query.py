@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.connector import TableUse
+from bridge.connector import Ask, TableUse
 from connectors.sql.dialect import SqlDialect
 from connectors.sql.dialects import dialect_of
 from connectors.sql.read.key_values import pack_value, unpack_value
@@ -46,10 +46,10 @@ async def test_lookups_by_two_columns_find_the_same_rows(
     reader = SqlReader(lite.system("t"), dialect)
     keys = [(row[0], row[1]) for row in rows[1:20:3]]
     if dialect.lookup == "in":
-        fetched = (await reader.fetch("t", ["a"], [(key[0],) for key in keys])).rows
+        fetched = (await reader.fetch(Ask("t", ("a",), [(key[0],) for key in keys]))).rows
         wanted = [row for row in rows if row[0] in {key[0] for key in keys}]
     else:
-        fetched = (await reader.fetch("t", ["a", "b"], keys)).rows
+        fetched = (await reader.fetch(Ask("t", ("a", "b"), keys))).rows
         wanted = rows[1:20:3]
     await reader.close()
     assert sorted(fetched, key=repr) == sorted(wanted, key=repr)

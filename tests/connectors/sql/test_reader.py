@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bridge.connector import TableUse
+from bridge.connector import Ask, TableUse
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from connectors.sql.read.reader import SqlReader
 
@@ -37,8 +37,10 @@ async def test_many_keys_are_one_query_and_give_what_single_ones_give(
         ("lines", ["no"], [("0000000002",)]),
     ]
     for table, columns, keys in cases:
-        together = (await reader.fetch(table, columns, keys)).rows
-        single = [row for key in keys for row in (await reader.fetch(table, columns, [key])).rows]
+        together = (await reader.fetch(Ask(table, columns, keys))).rows
+        single = [
+            row for key in keys for row in (await reader.fetch(Ask(table, columns, [key]))).rows
+        ]
         assert sorted(together) == sorted(single)
         assert together
     await reader.close()
@@ -47,9 +49,9 @@ async def test_many_keys_are_one_query_and_give_what_single_ones_give(
 async def test_without_columns_all_rows_come_up_to_the_limit(erp_database: SqlDatabase) -> None:
     filled(erp_database)
     reader = SqlReader(erp_database.system("lines"), erp_database.dialect)
-    assert len((await reader.fetch("lines", [], [])).rows) == 60
-    assert len((await reader.fetch("lines", [], [], limit=7)).rows) == 7
-    assert len((await reader.fetch("lines", ["pos"], [(1,)], limit=5)).rows) == 5
+    assert len((await reader.fetch(Ask("lines"))).rows) == 60
+    assert len((await reader.fetch(Ask("lines", limit=7))).rows) == 7
+    assert len((await reader.fetch(Ask("lines", ("pos",), [(1,)], limit=5))).rows) == 5
     await reader.close()
 
 
@@ -57,9 +59,9 @@ async def test_a_key_with_a_null_equals_nothing(erp_database: SqlDatabase) -> No
     filled(erp_database)
     erp_database.run("INSERT INTO orders VALUES ('x', NULL, NULL)")
     reader = SqlReader(erp_database.system("orders"), erp_database.dialect)
-    assert (await reader.fetch("orders", ["customer"], [(None,)])).rows == []
-    assert len((await reader.fetch("orders", ["customer"], [(None,), (1,)])).rows) == 7
-    assert (await reader.fetch("orders", ["customer"], [])).rows == []
+    assert (await reader.fetch(Ask("orders", ("customer",), [(None,)]))).rows == []
+    assert len((await reader.fetch(Ask("orders", ("customer",), [(None,), (1,)]))).rows) == 7
+    assert (await reader.fetch(Ask("orders", ("customer",), ()))).rows == []
     await reader.close()
 
 
@@ -75,14 +77,14 @@ async def test_what_was_seen_is_told_by_the_same_statement_even_when_no_row_is_f
         (["no"], [("0000000001",)], 3),
         ([], [], 60),
     ):
-        result = await reader.fetch("lines", columns, keys)
+        result = await reader.fetch(Ask("lines", columns, keys))
         assert len(result.rows) == expected
         assert result.visibility is not None
         assert getattr(result.visibility, "value", None) == 60
         assert all(len(row) == len(result.shape.columns) for row in result.rows)
     await reader.close()
     plain = SqlReader(erp_database.system("lines"), erp_database.dialect)
-    assert (await plain.fetch("lines", [], [])).visibility is None
+    assert (await plain.fetch(Ask("lines"))).visibility is None
     await plain.close()
 
 
@@ -90,9 +92,9 @@ async def test_the_most_keys_that_a_query_may_carry_do_fit(erp_database: SqlData
     filled(erp_database)
     reader = SqlReader(erp_database.system("lines"), erp_database.dialect)
     keys = [(f"{number:010}", 1) for number in range(reader.max_keys)]
-    assert len((await reader.fetch("lines", ["no", "pos"], keys)).rows) == 20
+    assert len((await reader.fetch(Ask("lines", ("no", "pos"), keys))).rows) == 20
     with pytest.raises(Rejected, match="at most"):
-        await reader.fetch("lines", ["no", "pos"], [*keys, ("x", 1)])
+        await reader.fetch(Ask("lines", ("no", "pos"), [*keys, ("x", 1)]))
     await reader.close()
 
 
@@ -103,23 +105,23 @@ async def test_a_key_that_can_t_be_asked_for_is_rejected_and_the_reader_goes_on(
     reader = SqlReader(erp_database.system("lines"), erp_database.dialect)
     bad = 2**70 if erp_database.name == "sqlite" else "no number"
     with pytest.raises(Rejected) as refused:
-        await reader.fetch("lines", ["pos"], [(1,), (bad,)])
+        await reader.fetch(Ask("lines", ("pos",), [(1,), (bad,)]))
     assert refused.value.code == "bad_key"
     with pytest.raises(Rejected, match="no column"):
-        await reader.fetch("lines", ["nope"], [(1,)])
+        await reader.fetch(Ask("lines", ("nope",), [(1,)]))
     with pytest.raises(ConfigurationError, match="not configured"):
-        await reader.fetch("other", [], [])
-    assert len((await reader.fetch("lines", ["pos"], [(1,)])).rows) == 20
+        await reader.fetch(Ask("other"))
+    assert len((await reader.fetch(Ask("lines", ("pos",), [(1,)]))).rows) == 20
     await reader.close()
 
 
 async def test_a_column_that_is_added_appears_in_the_next_shape(erp_database: SqlDatabase) -> None:
     filled(erp_database)
     reader = SqlReader(erp_database.system("orders"), erp_database.dialect)
-    before = await reader.fetch("orders", ["no"], [("0000000001",)])
-    again = await reader.fetch("orders", ["no"], [("0000000001",)])
+    before = await reader.fetch(Ask("orders", ("no",), [("0000000001",)]))
+    again = await reader.fetch(Ask("orders", ("no",), [("0000000001",)]))
     erp_database.run("ALTER TABLE orders ADD COLUMN note varchar(20) DEFAULT 'x'")
-    after = await reader.fetch("orders", ["no"], [("0000000001",)])
+    after = await reader.fetch(Ask("orders", ("no",), [("0000000001",)]))
     await reader.close()
     assert again.shape is before.shape
     assert [column.name for column in after.shape.columns] == ["no", "customer", "total", "note"]
@@ -148,7 +150,7 @@ async def test_reads_run_side_by_side_up_to_the_connections_of_the_system(
         """,
     )
     reader = SqlReader(server.system("slow", connections=3), server.seeing("meet()"))
-    results = await asyncio.gather(*(reader.fetch("slow", [], []) for _ in range(3)))
+    results = await asyncio.gather(*(reader.fetch(Ask("slow")) for _ in range(3)))
     await reader.close()
     assert [len(rows.rows) for rows in results] == [1, 1, 1]
 
@@ -160,9 +162,9 @@ async def test_blank_padded_keys_are_compared_as_the_column_compares(server: Sql
         "INSERT INTO c VALUES ('ab', 1.50), ('abcd', 2)",
     )
     reader = SqlReader(server.system("c"), server.dialect)
-    rows = (await reader.fetch("c", ["id"], [("ab",), ("abcd  ",)])).rows
+    rows = (await reader.fetch(Ask("c", ("id",), [("ab",), ("abcd  ",)]))).rows
     assert sorted(row[0] for row in rows) == ["ab  ", "abcd"]
-    rows = (await reader.fetch("c", ["n"], [("1.5",)])).rows
+    rows = (await reader.fetch(Ask("c", ("n",), [("1.5",)]))).rows
     assert len(rows) == 1
     await reader.close()
 
@@ -177,7 +179,7 @@ async def test_a_server_that_is_away_means_later_and_a_wrong_password_does_not(
         )
     )
     with pytest.raises(RetryLater) as later:
-        await gone.fetch("t", [], [])
+        await gone.fetch(Ask("t"))
     await gone.close()
     assert "s3cret" not in str(later.value)
     server.run(
@@ -187,7 +189,7 @@ async def test_a_server_that_is_away_means_later_and_a_wrong_password_does_not(
     try:
         poor = SqlReader(type(away)("acme", "erp", url, "shown", None, (TableUse("t"),)))
         with pytest.raises(ConfigurationError, match=r"permission denied.*bridgectl check"):
-            await poor.fetch("t", [], [])
+            await poor.fetch(Ask("t"))
         await poor.close()
     finally:
         server.run("DROP ROLE denied")

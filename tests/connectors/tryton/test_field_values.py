@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bridge.connector import TableUse
+from bridge.connector import Ask, TableUse
 from bridge.model.errors import (
     Unsupported,
 )
@@ -54,7 +54,7 @@ async def test_values_of_every_type_are_written_as_they_are_meant(
     async with writing(tryton.url) as writer:
         for name, (text, argument, expected) in values.items():
             result = await done(writer, effect(f"CREATE kit.typed {name}={text}", value=argument))
-            rows = await reader.fetch("kit.typed", ["id"], [(created_id(result),)])
+            rows = await reader.fetch(Ask("kit.typed", ("id",), [(created_id(result),)]))
             names = [column.name for column in rows.shape.columns]
             assert rows.rows[0][names.index(name)] == expected, name
         for wrong in ("reference='res.user,1'", "reference='kit.order'", "choice='c'", "boolean=1"):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bridge.connector import Batch, Done, Effect, System, TableUse
+from bridge.connector import Ask, Batch, Done, Effect, System, TableUse
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.kit.connector.server_lies import ServerLieTests
 from bridge.model.errors import BridgeError, Rejected, Unsupported
@@ -50,7 +50,7 @@ async def lying(erp: Tryton, *lies: str) -> AsyncIterator[tuple[LyingTryton, Sys
 async def numbers(of: System, columns: list[str], keys: list[Any], limit: int | None = None) -> Any:
     reader = TrytonReader(of)
     try:
-        rows = await reader.fetch(MODEL, columns, [(key,) for key in keys], limit)
+        rows = await reader.fetch(Ask(MODEL, columns, [(key,) for key in keys], limit=limit))
         index = [column.name for column in rows.shape.columns].index("qty")
         return sorted(raw[index] for raw in rows.rows)
     finally:

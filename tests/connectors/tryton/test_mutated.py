@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bridge.connector import Effect, TableUse
+from bridge.connector import Ask, Effect, TableUse
 from bridge.model.errors import MAX_RETRY_AFTER_S, BridgeError, OutcomeUnknown, Rejected, RetryLater
 from connectors.http import json_values
 from connectors.tryton.capture.poll import PollQueries
@@ -37,7 +37,7 @@ Question = Callable[[str], Awaitable[Any]]
 async def read(url: str) -> None:
     reader = TrytonReader(system(url, options=FAST, tables=ORDER))
     try:
-        await reader.fetch("kit.order", ["id"], [(1,), (2,)])
+        await reader.fetch(Ask("kit.order", ("id",), [(1,), (2,)]))
     finally:
         await reader.close()
 

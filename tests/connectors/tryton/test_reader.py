@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from bridge.connector import Rows, TableUse
+from bridge.connector import Ask, Rows, TableUse
 from bridge.model.errors import Rejected
 from bridge.observe import Notice
 from connectors.tryton.reader import TrytonReader
@@ -74,14 +74,14 @@ async def test_numbers_keep_their_digits_and_rows_that_are_not_there_are_left_ou
 ) -> None:
     keys = erp_user.fill(sales=2, lines=1)
     async with reading(tryton.url) as reader:
-        rows = await reader.fetch("sale.line", ["sale"], [(keys[0],), (987_654,), (None,)])
+        rows = await reader.fetch(Ask("sale.line", ("sale",), [(keys[0],), (987_654,), (None,)]))
         assert named(rows, "sale", "quantity", "unit_price") == [(keys[0], 1.0, Decimal("10.0000"))]
         tryton.reset()
-        rows = await reader.fetch("sale.sale", ["id"], [(key,) for key in (*keys, 987_654)])
+        rows = await reader.fetch(Ask("sale.sale", ("id",), [(key,) for key in (*keys, 987_654)]))
         assert named(rows, "id", "state") == [(key, "draft") for key in keys]
         # Once more, since one is missing and no larger answer came before: it may have been cut.
         assert tryton.calls()[1:] == ["model.sale.sale.search_read"] * 2
-        assert len((await reader.fetch("sale.sale", [], [], limit=2)).rows) == 2
+        assert len((await reader.fetch(Ask("sale.sale", limit=2))).rows) == 2
 
 
 async def test_rows_are_found_by_several_columns_and_out_of_use_ones_too(
@@ -93,9 +93,9 @@ async def test_rows_are_found_by_several_columns_and_out_of_use_ones_too(
     erp_user.rpc.call("model.party.party.write", [party], {"active": False})
     async with reading(tryton.url) as reader:
         keys = [(first, "draft"), (second, "draft"), (second, "quotation")]
-        rows = await reader.fetch("sale.sale", ["id", "state"], keys)
+        rows = await reader.fetch(Ask("sale.sale", ("id", "state"), keys))
         assert named(rows, "id", "state") == [keys[0], keys[2]]
-        rows = await reader.fetch("party.party", ["code"], [(code,)])
+        rows = await reader.fetch(Ask("party.party", ("code",), [(code,)]))
         assert named(rows, "id", "name") == [(party, "Gone & Co")]
 
 
@@ -115,13 +115,13 @@ async def test_a_key_that_cannot_be_asked_for_is_rejected_and_the_reader_goes_on
     async with reading(tryton.url) as reader:
         for words, (model, columns, keys) in wrong.items():
             with pytest.raises(Rejected) as caught:
-                await reader.fetch(model, columns, keys)
+                await reader.fetch(Ask(model, columns, keys))
             assert words in str(caught.value)
             assert caught.value.code == "bad_key"
-        assert named(await reader.fetch("sale.sale", ["id"], [(key,)]), "id") == [(key,)]
+        assert named(await reader.fetch(Ask("sale.sale", ("id",), [(key,)])), "id") == [(key,)]
     async with reading(tryton.url_of(OUTSIDER)) as reader:
         with pytest.raises(Rejected, match="You are not allowed to access"):
-            await reader.fetch("sale.sale", ["id"], [(key,)])
+            await reader.fetch(Ask("sale.sale", ("id",), [(key,)]))
 
 
 async def test_a_field_that_depends_on_the_context_is_read_in_the_context_that_is_declared(
@@ -132,7 +132,7 @@ async def test_a_field_that_depends_on_the_context_is_read_in_the_context_that_i
     use = TableUse("product.product", (), ("id", "quantity"))
     options = {"contexts": {"product.product": {"locations": [store]}}}
     reader = TrytonReader(system(tryton.url, tables=[use], options=options))
-    rows = await reader.fetch("product.product", ["id"], [(erp_user.products[0],)])
+    rows = await reader.fetch(Ask("product.product", ("id",), [(erp_user.products[0],)]))
     await reader.close()
     [(_, stock)] = named(rows, "id", "quantity")
     assert Decimal(stock) >= 9_000
@@ -160,16 +160,16 @@ async def test_fields_that_come_and_go_are_followed(tryton: Tryton, erp_user: Er
     between.rule = describe_otherwise
     async with between.serving(), reading(between.url(tryton.url)) as reader:
         described["add"], described["remove"] = None, "comment"
-        before = (await reader.fetch("sale.sale", ["id"], [(key,)])).shape
+        before = (await reader.fetch(Ask("sale.sale", ("id",), [(key,)]))).shape
         described["remove"] = None
-        added = (await reader.fetch("sale.sale", ["comment", "id"], [("", key)])).shape
-        again = (await reader.fetch("sale.sale", ["id"], [(key,)])).shape
+        added = (await reader.fetch(Ask("sale.sale", ("comment", "id"), [("", key)]))).shape
+        again = (await reader.fetch(Ask("sale.sale", ("id",), [(key,)]))).shape
     described["add"] = "gone_field"
     use = TableUse("sale.sale", (), ("state", "gone_field"))
     async with between.serving(), reading(between.url(tryton.url), use) as reader:
         table = await reader._tables.table("sale.sale")
         described["add"] = None
-        rows = await reader.fetch("sale.sale", ["id"], [(key,)])
+        rows = await reader.fetch(Ask("sale.sale", ("id",), [(key,)]))
     names = {column.name for column in before.columns}
     assert {column.name for column in added.columns} - names == {"comment"}
     assert again is added
