@@ -1,8 +1,9 @@
 """How the groups of running processes get on, for `bridgectl status` in another process.
 
 Topic `_{bridge}.status`, key `groups/` and the process, value a JSON object: `at` (microseconds), and
-`groups`, a list of objects with the fields of `WorkProgress`; `waits`, one of `PartWait`. As the reports of captures it is nothing
-but a report; one that is older than half a minute is of a process that is gone, and says nothing.
+`groups`, a list of objects with the fields of `WorkProgress`; `waits`, one of `PartWait`; `gateways`, one of the sections of
+`gateway_reports`. As the reports of captures it is nothing but a report; one that is older than half a minute is of a process that is
+gone, and says nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from bridge.model.errors import BridgeError, RetryLater
 from bridge.model.redacted_messages import redact_messages
 from bridge.model.work_progress import CAPTURE_SILENT_AFTER_S, MICROSECONDS, WorkProgress
 from bridge.observe import HandlerFailed, HandlerWaits, Notice, PartState, WorkReported
+from bridge.wiring.gateway_reports import GatewayReport, GatewayReports, load_gateway_report
 from bridge.wiring.part_waits import PartWait, PartWaits, dump_waits, load_wait
 
 KEY_PREFIX: Final = "groups/"
@@ -54,6 +56,8 @@ class GroupReports:
         self._refusal = ""
         self._changed = asyncio.Event()
         self._waits = PartWaits(self._changed.set)
+        #: What this process's gateways report beside it.
+        self.gateways = GatewayReports()
 
     def __call__(self, notice: Notice) -> None:
         """Keep what says how a group gets on."""
@@ -121,12 +125,14 @@ class GroupReports:
             await _any_within(every_s, stop, self._changed)
             self._changed.clear()
             work, waits = self.work, self._waits.waits
-            if wrote and (stop.is_set() or not (work or waits)):
+            is_empty = not (work or waits or self.gateways)
+            if wrote and (stop.is_set() or is_empty):
                 # Nobody has to wait until it is too old to be believed.
                 await self._append(None)
                 wrote = False
-            elif work or waits:
-                wrote = await self._append(_dump(work, waits, time.time_ns() // 1000))
+            elif not is_empty:
+                report = _dump(work, waits, self.gateways, time.time_ns() // 1000)
+                wrote = await self._append(report)
             if stop.is_set():
                 return
 
@@ -160,8 +166,15 @@ async def _any_within(seconds: float, *events: asyncio.Event) -> None:
             each.cancel()
 
 
-def _dump(work: list[WorkProgress], waits: list[PartWait], now: int) -> bytes:
-    report = {"at": now, "groups": [asdict(each) for each in work], "waits": dump_waits(waits)}
+def _dump(
+    work: list[WorkProgress], waits: list[PartWait], gateways: GatewayReports, now: int
+) -> bytes:
+    report = {
+        "at": now,
+        "groups": [asdict(each) for each in work],
+        "waits": dump_waits(waits),
+        "gateways": gateways.dump(),
+    }
     return json.dumps(redact_messages(report), separators=(",", ":")).encode()
 
 
@@ -180,13 +193,20 @@ async def reported_waits(log: Log, bridge: str, now: int) -> list[PartWait]:
     return sorted(waits, key=lambda wait: wait.since)
 
 
+async def reported_gateways(log: Log, bridge: str, now: int) -> list[GatewayReport]:
+    """What the gateways of running processes reported last, by system, section and process."""
+    sections = [each for report in await _reports(log, bridge, now) for each in report.gateways]
+    return sorted(sections, key=lambda each: (each.system, each.section, each.process))
+
+
 class _Report(NamedTuple):
     groups: list[WorkProgress]
     waits: list[PartWait]
+    gateways: list[GatewayReport]
 
 
 async def _reports(log: Log, bridge: str, now: int) -> list[_Report]:
-    """One a process. Records that are none are left out: others may have written them."""
+    """One per process. Records that are none are left out: others may have written them."""
     status_partition = TopicPartition(status_topic(bridge).name, 0)
     if status_partition.topic not in await log.topics():
         return []
@@ -195,7 +215,7 @@ async def _reports(log: Log, bridge: str, now: int) -> list[_Report]:
         if not key.startswith(KEY_PREFIX.encode()):
             continue
         try:
-            reports.append(_load(value, now))
+            reports.append(_load(key.removeprefix(KEY_PREFIX.encode()).decode(), value, now))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             _log.warning(
                 "a record of %s is left out: %s", status_partition.topic, error_message(error, 200)
@@ -203,13 +223,15 @@ async def _reports(log: Log, bridge: str, now: int) -> list[_Report]:
     return reports
 
 
-def _load(value: bytes, now: int) -> _Report:
+def _load(process: str, value: bytes, now: int) -> _Report:
     report = json.loads(value)
-    if abs(now - int(report["at"])) > CAPTURE_SILENT_AFTER_S * MICROSECONDS:
-        return _Report([], [])
-    # Reports of versions before had no waits.
+    at = int(report["at"])
+    if abs(now - at) > CAPTURE_SILENT_AFTER_S * MICROSECONDS:
+        return _Report([], [], [])
+    # Reports of versions before had no waits, and no gateways.
     waits = [load_wait(each) for each in report.get("waits", [])]
-    return _Report([_group(each) for each in report["groups"]], waits)
+    gateways = [load_gateway_report(each, process, at) for each in report.get("gateways", [])]
+    return _Report([_group(each) for each in report["groups"]], waits, gateways)
 
 
 def _group(each: Mapping[str, Any]) -> WorkProgress:

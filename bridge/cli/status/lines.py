@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -18,6 +19,7 @@ def print_lines(report: StatusReport) -> None:
     _print_systems_and_groups(report)
     for row in report.waits:
         _print_wait(row)
+    _print_gateways(report.gateways)
     print_counts(report.commands, report.dead_letters)
     for problem in report.problems:
         click.echo(f"log: {problem}")
@@ -66,6 +68,16 @@ def _print_wait(row: Mapping[str, Any]) -> None:
     since = f"since {local_time(row['since'])} ({_seconds(row['seconds'])})"
     verb = "has failed" if row["state"] == "failed" else "waits"
     click.echo(f"{part} {verb}{what}{events} {since}: {row['reason']}")
+
+
+def _print_gateways(rows: Sequence[Mapping[str, Any]]) -> None:
+    """A line for each section; processes are named where several report the same one."""
+    several = Counter((row["system"], row["section"]) for row in rows)
+    for row in rows:
+        process = f" ({row['process']})" if several[row["system"], row["section"]] > 1 else ""
+        click.echo(f"reads of {row['system']}, {row['section']}{process}: {row['summary']}")
+        if row["problem"]:
+            click.echo(f"  needs attention: {row['problem']}")
 
 
 def _print_abilities(row: Mapping[str, Any]) -> None:

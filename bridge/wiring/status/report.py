@@ -27,6 +27,7 @@ class StatusReport:
 
     problems: what is wrong with the log itself, as sentences.
     waits: parts of running processes that wait for something unavailable, or have failed.
+    gateways: sections that the gateways of running processes report.
     implementations: function -> compiled or interpreted form of its module.
     """
 
@@ -37,6 +38,7 @@ class StatusReport:
     groups: list[dict[str, Any]]
     stalled_groups: int
     waits: list[dict[str, Any]]
+    gateways: list[dict[str, Any]]
     commands: BoundedCounts
     dead_letters: BoundedCounts
     implementations: dict[str, str]
@@ -54,6 +56,7 @@ class StatusReport:
             or waits_for_a_person(self.commands, CAPTURE_SILENT_AFTER_S)
             or self.stalled_groups
             or any(row["healthy"] is False for row in self.systems)
+            or any(row["problem"] for row in self.gateways)
         )
 
     def json_rows(self) -> list[dict[str, Any]]:
@@ -65,7 +68,12 @@ class StatusReport:
             "problems": self.problems,
             "implementations": self.implementations,
         }
-        kinds = (("system", self.systems), ("group", self.groups), ("wait", self.waits))
+        kinds = (
+            ("system", self.systems),
+            ("group", self.groups),
+            ("wait", self.waits),
+            ("gateway", self.gateways),
+        )
         return [
             bridge,
             *({"kind": kind, **row} for kind, rows in kinds for row in rows),
@@ -87,6 +95,7 @@ async def read_report(bridge: Bridge) -> StatusReport:
         groups,
         stalled_groups,
         await _waits(bridge, now),
+        await _gateways(bridge, now),
         await command_counts(bridge, now // 1000),
         await dead_letter_counts(bridge, now // 1000),
         implementations(),
@@ -122,6 +131,24 @@ async def _waits(bridge: Bridge, now: int) -> list[dict[str, Any]]:
             "reason": wait.reason,
         }
         for wait in await reported_waits(bridge.log, bridge.name, now)
+    ]
+
+
+async def _gateways(bridge: Bridge, now: int) -> list[dict[str, Any]]:
+    """A row for each section that a gateway of a running process reports."""
+    from bridge.wiring.group_reports import reported_gateways
+
+    return [
+        {
+            "system": report.system,
+            "section": report.section,
+            "process": report.process,
+            "reported_at": datetime.fromtimestamp(report.at / 1_000_000, UTC),
+            "summary": report.summary,
+            "problem": report.problem or None,
+            "facts": report.facts,
+        }
+        for report in await reported_gateways(bridge.log, bridge.name, now)
     ]
 
 
