@@ -97,6 +97,16 @@ class CacheState:
         return len(self._held)
 
     @property
+    def event_scope(self) -> Scope:
+        """The scope whose reads would bring what events bring."""
+        return self._event_scope
+
+    @property
+    def reports_visibility(self) -> bool:
+        """Whether the system's reads report which transactions they show."""
+        return self._reports_visibility
+
+    @property
     def held_bytes(self) -> int:
         """Bytes of what is held, with its indexes."""
         return self._held.held_bytes

@@ -15,6 +15,9 @@ The payload of an entry is `copy.rows.header(entity_type) + avro_bytes` of the r
 was read and the row of an event of the same state are equal; `copy.rows.row(payload)` reads it. `key`
 is the log's key less its schema id. Times are seconds of `time.monotonic`, also those of `begin_read`
 and `ReadAnswer.ended_at`.
+
+When a key falls into doubt, the copy evicts it, and the entity's lists, in all scopes: what was handed
+out of them is frozen at that time, and never claims what the missing change may have made wrong.
 """
 
 from __future__ import annotations
