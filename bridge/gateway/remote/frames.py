@@ -71,9 +71,13 @@ def encode_frame(
 
 
 class FrameBuffer:
-    """Cuts a stream of bytes into frames. Holds at most one frame's bytes and what came with it."""
+    """Cuts a stream of bytes into frames. Holds at most one frame's bytes and what came with it.
 
-    def __init__(self) -> None:
+    max_payload_bytes: of the frames that come; may be changed between calls.
+    """
+
+    def __init__(self, max_payload_bytes: int = MAX_PAYLOAD_BYTES) -> None:
+        self.max_payload_bytes = max_payload_bytes
         self._bytes = bytearray()
 
     def feed(self, data: bytes) -> Iterator[ReadFrame]:
@@ -85,7 +89,7 @@ class FrameBuffer:
         try:
             while len(self._bytes) - at >= HEADER.size:
                 size, version, number, request = HEADER.unpack_from(self._bytes, at)
-                frame_type = check_header(size, version, number)
+                frame_type = check_header(size, version, number, self.max_payload_bytes)
                 end = at + HEADER.size + size
                 if len(self._bytes) < end:
                     break
@@ -96,14 +100,14 @@ class FrameBuffer:
             del self._bytes[:at]
 
 
-def check_header(size: int, version: int, number: int) -> FrameType:
+def check_header(size: int, version: int, number: int, most: int) -> FrameType:
     """What a frame is. Raises BadFrame for another version, a size out of bounds, an unknown number."""
     if version != VERSION:
         raise BadFrame(
             f"it speaks version {version} of the gateway's protocol, or none; this is version {VERSION}"
         )
-    if size > MAX_PAYLOAD_BYTES:
-        raise BadFrame(f"a frame of {size:,} bytes; at most {MAX_PAYLOAD_BYTES:,} are allowed")
+    if size > most:
+        raise BadFrame(f"a frame of {size:,} bytes; at most {most:,} are allowed")
     frame_type = _TYPES.get(number)
     if frame_type is None:
         raise BadFrame(f"no frame has the number {number}")
