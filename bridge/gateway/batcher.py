@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, Generic
 
 from bridge.gateway.limiter import Limiter
@@ -11,7 +11,7 @@ from bridge.gateway.waiters import AwaitedQuery, Key, KeyGroup, Value, Waiter, f
 from bridge.model.contained_errors import contained
 from bridge.model.errors import Rejected, RetryLater, RowError
 
-Fetch = Callable[[list[Key], int], Awaitable[Mapping[Key, Value]]]
+Fetch = Callable[[list[Key], int], Awaitable[Sequence[Value | None]]]
 
 PER_KEY_ERRORS = (Rejected, RowError)
 """Errors that a single key may cause; they must not fail the query's other keys."""
@@ -23,7 +23,7 @@ MAX_TURNS: Final = 8
 class Batcher(Generic[Key, Value]):
     """Loads values by key.
     `fetch`: called with at most `max_keys` distinct keys and the number of reads that wait for
-    them; keys that it doesn't find are absent from its result.
+    them; returns the value of each, in their order, None for a key that has none.
     `weigh`: how many of `max_keys` a key takes; 1 where it is None.
 
     What is ready asks first: the query goes after a turn of the event loop in which no new key

@@ -48,9 +48,7 @@ class ConditionLookup:
         )
         self._reads = reads
 
-    async def _fetch(
-        self, queries: list[LimitedQuery], waiting: int
-    ) -> Mapping[LimitedQuery, Rows]:
+    async def _fetch(self, queries: list[LimitedQuery], waiting: int) -> list[Rows]:
         """Equal conditions with different limits are one, with the largest."""
         largest: dict[tuple[Values, ...], LimitedQuery] = {}
         for query in queries:
@@ -58,7 +56,7 @@ class ConditionLookup:
             if earlier is None or query.limit > earlier.limit:
                 largest[query.keys] = query
         rows = await self._fetch_distinct(list(largest.values()), waiting)
-        return {query: rows[query.keys] for query in queries}
+        return [rows[query.keys] for query in queries]
 
     async def _fetch_distinct(
         self, queries: list[LimitedQuery], waiting: int

@@ -121,7 +121,7 @@ class Gateway:
         answers = await self._load_many(other, targets, _outward_many(other, targets, present))
         rows_of_keys = iter(answers)
         if not declared.from_field:
-            return [[] if None in key else list(next(rows_of_keys) or ()) for key in values]
+            return [[] if None in key else [*(next(rows_of_keys) or ())] for key in values]
         return [
             None if None in key else _only_row(other, key, next(rows_of_keys)) for key in values
         ]

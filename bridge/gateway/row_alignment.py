@@ -29,6 +29,31 @@ def _folded(text: str) -> str:
     return unicodedata.normalize("NFKD", "".join(letters).casefold())
 
 
+def rows_by_raw_value(
+    keys: Sequence[Values], raw_values: Sequence[Any], rows: Sequence[Row]
+) -> list[Sequence[Row] | None] | None:
+    """The rows of each key, aligned, None for each that has none; or None if that isn't quickly seen.
+    `raw_values`: of the key's only column, one per row. All of them have to be requested as they are,
+    and no two keys may be equal to any database.
+    """
+    values = _different_values(keys)
+    if values is None:
+        return None
+    by_value: dict[Any, Sequence[Row]]
+    try:
+        by_value = dict(zip(raw_values, zip(rows), strict=True))
+        if len(by_value) < len(rows):
+            groups: dict[Any, list[Row]] = {}
+            for value, row in zip(raw_values, rows, strict=True):
+                groups.setdefault(value, []).append(row)
+            by_value = dict(groups)
+    except TypeError:  # A value that has no hash.
+        return None
+    aligned = list(map(by_value.get, values))
+    are_all_requested = len(aligned) - aligned.count(None) == len(by_value)
+    return aligned if are_all_requested else None
+
+
 def align_rows(
     keys: Sequence[Values], rows: Sequence[Row], row_keys: Sequence[Values]
 ) -> tuple[dict[Values, list[Row]], list[list[Values]]]:
@@ -44,7 +69,9 @@ def align_rows(
         else:
             rows_by_key[key] = [row]
     others = {key: rows_by_key.pop(key) for key in rows_by_key.keys() - set(keys)}
-    if not _any_text(keys) or (not others and _differ_when_folded(keys)):
+    if not others and _different_values(keys) is not None:
+        return rows_by_key, []
+    if not _any_text(keys):
         return rows_by_key, []
     groups: dict[Values, list[Values]] = {}
     for key in keys:
@@ -66,19 +93,22 @@ def _any_text(keys: Iterable[Values]) -> bool:
     return any(isinstance(value, str) for key in keys for value in key)
 
 
-def _differ_when_folded(keys: Sequence[Values]) -> bool:
-    """Whether no two keys have the same folded form, if that is quickly seen: each is one text of
-    letters and digits of ASCII.
+def _different_values(keys: Sequence[Values]) -> list[Any] | None:
+    """The only value of each key, if it is quickly seen that no two have the same folded form: each
+    is an integer, or each is a text of letters and digits of ASCII.
     """
-    if any(len(key) != 1 for key in keys):
-        return False
-    try:
-        texts = "".join([text for (text,) in keys])
-    except TypeError:  # Not all are text.
-        return False
+    if set(map(len, keys)) != {1}:
+        return None
+    values = [value for (value,) in keys]
+    types = set(map(type, values))
+    if types == {int}:
+        return values
+    if types != {str}:
+        return None
+    texts = "".join(values)
     if not (texts.isascii() and texts.isalnum()):
-        return False
-    return len({text.lower() for (text,) in keys}) == len(keys)
+        return None
+    return values if len(set(map(str.lower, values))) == len(keys) else None
 
 
 def _rounds(groups: Sequence[list[Values]]) -> list[list[Values]]:

@@ -37,6 +37,18 @@ def row_keys(
     return keys
 
 
+def raw_key_values(answer: SourceRows, columns: Sequence[str]) -> list[Any] | None:
+    """The raw value of the key's column in each row; None for keys of several columns, and where a
+    raw row can't be looked into.
+    """
+    if len(columns) != 1 or answer.shape.wire is not Wire.PYTHON:
+        return None
+    for index, column in enumerate(answer.shape.columns):
+        if column.name == columns[0]:
+            return [raw[index] for raw in answer.raw]
+    return None
+
+
 def _is_among(key: Values, requested: Collection[Values]) -> bool:
     """False also for values that have no hash, as no requested key has."""
     try:

@@ -7,7 +7,7 @@ cancelled cancels the future that it awaits.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -80,11 +80,12 @@ class AwaitedQuery(Generic[Key, Value]):
         """How many reads wait for these keys."""
         return sum([len(self.batch[key]) for key in keys])
 
-    def answer(self, keys: Sequence[Key], values: Mapping[Key, Value]) -> None:
-        """Complete the reads that wait for these keys."""
+    def answer(self, keys: Sequence[Key], values: Sequence[Value | None]) -> None:
+        """Complete the reads that wait for these keys. Raises ValueError for more or fewer values."""
         batch = self.batch
-        for key in keys:
-            value = values.get(key)
+        if len(values) != len(keys):
+            raise ValueError(f"{len(values)} values for {len(keys)} keys")
+        for key, value in zip(keys, values, strict=True):
             for waiter in batch.pop(key):
                 if isinstance(waiter, KeyGroup):
                     waiter.values[key] = value

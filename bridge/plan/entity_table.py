@@ -20,7 +20,7 @@ from bridge.plan.execute import RowEncoder
 from bridge.plan.lazy_record import Decoder, LazyRow
 from bridge.plan.make_plan import make_plan
 from bridge.plan.steps import PlanStep, Wire
-from bridge.plan.to_source import source_converter
+from bridge.plan.to_source import are_unchanged, source_converter
 
 MAX_PLANS = 8
 """Shapes whose executors are kept: a table has one, and a few while it changes."""
@@ -113,6 +113,8 @@ class EntityTable:
     def outward_many(self, field: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """As `outward`, for many values of one field."""
         turn = self._turn(field)
+        if are_unchanged(self._generation.steps[field], values):
+            return list(zip(values))
         return [(turn(value),) for value in values]
 
     def key(self, framed: bytes) -> tuple[Any, ...]:
@@ -132,8 +134,7 @@ class EntityTable:
         """As `row`, of many raw rows, aligned."""
         with self._using:
             _, executor, generation = self._plan(shape)
-            encode, decode = executor.row, generation.decoder.row
-            return [decode(encode(raw)) for raw in raws]
+            return generation.decoder.encoded_rows(map(executor.row, raws))
 
     def _turn(self, field: str) -> Callable[[Any], Any]:
         generation = self._generation

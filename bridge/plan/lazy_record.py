@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, KeysView, Mapping
+from collections.abc import Iterable, Iterator, KeysView, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -44,6 +44,12 @@ class ChangeLayout:
             self.readers[field.name] = (at, readers[at] if at >= 0 else _absent)
         self.names = self.readers.keys()
 
+    def offsets(self, data: bytes) -> list[int]:
+        """Where each field of an unframed row begins; -1: null. Raises ValueError."""
+        offsets: list[int] = []
+        scan(data, 0, self.codes, offsets)
+        return offsets
+
 
 def _absent(_: bytes, __: int) -> None:
     return None
@@ -54,12 +60,18 @@ class LazyRow:
 
     Fields that the writer's schema didn't have are None. Reading one that the source did not
     send raises Unavailable. Rows are equal when all their fields are.
+
+    offsets: where each field begins in `data`; None: looked for when the first field is read.
     """
 
     __slots__ = ("_away", "_data", "_layout", "_offsets")
 
     def __init__(
-        self, layout: ChangeLayout, data: bytes, offsets: list[int], away: tuple[str, ...] = ()
+        self,
+        layout: ChangeLayout,
+        data: bytes,
+        offsets: list[int] | None,
+        away: tuple[str, ...] = (),
     ) -> None:
         self._layout = layout
         self._data = data
@@ -78,7 +90,10 @@ class LazyRow:
         index, read = read_field
         if index < 0:
             return None
-        at = self._offsets[index]
+        offsets = self._offsets
+        if offsets is None:
+            offsets = self._offsets = self._layout.offsets(self._data)
+        at = offsets[index]
         return None if at < 0 else read(self._data, at)
 
     def __getattr__(self, name: str) -> Any:
@@ -204,10 +219,13 @@ class Decoder:
         return LazyChange(self._layout, value, HEADER_SIZE)
 
     def row(self, data: bytes) -> LazyRow:
-        """The row of unframed Avro bytes (`Executor.row`). Raises ValueError."""
-        offsets: list[int] = []
-        scan(data, 0, self._layout.codes, offsets)
-        return LazyRow(self._layout, data, offsets)
+        """The row of unframed Avro bytes (`RowEncoder.row`). Raises ValueError."""
+        return LazyRow(self._layout, data, self._layout.offsets(data))
+
+    def encoded_rows(self, encoded: Iterable[bytes]) -> list[LazyRow]:
+        """As `row`, of bytes that a RowEncoder of the same entity made: nobody needs to check them."""
+        layout = self._layout
+        return [LazyRow(layout, data, None) for data in encoded]
 
     def key(self, key: bytes) -> dict[str, Any]:
         """The key fields of a record's key, framed as in the log, as the fields' own values."""

@@ -13,7 +13,7 @@ from bridge.model.error_text import describe_error, error_name
 from bridge.model.errors import Rejected
 from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.plan.coerce import coercer, text_of
-from bridge.plan.coerce_number import EXACT
+from bridge.plan.coerce_number import EXACT, MAX_LONG, MIN_LONG
 from bridge.plan.steps import Plan, PlanStep, Transform
 from bridge.plan.time_format import zone_of
 
@@ -87,6 +87,18 @@ def to_source(plan: Plan, values: Mapping[str, Any]) -> dict[str, Any]:
         many = isinstance(value, (list, tuple, set, frozenset)) and step.target.name != "array"
         source_values[step.names[0]] = [turn(each) for each in value] if many else turn(value)
     return source_values
+
+
+def are_unchanged(step: PlanStep, values: Sequence[Any]) -> bool:
+    """Whether `source_converter` leaves these values as they are, if that is quickly seen: integers
+    of 64 bits for an integer column, ASCII text for a text column. False without values.
+    """
+    if len(step.columns) != 1 or step.transforms or step.sources[:1] != (step.target,):
+        return False
+    types = set(map(type, values))
+    if types == {int} and step.target.name == "integer":
+        return bool(min(values) >= MIN_LONG and max(values) <= MAX_LONG)
+    return types == {str} and step.target.name == "string" and "".join(values).isascii()
 
 
 def source_converter(step: PlanStep, entity: str) -> Callable[[Any], Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -53,7 +52,7 @@ class TimedSource:
     queries: list[list[int]] = field(default_factory=list)
     cancelled: int = 0
 
-    async def fetch(self, keys: list[int], waiting: int) -> Mapping[int, tuple[int, int]]:
+    async def fetch(self, keys: list[int], waiting: int) -> list[tuple[int, int] | None]:
         begun = next(self.clock)
         assert 0 < len(keys) <= self.max_keys
         assert len(set(keys)) == len(keys)
@@ -67,7 +66,7 @@ class TimedSource:
             raise
         if not self.poison.isdisjoint(keys):
             raise Rejected("bad_key", f"refused: {sorted(self.poison.intersection(keys))}")
-        return {key: (key, begun) for key in keys if key % 2 == 0}
+        return [(key, begun) if key % 2 == 0 else None for key in keys]
 
 
 async def turns(number: int) -> None:
@@ -226,7 +225,7 @@ async def test_a_failure_of_a_query_reaches_no_group_whose_keys_it_has_answered(
     """A group waits for keys of other queries, too."""
     source = TimedSource(frozenset(), 0, 4)
 
-    async def fetch(keys: list[int], waiting: int) -> Mapping[int, tuple[int, int]]:
+    async def fetch(keys: list[int], waiting: int) -> list[tuple[int, int] | None]:
         if 2 in keys:
             raise Rejected("bad_key", "two") if len(keys) == 4 else SystemExit(1)
         return await source.fetch(keys, waiting)

@@ -239,13 +239,14 @@ async def test_whatever_a_reader_fails_by_is_told_to_everybody_and_the_next_read
         assert await door.get("customer", "1") is not None
 
 
-async def test_a_reader_whose_answer_is_none_fails_its_readers_only() -> None:
-    async def nothing(keys: list[int], requested: int) -> Any:
-        return None
+@pytest.mark.parametrize("values", [None, [], [1, 2]], ids=["none", "too few", "too many"])
+async def test_an_answer_that_fits_no_keys_fails_its_readers_only(values: Any) -> None:
+    async def answer(keys: list[int], requested: int) -> Any:
+        return values
 
-    batcher: Batcher[int, int] = Batcher(nothing, Limiter(SystemLimits()), 10)
+    batcher: Batcher[int, int] = Batcher(answer, Limiter(SystemLimits()), 10)
     async with asyncio.timeout(WAIT_TIMEOUT_S):
-        with pytest.raises(AttributeError):
+        with pytest.raises((TypeError, ValueError)):
             await batcher.load(1)
 
 

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bridge.gateway import Gateway
-from bridge.gateway.row_alignment import align_rows, fold_key
+from bridge.gateway.row_alignment import align_rows, fold_key, rows_by_raw_value
 from bridge.model.specs import EntitySpec, SystemLimits
 from bridge.plan.entity_table import EntityTable
 from bridge.plan.entity_type import entity_type
@@ -68,6 +68,11 @@ def test_each_key_gets_what_it_gets_when_it_is_asked_for_alone(
         wanted = {equal(text) for (text,) in keys}
         answer = [row for row in rows if equal(row[0]) in wanted]
         matching, again = align_rows(keys, answer, answer)
+        aligned = rows_by_raw_value(keys, [text for (text,) in answer], answer)
+        if aligned is not None:
+            assert again == []
+            of_keys = zip(keys, aligned, strict=True)
+            assert {key: list(of) for key, of in of_keys if of is not None} == matching
         for others in again:
             matching.update(fetch(others))
         return matching
@@ -79,6 +84,41 @@ def test_each_key_gets_what_it_gets_when_it_is_asked_for_alone(
         assert sorted(rows_by_key.get((text,), [])) == sorted(alone)
     forms = [fold_key((text,)) for text in requested]
     assert queries <= 1 + max(forms.count(form) for form in forms)
+
+
+RAW_VALUES = st.sampled_from(
+    [0, 1, 2, 1.0, True, 2**70, "1", "a", "A", "ab", None, bytearray(b"a")]
+)
+
+
+@settings(max_examples=examples(300), derandomize=True, deadline=None)
+@given(
+    keys=st.lists(st.integers(0, 3), unique=True, min_size=1)
+    | st.lists(st.sampled_from(["a", "A", "ab", "1", "-", ""]), unique=True, min_size=1)
+    | st.lists(st.sampled_from([1, "a", 2.5]), unique=True, min_size=1),
+    raw_values=st.lists(RAW_VALUES, max_size=6),
+)
+@example(keys=[1, 2], raw_values=[2, 2, 1, 2])
+@example(keys=["a", "ab"], raw_values=["ab"])
+def test_rows_are_aligned_by_raw_values_where_each_is_requested_as_it_is(
+    keys: list[Any], raw_values: list[Any]
+) -> None:
+    rows = list(range(len(raw_values)))
+    aligned = rows_by_raw_value([(key,) for key in keys], raw_values, rows)
+    are_requested = all(value in keys for value in raw_values)
+    are_clear = all(type(key) is int for key in keys) or (
+        all(type(key) is str and key.isalnum() for key in keys) and not {"a", "A"}.issubset(keys)
+    )
+    if not (are_requested and are_clear):
+        assert aligned is None
+        return
+    assert aligned is not None
+    for key, of in zip(keys, aligned, strict=True):
+        assert list(of or ()) == [row for row in rows if raw_values[row] == key]
+
+
+def test_keys_of_several_values_are_not_aligned_by_raw_values() -> None:
+    assert rows_by_raw_value([(1, 2), (3, 4)], [1, 3], ["a", "b"]) is None
 
 
 def test_a_database_that_compares_by_rules_of_its_own_is_asked_for_fewer_keys_at_a_time() -> None:

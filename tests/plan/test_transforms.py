@@ -19,7 +19,7 @@ from bridge.model.types import parse_type
 from bridge.plan.entity_type import entity_type
 from bridge.plan.make_plan import make_plan
 from bridge.plan.steps import MISSING, Wire
-from bridge.plan.to_source import lookup_problems, to_source
+from bridge.plan.to_source import are_unchanged, lookup_problems, source_converter, to_source
 from tests.example_counts import examples
 from tests.plan.plans import CAPTURED, Text, pgoutput, plan_of, read_change, shape
 
@@ -291,6 +291,49 @@ def test_outwards_is_the_inverse_of_inwards(
     source_shape = shape([("id", "python", "integer"), ("s0", "python", kind)], Wire.PYTHON)
     _, plan = plan_of(source_shape, [KEY, field])
     assert to_source(plan, {"f": inside}) == {"s0": value}
+
+
+ANY_VALUE = st.integers(-(2**64), 2**64) | st.sampled_from(
+    [True, 1.0, Decimal(7), "7", "007", "ä", "\ud800", b"7", None, Text("7")]
+)
+UNCHANGED_OR_NOT = [
+    *((field, kind) for field, kind, _ in INVERTIBLE),
+    (spec(type="string"), "integer"),
+    (spec(type="integer"), "string"),
+]
+
+
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
+@given(values=st.lists(ANY_VALUE, max_size=4) | st.lists(st.integers()) | st.lists(st.text("aä")))
+@pytest.mark.parametrize("case", UNCHANGED_OR_NOT, ids=str)
+def test_values_that_are_taken_as_they_are_would_not_be_changed(
+    case: tuple[FieldSpec, str], values: list[Any]
+) -> None:
+    step = plan_for(case[0], kind=case[1]).steps[1]
+    if are_unchanged(step, values):
+        turn = source_converter(step, "erp.order")
+        assert [(type(turn(each)), turn(each)) for each in values] == [
+            (type(each), each) for each in values
+        ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "are_quick"),
+    [
+        ("integer", [1, -(2**63), 2**63 - 1], True),
+        ("integer", [2**63], False),
+        ("integer", [-(2**63) - 1], False),
+        ("integer", [True], False),
+        ("integer", [], False),
+        ("string", ["a", ""], True),
+        ("string", ["ä"], False),
+        ("decimal(9,2)", [1], False),
+    ],
+)
+def test_integers_and_ascii_text_are_quickly_seen_to_stay_as_they_are(
+    kind: str, values: list[Any], are_quick: bool
+) -> None:
+    assert are_unchanged(plan_for(spec(), kind=kind).steps[1], values) == are_quick
 
 
 def plan_for(*fields: FieldSpec, kind: str = "string") -> Any:
