@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from math import inf
@@ -12,6 +11,7 @@ from time import monotonic
 from bridge.gateway.limits.admission_control import AdmissionControl
 from bridge.gateway.limits.admission_request import AdmissionRequest, WorkClass
 from bridge.gateway.limits.ceiling import QUERY, Admission, Cost
+from bridge.gateway.limits.running_query import CURRENT_QUERY, RunningQuery
 from bridge.model.specs import SystemLimits
 
 SAME_THROTTLE_S = 0.5
@@ -24,7 +24,8 @@ class Limiter:
     """Hands out a system's connections within all of its limits.
 
     By class and deadline, first come first served where nothing else is said. All methods belong to
-    one event loop; `clock` gives monotonic seconds.
+    one event loop; `clock` gives monotonic seconds. Where a method takes a `query`, None stands for
+    the one that the current task (or the one that began it) acquired last.
     """
 
     def __init__(
@@ -39,9 +40,6 @@ class Limiter:
         self._sleep = sleep
         self._throttled_until = clock()
         self._waiting: dict[AdmissionRequest, asyncio.Future[Admission]] = {}
-        # Which query of these has ended, nobody says. It doesn't matter: each is one request, and
-        # the sum of the times that they ran is the same in whatever order they are taken.
-        self._running: deque[Admission] = deque()
         self._waker: asyncio.Task[None] | None = None
         self._wakes_at = inf
 
@@ -55,10 +53,30 @@ class Limiter:
         news = now >= self._throttled_until or until > self._throttled_until + SAME_THROTTLE_S
         self._throttled_until = max(until, self._throttled_until)
         if news:
-            self._control.system_refused(now, now)
+            self.system_refused()
         self._control.pause(now, until, why)
         self._take_turn()
         return news
+
+    def system_refused(self, query: RunningQuery | None = None) -> bool:
+        """The system refused a query for its load: use a connection less for a time. Returns whether
+        that is new; False: it began before the last such refusal, or one connection is left.
+        """
+        now = self._clock()
+        query = query or CURRENT_QUERY.get(None)
+        started = now if query is None else query.admission.started
+        return self._control.system_refused(now, started)
+
+    def answered(self, rows: int, requests: int = 0, query: RunningQuery | None = None) -> None:
+        """An answer came, which the query is charged for when it ends; ignored where there is no
+        query.
+
+        rows: in it; requests: that it took, where the connector counted them.
+        """
+        query = query or CURRENT_QUERY.get(None)
+        if query is not None:
+            query.rows += rows
+            query.requests += requests
 
     async def acquire(
         self,
@@ -66,7 +84,7 @@ class Limiter:
         deadline: float = inf,
         *,
         sheddable: bool = False,
-    ) -> None:
+    ) -> RunningQuery:
         """Wait for a connection and for permission to start; `release` returns the connection.
 
         deadline: when the answer is no longer of use, in the clock's seconds; sheddable: whether
@@ -74,33 +92,40 @@ class Limiter:
         Raises RetryLater with the reason if the deadline can't be met, the wait was ended, or the
         system's pause is too long to wait for. May be cancelled.
         """
-        self._running.append(await self._admit(work, deadline, QUERY, sheddable=sheddable))
+        admission = await self._admit(work, deadline, QUERY, sheddable=sheddable)
+        query = RunningQuery(admission, work, deadline)
+        CURRENT_QUERY.set(query)
+        return query
 
-    async def wait_for_start(
-        self, work: WorkClass = WorkClass.AGENTS, deadline: float = inf
-    ) -> None:
-        """Wait until one more query may start on a connection already acquired, whose query has
-        ended. Raises as `acquire`; the connection is still to be released.
+    async def wait_for_start(self, query: RunningQuery | None = None) -> None:
+        """Wait until one more query may start on the connection of `query`, whose query has ended.
+        Raises as `acquire`; the connection is still to be released.
         """
+        query = query or CURRENT_QUERY.get()
         now = self._clock()
-        ended = self._running.popleft()
-        held = Admission(replace(ended.cost, requests=0, seconds=0.0), now)
+        ended = query.admission
+        connections = ended.cost.connections
+        query.admission = Admission(replace(ended.cost, requests=0, seconds=0.0), now)
         ended.cost = replace(ended.cost, connections=0)
-        self._control.end(now, ended)
-        try:
-            admission = await self._admit(work, deadline, NEXT_QUERY, sheddable=False)
-            admission.cost = replace(admission.cost, connections=held.cost.connections)
-            held = admission
-        finally:
-            self._running.append(held)
+        self._end(now, query, ended)
+        admission = await self._admit(query.work, query.deadline, NEXT_QUERY, sheddable=False)
+        admission.cost = replace(admission.cost, connections=connections)
+        query.admission = admission
 
-    def release(self) -> None:
-        """Return a connection, whose query has ended."""
-        admission = self._running.popleft()
-        seconds = -1.0 if admission.cost.requests else 0.0
-        self._control.end(self._clock(), admission, seconds=seconds)
+    def release(self, query: RunningQuery | None = None) -> None:
+        """Return a connection, whose query has ended. Exactly once a query."""
+        query = query or CURRENT_QUERY.get()
+        self._end(self._clock(), query, query.admission)
         if self._waiting:
             self._take_turn()
+
+    def _end(self, now: float, query: RunningQuery, admission: Admission) -> None:
+        """Charge for what the query has used, unless it hadn't started."""
+        if admission.cost.requests and query.requests:
+            admission.cost = replace(admission.cost, requests=query.requests)
+        seconds = -1.0 if admission.cost.requests else 0.0
+        self._control.end(now, admission, seconds=seconds, rows=query.rows)
+        query.rows = query.requests = 0
 
     async def _admit(
         self, work: WorkClass, deadline: float, cost: Cost, *, sheddable: bool

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from bridge.connector import Ask, Reader, Shape
 from bridge.gateway.limiter import Limiter
 from bridge.model.error_text import error_message
-from bridge.model.errors import ConfigurationError, RetryLater
+from bridge.model.errors import ConfigurationError, RetryLater, SystemBusy
 from bridge.model.provenance import Provenance, TracedRow
 from bridge.observe import Observer, PartState, RowsRead, Throttled
 from bridge.ports.entity_mapping import EntityMapping
@@ -68,6 +68,7 @@ class SourceReads:
         answered = 0
         try:
             answer = await self._reader.fetch(Ask(table.spec.table, columns, keys, limit=limit))
+            self.limiter.answered(len(answer.rows))
             entity = table.entity_of(answer.shape)
             rows = [
                 TracedRow(row, provenance, entity) for row in table.rows(answer.shape, answer.rows)
@@ -83,6 +84,8 @@ class SourceReads:
             after = error.after if isinstance(error, RetryLater) else None
             if after is not None and self.limiter.throttle(after, str(error)):
                 self._observer(Throttled(self._system, after, str(error)))
+            elif after is None and isinstance(error, SystemBusy):
+                self.limiter.system_refused()
             raise
         finally:
             # A failed query is still counted as a query; its reads are counted with the query that

@@ -52,6 +52,12 @@ class DeadlineExceeded(RetryLater):
     """
 
 
+class SystemBusy(RetryLater):
+    """The other side answers, and refuses this request for its load: too many requests or
+    connections, a time-out of a lock or of a statement. Send it less at the same time.
+    """
+
+
 class Unsupported(BridgeError):
     """The connector does not declare this capability; retrying won't help."""
 

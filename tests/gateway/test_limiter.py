@@ -9,6 +9,7 @@ import pytest
 
 from bridge.gateway.limiter import Limiter
 from bridge.gateway.limits.admission_request import WorkClass
+from bridge.gateway.limits.sliding_window import SlidingWindow
 from bridge.model.errors import RetryLater
 from bridge.model.specs import SystemLimits, WindowLimit
 
@@ -78,12 +79,11 @@ async def test_who_waits_for_its_next_query_is_not_behind_who_waits_for_its_conn
 async def test_all_queries_of_a_connection_count_in_a_window() -> None:
     clock = SteppedClock()
     limiter = limiter_of(clock, connections=2, windows=(WindowLimit(4, 60),))
-    await limiter.acquire()
-    await limiter.acquire()
-    await limiter.wait_for_start()
-    limiter.release()
+    first, second = await limiter.acquire(), await limiter.acquire()
+    await limiter.wait_for_start(first)
+    limiter.release(first)
     clock.now += 30
-    limiter.release()
+    limiter.release(second)
     await limiter.acquire()
     assert clock.now == 160.0, "the first query had ended at 100"
 
@@ -114,18 +114,18 @@ async def test_a_connection_for_somebody_who_has_just_been_cancelled_goes_to_the
     """Cancelled before and after the connection was handed out."""
     for release_first in (True, False):
         limiter = limiter_of(SteppedClock(), connections=1)
-        await limiter.acquire()
+        first = await limiter.acquire()
         gone, following = (asyncio.create_task(limiter.acquire()) for _ in range(2))
         await asyncio.sleep(0)
         if release_first:
-            limiter.release()
+            limiter.release(first)
             gone.cancel()
         else:
             gone.cancel()
-            limiter.release()
-        await following
+            limiter.release(first)
+        second = await following
         assert gone.cancelled() or (await asyncio.gather(gone, return_exceptions=True))
-        limiter.release()
+        limiter.release(second)
         assert free(limiter) == 1
 
 
@@ -177,16 +177,75 @@ async def test_a_refusal_by_the_system_takes_a_connection_away_for_a_time() -> N
     assert clock.now == 110.0
 
 
+async def test_each_query_is_charged_for_its_own_time() -> None:
+    """The long one ends last: were they taken in the order of their starts, the short one would be
+    charged with the time until the first release only, and 15 more seconds would fit.
+    """
+    clock = SteppedClock()
+    limiter = limiter_of(clock, connections=2, windows=(WindowLimit(30, 300, "seconds"),))
+    long = await limiter.acquire()
+    clock.now += 10
+    short = await limiter.acquire()
+    clock.now += 5
+    limiter.release(short)
+    clock.now += 15
+    limiter.release(long)
+    window = limiter._control.ceilings._all[-1]
+    assert isinstance(window, SlidingWindow)
+    assert list(window._ended) == [(115.0 + 300, 5.0), (130.0 + 300, 30.0)]
+
+
+async def test_rows_of_an_answer_hold_the_next_query_back() -> None:
+    clock = SteppedClock()
+    limiter = limiter_of(clock, connections=2, rows_per_second=100)
+    first, second = await limiter.acquire(), await limiter.acquire()
+    limiter.answered(250, query=first)
+    limiter.answered(50)
+    await limiter.wait_for_start(first)
+    assert clock.now == 101.5, "250 rows, of which one second's 100 are free"
+    limiter.release(first)
+    limiter.release(second)
+    await limiter.acquire()
+    assert clock.now == 102.0, "each answer is charged once, to the query whose it is"
+
+
+async def test_requests_that_the_connector_counted_are_charged() -> None:
+    clock = SteppedClock()
+    limiter = limiter_of(clock, connections=1, windows=(WindowLimit(6, 60),))
+    await limiter.acquire()
+    limiter.answered(0, requests=5)
+    limiter.release()
+    await limiter.acquire()
+    limiter.release()
+    await limiter.acquire()
+    assert clock.now == 160.0
+
+
+async def test_a_refusal_for_load_counts_once_for_the_queries_that_ran_beside_it() -> None:
+    clock = SteppedClock()
+    limiter = limiter_of(clock, connections=4)
+    queries = [await limiter.acquire() for _ in range(4)]
+    clock.now += 1
+    assert [limiter.system_refused(query) for query in queries] == [True, False, False, False]
+    assert free(limiter) == -1
+    for query in queries:
+        limiter.release(query)
+    clock.now += 1
+    await limiter.acquire()
+    assert limiter.system_refused()
+    assert free(limiter) == 1
+
+
 async def test_a_query_without_a_deadline_is_not_shed_unless_it_allows_that() -> None:
     clock = SteppedClock()
     limiter = limiter_of(clock, connections=1)
-    await limiter.acquire()
+    query = await limiter.acquire()
     patient = [asyncio.create_task(limiter.acquire()) for _ in range(3)]
     shed = [asyncio.create_task(limiter.acquire(sheddable=True)) for _ in range(3)]
     answers = await asyncio.gather(*shed[1:], return_exceptions=True)
     assert {str(answer).partition(":")[0] for answer in answers} == {"shed"}
     assert not any(each.done() for each in patient)
     for each in (*patient, shed[0]):
-        limiter.release()
-        await each
+        limiter.release(query)
+        query = await each
     assert limiter._control.turn(clock.now).again_at == inf

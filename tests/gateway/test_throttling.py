@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bridge.connector import Ask, Rows, System
 from bridge.gateway import Gateway
 from bridge.gateway.limiter import Limiter
-from bridge.model.errors import RetryLater
+from bridge.model.errors import RetryLater, SystemBusy
 from bridge.model.provenance import provenance
 from bridge.model.specs import EntitySpec, SystemLimits
 from bridge.model.types import Relation
@@ -53,14 +52,16 @@ def erp(tmp_path: Path) -> System:
     return fake.system(store.path, ["orders", "lines"], max_keys=25)
 
 
-def door(erp: System, reader: fake.FileReader, seen: list[Notice], **limits: Any) -> Gateway:
+def door(
+    erp: System, reader: fake.FileReader, seen: list[Notice], limiter: Limiter | None = None
+) -> Gateway:
     tables = {}
     relations = (Relation("lines", "lines", by="order_no"),)
     for name in ("orders", "lines"):
         shape = fake.shape_of(name, fake.table_of(erp, name))
         spec = EntitySpec("erp", name, name, relations=relations if name == "orders" else ())
         tables[name] = EntityTable(spec, entity_type(spec, shape), shape)
-    return Gateway("erp", reader, tables, SystemLimits(**limits), observer=seen.append)
+    return Gateway("erp", reader, tables, SystemLimits(), observer=seen.append, limiter=limiter)
 
 
 async def test_five_hundred_keys_and_their_lines_are_as_few_fetches_as_the_reader_takes(
@@ -88,7 +89,7 @@ async def test_all_reads_of_the_system_wait_as_long_as_it_asked_and_it_is_told_o
     erp: System,
 ) -> None:
     reader, seen = ThrottlingReader(erp, 0.4), list[Notice]()
-    gateway = door(erp, reader, seen, connections=1)
+    gateway = door(erp, reader, seen, Limiter(SystemLimits(1)))
     first = asyncio.create_task(gateway.get("orders", 1))
     with pytest.raises(RetryLater, match="the ERP is busy"):
         await first
@@ -117,6 +118,30 @@ async def test_a_refusal_without_a_time_holds_nobody_back(erp: System) -> None:
         await gateway.get("orders", 1)
     assert await gateway.get("orders", 1)
     assert not [notice for notice in seen if isinstance(notice, Throttled)]
+
+
+class BusyReader(fake.FileReader):
+    """Refuses for its load, and doesn't say for how long."""
+
+    async def fetch(self, ask: Ask) -> Rows:
+        raise SystemBusy("canceling statement due to lock timeout")
+
+
+async def test_a_lock_that_is_not_available_takes_a_connection_away(erp: System) -> None:
+    limiter = Limiter(SystemLimits(4))
+    gateway = door(erp, BusyReader(erp), [], limiter)
+    for _ in range(2):
+        with pytest.raises(SystemBusy):
+            await gateway.get("orders", 1)
+    assert limiter._control.ceilings.connections.limit == 2
+
+
+async def test_rows_of_answers_are_charged(erp: System) -> None:
+    limiter = Limiter(SystemLimits(4, rows_per_second=1))
+    gateway = door(erp, fake.FileReader(erp), [], limiter)
+    await gateway.get_many("orders", range(20))
+    now = limiter._clock()
+    assert 17 < limiter._control.ceilings.not_before(now) - now <= 19
 
 
 async def test_a_hold_that_is_made_longer_while_reads_wait_is_waited_for_in_full() -> None:

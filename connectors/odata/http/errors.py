@@ -9,7 +9,7 @@
 | 404; 409, 412; 428; 501 | Rejected `not_found`; `conflict`; `etag_required`; `not_supported` | the same |
 | another 4xx | Rejected `refused` | the same |
 | 408, 502, 504 | RetryLater | OutcomeUnknown: it may have reached the service |
-| 429, 503 | RetryLater, with its Retry-After | the same: it had no effect |
+| 429; 503 | SystemBusy; RetryLater: with its Retry-After | the same: it had no effect |
 | 5xx, or a 200, with an error of the service in it | Rejected `legacy_error` | the same |
 | 5xx without a word; JSON that breaks off | RetryLater | OutcomeUnknown |
 """
@@ -30,6 +30,7 @@ from bridge.model.errors import (
     OutcomeUnknown,
     Rejected,
     RetryLater,
+    SystemBusy,
 )
 from bridge.model.withheld_error_text import WITHHELD, withheld
 from connectors.http.dates import retry_after_seconds
@@ -47,7 +48,8 @@ _CODES = {
     501: "not_supported",
 }
 _LOST = frozenset({408, 502, 504})
-_AWAY = frozenset({425, 429, 503})
+_TOO_MANY_REQUESTS = 429
+_AWAY = frozenset({425, 503})
 _ERROR = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<(?:\w+:)?error\b", re.IGNORECASE)
 _PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype html|html)\b", re.IGNORECASE | re.DOTALL)
 
@@ -91,6 +93,8 @@ def _refusal(answer: ODataResponse, where: str, *, writes: bool, now: datetime) 
         if writes:
             return MissingRight("forbidden", f"{text}; the login has no right to do that")
         return ConfigurationError(f"{text}; the login has no right to read that: grant it")
+    if answer.status == _TOO_MANY_REQUESTS:
+        return SystemBusy(text, after=retry_after_seconds(answer.headers, now))
     if answer.status in _AWAY:
         return RetryLater(text, after=retry_after_seconds(answer.headers, now))
     if answer.status in _CODES:

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import re
 
-from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RetryLater
+from bridge.model.errors import (
+    BridgeError,
+    ConfigurationError,
+    Rejected,
+    RetryLater,
+    SystemBusy,
+)
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _RETRY_CLASSES = ("08", "40", "53", "57")
-_RETRY_STATES = ("55P03", "25006")
+_RETRY_STATES = ("25006",)
+_BUSY_STATES = ("53300", "53400", "55P03", "57014")
+"""Too many connections, a configured limit, a lock that isn't available, a cancelled statement (by
+its time-out: who cancels it otherwise doesn't wait for the answer).
+"""
 MISSING_RIGHT_STATE = "42501"
 _SETUP_HINTS = {
     "28000": "check the user in `url`",
@@ -37,6 +47,8 @@ def sqlstate(error: BaseException) -> str | None:
 
 def translate_sqlstate(state: str, message: str, code: str) -> BridgeError:
     """The bridge's error for this SQLSTATE; Rejected with `code` if the statement itself is wrong."""
+    if state in _BUSY_STATES:
+        return SystemBusy(message)
     if state[:2] in _RETRY_CLASSES or state in _RETRY_STATES:
         return RetryLater(message)
     if state in _SETUP_HINTS:

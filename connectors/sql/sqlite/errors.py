@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
+from bridge.model.errors import BridgeError, ConfigurationError, RetryLater, SystemBusy
 
 # Primary result codes (https://www.sqlite.org/rescode.html).
-_RETRY_CODES = {5: "busy", 6: "locked", 10: "I/O error", 13: "disk full"}
+_BUSY_CODES = {5: "busy", 6: "locked"}
+_RETRY_CODES = {10: "I/O error", 13: "disk full"}
 _SETUP_CODES = {
     3: "no permission",
     8: "read only",
@@ -26,6 +27,8 @@ def sqlite_code(error: BaseException) -> int | None:
 
 def translate_code(code: int, message: str) -> BridgeError | None:
     """The bridge's error for this result code; None if the statement itself is wrong."""
+    if code in _BUSY_CODES:
+        return SystemBusy(message)
     if code in _RETRY_CODES:
         return RetryLater(message)
     return ConfigurationError(message) if code in _SETUP_CODES else None

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from html import unescape
 from typing import Any
 
-from bridge.model.errors import BridgeError, ConfigurationError, LoginRefused, Rejected, RetryLater
+from bridge.model.errors import (
+    BridgeError,
+    ConfigurationError,
+    LoginRefused,
+    Rejected,
+    SystemBusy,
+)
 from bridge.model.redaction import redact
 from bridge.model.withheld_error_text import WITHHELD
 
@@ -95,7 +101,7 @@ def error_of(fault: TrytonFault, where: str, *, masked: bool = False) -> BridgeE
             "user of its own that doesn't need that"
         )
     if not fault.exception and (reason := rollback_reason(fault.text)):
-        return RetryLater(f"{where}: the ERP's database is busy ({reason})")
+        return SystemBusy(f"{where}: the ERP's database is busy ({reason})")
     return CallRefused("legacy_error", f"{where}: {words or 'the ERP failed'}", fault)
 
 
@@ -125,7 +131,7 @@ def status_error(status: int, where: str, after: float | None = None) -> BridgeE
     if status == 413:
         return Rejected("too_large", f"{where}: too much at once for the ERP (413)")
     if status == 429:
-        return RetryLater(
+        return SystemBusy(
             f"{where}: the ERP refuses for now, after too many calls or wrong passwords (429)",
             after=after,
         )

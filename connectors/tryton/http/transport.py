@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from bridge.connector import System
-from bridge.model.errors import BridgeError, OutcomeUnknown, Rejected, RetryLater
+from bridge.model.errors import BridgeError, OutcomeUnknown, Rejected, RetryLater, SystemBusy
 from connectors.http.client import http_client
 from connectors.http.dates import http_date, retry_after_seconds
 from connectors.http.error_words import MAX_SEARCHED_BYTES, one_line
@@ -133,7 +133,7 @@ class RpcTransport:
             reason := rollback_reason(_beginning(response.content))
         ):
             # Tryton has tried again by itself a few times.
-            raise RetryLater(f"{where}: the ERP's database is busy ({reason})", after=after)
+            raise SystemBusy(f"{where}: the ERP's database is busy ({reason})", after=after)
         if changes:
             raise OutcomeUnknown(f"{where}: the ERP failed ({status}); it may have taken effect")
         raise RetryLater(f"{where}: the ERP failed or is busy ({status})", after=after)
