@@ -35,6 +35,22 @@ def batch_function(reader: Reader, table: EntityTable) -> LoadBatch:
     return load_rows
 
 
+def list_batch_function(reader: Reader, table: EntityTable, field: str) -> LoadBatch:
+    """Lists of rows that hold values of one field, aligned with them."""
+    columns = table.columns((field,))
+
+    async def load_rows(values: list[Any]) -> list[Any]:
+        source_keys = [table.outward((field,), (value,)) for value in values]
+        answer = await reader.fetch(Ask(table.table, columns, source_keys))
+        rows: dict[Any, list[Any]] = {}
+        for raw in answer.rows:
+            row = table.row(answer.shape, raw)
+            rows.setdefault(row[field], []).append(row)
+        return [rows.get(value, []) for value in values]
+
+    return load_rows
+
+
 def aiodataloader(reader: Reader, table: EntityTable) -> Any:
     """A new loader, as for each request: it remembers whatever it has loaded."""
     return DataLoader(batch_function(reader, table), max_batch_size=reader.max_keys)
