@@ -20,7 +20,7 @@ from bridge.observe.capture_notices import (
     SourceState,
 )
 from bridge.observe.command_notices import CommandMoved, CommandsHeld
-from bridge.observe.gateway_notices import RowsRead, Throttled
+from bridge.observe.gateway_notices import AnswerAudited, RowsRead, Throttled
 from bridge.observe.observer import Notice, Observer, both, ignore, unfailing
 from bridge.observe.part_notices import (
     DeadLetterWritten,
@@ -31,6 +31,7 @@ from bridge.observe.part_notices import (
 )
 
 __all__ = [
+    "AnswerAudited",
     "CaptureRemark",
     "Captured",
     "CommandMoved",

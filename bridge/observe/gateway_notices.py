@@ -26,3 +26,16 @@ class Throttled:
     system: str
     seconds: float
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerAudited:
+    """An answer of a copy was compared with the legacy system.
+
+    entity: `system.entity`. verdict: a `AuditVerdict` of the audit. reason: for people; empty where
+    nothing is wrong.
+    """
+
+    entity: str
+    verdict: str
+    reason: str

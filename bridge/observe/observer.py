@@ -17,7 +17,7 @@ from bridge.observe.capture_notices import (
     SourceState,
 )
 from bridge.observe.command_notices import CommandMoved, CommandsHeld
-from bridge.observe.gateway_notices import RowsRead, Throttled
+from bridge.observe.gateway_notices import AnswerAudited, RowsRead, Throttled
 from bridge.observe.part_notices import (
     DeadLetterWritten,
     GroupJoined,
@@ -45,6 +45,7 @@ Notice = (
     | HandlerWaits
     | HandlerBlocks
     | RowsRead
+    | AnswerAudited
     | Throttled
     | CommandMoved
     | Confirmed

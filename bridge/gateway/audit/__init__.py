@@ -1,0 +1,1 @@
+"""The audit of answers: a share of what a copy answered is compared with the legacy system."""
