@@ -18,6 +18,7 @@ from uuid import UUID
 from bridge.gateway.remote.value_codec import (
     BadFrame,
     ByteCursor,
+    FrameTooLarge,
     Unsendable,
     append_count,
     append_sized,
@@ -43,7 +44,7 @@ def append_rows(out: bytearray, rows: Sequence[tuple[Any, ...]]) -> None:
     if any(type(row) is not tuple or len(row) != width for row in rows):
         raise Unsendable("the rows of one answer aren't tuples of one length")
     if len(rows) * max(width, 1) > MAX_CELLS:
-        raise Unsendable(f"{len(rows)} rows of {width} columns are too many for one frame")
+        raise FrameTooLarge(f"{len(rows)} rows of {width} columns are too many for one frame")
     for column in zip(*rows, strict=True):
         append_column(out, column)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from bridge.gateway.remote.value_codec import BadFrame, Unsendable
+from bridge.gateway.remote.value_codec import BadFrame, FrameTooLarge
 
 VERSION: Final = 1
 MAX_PAYLOAD_BYTES: Final = 16 * 1024 * 1024
@@ -61,9 +61,9 @@ class ReadFrame(NamedTuple):
 def encode_frame(
     frame_type: FrameType, request: int = 0, payload: bytes | bytearray = b""
 ) -> bytes:
-    """The frame's bytes. Raises Unsendable for a payload over `MAX_PAYLOAD_BYTES`."""
+    """The frame's bytes. Raises FrameTooLarge for a payload over `MAX_PAYLOAD_BYTES`."""
     if len(payload) > MAX_PAYLOAD_BYTES:
-        raise Unsendable(
+        raise FrameTooLarge(
             f"{len(payload):,} bytes are more than the {MAX_PAYLOAD_BYTES:,} of a frame between the "
             "processes of a gateway"
         )

@@ -41,6 +41,10 @@ class Unsendable(Rejected):
         super().__init__("bad_value", message)
 
 
+class FrameTooLarge(Unsendable):
+    """More than one frame may hold: it has to be sent in parts."""
+
+
 class ByteCursor:
     """Takes one piece after the other out of bytes. Raises BadFrame at their end."""
 
