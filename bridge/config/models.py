@@ -178,13 +178,62 @@ class CommandModel(StrictModel):
     )
 
 
+Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}(s|m|h|d)$")]
+
+
+class WindowModel(StrictModel):
+    """A sliding window: so many requests, or so many seconds of execution."""
+
+    requests: int | None = Field(
+        default=None, ge=1, le=1_000_000_000, description="Requests in any time of that length"
+    )
+    seconds: float | None = Field(
+        default=None, gt=0, le=1_000_000_000, description="Seconds that requests take together"
+    )
+    per: Duration = Field(description="Its length: 5m, 1h")
+
+    @model_validator(mode="after")
+    def _counts_one_thing(self) -> WindowModel:
+        if (self.requests is None) == (self.seconds is None):
+            raise ValueError(
+                "a window counts requests or seconds: {requests: 6000, per: 5m}; write one for each"
+            )
+        return self
+
+
 class LimitsModel(StrictModel):
-    """Limits on the reads of a system."""
+    """Limits on the reads of a system, in its own currency. What isn't set here is the connector's
+    published limit, if it has one for this system; see `bridgectl check`.
+    """
 
     connections: int = Field(default=4, ge=1, le=1000, description="Reads at the same time")
     queries_per_second: float = Field(
         default=0, ge=0, le=1_000_000, description="Queries that begin per second; 0: any number"
     )
+    burst: int = Field(
+        default=1,
+        ge=1,
+        le=1_000_000,
+        description="Queries that may begin at once after a quiet time; 1: evenly spaced",
+    )
+    windows: list[WindowModel] = Field(
+        default_factory=list, max_length=20, description="Sliding windows; all of them hold"
+    )
+    batch_operations: int = Field(
+        default=0, ge=0, le=1_000_000, description="Operations in one `$batch`; 0: the connector's"
+    )
+    rows_per_second: float = Field(
+        default=0, ge=0, le=1_000_000_000, description="Rows of all answers; 0: any number"
+    )
+    max_rows: int = Field(
+        default=0, ge=0, le=1_000_000_000, description="Rows of one answer; 0: any number"
+    )
+
+    @model_validator(mode="after")
+    def _has_a_rate(self) -> LimitsModel:
+        if self.burst > 1 and not self.queries_per_second:
+            raise ValueError("burst goes with queries_per_second: without a rate any number begins")
+        return self
 
 
 class TlsModel(StrictModel):

@@ -6,7 +6,15 @@ from collections.abc import Iterator
 
 from bridge.config.document import Document, KeyPath
 from bridge.config.model_checks import arg_problems, field_problems
-from bridge.config.models import SECONDS, CommandModel, EntityModel, FieldModel, SystemModel
+from bridge.config.models import (
+    SECONDS,
+    CommandModel,
+    EntityModel,
+    FieldModel,
+    LimitsModel,
+    SystemModel,
+    WindowModel,
+)
 from bridge.config.problems import Problem
 from bridge.config.relations import relation_problems, relation_spec
 from bridge.model.delete_limit import parse_delete_limit
@@ -18,6 +26,7 @@ from bridge.model.specs import (
     SystemLimits,
     SystemSpec,
     Tier,
+    WindowLimit,
 )
 from bridge.model.types import parse_type
 
@@ -86,6 +95,25 @@ def _command(system: str, name: str, model: CommandModel) -> CommandSpec:
     )
 
 
+def _limits(model: LimitsModel) -> SystemLimits:
+    return SystemLimits(
+        connections=model.connections,
+        queries_per_second=model.queries_per_second,
+        burst=model.burst,
+        windows=tuple(_window(window) for window in model.windows),
+        batch_operations=model.batch_operations,
+        rows_per_second=model.rows_per_second,
+        max_rows=model.max_rows,
+    )
+
+
+def _window(model: WindowModel) -> WindowLimit:
+    per_s = duration_ms(model.per) / 1000
+    if model.requests is not None:
+        return WindowLimit(model.requests, per_s)
+    return WindowLimit(model.seconds or 0.0, per_s, "seconds")
+
+
 def system_spec(model: SystemModel) -> SystemSpec:
     """The declarations of one system's file."""
     return SystemSpec(
@@ -93,7 +121,8 @@ def system_spec(model: SystemModel) -> SystemSpec:
         connector=model.connector,
         entities=tuple(_entity(model.system, name, item) for name, item in model.entities.items()),
         commands=tuple(_command(model.system, name, item) for name, item in model.commands.items()),
-        limits=SystemLimits(model.limits.connections, model.limits.queries_per_second),
+        limits=_limits(model.limits),
+        written_limits=frozenset(model.limits.model_fields_set),
     )
 
 

@@ -28,6 +28,8 @@ from bridge.connector.kind import (
     Drafts,
     LogsIn,
     PlansSetup,
+    PublishedLimits,
+    PublishesLimits,
     ReadCheckpoint,
     StatementProblem,
     TransportRisk,
@@ -42,6 +44,7 @@ from bridge.connector.reading import (
     Snapshot,
     Visibility,
 )
+from bridge.connector.request_count import counting_requests, request_sent
 from bridge.connector.rights import ChecksRights, CommandRight
 from bridge.connector.stream import (
     CREATE,
@@ -92,6 +95,8 @@ __all__ = [
     "ListsKeys",
     "LogsIn",
     "PlansSetup",
+    "PublishedLimits",
+    "PublishesLimits",
     "ReadCheckpoint",
     "Reader",
     "ReaderFeatures",
@@ -111,7 +116,9 @@ __all__ = [
     "Visibility",
     "Watermark",
     "Writer",
+    "counting_requests",
     "distinct_keys",
     "refuse_unsupported",
+    "request_sent",
     "unsupported",
 ]

@@ -12,7 +12,7 @@ from bridge.connector.reading import Reader, Snapshot
 from bridge.connector.stream import Checkpoint, Shape, Source
 from bridge.connector.system import Finding, SetupPlan, System
 from bridge.connector.writing import Writer
-from bridge.model.specs import CommandSpec
+from bridge.model.specs import CommandSpec, SystemLimits
 
 
 class Connector(Protocol):
@@ -155,6 +155,31 @@ class PlansSetup(Protocol):
         """The missing statements; all that are needed if the system can't be queried. Runs
         nothing.
         """
+
+
+class PublishedLimits(NamedTuple):
+    """What the maker of a system publishes about its limits.
+
+    service: the system's kind, for people: `Dataverse`.
+    limits: those that are published; the others have their defaults.
+    page: the address of the page that states them.
+    note: what else has to be known of them, as a sentence; empty: nothing.
+    """
+
+    service: str
+    limits: SystemLimits
+    page: str
+    note: str = ""
+
+
+@runtime_checkable
+class PublishesLimits(Protocol):
+    """A Connector that knows published limits of some of its systems. They hold where the system's
+    file doesn't set them.
+    """
+
+    def published_limits(self, system: System) -> PublishedLimits | None:
+        """Of the kind of service that this system is; None: none are known. Makes no request."""
 
 
 class StatementProblem(NamedTuple):

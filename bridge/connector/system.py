@@ -9,6 +9,7 @@ from bridge.connector.current_login import Credentials, CurrentLogin
 from bridge.model.delete_limit import DEFAULT_LIMIT, DeleteLimit
 from bridge.model.redaction import register_secret
 from bridge.model.secret_urls import secrets_in_url
+from bridge.model.specs import SystemLimits
 from bridge.tls import TlsFiles
 
 
@@ -38,6 +39,7 @@ class System:
     options: the validated model of `Connector.options`.
     tables: the tables of declared entities.
     connections: maximum number of connections for reads.
+    limits: all limits of its reads, of which the Reader keeps `batch_operations` by itself.
     commands: whether any are declared, so that `check` and `setup` include the ledger.
     login: the validated model of `LogsIn.login`; None: the file has no `login`.
     tls: the section of that name; only connectors with `SpeaksHttp` get one.
@@ -58,6 +60,7 @@ class System:
     tls: TlsFiles | None = None
     logins: CurrentLogin | None = field(default=None, repr=False, compare=False)
     masked: frozenset[str] = frozenset()
+    limits: SystemLimits = field(default_factory=SystemLimits)
 
     def __post_init__(self) -> None:
         """Keep the secrets of `url` out of all messages."""

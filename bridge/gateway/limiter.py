@@ -43,6 +43,11 @@ class Limiter:
         self._waker: asyncio.Task[None] | None = None
         self._wakes_at = inf
 
+    @property
+    def max_rows(self) -> int:
+        """Rows of one answer at most; 0: any number."""
+        return self._control.ceilings.max_rows
+
     def throttle(self, seconds: float, why: str) -> bool:
         """Start no query for `seconds`, because the system asked for a pause, and use a connection
         less for a time. Returns whether this is new: False if another query was already refused
@@ -67,11 +72,11 @@ class Limiter:
         started = now if query is None else query.admission.started
         return self._control.system_refused(now, started)
 
-    def answered(self, rows: int, requests: int = 0, query: RunningQuery | None = None) -> None:
-        """An answer came, which the query is charged for when it ends; ignored where there is no
+    def used(self, *, rows: int = 0, requests: int = 0, query: RunningQuery | None = None) -> None:
+        """What the query has used, for which it is charged when it ends; ignored where there is no
         query.
 
-        rows: in it; requests: that it took, where the connector counted them.
+        rows: of its answer; requests: that were sent for it, where the connector counts them.
         """
         query = query or CURRENT_QUERY.get(None)
         if query is not None:

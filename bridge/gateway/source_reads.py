@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from bridge.connector import Ask, Reader, Shape
+from bridge.connector import Ask, Reader, Shape, counting_requests
 from bridge.gateway.limiter import Limiter
 from bridge.model.error_text import error_message
-from bridge.model.errors import ConfigurationError, RetryLater, SystemBusy
+from bridge.model.errors import ConfigurationError, Rejected, RetryLater, SystemBusy
 from bridge.model.provenance import Provenance, TracedRow
 from bridge.observe import Observer, PartState, RowsRead, Throttled
 from bridge.ports.entity_mapping import EntityMapping
@@ -46,7 +46,8 @@ class SourceReads:
         clock: Callable[[], datetime] = _now,
     ) -> None:
         self.limiter = limiter
-        self.max_keys = reader.max_keys
+        self._max_rows = limiter.max_rows
+        self.max_keys = min(reader.max_keys, self._max_rows or reader.max_keys)
         self._system = system
         self._reader = reader
         self._observer = observer
@@ -61,14 +62,31 @@ class SourceReads:
         limit: int | None,
         reads: int,
     ) -> SourceRows:
-        """The rows of one query, which answers `reads` reads. On a connection of the limiter's."""
+        """The rows of one query, which answers `reads` reads. On a connection of the limiter's. Raises
+        Rejected (`over_limit`) if there are more rows than an answer may have.
+        """
         as_of, started = self._clock(), perf_counter()
         entity = table.entity
         provenance = Provenance(entity.qualified, "legacy", as_of)
         answered = 0
         try:
-            answer = await self._reader.fetch(Ask(table.spec.table, columns, keys, limit=limit))
-            self.limiter.answered(len(answer.rows))
+            most = self._max_rows
+            if most and (limit is None or limit > most):
+                limit = most + 1  # One more shows that there are more.
+            with counting_requests() as requests:
+                try:
+                    answer = await self._reader.fetch(
+                        Ask(table.spec.table, columns, keys, limit=limit)
+                    )
+                finally:
+                    self.limiter.used(requests=requests.sent)
+            self.limiter.used(rows=len(answer.rows))
+            if most and len(answer.rows) > most:
+                raise Rejected(
+                    "over_limit",
+                    f"more than {most} rows of {entity.qualified} answer the read, and an answer may "
+                    f"have {most} (`limits.max_rows` of system {self._system}): ask for fewer",
+                )
             entity = table.entity_of(answer.shape)
             rows = [
                 TracedRow(row, provenance, entity) for row in table.rows(answer.shape, answer.rows)

@@ -143,13 +143,18 @@ class SystemLimits:
 
 @dataclass(frozen=True, slots=True)
 class SystemSpec:
-    """One declared system without its secrets."""
+    """One declared system without its secrets.
+
+    limits: as the file has them, with defaults.
+    written_limits: names of those that the file sets.
+    """
 
     name: str
     connector: str
     entities: tuple[EntitySpec, ...]
     commands: tuple[CommandSpec, ...] = ()
     limits: SystemLimits = field(default_factory=SystemLimits)
+    written_limits: frozenset[str] = frozenset()
 
     def entity(self, name: str) -> EntitySpec:
         """The entity of that name; raises KeyError."""

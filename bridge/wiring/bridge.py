@@ -159,7 +159,7 @@ class Bridge:
             name,
             await connector.reader(system),
             tables,
-            self.systems[name].spec.limits,
+            system.limits,
             observer=both(self.group_reports, self.observer),
         )
 

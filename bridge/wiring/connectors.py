@@ -15,6 +15,7 @@ from bridge.config.secrets import resolve_references
 from bridge.connector import Connector, System, TableUse
 from bridge.connector.current_login import Credentials, CurrentLogin
 from bridge.model.specs import EntitySpec
+from bridge.wiring.system_limits import effective_limits, published_limits
 
 GROUP = "bridge.connectors"
 
@@ -68,7 +69,7 @@ def build_system(bridge: str, config: SystemConfig, connector: Connector) -> Sys
         problems.append(config.document.problem(("tls",), what, hint))
     if problems:
         raise ConfigProblems(problems)
-    return System(
+    system = System(
         bridge=bridge,
         name=config.spec.name,
         url=_from_folder(url, config),
@@ -90,6 +91,9 @@ def build_system(bridge: str, config: SystemConfig, connector: Connector) -> Sys
             if any(field.mask for field in entity.fields)
         ),
     )
+    published = published_limits(connector, system)
+    limits = effective_limits(config.spec.limits, config.spec.written_limits, published)
+    return replace(system, limits=limits, connections=limits.connections)
 
 
 def _reader_of(config: SystemConfig, connector: Connector) -> Callable[[], Credentials] | None:

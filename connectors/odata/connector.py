@@ -11,6 +11,7 @@ from bridge.connector import (
     Capabilities,
     CommandRight,
     Finding,
+    PublishedLimits,
     Reader,
     Shape,
     Snapshot,
@@ -34,6 +35,7 @@ from connectors.odata.http.client import ODataClient
 from connectors.odata.http.login import ODataLogin, transport_risks
 from connectors.odata.lookup.reader import ODataReader
 from connectors.odata.protocol.entity_table import columns_of, entity_set_of
+from connectors.odata.published_limits import published_limits
 
 
 class ODataConnector:
@@ -82,6 +84,10 @@ class ODataConnector:
     async def check(self, system: System) -> list[Finding]:
         """As `bridge.connector.Connector.check`."""
         return await checking.check(system)
+
+    def published_limits(self, system: System) -> PublishedLimits | None:
+        """As `bridge.connector.PublishesLimits.published_limits`."""
+        return published_limits(system)
 
     def check_transport(self, system: System) -> list[TransportRisk]:
         """As `bridge.connector.ChecksTransport.check_transport`."""

@@ -17,13 +17,14 @@ class Ceilings:
     """Admits a query under every ceiling, or charges none of them.
 
     Reads no clock and starts nothing: `now` is a monotonic clock's seconds. Who admits a query ends
-    it exactly once, by `end` or `cancel`. `connections`: may be lowered while queries run.
+    it exactly once, by `end` or `cancel`. `connections`: may be lowered while queries run; `max_rows`:
+    rows of one answer at most, which whoever asks keeps; 0: any number.
     """
 
     def __init__(self, limits: SystemLimits) -> None:
         self.connections = Slots(limits.connections, "connections")
         self._batch_operations = limits.batch_operations
-        self._max_rows = limits.max_rows
+        self.max_rows = limits.max_rows
         self._all: list[Ceiling] = [self.connections]
         if limits.sessions:
             self._all.append(Slots(limits.sessions, "sessions"))
@@ -77,12 +78,6 @@ class Ceilings:
         """
         times = (ceiling.earliest(now, cost, ahead, kept) for ceiling in self._all)
         return max((at for at in times if at != inf), default=now)
-
-    def max_rows(self, wanted: int | None) -> int | None:
-        """How many rows to ask for where `wanted` are wanted (None: all); None: no limit."""
-        if not self._max_rows:
-            return wanted
-        return self._max_rows if wanted is None else min(wanted, self._max_rows)
 
     def _refusal(self, cost: Cost) -> str:
         if self._batch_operations and cost.operations > self._batch_operations:

@@ -21,6 +21,7 @@ from bridge.wiring.check.log import log_findings
 from bridge.wiring.check.new_agents import new_agent_findings
 from bridge.wiring.check.result import CheckResult, result_of_problem
 from bridge.wiring.check.system import system_findings
+from bridge.wiring.system_limits import limit_findings
 
 
 async def all_findings(config: Config, *, offline: bool) -> AsyncGenerator[CheckResult, None]:
@@ -66,6 +67,7 @@ def _files(
         yield from problems
         if pair is not None:
             yield from transport_findings(system, *pair)
+            yield from limit_findings(system, *pair)
         keys = {entity.name: entity.key for entity in system.spec.entities if entity.key}
         yield from command_findings(system, keys)
         yield from lookup_findings(system, keys)

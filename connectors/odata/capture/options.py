@@ -31,6 +31,11 @@ class EntitySetOptions(BaseModel):
 class ODataOptions(HttpLimits):
     """Options of capture, and limits for requests to the service."""
 
+    service: Literal["dataverse", "business_central", "other"] | None = Field(
+        default=None,
+        description="Kind of the service, whose published limits hold; default: by its host.",
+    )
+
     poll: float = Field(default=5, ge=0.01, le=86_400, description="Seconds between two polls.")
     overlap: float = Field(
         default=30,

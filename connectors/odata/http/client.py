@@ -19,7 +19,7 @@ from bridge.model.errors import (
 from bridge.single_flight import SingleFlight
 from connectors.odata.http.bare_links import bare_page
 from connectors.odata.http.batch_sender import VERSION_HEADERS, BatchSender
-from connectors.odata.http.limits import limits_of
+from connectors.odata.http.limits import batch_size, limits_of
 from connectors.odata.http.top_limits import TopLimits
 from connectors.odata.http.transport import ODataTransport
 from connectors.odata.metadata.document import parse_metadata
@@ -47,6 +47,7 @@ class ODataClient:
     def __init__(self, system: System, *, clock: Callable[[], float] = time.time) -> None:
         self._where = f"system {system.name!r}"
         self._limits = limits_of(system.options)
+        self._batch_size = batch_size(self._limits, system.limits.batch_operations)
         self._transport = ODataTransport(system, clock)
         self._service: ODataService | None = None
         self._reading: SingleFlight[str, ODataService] = SingleFlight()
@@ -178,11 +179,12 @@ class ODataClient:
 
         Raises Unsupported if the service accepts no `$batch`; it had no effect then.
         """
-        size = self._limits.max_batch_requests
+        size = self._batch_size
         if changeset and len(requests) > size:
             raise Rejected(
                 "too_many",
-                f"{self._where}: {len(requests)} requests together; `max_batch_requests` is {size}",
+                f"{self._where}: {len(requests)} requests together; a $batch takes {size} "
+                "(`max_batch_requests`, `limits.batch_operations`)",
             )
         version = (await self.metadata()).version
         responses: list[ODataResponse] = []

@@ -44,6 +44,11 @@ class HttpLimits(BaseModel):
         return max(MIN_IN_DOUBT_S, 2 * self.timeout)
 
 
+def batch_size(limits: HttpLimits, batch_operations: int) -> int:
+    """Maximum requests of a `$batch`, of which a system may allow fewer (0: it doesn't say)."""
+    return min(limits.max_batch_requests, batch_operations or limits.max_batch_requests)
+
+
 def limits_of(options: Any) -> HttpLimits:
     """The limits of the options; the defaults if there are none."""
     return options if isinstance(options, HttpLimits) else HttpLimits()

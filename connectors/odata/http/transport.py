@@ -12,7 +12,7 @@ from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 import httpx
 
-from bridge.connector import System
+from bridge.connector import System, request_sent
 from bridge.connector.current_login import Attempt
 from bridge.model.errors import ConfigurationError, Rejected, RetryLater
 from bridge.model.web_address import split_web_address
@@ -197,6 +197,7 @@ class ODataTransport:
         self._token, self._login_number = "", attempt.number
 
     async def _exchanged(self, request: ODataRequest, headers: Mapping[str, str]) -> ODataResponse:
+        request_sent()
         url, where = self._url(request.path), self.describe(request)
         try:
             async with self._http.stream(

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from bridge.connector import System
+from bridge.connector import System, request_sent
 from bridge.model.errors import BridgeError, OutcomeUnknown, Rejected, RetryLater, SystemBusy
 from connectors.http.client import http_client
 from connectors.http.dates import http_date, retry_after_seconds
@@ -97,6 +97,7 @@ class RpcTransport:
         if begin is not None:
             begin()
         self.is_silent = True
+        request_sent()
         try:
             response = await client.post(self.address.rpc, content=body, headers=_headers(token))
         except AnswerTooLarge as error:

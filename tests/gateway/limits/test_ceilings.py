@@ -191,9 +191,3 @@ def test_what_would_never_be_admitted_is_refused(
     verdict = Ceilings(limits).admit(0.0, cost)
     assert isinstance(verdict, Refusal)
     assert reason in verdict.reason
-
-
-def test_an_answer_is_cut_at_the_limit_of_rows() -> None:
-    limited, unlimited = Ceilings(SystemLimits(max_rows=100)), Ceilings(SystemLimits())
-    assert [limited.max_rows(wanted) for wanted in (None, 5, 500)] == [100, 5, 100]
-    assert [unlimited.max_rows(wanted) for wanted in (None, 5, 500)] == [None, 5, 500]
