@@ -29,6 +29,9 @@ class CountedRecords:
     def __init__(self) -> None:
         self.count = 0
 
+    async def prepare(self, records: Sequence[Record]) -> None:
+        """Counting needs nothing."""
+
     def apply(self, partition: TopicPartition, records: Sequence[Record]) -> None:
         del partition
         self.count += len(records)

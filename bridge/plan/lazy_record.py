@@ -30,7 +30,7 @@ _FIELDS = (
 class ChangeLayout:
     """The fields of a record as they were written, and those that a reader sees."""
 
-    __slots__ = ("codes", "entity", "names", "readers")
+    __slots__ = ("_nullable", "codes", "entity", "names", "readers")
 
     def __init__(self, fields: list[dict[str, Any]], entity: Entity) -> None:
         self.entity = entity.qualified
@@ -43,6 +43,14 @@ class ChangeLayout:
             at = written.get(field.name, -1)
             self.readers[field.name] = (at, readers[at] if at >= 0 else _absent)
         self.names = self.readers.keys()
+        self._nullable = [isinstance(field["type"], list) for field in fields]
+
+    def row_bytes(self, data: bytes, offsets: list[int]) -> bytes:
+        """The bytes of a row whose fields begin at these offsets of `data`."""
+        first = next(index for index, at in enumerate(offsets) if at >= 0)
+        # Every field before it is null, which is one byte, as is the branch of a field that may be null.
+        start = offsets[first] - first - self._nullable[first]
+        return data[start : scan(data, start, self.codes, [])]
 
     def offsets(self, data: bytes) -> list[int]:
         """Where each field of an unframed row begins; -1: null. Raises ValueError."""
@@ -125,6 +133,11 @@ class LazyRow:
         """All fields that were sent, decoded."""
         return {name: self[name] for name in self if name not in self._away}
 
+    def avro_bytes(self) -> bytes:
+        """Its Avro bytes alone, unframed: the same for equal rows that were written with one schema."""
+        offsets = self._offsets
+        return self._data if offsets is None else self._layout.row_bytes(self._data, offsets)
+
     def __eq__(self, other: object) -> bool:
         if isinstance(other, LazyRow):
             return (
@@ -177,6 +190,11 @@ class LazyChange:
         self._captured: int = captured
         self.before: LazyRow | None = None if before is None else LazyRow(layout, data, before)
         self.after: LazyRow | None = None if after is None else LazyRow(layout, data, after, away)
+
+    @property
+    def captured_us(self) -> int:
+        """When capture read it, in microseconds since 1970 UTC."""
+        return self._captured
 
     @property
     def occurred_at(self) -> datetime | None:

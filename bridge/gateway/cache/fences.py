@@ -112,6 +112,11 @@ class Fences:
         """Whether nothing more may be applied until a read has come back: make one, of any row."""
         return self.transaction_count >= self._max_transactions
 
+    @property
+    def room(self) -> int:
+        """How many transactions more may be applied before `is_full`."""
+        return self._max_transactions - self.transaction_count
+
     def begin(self, now: float) -> InFlight:
         """Register a read, before it is sent. `now`: seconds, never less than in earlier calls."""
         self.last_read += 1

@@ -122,9 +122,9 @@ class SystemCopy(Protocol):
         """For hits: keep it, and compare `claim.as_of` with the bound's."""
 
     def claim(self, entity: str, key: bytes | None = None) -> Freshness | None:
-        """What is claimed of a row that is held, or of its absence; None: it is in doubt, or nothing
-        is claimed at all, so that the legacy system has to be asked. Without a key: of the entity,
-        rows in doubt apart. One object until it changes.
+        """What is claimed of a row that is held, or of its absence; None: it is in doubt, so that the
+        legacy system has to be asked. Its `as_of` is `NEVER` while nothing is proved yet: wait for a
+        barrier. Without a key: of the entity, rows in doubt apart. One object until it changes.
         """
 
     def claim_of_list(self, entity: str) -> Freshness | None:

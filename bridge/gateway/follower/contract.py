@@ -9,10 +9,14 @@ from bridge.log.port import Gap, Record, TopicPartition
 
 
 class AppliesRecords(Protocol):
-    """Receives what a follower reads. Plain calls in the follower's own task, without I/O.
-
-    A method that raises ends the follower: it is a bug.
+    """Receives what a follower reads. `apply`, `reach` and `doubt` are plain calls in the follower's own
+    task, without I/O; one that raises ends the follower: it is a bug.
     """
+
+    async def prepare(self, records: Sequence[Record]) -> None:
+        """Fetch what applying these records needs, and wait for room. Called before `apply` with them;
+        if it is cancelled or raises RetryLater, they are read again.
+        """
 
     def apply(self, partition: TopicPartition, records: Sequence[Record]) -> None:
         """The next committed records of one partition, in its order, each once, never none of them."""

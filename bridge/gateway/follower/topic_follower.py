@@ -117,6 +117,7 @@ class TopicFollower:
                 self._reader, self._positions, RECORDS_PER_READ, READ_WAIT_S, self._clock
             )
             positions = {each: self._reader.position(each) for each in self._positions}
+            await self._applies.prepare(records)
         except RecordsRemoved as error:
             for partition, gap in error.gaps.items():
                 self._doubt(partition, gap)

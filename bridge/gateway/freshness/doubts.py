@@ -7,7 +7,7 @@ deletes of a comparison, was written after the high watermarks of those proofs w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from bridge.gateway.freshness.capture_doubts import (
@@ -137,6 +137,14 @@ class Doubts:
         if key is not None and key in doubts.keys:
             return (*reasons, f"its change at {doubts.keys[key]} was dead-lettered")
         return reasons
+
+    def is_in_doubt(self, entity: str) -> bool:
+        """Whether the entity as a whole is."""
+        return bool(self._entities[entity].causes)
+
+    def keys_in_doubt(self, entity: str) -> Collection[bytes]:
+        """The keys of rows in doubt, besides; as they are now and will be."""
+        return self._entities[entity].keys.keys()
 
     def claim(self, entity: str, proved: Freshness, key: bytes) -> Freshness | None:
         """The claim about one row, of what barriers have proved; None: it is in doubt."""

@@ -35,10 +35,15 @@ class AppliedRecords:
         self.values: dict[TopicPartition, list[bytes | None]] = {}
         self.reached: dict[TopicPartition, int] = {}
         self.doubts: list[tuple[TopicPartition, Gap]] = []
+        self.prepared: list[Record] = []
         self._next: dict[TopicPartition, int] = {}
+
+    async def prepare(self, records: Sequence[Record]) -> None:
+        self.prepared = list(records)
 
     def apply(self, partition: TopicPartition, records: Sequence[Record]) -> None:
         assert records
+        assert all(record in self.prepared for record in records)
         for record in records:
             assert (record.topic, record.partition) == partition
             assert record.offset >= self._next.get(partition, 0)
