@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 from pydantic import BaseModel
 
 from bridge.connector.capabilities import Capabilities
-from bridge.connector.reading import Reader, Snapshot
+from bridge.connector.reading import Reader, Snapshot, Visibility
 from bridge.connector.stream import Checkpoint, Shape, Source
 from bridge.connector.system import Finding, SetupPlan, System
 from bridge.connector.writing import Writer
@@ -180,6 +180,19 @@ class PublishesLimits(Protocol):
 
     def published_limits(self, system: System) -> PublishedLimits | None:
         """Of the kind of service that this system is; None: none are known. Makes no request."""
+
+
+@runtime_checkable
+class SendsVisibility(Protocol):
+    """A Connector whose visibilities have a text, so that answers of a Reader can be sent to another
+    process; without it they arrive there without one.
+    """
+
+    def dump_visibility(self, visibility: Visibility) -> str:
+        """A text of a visibility that one of this connector's parts returned."""
+
+    def load_visibility(self, text: str) -> Visibility:
+        """A visibility that answers as the one that the text is of. Raises ValueError."""
 
 
 class StatementProblem(NamedTuple):

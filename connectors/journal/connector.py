@@ -17,12 +17,14 @@ from bridge.connector import (
     Snapshot,
     Source,
     System,
+    Visibility,
     Writer,
 )
 from bridge.model.errors import ConfigurationError
 from bridge.model.specs import CommandSpec
 from connectors.journal.checkpoint import lost_text
 from connectors.journal.dialects.choose import dialect_for
+from connectors.journal.dialects.sqlite.tables import VisibleUpTo
 from connectors.journal.resume_check import loss_since_checkpoint
 from connectors.journal.setup import find_problems, needed_statements
 from connectors.journal.short_engine import engine_for
@@ -76,6 +78,16 @@ class JournalConnector:
             write=True,
             ledger=True,
         )
+
+    def dump_visibility(self, visibility: Visibility) -> str:
+        """The last number of the journal that was visible."""
+        if not isinstance(visibility, VisibleUpTo):
+            raise TypeError(f"not a visibility of the journal: {type(visibility).__name__}")
+        return str(visibility.commit)
+
+    def load_visibility(self, text: str) -> Visibility:
+        """The visibility of `dump_visibility`."""
+        return VisibleUpTo(int(text))
 
     async def describe(self, system: System) -> Mapping[str, Shape]:
         """As `bridge.connector.Connector.describe`."""

@@ -19,6 +19,7 @@ from bridge.connector import (
     Source,
     System,
     TransportRisk,
+    Visibility,
     Writer,
 )
 from bridge.model.errors import ConfigurationError
@@ -46,6 +47,20 @@ class PostgresConnector:
             write=True,
             ledger=True,
         )
+
+    def dump_visibility(self, visibility: Visibility) -> str:
+        """The snapshot and the server's history as text."""
+        from connectors.postgres.protocol.pg_snapshot import PgSnapshot, dump_seen
+
+        if not isinstance(visibility, PgSnapshot):
+            raise TypeError(f"not a visibility of PostgreSQL: {type(visibility).__name__}")
+        return dump_seen(visibility)
+
+    def load_visibility(self, text: str) -> Visibility:
+        """The snapshot of `dump_visibility`."""
+        from connectors.postgres.protocol.pg_snapshot import load_seen
+
+        return load_seen(text)
 
     async def describe(self, system: System) -> Mapping[str, Shape]:
         """The tables' published columns."""

@@ -17,6 +17,7 @@ from bridge.model.errors import (
     Rejected,
     RetryLater,
     RowError,
+    SystemBusy,
     Unsupported,
 )
 
@@ -31,13 +32,18 @@ def _rejected(
     return lambda message, fields: kind(_text(fields, "code"), message)
 
 
-def _retry_later(message: str, fields: Mapping[str, Any]) -> RetryLater:
-    after = fields.get("after")
-    if type(after) not in (float, int, type(None)):
-        raise BadFrame("a pause is no number")
-    error = RetryLater(message, after=after)
-    error.system = _text(fields, "system")
-    return error
+def _retry_later(
+    kind: type[RetryLater],
+) -> Callable[[str, Mapping[str, Any]], BridgeError]:
+    def build(message: str, fields: Mapping[str, Any]) -> RetryLater:
+        after = fields.get("after")
+        if type(after) not in (float, int, type(None)):
+            raise BadFrame("a pause is no number")
+        error = kind(message, after=after)
+        error.system = _text(fields, "system")
+        return error
+
+    return build
 
 
 def _row_error(_message: str, fields: Mapping[str, Any]) -> RowError:
@@ -47,7 +53,8 @@ def _row_error(_message: str, fields: Mapping[str, Any]) -> RowError:
 
 #: The first one that an error is an instance of is its type in the other process.
 _BUILDERS: Final[dict[type[BridgeError], Callable[[str, Mapping[str, Any]], BridgeError]]] = {
-    RetryLater: _retry_later,
+    SystemBusy: _retry_later(SystemBusy),
+    RetryLater: _retry_later(RetryLater),
     AnswerMismatch: lambda message, _fields: AnswerMismatch(message),
     MissingRight: _rejected(MissingRight),
     Rejected: _rejected(Rejected),

@@ -11,7 +11,7 @@ from time import monotonic
 from bridge.connector import Ask, Reader, Rows, Visibility
 from bridge.gateway.limiter import Limiter
 from bridge.gateway.remote.messages import SentAsk, Welcome
-from bridge.model.errors import Rejected, RetryLater
+from bridge.model.errors import Rejected, RetryLater, SystemBusy
 
 
 def _always() -> None:
@@ -62,17 +62,22 @@ class ServedSystem:
             )
         self.check_owner()
         deadline = inf if ask.deadline is None else ask.deadline
-        await self.limiter.acquire(sent.work, deadline, sheddable=ask.deadline is not None)
+        query = await self.limiter.acquire(sent.work, deadline, sheddable=ask.deadline is not None)
         try:
             # The wait may have been long.
             self.check_owner()
-            return await self._fetch(ask, deadline)
+            answer = await self._fetch(ask, deadline)
         except RetryLater as error:
             if error.after is not None:
                 self.limiter.throttle(error.after, str(error))
+            elif isinstance(error, SystemBusy):
+                self.limiter.system_refused(query)
             raise
+        else:
+            self.limiter.answered(len(answer.rows), query=query)
+            return answer
         finally:
-            self.limiter.release()
+            self.limiter.release(query)
 
     async def _fetch(self, ask: Ask, deadline: float) -> Rows:
         if deadline == inf:

@@ -87,6 +87,28 @@ def parse_seen(text: str) -> PgSnapshot:
     return PgSnapshot(int(xmin), int(xmax), _ids(running), role == "r", server)
 
 
+def dump_seen(snapshot: PgSnapshot) -> str:
+    """The text of which `load_seen` makes an equal snapshot."""
+    server = snapshot.server
+    return " ".join(
+        (
+            f"{snapshot.xmin}:{snapshot.xmax}:{','.join(map(str, sorted(snapshot.running)))}",
+            "r" if snapshot.in_recovery else "p",
+            f"{server.timeline} {server.system_identifier}" if server is not None else "",
+        )
+    )
+
+
+def load_seen(text: str) -> PgSnapshot:
+    """The snapshot of `dump_seen`. Raises ValueError when it isn't one."""
+    parts = text.split(" ", 3)
+    if parts[1:2] not in (["r"], ["p"]) or len(parts) != (4 if parts[2:] != [""] else 3):
+        raise ValueError(f"not a PostgreSQL snapshot: {text[:100]!r}")
+    xmin, xmax, running = parts[0].split(":")
+    server = ServerHistory(parts[3], int(parts[2])) if parts[2] else None
+    return PgSnapshot(int(xmin), int(xmax), _ids(running), parts[1] == "r", server)
+
+
 def _ids(text: str) -> frozenset[int]:
     return frozenset(int(xid) for xid in text.split(",") if xid)
 

@@ -26,6 +26,7 @@ from bridge.model.errors import (
     Rejected,
     RetryLater,
     RowError,
+    SystemBusy,
     Unsupported,
 )
 from bridge.model.types import FieldType
@@ -140,6 +141,7 @@ def test_a_welcome_comes_out_as_it_went_in(welcome: Welcome) -> None:
 ERRORS: list[BridgeError] = [
     RetryLater("the system is away"),
     RetryLater("wait", after=2.5),
+    SystemBusy("too many sessions"),
     Rejected("bad_key", "one of the keys"),
     MissingRight("no_right", "GRANT SELECT"),
     AnswerMismatch("too many rows"),

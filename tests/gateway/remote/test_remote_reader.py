@@ -314,8 +314,8 @@ async def test_both_sides_show_that_they_are_there(monkeypatch: pytest.MonkeyPat
         await remote.open()
         [theirs], ours = list(server._connections), remote._connection
         assert ours is not None
-        asked, answered = theirs._heard, ours._heard
-        await until(lambda: theirs._heard > asked and ours._heard > answered)
+        ping, pong = theirs._heard, ours._heard
+        await until(lambda: theirs._heard > ping and ours._heard > pong)
 
 
 async def test_a_client_that_is_silent_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
