@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import inf
 from time import monotonic
 
-from bridge.connector import Ask, Reader, Rows, Visibility
+from bridge.connector import Ask, Reader, Rows, Visibility, counting_requests
 from bridge.gateway.limiter import Limiter
 from bridge.gateway.remote.messages import SentAsk, Welcome
 from bridge.model.errors import Rejected, RetryLater, SystemBusy
@@ -66,7 +66,11 @@ class ServedSystem:
         try:
             # The wait may have been long.
             self.check_owner()
-            answer = await self._fetch(ask, deadline)
+            with counting_requests() as requests:
+                try:
+                    answer = await self._fetch(ask, deadline)
+                finally:
+                    self.limiter.used(requests=requests.sent, query=query)
         except RetryLater as error:
             if error.after is not None:
                 self.limiter.throttle(error.after, str(error))
@@ -74,7 +78,7 @@ class ServedSystem:
                 self.limiter.system_refused(query)
             raise
         else:
-            self.limiter.answered(len(answer.rows), query=query)
+            self.limiter.used(rows=len(answer.rows), query=query)
             return answer
         finally:
             self.limiter.release(query)

@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -16,17 +17,19 @@ import pytest
 from bridge.connector import Ask, Reader, Rows
 from bridge.connector.ask import ReaderFeatures
 from bridge.gateway import Gateway
+from bridge.gateway.limiter import Limiter
 from bridge.gateway.limits.admission_request import WorkClass
+from bridge.gateway.limits.running_query import RunningQuery
 from bridge.gateway.remote import client_connection
 from bridge.gateway.remote.address import GatewayAddress
 from bridge.gateway.remote.frames import FrameType, encode_frame
 from bridge.gateway.remote.messages import Registration, SentAsk, encode_ask, encode_registration
 from bridge.gateway.remote.remote_reader import OwnerUnavailable
 from bridge.gateway.remote.server_connection import ServerLimits
-from bridge.model.errors import ConfigurationError, Rejected, RetryLater
+from bridge.model.errors import ConfigurationError, Rejected, RetryLater, SystemBusy
 from bridge.model.specs import SystemLimits
 from tests.gateway.memory_reader import PaddedTable, shape_of
-from tests.gateway.remote.owners import CUSTOMERS, by_ids, customers, owner_of
+from tests.gateway.remote.owners import CUSTOMERS, ShapedReader, by_ids, customers, owner_of
 from tests.waiting import until
 
 
@@ -497,3 +500,53 @@ async def test_a_path_that_is_too_long_is_a_clear_error() -> None:
     with pytest.raises(ConfigurationError, match="at most 100"):
         async with owner_of(customers(), address=address):
             pass
+
+
+class _CountingLimiter(Limiter):
+    """Keeps what it is told of queries."""
+
+    def __init__(self) -> None:
+        super().__init__(SystemLimits(connections=3))
+        self.rows = 0
+        self.refusals = 0
+
+    def used(self, *, rows: int = 0, requests: int = 0, query: RunningQuery | None = None) -> None:
+        self.rows += rows
+        super().used(rows=rows, requests=requests, query=query)
+
+    def system_refused(self, query: RunningQuery | None = None) -> bool:
+        self.refusals += 1
+        return super().system_refused(query)
+
+
+class _BusyReader(ShapedReader):
+    """Raises the errors that it has, then answers."""
+
+    def __init__(self) -> None:
+        super().__init__({"CUSTOMER": CUSTOMERS})
+        self.errors: list[RetryLater] = []
+
+    async def fetch(self, ask: Ask) -> Rows:
+        if self.errors:
+            raise self.errors.pop()
+        return await super().fetch(ask)
+
+
+async def test_the_owners_limiter_hears_of_rows_refusals_and_pauses() -> None:
+    reader = _BusyReader()
+    async with owner_of(reader) as (server, client):
+        limiter = _CountingLimiter()
+        server.served = replace(server.served, limiter=limiter)
+        remote = client()
+        await remote.fetch(by_ids("1", "2"))
+        assert (limiter.rows, limiter.refusals) == (2, 0)
+        reader.errors = [SystemBusy("too many sessions")]
+        with pytest.raises(SystemBusy):
+            await remote.fetch(by_ids("1"))
+        assert limiter.refusals == 1
+        reader.errors = [RetryLater("a pause", after=1000.0)]
+        with pytest.raises(RetryLater) as raised:
+            await remote.fetch(by_ids("1"))
+        assert raised.value.after == 1000.0
+        with pytest.raises(RetryLater, match="a pause"):
+            await remote.fetch(by_ids("1", deadline=monotonic() + 5))
