@@ -40,6 +40,7 @@ from bridge.agent.pipeline.build import PipelineDependencies, build_pipeline
 from bridge.agent.pipeline.delivery import OutgoingEntry
 from bridge.agent.pipeline.retry import Sleep
 from bridge.agent.retry_policy import Backoff
+from bridge.closing import close_all
 from bridge.log.group_progress import GroupProgress
 from bridge.log.partition_owner import ObservedGroup, PartitionOwner, own_partitions
 from bridge.log.port import Log, RecordsRemoved, TopicPartition
@@ -190,10 +191,11 @@ class AgentRunner:
                 await self._work(owner, stop)
         finally:
             self._threads.shutdown(wait=False, cancel_futures=True)
-            await _ended(watching)
-            await handlers.close(CANCEL_TIMEOUT_S)
-            if self._parked is not None:
-                await self._parked.close()
+            await close_all(
+                lambda: _ended(watching),
+                lambda: handlers.close(CANCEL_TIMEOUT_S),
+                self._parked.close if self._parked is not None else None,
+            )
         if self._schedule.failure is not None:
             raise self._schedule.failure
 
@@ -277,8 +279,10 @@ class AgentRunner:
             for task in broken:
                 task.result()
         finally:
-            await asyncio.gather(*map(_ended, (reading, writing)), _ended(stopping))
-            await self._partitions.revoke_all()
+            await close_all(
+                lambda: asyncio.gather(*map(_ended, (reading, writing)), _ended(stopping)),
+                self._partitions.revoke_all,
+            )
 
     async def _read(self, owner: PartitionOwner) -> None:
         failures = 0

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from operator import itemgetter
 
+from bridge.closing import close_all
 from bridge.commands.batch import BatchExecution
 from bridge.commands.contract import (
     CrashPointHook,
@@ -123,8 +124,7 @@ class CommandExecutor:
             if not stop.is_set():
                 await self._run(stop)
         finally:
-            await self._index.close()
-            await self._epochs.close()
+            await close_all(self._index.close, self._epochs.close)
 
     async def _prepare(self, stop: asyncio.Event) -> None:
         failures = 0

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from itertools import product
 from typing import Any, Final
 
+from bridge.closing import close_all
 from bridge.connector import Reader
 from bridge.gateway.condition_lookup import ConditionLookup, LimitedQuery
 from bridge.gateway.key_lookup import Fields, KeyLookup, Rows
@@ -151,11 +152,11 @@ class Gateway:
 
     async def close(self) -> None:
         """Cancel running queries and close the Reader."""
-        for lookup in self._key_lookups.values():
-            await lookup.batches.close()
-        for conditions in self._condition_lookups.values():
-            await conditions.batches.close()
-        await self._reads.close()
+        await close_all(
+            *(lookup.batches.close for lookup in self._key_lookups.values()),
+            *(conditions.batches.close for conditions in self._condition_lookups.values()),
+            self._reads.close,
+        )
 
     def _table(self, entity: str) -> EntityMapping:
         table = self._tables.get(entity)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from bridge.closing import close_all
 from bridge.gateway.gateway import Gateway
 from bridge.model.errors import Rejected, RetryLater
 from bridge.model.names import split_entity
@@ -63,8 +64,7 @@ class Gateways:
 
     async def close(self) -> None:
         """Close every gateway."""
-        for gateway in self._gateways.values():
-            await gateway.close()
+        await close_all(*(gateway.close for gateway in self._gateways.values()))
 
     def _of(self, entity: str) -> tuple[Gateway, str]:
         system, name = split_entity(entity)

@@ -12,8 +12,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Protocol
 
+from bridge.closing import close_all
 from bridge.log.port import (
     Consumer,
     Log,
@@ -173,11 +175,13 @@ class PartitionOwner:
                 raise failed
 
     async def _close(self, partitions: Iterable[TopicPartition]) -> None:
-        for partition in partitions:
-            owner = self._owned[partition]
-            async with owner.busy:
-                del self._owned[partition]
-                await owner.producer.close()
+        await close_all(*(partial(self._close_one, partition) for partition in partitions))
+
+    async def _close_one(self, partition: TopicPartition) -> None:
+        owner = self._owned[partition]
+        async with owner.busy:
+            del self._owned[partition]
+            await owner.producer.close()
 
     def _identity(self, partition: TopicPartition) -> str:
         return f"{self._bridge}.{self._group}.{partition.topic}.{partition.partition}"

@@ -15,6 +15,7 @@ from bridge.capture.checkpoint.epoch import Epoch
 from bridge.capture.contract import CaptureDependencies
 from bridge.capture.report.stats import CaptureStats
 from bridge.capture.runner import Capture
+from bridge.closing import close_all
 from bridge.commands import CommandExecutor
 from bridge.commands.strategy.retry_after import RetryAfterWriter
 from bridge.config import Config, SystemConfig
@@ -250,10 +251,11 @@ class Bridge:
 
     async def close(self) -> None:
         """Close what `executor` and `tables` made. Called by `opened`."""
-        for tables in self._tables.values():
-            await tables.close()
-        while self._writers:
-            await self._writers.popitem()[1].close()
+        writers, self._writers = self._writers, {}
+        await close_all(
+            *(tables.close for tables in self._tables.values()),
+            *(writer.close for writer in writers.values()),
+        )
 
 
 def instance_name() -> str:

@@ -112,10 +112,7 @@ class GroupReports:
         try:
             yield
         finally:
-            if stop.is_set():
-                await asyncio.wait({writing}, timeout=TAKING_BACK_S)
-            writing.cancel()
-            await asyncio.gather(writing, return_exceptions=True)
+            await _ended(writing, TAKING_BACK_S if stop.is_set() else 0)
 
     async def _write(self, stop: asyncio.Event, every_s: float) -> None:
         wrote = False
@@ -154,6 +151,15 @@ class GroupReports:
             return False
         self._refusal = ""
         return True
+
+
+async def _ended(task: asyncio.Task[None], within_s: float) -> None:
+    """Cancel a task that doesn't end by itself within that time."""
+    try:
+        await asyncio.wait({task}, timeout=within_s)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _any_within(seconds: float, *events: asyncio.Event) -> None:

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from sqlalchemy.engine import Connection
 
+from bridge.closing import close_all
 from bridge.connector import (
     Batch,
     Change,
@@ -276,14 +277,15 @@ class JournalSource:
 
     async def close(self) -> None:
         """Delete what is durable and close the connections. May be called twice."""
+        self._watch.close()
+        await close_all(self._purge_once, self._readers.close, self._writers.close)
+
+    async def _purge_once(self) -> None:
         if not self._closed:
             self._closed = True
             # What can't be deleted now stays; the next source does it.
             with suppress(BridgeError):
                 await self._run_purge(WRITE_TIMEOUT_S)
-        self._watch.close()
-        await self._readers.close()
-        await self._writers.close()
 
 
 def before(position: JournalPosition) -> JournalPosition:

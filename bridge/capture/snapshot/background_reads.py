@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Protocol, TypeVar
 
 from bridge.capture.contract import CaptureDependencies
+from bridge.closing import close_all
 from bridge.model.errors import BridgeError, RetryLater
 
 
@@ -96,7 +97,9 @@ class BackgroundReads(Generic[R]):
 
     async def close(self) -> None:
         """Stop reading."""
+        await close_all(self._end_call, self._let_go)
+
+    async def _end_call(self) -> None:
         if self._call is not None:
             self._call.cancel()
             await asyncio.gather(self._call, return_exceptions=True)
-        await self._let_go()

@@ -12,6 +12,7 @@ from bridge.capture.outbox import Outbox, RecordGroup
 from bridge.capture.snapshot.delete_confirmation import DeleteConfirmation
 from bridge.capture.snapshot.log_keys import LogKeys
 from bridge.capture.state import CaptureState
+from bridge.closing import close_all
 from bridge.connector import Shape
 from bridge.log.port import Entry
 from bridge.model.delete_limit import parse_delete_limit
@@ -172,5 +173,4 @@ class KeyComparison:
 
     async def close(self) -> None:
         """Stop the queries and forget the keys."""
-        await self.restart_confirmation()
-        await self._log_keys.close()
+        await close_all(self.restart_confirmation, self._log_keys.close)

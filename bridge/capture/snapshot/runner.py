@@ -25,6 +25,7 @@ from bridge.capture.snapshot.job_backoff import JobBackoff
 from bridge.capture.snapshot.key_comparison import KeyComparison
 from bridge.capture.snapshot.windows import ChunkWindow, KeyChange
 from bridge.capture.state import CaptureState
+from bridge.closing import close_all
 from bridge.connector import Change
 from bridge.log.port import Entry
 from bridge.model.errors import ConfigurationError, Rejected, Unsupported
@@ -302,6 +303,6 @@ class SnapshotRunner:
 
     async def close(self) -> None:
         """Stop the running job."""
-        if self._comparison is not None:
-            await self._comparison.close()
-        await self._chunks.close()
+        comparison = self._comparison
+        ends = comparison.close if comparison is not None else None
+        await close_all(ends, self._chunks.close)

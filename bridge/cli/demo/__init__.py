@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ import click
 from bridge.cli.command_runner import finish, run_async
 from bridge.cli.output.safe_text import raw_stream
 from bridge.cli.params.numbers import SECONDS
+from bridge.closing import close_all
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -112,9 +114,8 @@ async def tell(
             code = await _act(stage, seconds, stop, bridge, tally)
         finally:
             ending.set()
-            ended = await bridging
-            showing.cancel()
-            await asyncio.gather(showing, return_exceptions=True)
+            await close_all(lambda: asyncio.wait({bridging}), lambda: _cancelled(showing))
+        ended = bridging.result()
         drop_database(stage)
         if stop.is_set():
             console.print("ended early; nothing was checked")
@@ -155,10 +156,15 @@ async def _act(
             await asyncio.sleep(0.2)
         return 0 if stop.is_set() else FAILED
     finally:
-        for process in (users, *executors):
-            await asyncio.to_thread(_end, process)
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
+        await close_all(
+            *(partial(asyncio.to_thread, _end, process) for process in (users, *executors)),
+            lambda: _cancelled(following),
+        )
+
+
+async def _cancelled(task: asyncio.Future[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _note_takeover(tally: DemoTally, answered: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from bridge.closing import close_all
 from bridge.commands.codes import AWAITING_VERDICT_CODES, SETTLED, clip_message, outcome_headers
 from bridge.commands.lifecycle import CommandLifecycle
 from bridge.commands.receipts.index import ReceiptIndex
@@ -115,5 +116,4 @@ async def write_conclusion(
             await transaction.append(codec.topic("receipt"), receipts)
             await transaction.append(codec.topic("audit"), audit)
     finally:
-        await index.close()
-        await producer.close()
+        await close_all(index.close, producer.close)

@@ -9,6 +9,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings, strategies
 
+from bridge.closing import close_all
 from bridge.kit.log.harness import LogHarness, from_beginning, read_all, topic
 from bridge.kit.log.under_test import LogUnderTest
 from bridge.log.port import Entry, Log, Producer, TopicPartition
@@ -148,7 +149,5 @@ class _Run:
         assert await self.log.committed(self.group, [partition]) == {partition: self.committed}
 
     async def close(self) -> None:
-        await self.reader.close()
-        for producer in (*self.old, self.producer):
-            await producer.close()
-        await self.log.close()
+        producers = [producer.close for producer in (*self.old, self.producer)]
+        await close_all(self.reader.close, *producers, self.log.close)

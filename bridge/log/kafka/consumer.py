@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import aiokafka
 from aiokafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
 
+from bridge.closing import close_all
 from bridge.log.kafka import internals
 from bridge.log.kafka.errors import translate, translated_errors
 from bridge.log.kafka.membership import KafkaMembership
@@ -150,11 +151,17 @@ class KafkaConsumer:
         """Leave the group at once, so that others take over without waiting."""
         if self._membership is not None:
             self._membership.close()
-        if self._fetching is not None:
-            self._fetching.cancel()
-            with suppress(asyncio.CancelledError, KafkaError):
-                await self._fetching
-            self._fetching = None
+        await close_all(self._end_fetching, self._stop_client)
+
+    async def _end_fetching(self) -> None:
+        fetching, self._fetching = self._fetching, None
+        if fetching is not None:
+            fetching.cancel()
+            await asyncio.wait({fetching})
+            if not fetching.cancelled() and not isinstance(fetching.exception(), KafkaError):
+                fetching.result()
+
+    async def _stop_client(self) -> None:
         # An unavailable broker isn't notified; it ends the session by itself.
         with suppress(KafkaError, OSError):
             await internals.stop(self._client)

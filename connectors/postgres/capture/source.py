@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import psycopg
 
+from bridge.closing import close_all
 from bridge.connector import Batch, Checkpoint, Shape, System
 from bridge.model.errors import BridgeError, RetryLater
 from connectors.postgres.capture.feedback import StandbyFeedback
@@ -144,11 +145,11 @@ class PostgresSource:
         """Stop. Never raises for a lost connection, and doesn't wait for the server."""
         connection, control = self._stream_connection, self._control
         self._stream_connection = self._control = None
-        if control is not None:
-            await control.close()
-        await self._background.close()
-        if connection is not None:
-            await connection.close()
+        await close_all(
+            control.close if control is not None else None,
+            self._background.close,
+            connection.close if connection is not None else None,
+        )
 
     # -- beginning ---------------------------------------------------------------------
 

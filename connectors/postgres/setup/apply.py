@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
+from bridge.closing import close_all
 from bridge.connector import System
 from bridge.model.errors import ConfigurationError
 from connectors.postgres import ddl as sql
@@ -77,5 +78,4 @@ async def setup(system: System) -> list[str]:
                 raise translate_error(error, system, f"cannot run {statement}") from None
         return todo
     finally:
-        await beside.close()
-        await connection.close()
+        await close_all(beside.close, connection.close)

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from bridge.closing import close_all
 from bridge.connector import System, request_sent
 from bridge.model.errors import BridgeError, OutcomeUnknown, Rejected, RetryLater, SystemBusy
 from connectors.http.client import http_client
@@ -67,8 +68,7 @@ class RpcTransport:
 
     async def close(self) -> None:
         """End the connections. May be called twice."""
-        await self._reads.aclose()
-        await self._writes.aclose()
+        await close_all(self._reads.aclose, self._writes.aclose)
 
     async def send(
         self,

@@ -191,3 +191,25 @@ async def test_an_acknowledgement_that_a_power_failure_undid_is_no_lost_history(
     legacy.run("INSERT INTO t VALUES (9, 1)")
     assert [change.new[0] for change in (await source.read(10, 0)).changes] == [9]
     await source.close()
+
+
+async def test_a_source_whose_closing_is_cancelled_leaves_no_connection_open(
+    legacy: Legacy,
+) -> None:
+    """While its last clean-up waits for the legacy program's lock."""
+    legacy.run(TABLE)
+    source = await opened(legacy.system("t", purge_after_ms=60_000))
+    for number in range(2):  # The second clean-up is put off.
+        legacy.run(f"INSERT INTO t VALUES ({number}, 1)")
+        batch = await source.read(10, 0)
+        await source.ack(batch.checkpoint)
+    legacy.run("BEGIN IMMEDIATE")
+    closing = asyncio.create_task(source.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    # What was left open fails the test at its end, too.
+    with pytest.raises(RuntimeError, match="shutdown"):
+        await source.read(10, 0)
+    legacy.run("COMMIT")
