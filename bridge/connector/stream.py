@@ -25,6 +25,8 @@ class Column:
     key: whether it is part of the primary key.
     captured: False if rows that are read have it but changes never do (a generated or unpublished
     column).
+    exact_text: of a text, whether two values are the same to the source only if all of their
+    characters are. False where that isn't known, as with a collation without case.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Column:
     nullable: bool = True
     key: bool = False
     captured: bool = True
+    exact_text: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

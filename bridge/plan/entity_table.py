@@ -13,6 +13,7 @@ from typing import Any
 
 from bridge.model.avro import change_schema, schema_text
 from bridge.model.errors import ConfigurationError, Rejected
+from bridge.model.framing import HEADER_SIZE
 from bridge.model.specs import EntitySpec
 from bridge.model.types import Entity
 from bridge.plan.entity_type import ColumnLike, ShapeLike, entity_type
@@ -20,6 +21,7 @@ from bridge.plan.execute import RowEncoder
 from bridge.plan.lazy_record import Decoder, LazyRow
 from bridge.plan.make_plan import make_plan
 from bridge.plan.steps import PlanStep, Wire
+from bridge.plan.stored_form import FieldForm
 from bridge.plan.to_source import are_unchanged, source_converter
 
 MAX_PLANS = 8
@@ -48,6 +50,8 @@ class _Generation:
             step.field: step for step in make_plan(spec, entity, shape).steps
         }
         self.turns: dict[str, Callable[[Any], Any]] = {}
+        self.forms: dict[str, FieldForm] = {}
+        self.exact_texts = frozenset(column.name for column in shape.columns if column.exact_text)
 
 
 class EntityTable:
@@ -117,6 +121,44 @@ class EntityTable:
             return list(zip(values))
         return [(turn(value),) for value in values]
 
+    def is_exact(self, fields: Sequence[str]) -> bool:
+        """Whether the source's equality is that of the log, for each of these fields."""
+        return all(self._form(field).is_exact for field in fields)
+
+    def stored_values(
+        self, fields: Sequence[str], values: Sequence[Any], source_values: Sequence[Any]
+    ) -> tuple[Any, ...] | None:
+        """Values of these fields as rows of events have them; None: nobody can say.
+
+        source_values: the same, as `outward` returned them.
+        """
+        forms = [self._form(field) for field in fields]
+        stored = tuple(
+            [
+                form.value(value, source)
+                for form, value, source in zip(forms, values, source_values, strict=True)
+            ]
+        )
+        return None if None in stored else stored
+
+    def stored_key(self, values: Sequence[Any], source_values: Sequence[Any]) -> bytes | None:
+        """The log's key less its schema id, of values in the order of the entity's key fields; None:
+        nobody can say. `source_values`: the same, as `outward` returned them.
+        """
+        fields = self._generation.entity.key
+        stored = self.stored_values(fields, values, source_values)
+        if stored is None:
+            return None
+        parts = [
+            self._form(field).encode_key(value) for field, value in zip(fields, stored, strict=True)
+        ]
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def stored_keys(self, shape: ShapeLike, raws: Sequence[Any]) -> list[bytes]:
+        """The log's key less its schema id, of each raw row. Raises RowError."""
+        with self._using:
+            return [key[HEADER_SIZE:] for key in self._plan(shape)[1].keys(raws)]
+
     def key(self, framed: bytes) -> tuple[Any, ...]:
         """The key in a record of the log, in the source's own form: aligned with `columns` of the
         entity's key fields. Raises Rejected (`bad_key`), and ValueError for bytes that are no key.
@@ -149,6 +191,21 @@ class EntityTable:
                 )
             turn = generation.turns[field] = source_converter(step, self.entity.qualified)
         return turn
+
+    def _form(self, field: str) -> FieldForm:
+        generation = self._generation
+        form = generation.forms.get(field)
+        if form is None:
+            turn = self._turn(field)
+            step = generation.steps[field]
+            form = generation.forms[field] = FieldForm(
+                step,
+                self.entity.qualified,
+                turn,
+                self._mask_key,
+                has_exact_text=step.names[0] in generation.exact_texts,
+            )
+        return form
 
     def _plan(self, shape: ShapeLike) -> tuple[ShapeLike, RowEncoder, _Generation]:
         planned = self._plans.get(id(shape))

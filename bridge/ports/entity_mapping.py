@@ -50,6 +50,27 @@ class EntityMapping(Protocol):
     def outward_many(self, field: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """As `outward`, for many values of one field."""
 
+    def is_exact(self, fields: Sequence[str]) -> bool:
+        """Whether values of these fields are the same to the source exactly if they are the same in
+        the log; not with a collation without case, or blanks that don't count.
+        """
+
+    def stored_values(
+        self, fields: Sequence[str], values: Sequence[Any], source_values: Sequence[Any]
+    ) -> tuple[Any, ...] | None:
+        """Values of these fields as rows of events have them; None: nobody can say.
+
+        source_values: the same, as `outward` returned them.
+        """
+
+    def stored_key(self, values: Sequence[Any], source_values: Sequence[Any]) -> bytes | None:
+        """The log's key less its schema id, of values in the order of the entity's key fields; None:
+        nobody can say. `source_values`: as of `stored_values`.
+        """
+
+    def stored_keys(self, shape: Shape, raws: Sequence[Any]) -> list[bytes]:
+        """The log's key less its schema id, of each raw row. Raises RowError."""
+
     def row(self, shape: Shape, raw: Any) -> Any:
         """Convert a raw row. Raises RowError."""
 

@@ -132,6 +132,20 @@ class BrokenTable:
     def outward_many(self, field: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         raise TextlessError
 
+    def is_exact(self, fields: Sequence[str]) -> bool:
+        raise TextlessError
+
+    def stored_values(
+        self, fields: Sequence[str], values: Sequence[Any], source_values: Sequence[Any]
+    ) -> tuple[Any, ...] | None:
+        raise TextlessError
+
+    def stored_key(self, values: Sequence[Any], source_values: Sequence[Any]) -> bytes | None:
+        raise TextlessError
+
+    def stored_keys(self, shape: Any, raws: Sequence[Any]) -> list[bytes]:
+        raise TextlessError
+
     def row(self, shape: Any, raw: Any) -> Any:
         raise TextlessError
 

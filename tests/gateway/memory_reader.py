@@ -104,6 +104,26 @@ class PaddedTable:
     def entity_of(self, shape: Shape) -> Entity:
         return self.entity
 
+    def is_exact(self, fields: Sequence[str]) -> bool:
+        return self._padded.isdisjoint(fields)
+
+    def stored_values(
+        self, fields: Sequence[str], values: Sequence[Any], source_values: Sequence[Any]
+    ) -> tuple[Any, ...] | None:
+        del source_values
+        return tuple(
+            str(value).lstrip("0") if field in self._padded else value
+            for field, value in zip(fields, values, strict=True)
+        )
+
+    def stored_key(self, values: Sequence[Any], source_values: Sequence[Any]) -> bytes | None:
+        stored = self.stored_values(self.entity.key, values, source_values)
+        return None if stored is None else repr(stored).encode()
+
+    def stored_keys(self, shape: Shape, raws: Sequence[Any]) -> list[bytes]:
+        rows = self.rows(shape, raws)
+        return [repr(tuple(row[field] for field in self.entity.key)).encode() for row in rows]
+
     def row(self, shape: Shape, raw: Any) -> PlainRow:
         return PlainRow(
             {

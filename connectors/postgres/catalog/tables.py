@@ -35,8 +35,11 @@ COLUMNS: LiteralString = """
     SELECT a.attrelid, a.attname, a.atttypid, a.atttypmod,
            format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgenerated <> '',
            coalesce(array_position((p.indkey::int2[])[0:p.indnkeyatts - 1], a.attnum), 0),
-           coalesce(a.attnum = ANY((r.indkey::int2[])[0:r.indnkeyatts - 1]), false)
+           coalesce(a.attnum = ANY((r.indkey::int2[])[0:r.indnkeyatts - 1]), false),
+           a.atttypid = ANY('{text,varchar,name}'::regtype[])
+           AND coalesce((to_jsonb(c)->>'collisdeterministic')::bool, true)
       FROM pg_catalog.pg_attribute a
+      LEFT JOIN pg_catalog.pg_collation c ON c.oid = a.attcollation
       LEFT JOIN pg_catalog.pg_index p ON p.indrelid = a.attrelid AND p.indisprimary
       LEFT JOIN pg_catalog.pg_index r ON r.indrelid = a.attrelid AND r.indisreplident
      WHERE a.attrelid = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped
@@ -60,7 +63,8 @@ TYPES: LiteralString = """
 class CatalogColumn:
     """A column as pg_attribute has it. `primary`: its place in the primary key's index, from 1 (0:
     not part of it); `identity`: part of the index that is the replica identity. Columns that an
-    index only carries along (INCLUDE) are part of neither.
+    index only carries along (INCLUDE) are part of neither. `exact_text`: of a text whose collation
+    takes no two different values for the same (PostgreSQL before 12 has no other).
     """
 
     name: str
@@ -71,6 +75,7 @@ class CatalogColumn:
     generated: bool
     primary: int
     identity: bool
+    exact_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +205,7 @@ def column_of(attribute: CatalogColumn, types: Mapping[int, TypeRow], key: Seque
         wire=decoded.wire,
         nullable=not attribute.not_null,
         key=attribute.name in key,
+        exact_text=attribute.exact_text,
     )
 
 
