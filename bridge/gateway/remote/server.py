@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from bridge.closing import close_all
 from bridge.gateway.remote.address import GatewayAddress, bind_private, server_context
 from bridge.gateway.remote.served_system import ServedSystem
 from bridge.gateway.remote.server_connection import ServerConnection, ServerLimits
@@ -100,13 +101,17 @@ class ReadServer:
         for connection in self._connections:
             connection.leave()
         running = [task for each in self._connections for task in each.requests.values()]
-        if running:
-            await asyncio.wait(running, timeout=leaving_s)
-        for connection in list(self._connections):
-            connection.close()
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+
+        async def disconnect() -> None:
+            for connection in list(self._connections):
+                connection.close()
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+        await close_all(
+            (lambda: asyncio.wait(running, timeout=leaving_s)) if running else None, disconnect
+        )
 
     def _remove_socket(self) -> None:
         """Unless another owner has put its own there."""
