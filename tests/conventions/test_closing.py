@@ -19,8 +19,10 @@ def endings(tree: ast.Module) -> Iterator[list[ast.stmt]]:
             yield node.finalbody
 
 
-def awaits(statement: ast.stmt) -> bool:
-    return any(isinstance(each, ast.Await) for each in ast.walk(statement))
+def awaits(node: ast.AST) -> bool:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        return False
+    return isinstance(node, ast.Await) or any(map(awaits, ast.iter_child_nodes(node)))
 
 
 def loops(statement: ast.stmt) -> bool:
