@@ -15,6 +15,7 @@ from bridge.model.errors import ConfigurationError
 from bridge.model.names import (
     CONTROL,
     COPIED,
+    GATEWAYS,
     POSITIONS,
     REPLAYS,
     SCHEMA_IDS,
@@ -33,7 +34,7 @@ CONTROL_RETENTION_MS: Final = 7 * 24 * 3600 * 1000
 TOMBSTONE_RETENTION_MS: Final = 24 * 3600 * 1000
 """How long tombstones of a compacted topic without `history_ms` are kept."""
 
-_COMPACTED: Final = frozenset({POSITIONS, STATUS, SCHEMA_IDS, COPIED, REPLAYS})
+_COMPACTED: Final = frozenset({POSITIONS, STATUS, SCHEMA_IDS, COPIED, REPLAYS, GATEWAYS})
 
 
 def change_topic_spec(bridge: str, entity: str, history_ms: int | None) -> TopicSpec:

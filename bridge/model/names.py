@@ -27,6 +27,8 @@ POSITIONS, STATUS, CONTROL = "positions", "status", "control"
 SCHEMAS, SCHEMA_IDS = "schemas", "schema_ids"
 #: Internal topics: how far a copy of a log is; notes of replays.
 COPIED, REPLAYS = "copied", "replays"
+#: Internal topic: who owns each system's reads, where that is a process of its own.
+GATEWAYS = "gateways"
 
 
 def as_name(text: str, taken: Container[str] = ()) -> str:

@@ -100,18 +100,23 @@ class ReadServer:
         self._remove_socket()
         for connection in self._connections:
             connection.leave()
-        running = [task for each in self._connections for task in each.requests.values()]
+        await close_all(lambda: self._finish(leaving_s), self._disconnect)
 
-        async def disconnect() -> None:
-            for connection in list(self._connections):
-                connection.close()
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+    async def _finish(self, seconds: float) -> None:
+        if running := self._running:
+            await asyncio.wait(running, timeout=seconds)
 
-        await close_all(
-            (lambda: asyncio.wait(running, timeout=leaving_s)) if running else None, disconnect
-        )
+    async def _disconnect(self) -> None:
+        running = self._running
+        for connection in list(self._connections):
+            connection.close()
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    @property
+    def _running(self) -> list[asyncio.Task[None]]:
+        return [task for each in self._connections for task in each.requests.values()]
 
     def _remove_socket(self) -> None:
         """Unless another owner has put its own there."""

@@ -17,6 +17,7 @@ from bridge.model.avro import Schema, change_schema
 from bridge.model.names import (
     CONTROL,
     COPIED,
+    GATEWAYS,
     POSITIONS,
     REPLAYS,
     SCHEMA_IDS,
@@ -53,7 +54,7 @@ def topic_specs() -> Iterator[TopicSpec]:
     yield change_topic_spec("BRIDGE", "system.entity", 0)
     for name in sorted(SYSTEM_TOPICS):
         yield system_topic_spec("BRIDGE", name)
-    for name in (POSITIONS, STATUS, CONTROL, SCHEMAS, SCHEMA_IDS, COPIED, REPLAYS):
+    for name in (POSITIONS, STATUS, CONTROL, SCHEMAS, SCHEMA_IDS, COPIED, REPLAYS, GATEWAYS):
         yield internal_topic_spec("BRIDGE", name)
     yield replay_topic_spec("BRIDGE", "AGENT")
 
