@@ -51,7 +51,8 @@ class Gateway:
     ) -> None:
         self._system = system
         self._tables = tables
-        self._reads = SourceReads(system, reader, limiter or Limiter(limits), observer, clock)
+        self.limiter = limiter or Limiter(limits, system=system, observer=observer)
+        self._reads = SourceReads(system, reader, self.limiter, observer, clock)
         self._by_key: dict[str, KeyLookup] = {}
         self._key_lookups: dict[tuple[str, Fields], KeyLookup] = {}
         self._condition_lookups: dict[tuple[str, Fields], ConditionLookup] = {}

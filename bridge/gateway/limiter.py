@@ -10,9 +10,13 @@ from time import monotonic
 
 from bridge.gateway.limits.admission_control import AdmissionControl
 from bridge.gateway.limits.admission_request import AdmissionRequest, WorkClass
+from bridge.gateway.limits.admission_state import AdmissionState
 from bridge.gateway.limits.ceiling import QUERY, Admission, Cost
+from bridge.gateway.limits.circuit_breaker import CircuitBreaker
 from bridge.gateway.limits.running_query import CURRENT_QUERY, RunningQuery
+from bridge.model.errors import BridgeError
 from bridge.model.specs import SystemLimits
+from bridge.observe import Observer, ReadQueued, ReadRefused, ignore
 
 SAME_THROTTLE_S = 0.5
 """Concurrent queries are refused with nearly the same end of the pause."""
@@ -32,10 +36,14 @@ class Limiter:
         self,
         limits: SystemLimits,
         *,
+        system: str = "",
+        observer: Observer = ignore,
         clock: Callable[[], float] = monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._control = AdmissionControl(limits)
+        self._system = system
+        self._observer = observer
         self._clock = clock
         self._sleep = sleep
         self._throttled_until = clock()
@@ -71,6 +79,41 @@ class Limiter:
         query = query or CURRENT_QUERY.get(None)
         started = now if query is None else query.admission.started
         return self._control.system_refused(now, started)
+
+    def answered(self, query: RunningQuery | None = None) -> bool:
+        """The system answered the query, also by refusing it. Returns whether the system was
+        unavailable until now, so that only a probe was sent.
+        """
+        breaker = self._control.breaker
+        query = query or CURRENT_QUERY.get(None)
+        if breaker.is_untroubled or query is None:
+            return False
+        return breaker.answered(query.admission)
+
+    def failed(self, reason: str, query: RunningQuery | None = None) -> bool:
+        """The system can't be reached, or doesn't answer the query. Returns whether nothing is sent
+        to it from now on but probes; whoever waits is refused then.
+        """
+        query = query or CURRENT_QUERY.get(None)
+        if query is None:
+            return False
+        opens = self._control.breaker.failed(self._clock(), query.admission, reason)
+        if opens:
+            self._take_turn()
+        return opens
+
+    def state(self) -> AdmissionState:
+        """How the protection stands now, for reports."""
+        return self._control.state(self._clock())
+
+    def now(self) -> float:
+        """The time on its clock."""
+        return self._clock()
+
+    @property
+    def breaker(self) -> CircuitBreaker:
+        """Whether the system is asked at all, for reports."""
+        return self._control.breaker
 
     def used(self, *, rows: int = 0, requests: int = 0, query: RunningQuery | None = None) -> None:
         """What the query has used, for which it is charged when it ends; ignored where there is no
@@ -144,11 +187,14 @@ class Limiter:
         self._control.ask(now, request)
         self._take_turn()
         try:
-            return await answer
+            admission = await answer
+            waited = self._clock() - now
+            self._observer(ReadQueued(self._system, work.name.lower(), waited))
+            return admission
         except asyncio.CancelledError:
             self._waiting.pop(request, None)
             if not self._control.withdraw(request) and _is_admission(answer):
-                self._control.ceilings.cancel(answer.result())
+                self._control.cancel(answer.result())
             self._take_turn()
             raise
 
@@ -160,7 +206,7 @@ class Limiter:
             for request, admission in turn.started:
                 answer = self._waiting.pop(request)
                 if answer.done():
-                    self._control.ceilings.cancel(admission)
+                    self._control.cancel(admission)
                     unused = True
                 else:
                     answer.set_result(admission)
@@ -168,9 +214,15 @@ class Limiter:
                 answer = self._waiting.pop(request)
                 if not answer.done():
                     answer.set_exception(error)
+                    self._report_refusal(request, error)
             if not unused:
                 break
         self._wake_at(turn.again_at)
+
+    def _report_refusal(self, request: AdmissionRequest, error: BridgeError) -> None:
+        if request.refused_for is not None:
+            work = request.work.name.lower()
+            self._observer(ReadRefused(self._system, work, request.refused_for, str(error)))
 
     def _wake_at(self, when: float) -> None:
         """Take a turn then. A waker that comes earlier stays, and sees that it was too early."""

@@ -7,12 +7,19 @@ from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from bridge.connector import Ask, Reader, Shape, counting_requests
+from bridge.connector import Ask, Reader, Rows, Shape, counting_requests
 from bridge.gateway.limiter import Limiter
 from bridge.model.error_text import error_message
-from bridge.model.errors import ConfigurationError, Rejected, RetryLater, SystemBusy
+from bridge.model.errors import (
+    ConfigurationError,
+    DeadlineExceeded,
+    Rejected,
+    RetryLater,
+    RowError,
+    SystemBusy,
+)
 from bridge.model.provenance import Provenance, TracedRow
-from bridge.observe import Observer, PartState, RowsRead, Throttled
+from bridge.observe import BreakerMoved, Observer, PartState, RowsRead, Throttled
 from bridge.ports.entity_mapping import EntityMapping
 
 Values = tuple[Any, ...]
@@ -70,23 +77,7 @@ class SourceReads:
         provenance = Provenance(entity.qualified, "legacy", as_of)
         answered = 0
         try:
-            most = self._max_rows
-            if most and (limit is None or limit > most):
-                limit = most + 1  # One more shows that there are more.
-            with counting_requests() as requests:
-                try:
-                    answer = await self._reader.fetch(
-                        Ask(table.spec.table, columns, keys, limit=limit)
-                    )
-                finally:
-                    self.limiter.used(requests=requests.sent)
-            self.limiter.used(rows=len(answer.rows))
-            if most and len(answer.rows) > most:
-                raise Rejected(
-                    "over_limit",
-                    f"more than {most} rows of {entity.qualified} answer the read, and an answer may "
-                    f"have {most} (`limits.max_rows` of system {self._system}): ask for fewer",
-                )
+            answer = await self._ask(entity.qualified, table.spec.table, columns, keys, limit)
             entity = table.entity_of(answer.shape)
             rows = [
                 TracedRow(row, provenance, entity) for row in table.rows(answer.shape, answer.rows)
@@ -96,6 +87,9 @@ class SourceReads:
                 self._is_away = False
                 self._observer(PartState("reads", self._system, "running"))
             return SourceRows(answer.shape, answer.rows, rows)
+        except (Rejected, RowError):
+            self._heard()
+            raise
         except (RetryLater, ConfigurationError) as error:
             self._is_away = True
             self._observer(PartState("reads", self._system, "retrying", error_message(error)))
@@ -104,12 +98,60 @@ class SourceReads:
                 self._observer(Throttled(self._system, after, str(error)))
             elif after is None and isinstance(error, SystemBusy):
                 self.limiter.system_refused()
+            self._count_failure(error)
             raise
         finally:
             # A failed query is still counted as a query; its reads are counted with the query that
             # answers them.
             took = perf_counter() - started
             self._observer(RowsRead(self._system, entity.qualified, answered, 1, took))
+
+    async def _ask(
+        self,
+        entity: str,
+        table: str,
+        columns: tuple[str, ...],
+        keys: Sequence[Values],
+        limit: int | None,
+    ) -> Rows:
+        """The Reader's answer, for whose rows and requests the query is charged."""
+        most = self._max_rows
+        if most and (limit is None or limit > most):
+            limit = most + 1  # One more shows that there are more.
+        with counting_requests() as requests:
+            try:
+                answer = await self._reader.fetch(Ask(table, columns, keys, limit=limit))
+            finally:
+                self.limiter.used(requests=requests.sent)
+        self.limiter.used(rows=len(answer.rows))
+        self._heard()
+        if most and len(answer.rows) > most:
+            raise Rejected(
+                "over_limit",
+                f"more than {most} rows of {entity} answer the read, and an answer may have {most} "
+                f"(`limits.max_rows` of system {self._system}): ask for fewer",
+            )
+        return answer
+
+    def _heard(self) -> None:
+        """The system answers."""
+        if self.limiter.answered():
+            self._observer(BreakerMoved(self._system, "closed"))
+
+    def _count_failure(self, error: RetryLater | ConfigurationError) -> None:
+        """Only what says that the whole system is away counts as its failure: neither a pause that
+        it asks for, which is kept, nor a deadline that the caller set, nor a wrong configuration.
+        """
+        if isinstance(error, SystemBusy):
+            self._heard()
+        elif isinstance(error, ConfigurationError | DeadlineExceeded) or error.after is not None:
+            return
+        elif self.limiter.failed(error_message(error)):
+            breaker = self.limiter.breaker
+            wait = breaker.retry_after(self.limiter.now())
+            self._observer(
+                BreakerMoved(self._system, "open", breaker.failures, breaker.reason, wait)
+            )
 
     async def close(self) -> None:
         """Close the Reader."""

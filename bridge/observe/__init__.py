@@ -20,7 +20,15 @@ from bridge.observe.capture_notices import (
     SourceState,
 )
 from bridge.observe.command_notices import CommandMoved, CommandsHeld
-from bridge.observe.gateway_notices import AnswerAudited, RowsRead, Throttled
+from bridge.observe.gateway_notices import (
+    AnswerAudited,
+    BreakerMoved,
+    ReadQueued,
+    ReadRefusal,
+    ReadRefused,
+    RowsRead,
+    Throttled,
+)
 from bridge.observe.observer import Notice, Observer, both, ignore, unfailing
 from bridge.observe.part_notices import (
     DeadLetterWritten,
@@ -32,6 +40,7 @@ from bridge.observe.part_notices import (
 
 __all__ = [
     "AnswerAudited",
+    "BreakerMoved",
     "CaptureRemark",
     "Captured",
     "CommandMoved",
@@ -50,6 +59,9 @@ __all__ = [
     "Notice",
     "Observer",
     "PartState",
+    "ReadQueued",
+    "ReadRefusal",
+    "ReadRefused",
     "RowsRead",
     "SnapshotProgress",
     "SourceState",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,51 @@ class Throttled:
     system: str
     seconds: float
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadQueued:
+    """A query of a system waited for its start for `seconds`, because of the system's limits.
+
+    work: its class: commands, agents, surfaces or replay.
+    """
+
+    system: str
+    work: str
+    seconds: float
+
+
+ReadRefusal = Literal["deadline", "shed", "pause", "unavailable", "limit", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRefused:
+    """A query was refused and not sent.
+
+    work: its class. cause: it can't start before its deadline; too many wait too long; the system
+    asked for a pause; the system is unavailable; it exceeds a limit by itself; no more may wait.
+    reason: as whoever asked was told.
+    """
+
+    system: str
+    work: str
+    cause: ReadRefusal
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerMoved:
+    """A system was found unavailable, so that it is sent nothing but probes (`open`), or answers
+    again (`closed`).
+
+    failures: in a row; wait_s: until the next probe
+    """
+
+    system: str
+    state: Literal["open", "closed"]
+    failures: int = 0
+    reason: str = ""
+    wait_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,14 @@ from bridge.observe.capture_notices import (
     SourceState,
 )
 from bridge.observe.command_notices import CommandMoved, CommandsHeld
-from bridge.observe.gateway_notices import AnswerAudited, RowsRead, Throttled
+from bridge.observe.gateway_notices import (
+    AnswerAudited,
+    BreakerMoved,
+    ReadQueued,
+    ReadRefused,
+    RowsRead,
+    Throttled,
+)
 from bridge.observe.part_notices import (
     DeadLetterWritten,
     GroupJoined,
@@ -46,6 +53,9 @@ Notice = (
     | HandlerBlocks
     | RowsRead
     | AnswerAudited
+    | ReadQueued
+    | ReadRefused
+    | BreakerMoved
     | Throttled
     | CommandMoved
     | Confirmed

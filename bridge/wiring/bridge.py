@@ -34,6 +34,7 @@ from bridge.wiring.declared_commands import DeclaredCommands
 from bridge.wiring.entity_tables import EntityTables, entity_tables
 from bridge.wiring.event_log import make_log, make_registry
 from bridge.wiring.group_reports import GroupReports
+from bridge.wiring.limits_section import limits_section
 from bridge.wiring.registry_events import RegistryEventDecoder
 from bridge.wiring.system_access import SystemAccess
 
@@ -204,6 +205,11 @@ class Bridge:
     async def _open_gateway(self, name: str) -> Gateway:
         gateway = self._gateways[name] = await self.gateway(name)
         self._stack.push_async_callback(gateway.close)
+        self._stack.enter_context(
+            self.group_reports.gateways.section(
+                name, "limits", lambda: limits_section(gateway.limiter.state())
+            )
+        )
         return gateway
 
     def agent(self, agent: Agent, reads: Gateways, commands: DeclaredCommands) -> AgentRunner:

@@ -8,7 +8,7 @@ import gzip
 from collections.abc import Iterable, Iterator
 from functools import partial
 from http import HTTPStatus
-from typing import Final
+from typing import Final, get_args
 from urllib.parse import parse_qs
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from bridge.model.receipt import State
 from bridge.observe import (
+    BreakerMoved,
     Captured,
     CommandMoved,
     CommandsHeld,
@@ -32,6 +33,9 @@ from bridge.observe import (
     HandlerWaits,
     Notice,
     PartState,
+    ReadQueued,
+    ReadRefusal,
+    ReadRefused,
     RowsRead,
     SourceState,
     Throttled,
@@ -42,6 +46,7 @@ from bridge.wiring.run_scope import RunScope
 HANDLER_BUCKETS_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 HANDLER_OUTCOMES: Final = ("done", "retry", "parked", "echo")
 ROW_LETTERS: Final = ("row", "record")
+WORK_CLASSES: Final = ("commands", "agents", "surfaces", "replay")
 RUNNING_STATES: Final = frozenset({"running", "opened"})
 
 
@@ -76,6 +81,17 @@ class Metrics:
         self._queries = counter("bridge_queries", "Queries that these reads became", entity)
         text = "Seconds for which reads were throttled because a system asked for it"
         self._throttled = counter("bridge_throttled_seconds", text, system)
+        self._queue_duration = Histogram(
+            "bridge_read_queue_seconds",
+            "Time that queries waited for their start; those that started at once aren't counted",
+            ["system", "work"],
+            buckets=HANDLER_BUCKETS_S,
+            registry=registry,
+        )
+        text = "Queries that were refused and not sent, by the cause"
+        self._refused_reads = counter("bridge_reads_refused", text, ["system", "work", "cause"])
+        text = "1 while a system is unavailable, so that it is sent nothing but probes"
+        self._breaker_open = gauge("bridge_breaker_open", text, system)
         text = "Commands that reached a state"
         self._command_transitions = counter("bridge_command_transitions", text, ["state"])
         text = "Declared commands held back until a person grants a right or creates a table"
@@ -100,7 +116,12 @@ class Metrics:
         _declare(self._streaming, ((name,) for name in scope.captured))
         self.declare_parts([("bridge", scope.bridge), *scope.parts])
         self.declare_parts(("reads", name) for name in scope.read)
-        _declare(self._throttled, ((name,) for name in scope.read))
+        for metric in (self._throttled, self._breaker_open):
+            _declare(metric, ((name,) for name in scope.read))
+        work = [(name, work) for name in scope.read for work in WORK_CLASSES]
+        _declare(self._queue_duration, work)
+        causes = get_args(ReadRefusal)
+        _declare(self._refused_reads, ((*each, cause) for each in work for cause in causes))
         read = scope.entities_of(scope.read)
         for metric in (self._reads, self._queries):
             _declare(metric, ((entity,) for entity in read))
@@ -170,6 +191,13 @@ class Metrics:
                 self._queries.labels(notice.entity).inc(notice.queries)
             case Throttled():
                 self._throttled.labels(notice.system).inc(notice.seconds)
+            case ReadQueued():
+                self._queue_duration.labels(notice.system, notice.work).observe(notice.seconds)
+            case ReadRefused():
+                labels = (notice.system, notice.work, notice.cause)
+                self._refused_reads.labels(*labels).inc()
+            case BreakerMoved():
+                self._breaker_open.labels(notice.system).set(notice.state == "open")
             case CommandMoved():
                 self._command_transitions.labels(notice.state).inc()
             case Confirmed():

@@ -9,6 +9,7 @@ import typing
 from bridge import __version__
 from bridge.model.receipt import State
 from bridge.observe import (
+    BreakerMoved,
     Captured,
     CaptureRemark,
     CommandMoved,
@@ -26,6 +27,8 @@ from bridge.observe import (
     HandlerWaits,
     Notice,
     PartState,
+    ReadQueued,
+    ReadRefused,
     RowsRead,
     SnapshotProgress,
     SourceState,
@@ -58,6 +61,9 @@ NOTICES: tuple[Notice, ...] = (
     HandlerWaits("watch", "check", 3, 1.0, "erp", "why"),
     RowsRead("erp", "erp.thing", 5, 1, 0.01),
     Throttled("erp", 1.0, "why"),
+    ReadQueued("erp", "agents", 0.1),
+    ReadRefused("erp", "replay", "shed", "why"),
+    BreakerMoved("erp", "open", 5, "why", 1.0),
     *(CommandMoved("watch:x", "erp.touch", state) for state in State),
     Confirmed("watch:x", "erp.thing", "p"),
 )

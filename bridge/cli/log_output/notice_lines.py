@@ -19,6 +19,7 @@ from bridge.model.errors import BridgeError
 from bridge.model.receipt import State
 from bridge.model.redaction import redact
 from bridge.observe import (
+    BreakerMoved,
     Captured,
     CaptureRemark,
     CommandMoved,
@@ -36,6 +37,8 @@ from bridge.observe import (
     Notice,
     Observer,
     PartState,
+    ReadQueued,
+    ReadRefused,
     RowsRead,
     SourceState,
     Throttled,
@@ -43,7 +46,17 @@ from bridge.observe import (
 )
 
 #: Frequent notices are only logged at debug level.
-_OFTEN = (Captured, Handled, HandlerWaits, RowsRead, Confirmed, GroupJoined, WorkReported)
+_OFTEN = (
+    Captured,
+    Handled,
+    HandlerWaits,
+    ReadQueued,
+    ReadRefused,
+    RowsRead,
+    Confirmed,
+    GroupJoined,
+    WorkReported,
+)
 _WARN = (
     CaptureRemark,
     DeadLetterWritten,
@@ -127,6 +140,8 @@ def _weight(notice: Notice) -> int:
     state, reason = getattr(notice, "state", ""), getattr(notice, "reason", "")
     if isinstance(notice, CommandMoved):
         return _command_weight(notice)
+    if isinstance(notice, BreakerMoved):
+        return logging.WARNING if notice.state == "open" else logging.INFO
     if isinstance(notice, CommandsHeld):
         return logging.WARNING if notice.state == "held" else logging.INFO
     if isinstance(notice, SourceState) and state == "stopped" and reason:

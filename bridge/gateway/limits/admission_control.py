@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from math import inf
 
 from bridge.gateway.limits.admission_queue import MAX_WAITING, AdmissionQueue
 from bridge.gateway.limits.admission_request import KEPT_FOR_COMMANDS, AdmissionRequest
+from bridge.gateway.limits.admission_state import AdmissionState
 from bridge.gateway.limits.ceiling import Admission, Cost, Refusal, Wait
 from bridge.gateway.limits.ceilings import Ceilings
+from bridge.gateway.limits.circuit_breaker import CircuitBreaker
 from bridge.gateway.limits.connection_backoff import ConnectionBackoff
 from bridge.model.errors import BridgeError, Rejected, RetryLater
 from bridge.model.specs import SystemLimits
+from bridge.observe import ReadRefusal
 
 MAX_PAUSE_S = 30.0
 """Seconds that a request without a deadline waits for a system that asked for a pause."""
@@ -40,8 +44,10 @@ class AdmissionControl:
             1 / limits.queries_per_second if limits.queries_per_second else 0.0
         )
         self._backoff = ConnectionBackoff(self.ceilings.connections)
+        self.breaker = CircuitBreaker()
         self._paused_until = -inf
         self._pause_reason = ""
+        self._refused_counts: Counter[str] = Counter()
         self._refused: list[tuple[AdmissionRequest, BridgeError]] = []
 
     def ask(self, now: float, request: AdmissionRequest) -> None:
@@ -50,20 +56,24 @@ class AdmissionControl:
         earliest = max(
             self._paused_until, self.ceilings.not_before(now, request.cost, ahead, request.kept)
         )
-        if self._is_paused_too_long(now, request):
+        if not self.breaker.may_start(now):
+            self._refuse_unavailable(now, request)
+        elif self._is_paused_too_long(now, request):
             self._refuse_for_pause(now, request)
         elif earliest > request.start_by:
             why = f"{ahead} before it" if ahead else "the limits of the system"
             self._refuse_late(now, request, earliest, why)
         elif not self._queue.add(request):
-            self._refuse(request, RetryLater(f"{MAX_WAITING} queries wait for {_whom(request)}"))
+            self._refuse(
+                request, "full", RetryLater(f"{MAX_WAITING} queries wait for {_whom(request)}")
+            )
 
     def start(self, now: float, cost: Cost) -> Admission | None:
         """Start at once, if nobody waits and every ceiling has room; the way of most queries, and
         of none that others wait for.
         """
         self._backoff.give_back(now)
-        if len(self._queue) or now < self._paused_until:
+        if len(self._queue) or now < self._paused_until or self.breaker.state != "closed":
             return None
         verdict = self.ceilings.admit(now, cost, KEPT_FOR_COMMANDS)
         return verdict if isinstance(verdict, Admission) else None
@@ -74,7 +84,13 @@ class AdmissionControl:
 
     def end(self, now: float, admission: Admission, *, seconds: float = -1, rows: int = 0) -> None:
         """A query has ended; as `Ceilings.end`."""
+        self.breaker.ended(admission)
         self.ceilings.end(now, admission, seconds=seconds, rows=rows)
+
+    def cancel(self, admission: Admission) -> None:
+        """Nothing was sent to the system."""
+        self.breaker.ended(admission)
+        self.ceilings.cancel(admission)
 
     def system_refused(self, now: float, started: float) -> bool:
         """The system refused a query that began then. Returns whether a connection was lost."""
@@ -108,22 +124,50 @@ class AdmissionControl:
         refused, self._refused = self._refused, []
         return Turn(started, refused, again_at)
 
+    def state(self, now: float) -> AdmissionState:
+        """How it stands now."""
+        breaker, connections = self.breaker, self.ceilings.connections
+        waiting = Counter(
+            request.work.name.lower() for lane in self._queue.lanes() for request in lane
+        )
+        is_closed = breaker.state == "closed"
+        return AdmissionState(
+            in_use=connections.in_use,
+            connections=connections.limit,
+            most=connections.most,
+            waiting=dict(waiting),
+            refused=dict(self._refused_counts),
+            paused_s=max(0.0, self._paused_until - now),
+            pause_reason=self._pause_reason if self._paused_until > now else "",
+            breaker=breaker.state,
+            failures=breaker.failures,
+            failing_s=0.0 if is_closed else now - breaker.since,
+            probe_s=0.0 if is_closed else max(0.0, breaker.probe_at - now),
+            reason="" if is_closed else breaker.reason,
+        )
+
     def _start(self, now: float, started: list[tuple[AdmissionRequest, Admission]]) -> float:
         """Start what may start; when the next may."""
         if now < self._paused_until:
             return self._paused_until if len(self._queue) else inf
         while (request := self._queue.head()) is not None:
+            if not self.breaker.may_start(now):
+                self._refuse_all(now)
+                break
             in_time = request.start_by >= now
             verdict = self.ceilings.admit(now, request.cost, request.kept) if in_time else None
             if isinstance(verdict, Admission):
                 self._queue.start(request)
+                self.breaker.started(now, verdict)
                 started.append((request, verdict))
             elif isinstance(verdict, Wait) and not request.start_by < verdict.until < inf:
                 return verdict.until
             else:
                 self._queue.remove(request)
                 if isinstance(verdict, Refusal):
-                    self._refuse(request, Rejected("over_limit", f"the query {verdict.reason}"))
+                    self._refuse(
+                        request, "limit", Rejected("over_limit", f"the query {verdict.reason}")
+                    )
                 elif isinstance(verdict, Wait):
                     self._refuse_late(now, request, verdict.until, verdict.ceiling)
                 else:
@@ -148,7 +192,9 @@ class AdmissionControl:
             while (request := lane.to_shed(now)) is not None:
                 lane.remove(request)
                 waits = f"{len(lane)} more queries wait for {_whom(request)}"
-                self._refuse(request, RetryLater(f"shed: the system is at its limit, and {waits}"))
+                self._refuse(
+                    request, "shed", RetryLater(f"shed: the system is at its limit, and {waits}")
+                )
             next_look = min(next_look, lane.next_shedding())
         return next_look
 
@@ -159,10 +205,21 @@ class AdmissionControl:
             return self._paused_until - now > MAX_PAUSE_S
         return request.start_by < self._paused_until
 
+    def _refuse_all(self, now: float) -> None:
+        """Refuse whoever waits for a system that isn't asked."""
+        for lane in self._queue.lanes():
+            for request in lane:
+                lane.remove(request)
+                self._refuse_unavailable(now, request)
+
+    def _refuse_unavailable(self, now: float, request: AdmissionRequest) -> None:
+        after = self.breaker.retry_after(now)
+        self._refuse(request, "unavailable", RetryLater(self.breaker.refusal(now), after=after))
+
     def _refuse_for_pause(self, now: float, request: AdmissionRequest) -> None:
         left = self._paused_until - now
         error = RetryLater(f"{self._pause_reason} (for {left:.0f} s more)", after=left)
-        self._refuse(request, error)
+        self._refuse(request, "pause", error)
 
     def _refuse_late(
         self, now: float, request: AdmissionRequest, earliest: float, why: str
@@ -170,6 +227,7 @@ class AdmissionControl:
         left, wait = request.start_by - now, earliest - now
         self._refuse(
             request,
+            "deadline",
             RetryLater(
                 f"can't start within its deadline: it would have to start in {max(left, 0):.3g} s, "
                 f"and starts in {wait:.3g} s or later ({why})",
@@ -177,7 +235,9 @@ class AdmissionControl:
             ),
         )
 
-    def _refuse(self, request: AdmissionRequest, error: BridgeError) -> None:
+    def _refuse(self, request: AdmissionRequest, cause: ReadRefusal, error: BridgeError) -> None:
+        request.refused_for = cause
+        self._refused_counts[cause] += 1
         self._refused.append((request, error))
 
 

@@ -7,6 +7,7 @@ from enum import IntEnum
 from math import inf
 
 from bridge.gateway.limits.ceiling import QUERY, Cost
+from bridge.observe import ReadRefusal
 
 
 class WorkClass(IntEnum):
@@ -30,7 +31,8 @@ class AdmissionRequest:
 
     since: when it was asked for; deadline: when its answer is no longer of use; cost: with an
     estimate of the seconds, without connections if it continues on one that is held; sheddable:
-    whether it may be refused because others wait too; a command never is.
+    whether it may be refused because others wait too; a command never is; refused_for: why it was
+    refused, if it was.
     """
 
     work: WorkClass
@@ -38,6 +40,7 @@ class AdmissionRequest:
     deadline: float = inf
     cost: Cost = QUERY
     sheddable: bool = True
+    refused_for: ReadRefusal | None = None
 
     @property
     def start_by(self) -> float:

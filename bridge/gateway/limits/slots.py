@@ -14,19 +14,19 @@ class Slots:
     """At most `limit` at the same time.
 
     `limit` may be lowered and raised again while queries run: those that hold more than are left
-    keep theirs, and nobody is admitted until they have ended.
+    keep theirs, and nobody is admitted until they have ended. `most`: the limit that it began with.
     """
 
     def __init__(self, limit: int, of: Held) -> None:
         self.limit = limit
         self.in_use = 0
         self.name: str = of
-        self._most = limit
+        self.most = limit
 
     def refusal(self, cost: Cost) -> str:
         """Why never: more than there are, even when the limit wasn't lowered."""
         count = self._of(cost)
-        return f"takes {count} {self.name} of {self._most}" if count > self._most else ""
+        return f"takes {count} {self.name} of {self.most}" if count > self.most else ""
 
     def earliest(
         self,
