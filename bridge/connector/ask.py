@@ -76,7 +76,9 @@ class ReaderFeatures:
 
     fields: it reads only what `fields` names; without it `fields` may be given and all columns come.
     where: the operators of conditions that the source evaluates.
-    order, after, per_key: the parts of these names; `after` and `per_key` need `order`.
+    order, after, per_key: the parts of these names; `after` needs `order`.
+    nulls: rows without a value stand in an order wherever `ColumnOrder.nulls` says; without it null
+    is the lowest value, which is first ascending and last descending, and nothing else can be asked.
     deadline: the source itself ends a statement whose deadline is over; without it whoever asks has
     to cancel.
     """
@@ -86,6 +88,7 @@ class ReaderFeatures:
     order: bool = False
     after: bool = False
     per_key: bool = False
+    nulls: bool = False
     deadline: bool = False
 
 
@@ -101,6 +104,12 @@ def refuse_unsupported(ask: Ask, features: ReaderFeatures) -> None:
     ]
     if ask.order and not features.order:
         parts.append("an order")
+    if (
+        features.order
+        and not features.nulls
+        and any((part.nulls == "last") != part.descending for part in ask.order)
+    ):
+        parts.append("nulls last ascending or first descending")
     if ask.after is not None and not features.after:
         parts.append("rows after a cursor")
     if ask.per_key is not None and not features.per_key:
@@ -139,3 +148,56 @@ def distinct_keys(ask: Ask, most: int) -> list[tuple[Any, ...]]:
     if any(len(key) != len(columns) for key in keys):
         raise Rejected("bad_key", f"a key for {table!r} has not {len(columns)} values")
     return list(dict.fromkeys(key for key in keys if None not in key))
+
+
+def total_order(ask: Ask, key: Sequence[str]) -> tuple[ColumnOrder, ...]:
+    """The order of the answer: as asked, then by the columns of the table's `key` that it doesn't
+    name. Empty where nothing depends on an order.
+
+    Raises Rejected (`bad_query`) for a part of the question that means nothing, whatever the source.
+    """
+    named = [part.column for part in ask.order]
+    missing = [column for column in key if column not in named]
+    problem = _problem(ask, named, missing)
+    if problem:
+        raise Rejected("bad_query", f"table {ask.table!r}: {problem}")
+    if not ask.order and ask.per_key is None:
+        return ()
+    return (*ask.order, *(ColumnOrder(column) for column in missing))
+
+
+def _problem(ask: Ask, named: Sequence[str], missing: Sequence[str]) -> str:
+    """What is wrong with the question; "" for nothing."""
+    for name, operator, values in ask.where:
+        if operator not in OPERATORS:
+            return f"column {name!r}: {operator!r} is no operator; there are {' '.join(OPERATORS)}"
+        wanted = 2 if operator == "between" else 1
+        if operator != "in" and len(values) != wanted:
+            return f"column {name!r}: {operator!r} takes {wanted} values, not {len(values)}"
+        if None in values:
+            return f"column {name!r}: nothing compares with null by {operator!r}"
+    if len(set(named)) < len(named):
+        return f"the order names a column twice: {', '.join(named)}"
+    if ask.after is not None:
+        if missing:
+            return f"rows after a cursor need an order that names the key: {', '.join(missing)} is missing"
+        if len(ask.after) != len(named):
+            return f"the cursor has {len(ask.after)} values and the order {len(named)} columns"
+    if ask.per_key is not None and not ask.columns:
+        return "a limit per key needs keys"
+    if ask.per_key is not None and ask.per_key < 1:
+        return f"a limit per key of {ask.per_key}; it must be at least 1"
+    return ""
+
+
+def needed_columns(
+    ask: Ask, columns: Sequence[str], key: Sequence[str], order: Sequence[ColumnOrder]
+) -> tuple[str, ...] | None:
+    """Those of the table's `columns` that the answer has to have, in their order: `fields`, the key,
+    and what the rows are looked up and sorted by. None: all of them.
+    """
+    if ask.fields is None:
+        return None
+    wanted = {*ask.fields, *key, *ask.columns, *(part.column for part in order)}
+    needed = tuple(column for column in columns if column in wanted)
+    return None if len(needed) == len(columns) else needed

@@ -178,6 +178,13 @@ class EntityTable:
             _, executor, generation = self._plan(shape)
             return generation.decoder.encoded_rows(map(executor.row, raws))
 
+    def partial_rows(self, shape: ShapeLike, raws: Sequence[Any]) -> list[LazyRow]:
+        """As `rows`, where columns may be missing: reading a field made of them raises Unavailable."""
+        with self._using:
+            _, executor, generation = self._plan(shape)
+            encode, decode = executor.partial_row, generation.decoder.partial_row
+            return [decode(*encode(raw)) for raw in raws]
+
     def _turn(self, field: str) -> Callable[[Any], Any]:
         generation = self._generation
         turn = generation.turns.get(field)

@@ -385,11 +385,22 @@ class RowEncoder:
         """
         self.new_row.fill(raw)
         self.at = 0
+        if self.away:
+            self.away = []  # of an earlier row
         self._row(self.new_row, None, False)
         if self.away:
             name = self.away[0].decode()
             raise RowError("the source did not send it", field=name, step="read")
         return taken(self.buffer, 0, self.at)
+
+    def partial_row(self, raw: Any) -> tuple[bytes, tuple[str, ...]]:
+        """As `row`, of a raw row from which columns may be missing; and the fields that they make."""
+        self.new_row.fill(raw)
+        self.at = 0
+        if self.away:
+            self.away = []  # of an earlier row
+        self._row(self.new_row, None, False)
+        return taken(self.buffer, 0, self.at), tuple([name.decode() for name in self.away])
 
     def raw_text(self, change: Any) -> str:
         """The raw content of a change as JSON text for a dead letter."""

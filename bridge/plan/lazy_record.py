@@ -92,8 +92,8 @@ class LazyRow:
             raise KeyError(f"{self._layout.entity} has no field {name!r}; {self._field_names()}")
         if name in self._away:
             raise Unavailable(
-                f"{self._layout.entity}: the source did not send {name!r}, which did not change; "
-                "read the row with ctx.get"
+                f"{self._layout.entity}: the source did not send {name!r}: it did not "
+                "change, or nobody asked for it; read the row with ctx.get"
             )
         index, read = read_field
         if index < 0:
@@ -249,6 +249,10 @@ class Decoder:
         """As `row`, of bytes that a RowEncoder of the same entity made: nobody needs to check them."""
         layout = self._layout
         return [LazyRow(layout, data, None) for data in encoded]
+
+    def partial_row(self, data: bytes, away: tuple[str, ...]) -> LazyRow:
+        """As `encoded_rows`, of one row without the fields `away`: reading them raises Unavailable."""
+        return LazyRow(self._layout, data, None, away)
 
     def key(self, key: bytes) -> dict[str, Any]:
         """The key fields of a record's key, framed as in the log, as the fields' own values."""

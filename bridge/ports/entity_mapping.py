@@ -76,3 +76,8 @@ class EntityMapping(Protocol):
 
     def rows(self, shape: Shape, raws: Sequence[Any]) -> list[Any]:
         """Convert raw rows, aligned. Raises RowError if one of them can't be converted."""
+
+    def partial_rows(self, shape: Shape, raws: Sequence[Any]) -> list[Any]:
+        """As `rows`, of raw rows with MISSING columns: reading a field made of one raises
+        Unavailable.
+        """

@@ -88,6 +88,8 @@ class SqlDialect:
     `bridge.connector.Rows.server` (None: nothing does).
     revision: a statement that returns another value after every change of the schema, for databases whose
     results don't have their columns' types (empty: they do).
+    null_order: whether ORDER BY takes NULLS FIRST and NULLS LAST.
+    lateral: whether a subquery in FROM may use the rows before it (LATERAL).
     """
 
     name: str
@@ -111,3 +113,5 @@ class SqlDialect:
     inheritance: Callable[[Connection, str], Inheritance] | None = None
     server: Callable[[Connection, Visibility | None], str] | None = None
     revision: str = ""
+    null_order: bool = False
+    lateral: bool = False

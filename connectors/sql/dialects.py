@@ -15,6 +15,7 @@ _DIALECTS = {
     "mariadb": MYSQL,
     "oracle": SqlDialect(
         name="oracle",
+        null_order=True,
         limit="FETCH FIRST :bridge_limit ROWS ONLY",
         row_compare=False,
         for_update="FOR UPDATE",

@@ -152,6 +152,9 @@ class BrokenTable:
     def rows(self, shape: Any, raws: Sequence[Any]) -> list[Any]:
         raise TextlessError
 
+    def partial_rows(self, shape: Any, raws: Sequence[Any]) -> list[Any]:
+        raise TextlessError
+
 
 def test_a_defect_while_one_command_is_decided_rejects_that_command() -> None:
     record = written({"order_no": "1"}, {"value": "1"})

@@ -13,7 +13,13 @@ from bridge.model.errors import Rejected
 BY_NO = (ColumnOrder("no"),)
 RANGE = ColumnCondition("qty", ">=", (5,))
 EVERYTHING = ReaderFeatures(
-    fields=True, where=frozenset(OPERATORS), order=True, after=True, per_key=True, deadline=True
+    fields=True,
+    where=frozenset(OPERATORS),
+    order=True,
+    after=True,
+    per_key=True,
+    nulls=True,
+    deadline=True,
 )
 
 
@@ -38,6 +44,16 @@ def test_one_operator_is_not_the_other() -> None:
     features = ReaderFeatures(where=frozenset({">", "<="}), order=True)
     with pytest.raises(Rejected, match=r"it can .*, compare with <= >, sort$"):
         refuse_unsupported(Ask("orders", where=(RANGE,)), features)
+
+
+def test_nulls_elsewhere_than_lowest_are_asked_only_where_they_can_be() -> None:
+    lowest = Ask("orders", order=(ColumnOrder("a", nulls="first"), ColumnOrder("b", True)))
+    refuse_unsupported(lowest, ReaderFeatures(order=True))
+    for part in (ColumnOrder("a"), ColumnOrder("a", descending=True, nulls="first")):
+        ask = Ask("orders", order=(part,))
+        with pytest.raises(Rejected, match="with nulls last ascending or first descending: "):
+            refuse_unsupported(ask, ReaderFeatures(order=True))
+        refuse_unsupported(ask, ReaderFeatures(order=True, nulls=True))
 
 
 def test_every_reader_takes_a_projection_a_limit_and_a_deadline() -> None:

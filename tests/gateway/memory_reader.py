@@ -136,3 +136,6 @@ class PaddedTable:
 
     def rows(self, shape: Shape, raws: Sequence[Any]) -> list[PlainRow]:
         return [self.row(shape, raw) for raw in raws]
+
+    def partial_rows(self, shape: Shape, raws: Sequence[Any]) -> list[PlainRow]:
+        return self.rows(shape, raws)

@@ -357,3 +357,14 @@ def test_a_large_row_makes_room_for_itself(form: ModuleType) -> None:
     out, failures = run(form, *(change(CREATE, None, False, (1, text, "e")) for text in texts))
     assert failures == []
     assert [read_change(ENTITY, entry[1])["after"]["name"] for entry in out] == texts
+
+
+def test_a_partial_row_says_which_fields_are_missing(form: ModuleType) -> None:
+    """A projection has only the columns that were asked for."""
+    executor = form.RowEncoder(PLAN, "acme", 1, 2, 5)
+    whole = executor.row((1, "a", None))
+    assert executor.partial_row((1, "a", MISSING)) == (whole, ("big",))
+    assert executor.partial_row((1, "a", None)) == (whole, ())
+    with pytest.raises(RowError, match="the source did not send it"):
+        executor.row((1, "a", MISSING))
+    assert executor.row((1, "a", None)) == whole

@@ -63,7 +63,7 @@ __all__ = [
 _HOMES = {**dict.fromkeys(__all__, "legacy"), "ConnectorSuite": "suite", "SqlLegacy": "sql"}
 _HOMES |= {"ServerLie": "base", "LyingLegacy": "server_lies"}
 _ASSERTING = (
-    "base", "changes", "server_lies", "table_state", "reading", "records", "resuming", "setup", "snapshots", "stream",
+    "ask_oracle", "asks", "base", "changes", "server_lies", "table_state", "reading", "records", "resuming", "setup", "snapshots", "stream",
     "polled_changes", "watermark_window", "writing",
 )  # fmt: skip
 

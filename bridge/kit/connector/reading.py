@@ -7,16 +7,8 @@ from typing import Any
 
 import pytest
 
-from bridge.connector import (
-    Ask,
-    Capabilities,
-    ColumnCondition,
-    ColumnOrder,
-    Reader,
-    ReaderFeatures,
-)
+from bridge.connector import Ask, Capabilities, Reader
 from bridge.connector.answer_check import first_foreign, first_repeated
-from bridge.connector.ask import OPERATORS, Operator
 from bridge.kit.connector.base import ConnectorTests, needs
 from bridge.kit.connector.legacy import KEY, Create, LegacySystem, SupportsOpenTransactions
 from bridge.kit.connector.random_load import order
@@ -154,39 +146,6 @@ class ReaderTests(ConnectorTests):
             await reader.fetch(Ask(legacy.table, ("no_such_column",), [("x",)]))
         assert len((await reader.fetch(Ask(legacy.table, (KEY,), [(order(1)[KEY],)]))).rows) == 1
         await reader.close()
-
-    async def test_a_part_of_a_question_that_is_not_declared_is_refused(
-        self, legacy: LegacySystem
-    ) -> None:
-        """If it were ignored, the answer would be wrong."""
-        legacy.apply(*(Create(order(number)) for number in range(1, 6)))
-        reader = await legacy.connector.reader(legacy.system())
-        for ask in undeclared(Ask(legacy.table, (KEY,), [(order(2)[KEY],)]), reader.features):
-            with pytest.raises(Rejected) as refused:
-                await reader.fetch(ask)
-            assert refused.value.code == "unsupported_query", ask
-        await reader.close()
-
-
-def undeclared(ask: Ask, features: ReaderFeatures) -> list[Ask]:
-    """The question, each time with one part that `features` doesn't have."""
-    order_by = (ColumnOrder(KEY),)
-    asks = [
-        ask._replace(where=(ColumnCondition(KEY, operator, ("a", "b")[: _operands(operator)]),))
-        for operator in OPERATORS
-        if operator not in features.where
-    ]
-    if not features.order:
-        asks.append(ask._replace(order=order_by))
-    if not features.after:
-        asks.append(ask._replace(order=order_by, after=("a",)))
-    if not features.per_key:
-        asks.append(ask._replace(order=order_by, per_key=1))
-    return asks
-
-
-def _operands(operator: Operator) -> int:
-    return 2 if operator == "between" else 1
 
 
 async def _records(legacy: LegacySystem) -> RecordDecoder:

@@ -56,6 +56,15 @@ class RecordDecoder:
             self.names[key] = (record[KEY],)
         return record
 
+    def fields(self, shape: Shape, raw: Any, names: Iterable[str]) -> Record:
+        """These fields of a raw row, of which others may be missing."""
+        (entity_row,) = self._table.partial_rows(shape, [raw])
+        return {name: entity_row[name] for name in names}
+
+    def source_value(self, field: str, value: Any) -> Any:
+        """The value of a field as the source has it."""
+        return self._table.outward((field,), (value,))[0]
+
     def key(self, shape: Shape, raw: Any) -> tuple[Any, ...]:
         """The key of a raw row, of which only the key needs to be there."""
         key_row = self._keys.row(shape, raw)

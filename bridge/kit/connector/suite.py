@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bridge.kit.connector.asks import AskTests
 from bridge.kit.connector.changes import ChangeTests
 from bridge.kit.connector.polled_changes import PolledChangeTests
 from bridge.kit.connector.reading import ReaderTests
@@ -22,6 +23,7 @@ class ConnectorSuite(
     PolledChangeTests,
     SnapshotTests,
     ReaderTests,
+    AskTests,
     WriterTests,
     ServerLieTests,
 ):

@@ -29,5 +29,7 @@ POSTGRESQL = SqlDialect(
     read_settings=SET_FOR_READS,
     own_settings=SET_LOGINS_OWN,
     casts=True,
+    null_order=True,
+    lateral=True,
 )
 """Visibility is the PostgreSQL connector's: `replace(POSTGRESQL, seen=VisibilityQuery(...))`."""

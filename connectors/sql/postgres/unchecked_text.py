@@ -6,6 +6,7 @@ goes both ways as binary values there; a `code_page` decodes it.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,12 +25,21 @@ def has_no_encoding(connection: Connection) -> bool:
     return bool(driver.info.parameter_status("server_encoding") == NO_ENCODING)
 
 
-def row_columns(connection: Connection, naming: Identifiers, shape: Shape) -> str:
-    """What to select of a row: all columns, those that are read as text as its bytes."""
+def row_columns(
+    connection: Connection,
+    naming: Identifiers,
+    shape: Shape,
+    only: Collection[str] | None = None,
+) -> str:
+    """What to select of a row: all columns, or `only` those, in their order; those that are read as
+    text as its bytes.
+    """
+    wanted = [column for column in shape.columns if only is None or column.name in only]
     if not has_no_encoding(connection):
-        return ROW_COLUMNS
+        names = [f"r.{naming.column(column.name)}" for column in wanted]
+        return ROW_COLUMNS if only is None else ", ".join(names)
     selected = []
-    for column in shape.columns:
+    for column in wanted:
         name = naming.column(column.name)
         value = f"r.{name}"
         if column.wire.startswith("text:"):

@@ -56,11 +56,7 @@ def key_condition(
     """The condition that `columns` equal one of `keys`; `keys` not empty, without nulls."""
     names = [f"r.{naming.column(column)}" for column in columns]
     if dialect.lookup == "any":
-        arrays = [
-            _array(f"k{at}", dialect.array_type(native), [key[at] for key in keys])
-            for at, native in enumerate(natives)
-        ]
-        values = {f"k{at}": [dialect.bind(key[at]) for key in keys] for at in range(len(columns))}
+        arrays, values = key_arrays(dialect, keys, natives)
         if len(names) == 1:
             return Query(f"{names[0]} = ANY({arrays[0]})", values)
         rows = f"SELECT * FROM unnest({', '.join(arrays)})"
@@ -89,6 +85,18 @@ def key_condition(
         for row in range(len(filled))
     ]
     return Query(f"({' OR '.join(alternatives)})", parameters)
+
+
+def key_arrays(
+    dialect: SqlDialect, keys: Sequence[tuple[Any, ...]], natives: Sequence[str]
+) -> tuple[list[str], dict[str, Any]]:
+    """One array for each column of `keys`, and their parameters."""
+    arrays = [
+        _array(f"k{at}", dialect.array_type(native), [key[at] for key in keys])
+        for at, native in enumerate(natives)
+    ]
+    values = {f"k{at}": [dialect.bind(key[at]) for key in keys] for at, _ in enumerate(natives)}
+    return arrays, values
 
 
 def _array(parameter: str, array_type: str, values: Sequence[Any]) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import sqlalchemy.exc as sa_exc
 from sqlalchemy.engine import Connection
 
 from bridge.connector import (
     Ask,
+    ColumnOrder,
     ReaderFeatures,
     Rows,
     Shape,
@@ -18,15 +19,19 @@ from bridge.connector import (
     distinct_keys,
     refuse_unsupported,
 )
+from bridge.connector.answer_check import first_repeated
+from bridge.connector.ask import OPERATORS, needed_columns, total_order
 from bridge.model.errors import Rejected
+from bridge.plan.steps import MISSING
 from connectors.sql.dialect import SqlDialect
 from connectors.sql.dialects import dialect_of
 from connectors.sql.engine import make_engine
 from connectors.sql.errors import translating_errors
 from connectors.sql.postgres.unchecked_text import has_no_encoding, row_columns
-from connectors.sql.read.query import Query, key_condition, rows_where
+from connectors.sql.read.ask_query import AskedTable, AskQuery
 from connectors.sql.read.rows import (
     QueryResult,
+    Selected,
     TableShapes,
     identifiers_of,
     run_query,
@@ -48,7 +53,9 @@ class SqlReader:
     SQL.
     """
 
-    features = ReaderFeatures()
+    features = ReaderFeatures(
+        fields=True, where=frozenset(OPERATORS), order=True, after=True, per_key=True, nulls=True
+    )
 
     def __init__(
         self,
@@ -102,12 +109,28 @@ class SqlReader:
         before = self._tables.read_again(connection, table) if fresh else None
         for _ in range(MAX_READS):
             shape = before or self._tables.shape(connection, table)
-            result = self._query(connection, ask, shape)
-            read_shape = self._tables.fitting_between(connection, table, before, result)
+            order, selected = self._planned(connection, ask, shape)
+            result = self._query(connection, ask, shape, order, selected)
+            read_shape = self._tables.fitting_between(connection, table, before, result, selected)
             if read_shape is not None:
-                return Rows(read_shape, result.rows, result.visibility, result.server)
+                rows = widened(read_shape, selected, result.rows)
+                return Rows(read_shape, rows, result.visibility, result.server)
             before = self._tables.shape(connection, table)
         raise self._tables.being_changed(table, result)
+
+    def _planned(
+        self, connection: Connection, ask: Ask, shape: Shape
+    ) -> tuple[tuple[ColumnOrder, ...], Selected]:
+        """The order of the answer, and the columns to select by name. Raises Rejected."""
+        limits = (ask.fields, ask.after, ask.per_key)
+        if not (ask.order or ask.where) and limits == (None, None, None):
+            return (), None
+        columns = tuple(column.name for column in shape.columns)
+        key = self._tables.key(connection, ask.table)
+        order = total_order(ask, key)
+        selected = needed_columns(ask, columns, key, order)
+        # The rank of a row in its key is no column of it.
+        return order, selected or (columns if ask.per_key is not None else None)
 
     def _is_due(self, table: str) -> bool:
         """Whether to read the catalogue for what no result shows: at first, and then now and again."""
@@ -117,33 +140,50 @@ class SqlReader:
             self._next_looks[table] = now + CATALOGUE_INTERVAL_S
         return due
 
-    def _query(self, connection: Connection, ask: Ask, shape: Shape) -> QueryResult:
-        columns, keys = ask.columns, ask.keys
-        natives = {column.name: column.native for column in shape.columns}
-        for column in columns:
-            if column not in natives:
-                raise Rejected("bad_key", f"table {ask.table!r} has no column {column!r}")
+    def _query(
+        self,
+        connection: Connection,
+        ask: Ask,
+        shape: Shape,
+        order: tuple[ColumnOrder, ...],
+        selected: Selected,
+    ) -> QueryResult:
         names = identifiers_of(connection)
-        conditions: list[Query] = []
-        if columns:
-            types = [natives[name] for name in columns]
-            conditions.append(
-                key_condition(self._dialect, names, columns, keys, types)
-                if keys
-                else Query("1 = 0")
-            )
-        query = rows_where(
-            self._dialect,
-            names,
-            ask.table,
-            conditions,
-            limit=ask.limit,
-            only=self._tables.only(connection, ask.table),
-            select=row_columns(connection, names, shape),
-            seen=seen_expression(connection, self._dialect),
+        table = AskedTable(
+            shape,
+            order,
+            row_columns(connection, names, shape, selected),
+            self._tables.only(connection, ask.table),
+            seen_expression(connection, self._dialect),
         )
-        return run_query(connection, self._dialect, query)
+        lateral = self._dialect.lateral and ask.per_key is not None
+        query = AskQuery(self._dialect, names, ask, table).build(lateral=lateral)
+        result = run_query(connection, self._dialect, query)
+        if lateral and _has_repeated(result, self._tables.key(connection, ask.table)):
+            # Keys that differ are equal by the column's collation.
+            query = AskQuery(self._dialect, names, ask, table).build()
+            result = run_query(connection, self._dialect, query)
+        return result
 
     async def close(self) -> None:
         """Wait for running statements and close the connections."""
         await self._threads.close()
+
+
+def widened(shape: Shape, selected: Selected, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Rows of the selected columns as rows of the shape; the others are MISSING."""
+    names = [column.name for column in shape.columns]
+    if selected is None or list(selected) == names:
+        return rows
+    slots = {name: at for at, name in enumerate(selected)}
+    slot_of_column = [slots.get(name, len(selected)) for name in names]
+    wide = []
+    for row in rows:
+        padded_row = (*row, MISSING)
+        wide.append(tuple([padded_row[slot] for slot in slot_of_column]))
+    return wide
+
+
+def _has_repeated(result: QueryResult, key: Sequence[str]) -> bool:
+    slots = [result.names.index(name) for name in key]
+    return first_repeated(tuple(row[slot] for slot in slots) for row in result.rows) is not None

@@ -15,6 +15,9 @@ from connectors.sql.read.query import Identifiers, Query
 from connectors.sql.schema.tables import read_table
 from connectors.sql.sqlite.stored_text import statement_for
 
+Selected = tuple[str, ...] | None
+"""Columns that a statement selects by name; None: all there are."""
+
 
 def identifiers_of(connection: Connection) -> Identifiers:
     """How this database's names are quoted."""
@@ -88,8 +91,9 @@ class TableShapes:
         self._read = dialect.table or self._inspected
         self._uses = {use.table: use for use in uses}
         self._shapes: dict[str, Shape] = {}
-        #: Names and types of results, and the shape that was proved to be theirs.
-        self._proved: dict[str, tuple[tuple[Any, ...], Shape]] = {}
+        #: By table and selected columns: names and types of results, and the shape that was proved
+        #: to be theirs.
+        self._proved: dict[tuple[str, Selected], tuple[tuple[Any, ...], Shape]] = {}
         self._inheritance: dict[str, Inheritance] = {}
         self._keys: dict[str, tuple[str, ...]] = {}
 
@@ -120,7 +124,9 @@ class TableShapes:
         if last is not None and last.columns == shape.columns:
             return last
         self._shapes[table] = shape
-        self._proved.pop(table, None)
+        # A copy: several threads read.
+        for proof in [proof for proof in list(self._proved) if proof[0] == table]:
+            self._proved.pop(proof, None)
         return shape
 
     def last(self, table: str) -> Shape | None:
@@ -159,19 +165,25 @@ class TableShapes:
         return shape
 
     def fitting_between(
-        self, connection: Connection, table: str, before: Shape | None, result: QueryResult
+        self,
+        connection: Connection,
+        table: str,
+        before: Shape | None,
+        result: QueryResult,
+        selected: Selected = None,
     ) -> Shape | None:
         """The shape of the rows of a statement that was a transaction of its own. `before`: as the
         catalogue had it just before the statement (None: it wasn't read). None if the catalogue has to
         be read on both sides of the statement, or changed between: then the rows are read again.
+        `selected`: the columns that were selected by name (None: all there are).
         """
-        shape = self._of_result(table, result)
+        shape = self._of_result(table, result, selected)
         if shape is not None:
             return shape
         after = self.read_again(connection, table)
-        if after is not before or _names(after) != result.names:
+        if after is not before or (selected or _names(after)) != result.names:
             return None
-        self._prove(table, result, after)
+        self._prove(table, result, after, selected)
         return after
 
     def being_changed(self, table: str, result: QueryResult) -> RetryLater:
@@ -182,14 +194,18 @@ class TableShapes:
             f"says {', '.join(_names(shape) if shape else ())}: it is being changed"
         )
 
-    def _of_result(self, table: str, result: QueryResult) -> Shape | None:
-        proved = self._proved.get(table)
+    def _of_result(
+        self, table: str, result: QueryResult, selected: Selected = None
+    ) -> Shape | None:
+        proved = self._proved.get((table, selected))
         if proved is not None and proved[0] == (result.names, result.types):
             return proved[1]
         return None
 
-    def _prove(self, table: str, result: QueryResult, shape: Shape) -> None:
-        self._proved[table] = (result.names, result.types), shape
+    def _prove(
+        self, table: str, result: QueryResult, shape: Shape, selected: Selected = None
+    ) -> None:
+        self._proved[table, selected] = (result.names, result.types), shape
 
     def key(self, connection: Connection, table: str) -> tuple[str, ...]:
         """The columns that identify rows, in the order of their index if known; raises ConfigurationError

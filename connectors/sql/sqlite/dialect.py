@@ -46,4 +46,5 @@ SQLITE = SqlDialect(
     encoded_text=True,
     server=file_of,
     revision="PRAGMA schema_version",
+    null_order=True,
 )

@@ -290,15 +290,15 @@ async def test_a_read_that_failed_by_an_old_shape_is_tried_again_though_another_
     server.run("ALTER TABLE stock ALTER qty TYPE text")
     query, shapes = reader._query, []
 
-    def query_while_another_reads(connection: Any, ask: Ask, shape: Shape) -> Any:
+    def query_while_another_reads(connection: Any, ask: Ask, shape: Shape, *more: Any) -> Any:
         shapes.append(shape)
         try:
-            return query(connection, ask, shape)
+            return query(connection, ask, shape, *more)
         except Exception:
             reader._tables.read_again(connection, "stock")
             raise
 
-    reader._query = query_while_another_reads  # type: ignore[method-assign]
+    reader._query = query_while_another_reads  # type: ignore[method-assign, assignment]
     rows = await reader.fetch(Ask("stock", ("qty",), [("5",)]))
     await reader.close()
     assert len(rows.rows) == 1
