@@ -202,6 +202,11 @@ class LazyChange:
         return self._captured
 
     @property
+    def occurred_us(self) -> int | None:
+        """When it was committed at the source, in microseconds since 1970 UTC; None: not reported."""
+        return self._occurred
+
+    @property
     def occurred_at(self) -> datetime | None:
         """When it was committed at the source; None where the source doesn't say."""
         return None if self._occurred is None else instant_of(self._occurred)

@@ -23,7 +23,6 @@ from bridge.model.errors import BridgeError
 from bridge.model.freshness import Freshness
 from bridge.observe import AnswerAudited, Observer
 
-DEFAULT_SHARE: Final = 0.01
 INTERVAL_S: Final = 1.0
 """Between two audits of a system, however many answers it gives: an audit costs it a query."""
 WAIT_S: Final = 30.0

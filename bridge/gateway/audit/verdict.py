@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from bridge.connector import Visibility
 from bridge.model.freshness import Freshness
 
 
@@ -48,14 +47,9 @@ class AuditedAnswer(NamedTuple):
 
 
 class SourceRow(NamedTuple):
-    """The row as the legacy system has it.
-
-    payload: as `AuditedAnswer.payload`.
-    visibility: which transactions the read shows; None: not reported.
-    """
+    """The row as the legacy system has it. `payload`: as `AuditedAnswer.payload`."""
 
     payload: Any
-    visibility: Visibility | None
 
 
 class ChangeSince(NamedTuple):
@@ -64,15 +58,13 @@ class ChangeSince(NamedTuple):
     payload: the row afterwards; None: it was deleted.
     is_whole: whether the payload has every field.
     position: in the system's history.
-    transaction: the argument of `Visibility.contains`, or None.
-    committed_at: when, by the source's clock, as seconds on the clock of claims.
+    committed_at: when, by the source's clock, as seconds on the clock of claims; None: not reported.
     """
 
     payload: Any
     is_whole: bool
     position: str
-    transaction: int | None
-    committed_at: float
+    committed_at: float | None
 
 
 class Judgement(NamedTuple):
@@ -114,6 +106,8 @@ def _broken_claim(claim: Freshness, missing: ChangeSince, allowance: float) -> s
     """Why the claim was wrong, if the answer lacked this change; empty: it wasn't."""
     if missing.position <= claim.position:
         return f"it claimed position {claim.position} and lacked the change at {missing.position}"
+    if missing.committed_at is None:
+        return ""
     late = claim.as_of - missing.committed_at - allowance
     if late > 0:
         return (

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
+from bridge.gateway.audit.change_watches import ChangeWatches
+from bridge.gateway.audit.verdict import ChangeSince
 from bridge.gateway.cache.cache_state import CacheState
-from bridge.gateway.copy.change_records import ChangeRecords, UnappliedRecord
+from bridge.gateway.copy.change_records import AppliedChange, ChangeRecords, UnappliedRecord
 from bridge.gateway.copy.system_topics import CopyTopics
 from bridge.gateway.freshness.barriers import BarrierTracker, WatermarkRequest
 from bridge.gateway.freshness.capture_doubts import SupportsCheckpoint
@@ -68,6 +70,7 @@ class AppliedLog:
     checkpoint_read: called with what to take once a barrier's record was read.
     changed: called whenever something may be claimed now, or no longer.
     wall_clock: seconds since 1970 at zero of the clock of reads.
+    watches: rows whose changes somebody collects.
     claims_deletes: whether the source emits deletes as they happen; otherwise nothing is claimed.
     """
 
@@ -88,6 +91,7 @@ class AppliedLog:
         checkpoint_read: Callable[[WatermarkRequest], None],
         changed: Callable[[], None],
         wall_clock: Callable[[], float],
+        watches: ChangeWatches,
         claims_deletes: bool,
     ) -> None:
         self.applied = 0
@@ -111,6 +115,7 @@ class AppliedLog:
         self._checkpoint_read = checkpoint_read
         self._changed = changed
         self._wall_clock = wall_clock
+        self._watches = watches
         self._limits = {} if claims_deletes else dict.fromkeys(topics.changes.values(), NEVER)
         self._letters: dict[tuple[int, int], DeadLetter | str] = {}
         self._epoch: int | None = None
@@ -155,7 +160,7 @@ class AppliedLog:
         entity = self._topics.changes.get(partition.topic)
         for name in self._topics.changes.values():
             if entity is None or name == entity:
-                self._cache.epoch(name)
+                self._forget(name, f"records of {partition.topic} are missing")
         self._tracker.restart([partition])
         self._tracker.reach({partition: gap.begin})
         if partition.topic in {self._topics.positions, self._topics.status}:
@@ -167,7 +172,7 @@ class AppliedLog:
         for record in records:
             if self._changes.is_new_form(entity, record):
                 # What is held has other fields than a read would bring.
-                self._cache.epoch(entity)
+                self._forget(entity, "its rows have another form from now on")
             try:
                 applied = self._changes.read(entity, record, wall_clock)
             except UnappliedRecord as error:
@@ -179,6 +184,8 @@ class AppliedLog:
             self._cache.apply(change)
             self._doubts.apply_row(entity, change.key, applied.position, is_whole=change.whole)
             self.applied += 1
+            if self._watches:
+                self._note(applied)
 
     def _distrust(self, entity: str, record: Record, error: UnappliedRecord) -> None:
         """It may be a change that an other version wrote: its row is in doubt until the next whole row;
@@ -198,10 +205,22 @@ class AppliedLog:
     def _doubt_row(self, entity: str, letter: DeadLetter) -> None:
         self._doubts.read_dead_letter(letter)
         if letter.key is None:
-            self._cache.epoch(entity)
+            self._forget(entity, "a change of an unknown row is missing")
         else:
             # A row in somebody's hand keeps the claim that it has now.
-            self._cache.drop(entity, key_bytes(letter.key))
+            key = key_bytes(letter.key)
+            self._cache.drop(entity, key)
+            self._watches.spoil("a change of the row is missing", entity, key)
+
+    def _forget(self, entity: str, reason: str) -> None:
+        """Hold nothing that was read of it before."""
+        self._cache.epoch(entity)
+        self._watches.spoil(reason, entity)
+
+    def _note(self, applied: AppliedChange) -> None:
+        change = applied.change
+        since = ChangeSince(change.payload, change.whole, applied.position, applied.committed_at)
+        self._watches.note(change.entity, change.key, since)
 
     async def _letter(self, record: Record) -> DeadLetter | str:
         """The letter; a text: why it can't be read."""
@@ -288,7 +307,7 @@ class AppliedLog:
     def _end_doubts(self, ended: frozenset[str]) -> None:
         """What was read while they were in doubt may miss what capture skipped meanwhile."""
         for entity in ended:
-            self._cache.epoch(entity)
+            self._forget(entity, "changes may have been left out until now")
         self._tracker.forget(ended)
 
     def _distrust_all(self, reason: str) -> None:

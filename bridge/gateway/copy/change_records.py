@@ -31,10 +31,14 @@ class UnappliedRecord(ValueError):
 
 
 class AppliedChange(NamedTuple):
-    """A change, and where it stands in the system's history."""
+    """A change, and where it stands in the system's history.
+
+    committed_at: by the source's clock, as seconds on the clock of reads; None: not reported.
+    """
 
     change: EntityChange
     position: str
+    committed_at: float | None
 
 
 class _WriterForm(NamedTuple):
@@ -136,7 +140,9 @@ class ChangeRecords:
             ),
             snapshot=change.op == "read",
         )
-        return AppliedChange(applied, change.position)
+        occurred = change.occurred_us
+        committed_at = None if occurred is None else occurred / MICROSECONDS_PER_SECOND - wall_clock
+        return AppliedChange(applied, change.position, committed_at)
 
     def _key(self, entity: str, framed: bytes | None) -> bytes:
         if framed is None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from bridge.gateway.audit.change_watches import ChangeWatches
 from bridge.gateway.cache.cache_state import CacheState
 from bridge.gateway.cache.entry import Scope
 from bridge.gateway.copy.applied_log import CaptureRecords, ReportsRecord
@@ -33,6 +34,7 @@ class CopyParts:
     streams_deletes: whether the source emits deletes as they happen.
     report: outages of the log. recovered: one is over. report_record: records that could not be applied.
     monotonic, wall: seconds; handed in by tests.
+    watches: rows whose changes somebody collects as they are applied.
     """
 
     log: Log
@@ -54,3 +56,4 @@ class CopyParts:
     report_record: ReportsRecord
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
+    watches: ChangeWatches = field(default_factory=ChangeWatches)

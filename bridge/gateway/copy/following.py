@@ -94,6 +94,7 @@ class Following:
             checkpoint_read=self._requests.put_nowait,
             changed=self._publish,
             wall_clock=lambda: parts.wall() - parts.monotonic(),
+            watches=parts.watches,
             claims_deletes=parts.streams_deletes,
         )
 

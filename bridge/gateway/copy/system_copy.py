@@ -33,6 +33,7 @@ class FollowedCopy:
         self.cache = parts.cache
         self.scope = parts.scope
         self.rows = RowForms(parts.cache.epoch)
+        self.watches = parts.watches
         self.probe: Probe | None = None
         self._parts = parts
         self._claims = PublishedClaims(parts.entities, parts.cache)
@@ -160,6 +161,7 @@ class FollowedCopy:
         # Without any wait from here on: answers of reads that were sent earlier aren't stored.
         for entity in parts.entities:
             parts.cache.epoch(entity)
+        parts.watches.spoil("the copy began to follow again")
         self._following = following
         return following
 

@@ -17,7 +17,7 @@ from bridge.observe import AnswerAudited, Notice
 
 CLAIM = Freshness("erp", 1, "0001", 100.0)
 ANSWER = AuditedAnswer("order", b"1", b"a", CLAIM)
-CHANGE = ChangeSince(b"b", True, "0002", 2, 200.0)
+CHANGE = ChangeSince(b"b", True, "0002", 200.0)
 
 
 @dataclass
@@ -48,7 +48,7 @@ class FollowedSystem:
             self.watches.note(entity, key, change)
         if self.read_error is not None:
             raise self.read_error
-        return SourceRow(self.row, None)
+        return SourceRow(self.row)
 
     def auditor(self, share: float = 1.0, seed: int = 7) -> AnswerAuditor:
         return AnswerAuditor(

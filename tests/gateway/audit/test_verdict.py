@@ -31,7 +31,7 @@ class RowHistory:
 
     def changes(self, after: int, until: int) -> list[ChangeSince]:
         return [
-            ChangeSince(self.values[number], True, f"{number:04}", number, number * 10.0)
+            ChangeSince(self.values[number], True, f"{number:04}", number * 10.0)
             for number in range(after + 1, until + 1)
         ]
 
@@ -52,7 +52,7 @@ def test_a_right_answer_is_never_blamed(history: RowHistory, data: st.DataObject
     again = data.draw(st.integers(0, answered))
     changes = history.changes(max(again, answered - 1), arrived)
     answer = AuditedAnswer("order", b"1", history.values[answered], claim)
-    verdict = judge(answer, SourceRow(history.values[read], None), changes, ALLOWANCE).verdict
+    verdict = judge(answer, SourceRow(history.values[read]), changes, ALLOWANCE).verdict
     assert verdict in (AuditVerdict.SAME, AuditVerdict.CHANGED_SINCE)
     if history.values[answered] == history.values[read]:
         assert verdict is AuditVerdict.SAME
@@ -73,11 +73,11 @@ def test_an_answer_that_lacks_what_it_claims_is_found(
     claim = (
         Freshness("erp", 1, lacks[0].position, right.as_of)
         if by_position
-        else Freshness("erp", 1, right.position, lacks[0].committed_at + ALLOWANCE + 0.5)
+        else Freshness("erp", 1, right.position, int(lacks[0].position) * 10 + ALLOWANCE + 0.5)
     )
     answer = AuditedAnswer("order", b"1", history.values[answered], claim)
     for read in range(answered, last + 1):
-        row = SourceRow(history.values[read], None)
+        row = SourceRow(history.values[read])
         judgement = judge(answer, row, changes, ALLOWANCE)
         assert judgement.verdict is AuditVerdict.OLDER_THAN_CLAIM
         assert lacks[0].position in judgement.reason
@@ -93,23 +93,31 @@ def test_what_no_change_explains_is_a_difference(
     if value in [history.values[answered], *(each.payload for each in changes)]:
         return
     answer = AuditedAnswer("order", b"1", history.values[answered], history.claim(answered, 5))
-    judgement = judge(answer, SourceRow(value, None), changes, ALLOWANCE)
+    judgement = judge(answer, SourceRow(value), changes, ALLOWANCE)
     assert judgement.verdict is AuditVerdict.DIFFERS
     assert f"{len(changes)} changes since" in judgement.reason
 
 
 def test_a_change_without_all_fields_may_explain_anything() -> None:
     answer = AuditedAnswer("order", b"1", b"a", Freshness("erp", 1, "0001", 15.0))
-    partial = ChangeSince(b"?", False, "0002", 2, 20.0)
-    assert (
-        judge(answer, SourceRow(b"x", None), [partial], 1.0).verdict is AuditVerdict.CHANGED_SINCE
-    )
+    partial = ChangeSince(b"?", False, "0002", 20.0)
+    assert judge(answer, SourceRow(b"x"), [partial], 1.0).verdict is AuditVerdict.CHANGED_SINCE
 
 
 def test_the_clocks_of_source_and_reader_may_differ_by_the_allowance() -> None:
     answer = AuditedAnswer("order", b"1", b"a", Freshness("erp", 1, "0001", 21.0))
-    change = ChangeSince(b"b", True, "0002", 2, 20.0)
-    assert judge(answer, SourceRow(b"b", None), [change], 1.0).verdict is AuditVerdict.CHANGED_SINCE
-    late = judge(answer, SourceRow(b"b", None), [change], 0.99)
+    change = ChangeSince(b"b", True, "0002", 20.0)
+    assert judge(answer, SourceRow(b"b"), [change], 1.0).verdict is AuditVerdict.CHANGED_SINCE
+    late = judge(answer, SourceRow(b"b"), [change], 0.99)
     assert late.verdict is AuditVerdict.OLDER_THAN_CLAIM
     assert "1.000 s before" in late.reason
+
+
+def test_where_the_source_reports_no_time_positions_alone_decide() -> None:
+    change = ChangeSince(b"b", True, "0002", None)
+    for position, verdict in (
+        ("0001", AuditVerdict.CHANGED_SINCE),
+        ("0002", AuditVerdict.OLDER_THAN_CLAIM),
+    ):
+        answer = AuditedAnswer("order", b"1", b"a", Freshness("erp", 1, position, 9e9))
+        assert judge(answer, SourceRow(b"b"), [change], 1.0).verdict is verdict

@@ -68,7 +68,7 @@ class CopyHarness:
         return await self.reader.fetch(Ask(entity, ("id",), [(key,) for key in keys]))
 
     def fill(self, entity: str, keys: tuple[int, ...], rows: Any, read: InFlight) -> dict[int, Any]:
-        table = self._table(entity, rows.shape)
+        table = self.table(entity, rows.shape)
         answers = {row["id"]: row for row in table.rows(rows.shape, rows.rows)}
         began = read.begun_at
         self.copy.note_server(rows.server)
@@ -112,7 +112,7 @@ class CopyHarness:
         await until(is_proved, describe=lambda: (self.copy.status(time.monotonic()), self.records))
         return asked_at
 
-    def _table(self, entity: str, shape: Any) -> EntityTable:
+    def table(self, entity: str, shape: Any) -> EntityTable:
         table = self._tables.get(entity)
         if table is None:
             spec = next(each for each in self.capture.entities if each.name == entity)
