@@ -26,6 +26,7 @@ from bridge.connector.kind import (
     Connector,
     DescribesChangeDetection,
     Drafts,
+    EndsSessions,
     LogsIn,
     PlansSetup,
     PublishedLimits,
@@ -63,7 +64,14 @@ from bridge.connector.stream import (
     Truncate,
     Watermark,
 )
-from bridge.connector.system import Finding, SetupPlan, SetupStatement, System, TableUse
+from bridge.connector.system import (
+    Finding,
+    ReadSessions,
+    SetupPlan,
+    SetupStatement,
+    System,
+    TableUse,
+)
 from bridge.connector.writing import Done, Effect, LedgerWriter, Writer
 
 __all__ = [
@@ -91,6 +99,7 @@ __all__ = [
     "Done",
     "Drafts",
     "Effect",
+    "EndsSessions",
     "Finding",
     "LedgerWriter",
     "ListsKeys",
@@ -99,6 +108,7 @@ __all__ = [
     "PublishedLimits",
     "PublishesLimits",
     "ReadCheckpoint",
+    "ReadSessions",
     "Reader",
     "ReaderFeatures",
     "Rows",

@@ -183,6 +183,22 @@ class PublishesLimits(Protocol):
 
 
 @runtime_checkable
+class EndsSessions(Protocol):
+    """A Connector of systems that show the names of their sessions and let a login end its own. Its
+    Reader's sessions have the label of `System.read_sessions`, and are opened as that allows.
+    """
+
+    async def end_sessions(self, system: System) -> int:
+        """End the labelled sessions of this system's reads, except those with the label of
+        `system.read_sessions`, and wait until they are gone.
+
+        Returns how many sessions of reads are left beside that label's: ones that could not be ended
+        in time, and those without a label, which belong to processes that ask nobody. Raises
+        RetryLater while the system is unavailable, ConfigurationError.
+        """
+
+
+@runtime_checkable
 class SendsVisibility(Protocol):
     """A Connector whose visibilities have a text, so that answers of a Reader can be sent to another
     process; without it they arrive there without one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +31,20 @@ class TableUse:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadSessions:
+    """Sessions of reads of a process that owns a system, as long as it does.
+
+    label: tells them from those of owners before it, where the system shows sessions' names; letters,
+    digits and hyphens, at most 24.
+    check: raises RetryLater if none may be opened any more. Called just before one is opened, in
+    whatever thread does that.
+    """
+
+    label: str
+    check: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
 class System:
     """One configured system, as passed to its connector.
 
@@ -44,6 +59,7 @@ class System:
     login: the validated model of `LogsIn.login`; None: the file has no `login`.
     tls: the section of that name; only connectors with `SpeaksHttp` get one.
     logins: see `shared_login`.
+    read_sessions: of an owner of the system's reads; None: nobody owns them.
     masked: tables with a masked column: no message may quote a server's error about one of them,
     unless it certainly contains no value (`bridge.model.withheld_error_text`).
     """
@@ -60,6 +76,7 @@ class System:
     tls: TlsFiles | None = None
     logins: CurrentLogin | None = field(default=None, repr=False, compare=False)
     masked: frozenset[str] = frozenset()
+    read_sessions: ReadSessions | None = field(default=None, repr=False, compare=False)
     limits: SystemLimits = field(default_factory=SystemLimits)
 
     def __post_init__(self) -> None:

@@ -62,6 +62,13 @@ class PostgresConnector:
 
         return load_seen(text)
 
+    async def end_sessions(self, system: System) -> int:
+        """By the sessions' names, with pg_terminate_backend, which a login may use on its own."""
+        _need_psycopg(system)
+        from connectors.postgres.transport.read_sessions import end_sessions
+
+        return await end_sessions(system)
+
     async def describe(self, system: System) -> Mapping[str, Shape]:
         """The tables' published columns."""
         _need_psycopg(system)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from hashlib import sha256
+from typing import Final
 
 from bridge.connector import System
 
@@ -45,6 +47,25 @@ def libpq_url(url: str) -> str:
     return url
 
 
+MAX_NAME: Final = 63
+"""Bytes at which PostgreSQL cuts an application_name."""
+READS: Final = "reads"
+_LABEL_ROOM: Final = 26
+
+
 def application_name(system: System, part: str) -> str:
-    """How a session of the bridge is named in pg_stat_activity; PostgreSQL cuts it at 63 bytes."""
-    return f"legacy-bridge {system.bridge} {system.name} {part}"[:63]
+    """How a session of the bridge is named in pg_stat_activity."""
+    if part == READS and system.read_sessions is not None:
+        return f"{labelled_prefix(system)}{system.read_sessions.label}"
+    return f"legacy-bridge {system.bridge} {system.name} {part}"[:MAX_NAME]
+
+
+def labelled_prefix(system: System) -> str:
+    """With what the names of all owners' sessions of reads begin; the label follows. Long names of
+    bridge and system are replaced by their digest, because the label has to fit.
+    """
+    names = f"{system.bridge} {system.name}"
+    prefix = f"legacy-bridge {names} {READS} #"
+    if len(prefix) > MAX_NAME - _LABEL_ROOM:
+        prefix = f"legacy-bridge {sha256(names.encode()).hexdigest()[:12]} {READS} #"
+    return prefix

@@ -13,7 +13,7 @@ from bridge.connector.current_login import Attempt
 from bridge.model.errors import ConfigurationError, LoginRefused
 from connectors.sql.dialect import RESTRICTED
 from connectors.sql.errors import first_line
-from connectors.sql.postgres.address import NOT_AN_ADDRESS, application_name, libpq_url
+from connectors.sql.postgres.address import NOT_AN_ADDRESS, READS, application_name, libpq_url
 from connectors.sql.postgres.errors import is_login_refusal
 from connectors.sql.postgres.seen_query import MAY_IDENTIFY
 from connectors.sql.postgres.session_settings import SET_FOR_SESSION
@@ -37,6 +37,9 @@ def connect_postgres(system: System, part: str, settings: Mapping[str, Any]) -> 
     from psycopg.conninfo import conninfo_to_dict
 
     def connect(attempt: Attempt) -> Any:
+        if part == READS and system.read_sessions is not None:
+            # Also a pool that opens another session in place of one that was ended asks here.
+            system.read_sessions.check()
         try:
             conninfo = libpq_url(attempt.credentials.url)
             limits = {"connect_timeout": CONNECT_TIMEOUT_S, **conninfo_to_dict(conninfo)}
