@@ -17,6 +17,7 @@ NAMES = (
     "memory",
     "agents",
     "gateway",
+    "erp_cascades",
     "nplusone",
 )
 
