@@ -26,7 +26,6 @@ from bridge.observe.gateway_notices import (
     ReadQueued,
     ReadRefusal,
     ReadRefused,
-    RecordDistrusted,
     RowsRead,
     Throttled,
 )
@@ -63,7 +62,6 @@ __all__ = [
     "ReadQueued",
     "ReadRefusal",
     "ReadRefused",
-    "RecordDistrusted",
     "RowsRead",
     "SnapshotProgress",
     "SourceState",

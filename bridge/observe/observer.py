@@ -22,7 +22,6 @@ from bridge.observe.gateway_notices import (
     BreakerMoved,
     ReadQueued,
     ReadRefused,
-    RecordDistrusted,
     RowsRead,
     Throttled,
 )
@@ -52,7 +51,6 @@ Notice = (
     | HandlerFailed
     | HandlerWaits
     | HandlerBlocks
-    | RecordDistrusted
     | RowsRead
     | AnswerAudited
     | ReadQueued

@@ -39,7 +39,6 @@ from bridge.observe import (
     PartState,
     ReadQueued,
     ReadRefused,
-    RecordDistrusted,
     RowsRead,
     SourceState,
     Throttled,
@@ -66,7 +65,6 @@ _WARN = (
     GroupMoved,
     HandlerBlocks,
     HandlerFailed,
-    RecordDistrusted,
     Throttled,
 )
 _WARN_STATES = frozenset({"retrying", "failed", "unavailable"})
