@@ -19,6 +19,7 @@ from bridge.connector.ask import (
     refuse_unsupported,
 )
 from bridge.connector.capabilities import Capabilities
+from bridge.connector.deadline import until_deadline
 from bridge.connector.kind import (
     ChecksCommands,
     ChecksResuming,
@@ -133,4 +134,5 @@ __all__ = [
     "refuse_unsupported",
     "request_sent",
     "unsupported",
+    "until_deadline",
 ]

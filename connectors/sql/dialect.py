@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from bridge.connector import Shape, Visibility
 from bridge.model.encoded_text import EncodedText
+from connectors.sql.running_statement import Interrupt
 
 
 def driver_value(value: Any) -> Any:
@@ -89,6 +90,7 @@ class SqlDialect:
     revision: a statement that returns another value after every change of the schema, for databases whose
     results don't have their columns' types (empty: they do).
     null_order: whether ORDER BY takes NULLS FIRST and NULLS LAST.
+    interrupt: ends the running statement of a driver's connection (None: the driver can't).
     lateral: whether a subquery in FROM may use the rows before it (LATERAL).
     """
 
@@ -115,3 +117,4 @@ class SqlDialect:
     revision: str = ""
     null_order: bool = False
     lateral: bool = False
+    interrupt: Interrupt | None = None

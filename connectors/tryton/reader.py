@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from bridge.connector import Ask, ReaderFeatures, Rows, System, distinct_keys, refuse_unsupported
+from bridge.connector import (
+    Ask,
+    ReaderFeatures,
+    Rows,
+    System,
+    distinct_keys,
+    refuse_unsupported,
+    until_deadline,
+)
 from bridge.connector.answer_check import AnswerMismatch, AnswerSizes
 from bridge.connector.answer_contradictions import seen_again
 from bridge.model.errors import ConfigurationError, Rejected
@@ -23,7 +31,7 @@ class TrytonReader:
     """`bridge.connector.Reader`. Answers claim no visibility, only the time of the request."""
 
     max_keys = 1000
-    features = ReaderFeatures()
+    features = ReaderFeatures(deadline=True)
 
     def __init__(self, system: System) -> None:
         self._client = TrytonClient(system)
@@ -35,6 +43,10 @@ class TrytonReader:
     async def fetch(self, ask: Ask) -> Rows:
         """As `bridge.connector.Reader.fetch`."""
         refuse_unsupported(ask, self.features)
+        async with until_deadline(ask, f"{self._client.where}: reading"):
+            return await self._answer(ask)
+
+    async def _answer(self, ask: Ask) -> Rows:
         table, columns, limit = ask.table, ask.columns, ask.limit
         distinct = distinct_keys(ask, self.max_keys)
         model_table = await self._described(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -15,8 +16,9 @@ from bridge.kit.connector.base import ConnectorTests, needs
 from bridge.kit.connector.legacy import COLUMNS, KEY, Create, LegacySystem
 from bridge.kit.connector.random_load import order
 from bridge.kit.connector.records import RecordDecoder
-from bridge.model.errors import Rejected
+from bridge.model.errors import DeadlineExceeded, Rejected
 
+FAR_S = 3600.0
 QUESTIONS = 60
 """Random questions that are compared with a look at each row."""
 
@@ -52,6 +54,22 @@ class AskTests(ConnectorTests):
                 await table_rows.check(ask)
         finally:
             await table_rows.reader.close()
+
+    async def test_a_question_whose_deadline_is_over_is_not_answered(
+        self, legacy: LegacySystem
+    ) -> None:
+        """And the reader answers the next one."""
+        legacy.apply(Create(order(1)))
+        reader = await legacy.connector.reader(legacy.system())
+        try:
+            ask = Ask(legacy.table, (KEY,), [(order(1)[KEY],)])
+            if reader.features.deadline:
+                with pytest.raises(DeadlineExceeded):
+                    await reader.fetch(ask._replace(deadline=time.monotonic() - 1))
+            for deadline in (None, time.monotonic() + FAR_S):
+                assert len((await reader.fetch(ask._replace(deadline=deadline))).rows) == 1
+        finally:
+            await reader.close()
 
     async def test_pages_walk_over_every_row_once(self, legacy: LegacySystem) -> None:
         legacy.apply(*(Create(row) for row in _sample_rows()))

@@ -7,7 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from bridge.connector import Ask, ReaderFeatures, Rows, System, distinct_keys, refuse_unsupported
+from bridge.connector import (
+    Ask,
+    ReaderFeatures,
+    Rows,
+    System,
+    distinct_keys,
+    refuse_unsupported,
+    until_deadline,
+)
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.connector.answer_contradictions import seen_again
 from bridge.model.errors import ConfigurationError, Rejected, Unsupported
@@ -40,7 +48,7 @@ class ODataReader:
     again. Answers claim no visibility. A key with a null equals nothing.
     """
 
-    features = ReaderFeatures()
+    features = ReaderFeatures(deadline=True)
 
     def __init__(
         self,
@@ -71,6 +79,10 @@ class ODataReader:
         the filter.
         """
         refuse_unsupported(ask, self.features)
+        async with until_deadline(ask, self._where):
+            return await self._answer(ask)
+
+    async def _answer(self, ask: Ask) -> Rows:
         table, columns, limit = ask.table, ask.columns, ask.limit
         unique_keys = distinct_keys(ask, self.max_keys)
         entity_table = self._tables.of(await self._client.metadata(), table)

@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import Any
+
 from connectors.sql.dialect import Marker, SqlDialect
 from connectors.sql.postgres.session_settings import SET_FOR_READS, SET_LOGINS_OWN
+
+CANCEL_TIMEOUT_S = 5.0
+
+
+def cancel_statement(connection: Any) -> None:
+    """Ask the server to end the statement of a psycopg connection, over a connection of its own. May be
+    called by another thread; the server ignores it if nothing runs.
+    """
+    import psycopg
+
+    with suppress(
+        psycopg.Error
+    ):  # It can't be reached: neither can the statement's own connection.
+        connection.cancel_safe(timeout=CANCEL_TIMEOUT_S)
 
 
 def _postgres_array(native: str) -> str:
@@ -31,5 +48,6 @@ POSTGRESQL = SqlDialect(
     casts=True,
     null_order=True,
     lateral=True,
+    interrupt=cancel_statement,
 )
 """Visibility is the PostgreSQL connector's: `replace(POSTGRESQL, seen=VisibilityQuery(...))`."""

@@ -21,7 +21,7 @@ from bridge.connector import (
 )
 from bridge.connector.answer_check import first_repeated
 from bridge.connector.ask import OPERATORS, needed_columns, total_order
-from bridge.model.errors import Rejected
+from bridge.model.errors import DeadlineExceeded, Rejected
 from bridge.plan.steps import MISSING
 from connectors.sql.dialect import SqlDialect
 from connectors.sql.dialects import dialect_of
@@ -37,6 +37,7 @@ from connectors.sql.read.rows import (
     run_query,
     seen_expression,
 )
+from connectors.sql.running_statement import is_interrupted
 from connectors.sql.threads import ConnectionThreads
 
 MAX_READS: Final = 3
@@ -54,7 +55,13 @@ class SqlReader:
     """
 
     features = ReaderFeatures(
-        fields=True, where=frozenset(OPERATORS), order=True, after=True, per_key=True, nulls=True
+        fields=True,
+        where=frozenset(OPERATORS),
+        order=True,
+        after=True,
+        per_key=True,
+        nulls=True,
+        deadline=True,
     )
 
     def __init__(
@@ -66,7 +73,9 @@ class SqlReader:
     ) -> None:
         engine = make_engine(system, system.connections, part="reads")
         self._dialect = dialect or dialect_of(engine.dialect.name)
-        self._threads = ConnectionThreads(engine, system.connections, "reader")
+        self._threads = ConnectionThreads(
+            engine, system.connections, "reader", self._dialect.interrupt
+        )
         self._tables = TableShapes(system.tables, self._dialect)
         self._where = f"system {system.name!r}: reading"
         self._monotonic = monotonic
@@ -92,6 +101,8 @@ class SqlReader:
                     return self._read(connection, ask)
                 except (sa_exc.DBAPIError, Rejected):
                     # The cause may be that the table has another shape by now.
+                    if is_interrupted():
+                        raise
                     if connection.in_transaction():
                         connection.rollback()
                     if self._tables.read_again(connection, table) is last:
@@ -99,7 +110,10 @@ class SqlReader:
                     return self._read(connection, ask)
 
         with translating_errors(self._where):
-            return await self._threads.run(act, **self._options)
+            try:
+                return await self._threads.run(act, ask.deadline, **self._options)
+            except DeadlineExceeded as error:
+                raise DeadlineExceeded(f"{self._where} table {table!r}: {error}") from None
 
     def _read(self, connection: Connection, ask: Ask) -> Rows:
         """Rows and the shape that is theirs, though each statement is a transaction of its own."""

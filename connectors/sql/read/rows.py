@@ -12,6 +12,7 @@ from bridge.connector import Shape, TableUse, Visibility
 from bridge.model.errors import ConfigurationError, RetryLater
 from connectors.sql.dialect import Inheritance, SqlDialect
 from connectors.sql.read.query import Identifiers, Query
+from connectors.sql.running_statement import raise_if_interrupted
 from connectors.sql.schema.tables import read_table
 from connectors.sql.sqlite.stored_text import statement_for
 
@@ -45,7 +46,8 @@ class QueryResult:
 
 
 def run_query(connection: Connection, dialect: SqlDialect, query: Query) -> QueryResult:
-    """All rows of `query` as the driver gives them."""
+    """All rows of `query` as the driver gives them. Raises RetryLater if nobody waits for them."""
+    raise_if_interrupted()
     result = connection.execute(statement_for(query.text, query.parameters), query.parameters)
     names = tuple(result.keys())
     types = _types(connection, dialect, result)

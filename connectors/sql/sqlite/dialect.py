@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import suppress
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
@@ -38,6 +40,12 @@ def file_of(connection: Connection, _visibility: Visibility | None) -> str:
     return "/".join(map(str, connection.info.get("file", ())))
 
 
+def interrupt_statement(connection: sqlite3.Connection) -> None:
+    """End the statement that another thread runs on this connection, if it runs one."""
+    with suppress(sqlite3.ProgrammingError):  # The connection is closed, and so is its statement.
+        connection.interrupt()
+
+
 SQLITE = SqlDialect(
     name="sqlite",
     max_keys=1000,
@@ -47,4 +55,5 @@ SQLITE = SqlDialect(
     server=file_of,
     revision="PRAGMA schema_version",
     null_order=True,
+    interrupt=interrupt_statement,
 )

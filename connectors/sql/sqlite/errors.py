@@ -6,7 +6,7 @@ from bridge.model.errors import BridgeError, ConfigurationError, RetryLater, Sys
 
 # Primary result codes (https://www.sqlite.org/rescode.html).
 _BUSY_CODES = {5: "busy", 6: "locked"}
-_RETRY_CODES = {10: "I/O error", 13: "disk full"}
+_RETRY_CODES = {9: "interrupted", 10: "I/O error", 13: "disk full"}
 _SETUP_CODES = {
     3: "no permission",
     8: "read only",
