@@ -16,6 +16,7 @@ COMPILED = (
     "bridge/plan/execute.py",
     "bridge/log/kafka/pack.py",
     "connectors/postgres/protocol/frames.py",
+    "bridge/gateway/waiters.py",
 )
 DATA = ("schemas", "examples")
 MODE = os.environ.get("BRIDGE_BUILD", "auto")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Final, Generic
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
+from typing import Any, Final, Generic, TypeVar
 
 from bridge.gateway.limiter import Limiter
-from bridge.gateway.waiters import AwaitedQuery, Key, KeyGroup, Value, Waiter, fail_waiters
+from bridge.gateway.waiters import AwaitedQuery, WaitingKeys
 from bridge.model.contained_errors import contained
 from bridge.model.errors import Rejected, RetryLater, RowError
 
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
 Fetch = Callable[[list[Key], int], Awaitable[Sequence[Value | None]]]
 
 PER_KEY_ERRORS = (Rejected, RowError)
@@ -45,27 +47,22 @@ class Batcher(Generic[Key, Value]):
         self._limiter = limiter
         self._max_keys = max(1, max_keys)
         self._weigh = weigh
-        self._waiting: dict[Key, list[Waiter[Value, Key]]] = {}
-        self._sent: set[AwaitedQuery[Key, Value]] = set()
+        self._waiting = WaitingKeys()
+        self._sent: set[AwaitedQuery] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._dispatching = False
         self._closed = False
 
-    def load(self, key: Key) -> asyncio.Future[Value | None]:
+    def load(self, key: Key) -> Awaitable[Value | None]:
         """The value, or None. Raises RetryLater once closed."""
         if self._closed:
             raise RetryLater("the gateway is closing")
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Value | None] = loop.create_future()
-        waiters = self._waiting.get(key)
-        if waiters is None:
-            self._waiting[key] = [future]
-        else:
-            waiters.append(future)
+        waiter: Awaitable[Value | None] = self._waiting.add(loop, key)
         if not self._dispatching:
             self._dispatching = True
             loop.call_soon(self._turn, 0, MAX_TURNS)
-        return future
+        return waiter
 
     def load_many(self, keys: Sequence[Key]) -> asyncio.Future[list[Value | None]]:
         """The values, aligned with `keys`; the first error of one of them is raised. Raises
@@ -73,17 +70,11 @@ class Batcher(Generic[Key, Value]):
         """
         if self._closed:
             raise RetryLater("the gateway is closing")
-        group: KeyGroup[Key, Value] = KeyGroup(keys)
-        waiting = self._waiting
-        for key in keys:
-            waiters = waiting.get(key)
-            if waiters is None:
-                waiting[key] = [group]
-            else:
-                waiters.append(group)
+        loop = asyncio.get_running_loop()
+        group = self._waiting.add_many(loop, keys)
         if keys and not self._dispatching:
             self._dispatching = True
-            asyncio.get_running_loop().call_soon(self._turn, 0, MAX_TURNS)
+            loop.call_soon(self._turn, 0, MAX_TURNS)
         return group.future
 
     def leave(self) -> None:
@@ -121,7 +112,8 @@ class Batcher(Generic[Key, Value]):
             self._refuse(self._contained(error))
             self._raise_ending(error)
             return
-        query = AwaitedQuery(self._take(), self._current_task())
+        batch = self._waiting.take(self._max_keys, self._weigh)
+        query = AwaitedQuery(asyncio.get_running_loop(), batch, self._current_task())
         if self._waiting:
             self._spawn(self._run())
         else:
@@ -131,29 +123,7 @@ class Batcher(Generic[Key, Value]):
         else:
             self._limiter.release()
 
-    def _take(self) -> dict[Key, list[Waiter[Value, Key]]]:
-        """The keys of the next query, and the reads that still wait for them."""
-        waiting, weigh = self._waiting, self._weigh
-        taken: dict[Key, list[Waiter[Value, Key]]] = {}
-        passed = []
-        left = self._max_keys
-        for key, waiters in waiting.items():
-            if len(waiters) > 1 or waiters[0].done():
-                waiters = [waiter for waiter in waiters if not waiter.done()]  # noqa: PLW2901
-            if waiters:
-                left -= weigh(key) if weigh is not None else 1
-                if left < 0 and taken:
-                    break
-                taken[key] = waiters
-            passed.append(key)
-        if len(passed) == len(waiting):
-            self._waiting = {}
-        else:
-            for key in passed:
-                del waiting[key]
-        return taken
-
-    async def _answer(self, query: AwaitedQuery[Key, Value]) -> None:
+    async def _answer(self, query: AwaitedQuery) -> None:
         """Run the query and complete every read of it, whatever happens."""
         self._sent.add(query)
         try:
@@ -165,7 +135,7 @@ class Batcher(Generic[Key, Value]):
             self._sent.discard(query)
             self._limiter.release()
 
-    async def _ask(self, query: AwaitedQuery[Key, Value], keys: list[Key]) -> None:
+    async def _ask(self, query: AwaitedQuery, keys: list[Key]) -> None:
         """Query these keys; if one of them is refused, query each half separately."""
         try:
             values = await self._fetch(keys, query.reads(keys))
@@ -191,9 +161,7 @@ class Batcher(Generic[Key, Value]):
 
     def _refuse(self, error: Exception) -> None:
         """Fail every waiting read with this error."""
-        waiting, self._waiting = self._waiting, {}
-        for waiters in waiting.values():
-            fail_waiters(waiters, error)
+        self._waiting.fail(asyncio.get_running_loop(), error)
 
     def _contained(self, error: BaseException) -> Exception:
         """What reads are told of an error that ended their query."""

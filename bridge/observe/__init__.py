@@ -26,6 +26,7 @@ from bridge.observe.gateway_notices import (
     ReadQueued,
     ReadRefusal,
     ReadRefused,
+    RecordDistrusted,
     RowsRead,
     Throttled,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "ReadQueued",
     "ReadRefusal",
     "ReadRefused",
+    "RecordDistrusted",
     "RowsRead",
     "SnapshotProgress",
     "SourceState",

@@ -85,3 +85,18 @@ class AnswerAudited:
     entity: str
     verdict: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordDistrusted:
+    """A gateway's copy can't read a record: something else wrote it, or another version. Until it is
+    proved otherwise the row whose key it has, or the entity where it has none, is read live.
+
+    location: topic, partition and offset
+    records: how many there were of this topic since the last notice, this one included
+    """
+
+    system: str
+    location: str
+    reason: str
+    records: int = 1

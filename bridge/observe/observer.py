@@ -22,6 +22,7 @@ from bridge.observe.gateway_notices import (
     BreakerMoved,
     ReadQueued,
     ReadRefused,
+    RecordDistrusted,
     RowsRead,
     Throttled,
 )
@@ -51,6 +52,7 @@ Notice = (
     | HandlerFailed
     | HandlerWaits
     | HandlerBlocks
+    | RecordDistrusted
     | RowsRead
     | AnswerAudited
     | ReadQueued

@@ -11,7 +11,7 @@ from bridge.model.work_progress import WorkProgress
 class PartState:
     """A part of a running bridge changed its state.
 
-    kind: capture, agent, commands, registry, reads (an agent's reads of a system), or bridge (while
+    kind: capture, copy (what gateways answer from), agent, commands, registry, reads (an agent's reads of a system), or bridge (while
         it waits for its log or registry, or after part of the log was deleted)
     name: of the system, agent or registry
     state: running, retrying, stopped, failed; for reads also opened, if the first try succeeded

@@ -21,6 +21,7 @@ from bridge.commands.strategy.retry_after import RetryAfterWriter
 from bridge.config import Config, SystemConfig
 from bridge.connector import Connector, System, Writer, unsupported
 from bridge.gateway import Gateway, Gateways
+from bridge.gateway.copy.system_copy import FollowedCopy
 from bridge.log.port import Log
 from bridge.log.registry_port import Registry
 from bridge.log.system_topics import SystemTopicCodec
@@ -37,6 +38,7 @@ from bridge.wiring.group_reports import GroupReports
 from bridge.wiring.limits_section import limits_section
 from bridge.wiring.registry_events import RegistryEventDecoder
 from bridge.wiring.system_access import SystemAccess
+from bridge.wiring.system_copies import build_copy
 
 
 class Bridge:
@@ -79,6 +81,8 @@ class Bridge:
         self._table_flights: SingleFlight[str, EntityTables] = SingleFlight()
         self._gateways: dict[str, Gateway] = {}
         self._gateway_flights: SingleFlight[str, Gateway] = SingleFlight()
+        self.copies: dict[str, FollowedCopy] = {}
+        """By system: what gateways answer from. Made by `copy`, before the gateway; run as a part."""
         self._access: SystemAccess | None = None
         self._writers: dict[str, Writer] = {}
         self.group_reports = GroupReports(log, config.bridge, instance_name())
@@ -149,6 +153,25 @@ class Bridge:
         capture = Capture(deps, instance_name())
         self.capture_stats[name] = capture.stats
         return capture
+
+    def copy(self, name: str) -> FollowedCopy | None:
+        """The copy of one system, the same at each call; None if its connector doesn't capture. Gateways
+        that are made later answer from it.
+        """
+        connector, _ = self.system(name)
+        if name not in self.copies and connector.capabilities().capture:
+            self.copies[name] = build_copy(
+                self.name,
+                name,
+                connector,
+                self.systems[name].spec.entities,
+                log=self.log,
+                registry=self.registry,
+                codec=self.codec,
+                observer=both(self.group_reports, self.observer),
+                process=instance_name(),
+            )
+        return self.copies.get(name)
 
     async def gateway(self, name: str) -> Gateway:
         """The gateway of one system. Raises Unsupported if its connector has no Reader."""

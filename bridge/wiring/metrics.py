@@ -122,6 +122,7 @@ class Metrics:
         _declare(self._queue_duration, work)
         causes = get_args(ReadRefusal)
         _declare(self._refused_reads, ((*each, cause) for each in work for cause in causes))
+        self.declare_parts(("copy", name) for name in scope.copied)
         read = scope.entities_of(scope.read)
         for metric in (self._reads, self._queries):
             _declare(metric, ((entity,) for entity in read))

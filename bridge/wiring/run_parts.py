@@ -6,6 +6,7 @@ A part that fails does not affect the others: its error is kept, and the others 
 from __future__ import annotations
 
 import asyncio
+import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,14 +18,16 @@ from bridge.agent import Agent
 from bridge.agent.group import agent_group
 from bridge.commands.group import executor_group
 from bridge.config import Config
+from bridge.gateway.copy.system_copy import FollowedCopy
 from bridge.log.registry.remembered import RememberedRegistry
 from bridge.model.error_text import describe_error, error_message
-from bridge.model.errors import BridgeError, OutcomeUnknown, RetryLater
+from bridge.model.errors import BridgeError, ConfigurationError, OutcomeUnknown, RetryLater
 from bridge.observe import Observer, PartState
 from bridge.retry import RetryPolicy, retry
 from bridge.wiring import garbage_collection
 from bridge.wiring.bridge import Bridge, open_bridge
 from bridge.wiring.log_watch import LogWatch
+from bridge.wiring.system_copies import copy_section, run_copy
 
 T = TypeVar("T")
 Work = Callable[[asyncio.Event], Awaitable[None]]
@@ -40,7 +43,7 @@ VERIFY_EVERY_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class BridgePart:
-    """One thing that runs: `kind` is capture, agent, commands or registry, `name` whose. `watches`:
+    """One thing that runs: `kind` is capture, copy, agent, commands or registry, `name` whose. `watches`:
     it only looks after the others, and ends with them.
     """
 
@@ -68,6 +71,7 @@ def build_parts(bridge: Bridge, agents: Sequence[Agent], kinds: Iterable[str]) -
             if bridge.system(name)[0].capabilities().capture
         ]
     if "agents" in wanted:
+        bridge_parts += _copies(bridge) if agents else []
         bridge_parts += [BridgePart("agent", agent.name, _agent(bridge, agent)) for agent in agents]
     if "commands" in wanted:
         bridge_parts += [
@@ -238,6 +242,30 @@ def _capture(bridge: Bridge, name: str) -> Work:
             for task in (capturing, stopping):
                 task.cancel()
             await asyncio.gather(capturing, stopping, return_exceptions=True)
+
+    return work
+
+
+def _copies(bridge: Bridge) -> list[BridgePart]:
+    """What keeps up what gateways answer from; made before these are."""
+    parts = []
+    for name in bridge.systems:
+        try:
+            copy = bridge.copy(name)
+        except ConfigurationError:
+            continue  # who reads that system hears why
+        if copy is not None:
+            parts.append(BridgePart("copy", name, _copy(bridge, name, copy), watches=True))
+    return parts
+
+
+def _copy(bridge: Bridge, name: str, copy: FollowedCopy) -> Work:
+    async def work(stop: asyncio.Event) -> None:
+        await bridge.create_topics()
+        with bridge.group_reports.gateways.section(
+            name, "copy", lambda: copy_section(copy.status(time.monotonic()))
+        ):
+            await run_copy(copy, stop)
 
     return work
 

@@ -16,7 +16,7 @@ from bridge.wiring.connectors import load_connector
 @dataclass(frozen=True, slots=True)
 class RunScope:
     """`captured`, `executed` and `read` are systems: whose changes are captured, whose commands are
-    executed, and which agents read. `entities` are the qualified names of all systems' entities.
+    executed, and which agents read. `copied`: those of which reads may be answered by a copy. `entities` are the qualified names of all systems' entities.
     """
 
     bridge: str
@@ -25,6 +25,7 @@ class RunScope:
     read: tuple[str, ...]
     agents: tuple[Agent, ...]
     entities: dict[str, tuple[str, ...]]
+    copied: tuple[str, ...] = ()
 
     @property
     def parts(self) -> tuple[tuple[str, str], ...]:
@@ -84,4 +85,5 @@ def run_scope(config: Config, agents: Sequence[Agent], kinds: Collection[str]) -
             system.spec.name: tuple(entity.qualified for entity in system.spec.entities)
             for system in config.systems
         },
+        copied=tuple(name for name, can in capabilities.items() if can.capture and agents),
     )

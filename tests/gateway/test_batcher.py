@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -11,15 +12,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bridge.gateway import batcher as batcher_module
 from bridge.gateway.batcher import MAX_TURNS, Batcher
 from bridge.gateway.limiter import Limiter
 from bridge.model.contained_errors import EscapingError
 from bridge.model.errors import Rejected, RetryLater
 from bridge.model.specs import SystemLimits
 from tests.example_counts import examples
+from tests.gateway.waiters_forms import FORMS, IDS
 from tests.waiting import WAIT_TIMEOUT_S
 
 KEYS = st.integers(0, 11)
+
+
+@pytest.fixture(autouse=True, scope="module", params=FORMS, ids=IDS)
+def _form(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The waiters in each of their forms."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AwaitedQuery", "WaitingKeys"):
+            patch.setattr(batcher_module, name, getattr(request.param, name))
+        yield
 
 
 @dataclass(frozen=True)

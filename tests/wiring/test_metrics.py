@@ -29,6 +29,7 @@ from bridge.observe import (
     PartState,
     ReadQueued,
     ReadRefused,
+    RecordDistrusted,
     RowsRead,
     SnapshotProgress,
     SourceState,
@@ -68,7 +69,14 @@ NOTICES: tuple[Notice, ...] = (
     Confirmed("watch:x", "erp.thing", "p"),
 )
 """At least one of each kind that is counted, of what `scope_of_everything` runs."""
-NOT_COUNTED = {CaptureRemark, GroupJoined, HandlerFailed, SnapshotProgress, WorkReported}
+NOT_COUNTED = {
+    CaptureRemark,
+    GroupJoined,
+    HandlerFailed,
+    RecordDistrusted,
+    SnapshotProgress,
+    WorkReported,
+}
 """Kinds of which others tell: progress has gauges of its own, a failure is one of `Handled`."""
 
 

@@ -39,6 +39,7 @@ from bridge.observe import (
     PartState,
     ReadQueued,
     ReadRefused,
+    RecordDistrusted,
     RowsRead,
     SourceState,
     Throttled,
@@ -65,6 +66,7 @@ _WARN = (
     GroupMoved,
     HandlerBlocks,
     HandlerFailed,
+    RecordDistrusted,
     Throttled,
 )
 _WARN_STATES = frozenset({"retrying", "failed", "unavailable"})

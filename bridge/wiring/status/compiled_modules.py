@@ -13,6 +13,7 @@ COMPILED = {
     "plans": ("bridge.plan.execute", ()),
     "pgoutput frames": ("connectors.postgres.protocol.frames", ("psycopg",)),
     "Kafka batches": ("bridge.log.kafka.pack", ("aiokafka",)),
+    "batched reads": ("bridge.gateway.waiters", ()),
 }
 FORMS = {True: "compiled", False: "interpreted", None: "not installed"}
 

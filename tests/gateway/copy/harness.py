@@ -13,15 +13,10 @@ from typing import Any
 
 import fastavro
 
-from bridge.capture import control
-from bridge.capture.barriers import record as barrier_record
-from bridge.capture.checkpoint import codec
-from bridge.capture.report import status_record
 from bridge.connector import Ask, Reader
 from bridge.gateway.cache.cache_state import CacheBounds, CacheState, ReadAnswer
-from bridge.gateway.cache.entry import RowEntry, Scope
+from bridge.gateway.cache.entry import RowEntry
 from bridge.gateway.cache.fences import InFlight
-from bridge.gateway.copy.applied_log import CaptureRecords
 from bridge.gateway.copy.contract import SystemCopy
 from bridge.gateway.copy.copy_parts import CopyParts
 from bridge.gateway.copy.system_copy import FollowedCopy
@@ -32,10 +27,9 @@ from bridge.model.avro import key_schema
 from bridge.model.freshness import NEVER
 from bridge.plan.entity_table import EntityTable
 from bridge.plan.entity_type import entity_type
+from bridge.wiring.system_copies import SYSTEM_SCOPE, BarrierRequests, capture_records
 from tests.capture.harness import CaptureHarness
 from tests.waiting import until
-
-SYSTEM_SCOPE = Scope("", "")
 
 
 @dataclass
@@ -127,16 +121,6 @@ def key_of(entity: Any, **key: Any) -> bytes:
     return out.getvalue()
 
 
-def capture_records(system: str) -> CaptureRecords:
-    """As wiring makes them."""
-    return CaptureRecords(
-        checkpoint=lambda value: codec.load(value, system),
-        barrier_key=barrier_record.barrier_key(system),
-        barrier=lambda value: barrier_record.load(value, system),
-        troubles=lambda value: status_record.load(value).troubles,
-    )
-
-
 @asynccontextmanager
 async def following(
     capture: CaptureHarness,
@@ -167,9 +151,6 @@ async def following(
     records: list[tuple[Record, str]] = []
     outages: list[str] = []
 
-    async def ask(name: str) -> None:
-        await control.send(log, capture.bridge, control.barrier_request("erp", name))
-
     parts = CopyParts(
         log=log,
         registry=capture.registry,
@@ -180,7 +161,7 @@ async def following(
         cache=cache,
         scope=SYSTEM_SCOPE,
         capture=capture_records("erp"),
-        ask=ask,
+        ask=BarrierRequests(log, capture.bridge, "erp").send,
         name=f"test-{secrets.token_hex(4)}",
         has_transactions=capabilities.visibility,
         has_watermarks=capabilities.snapshot,
@@ -203,4 +184,4 @@ async def following(
         await reader.close()
 
 
-__all__ = ["NEVER", "CopyHarness", "following", "key_of"]
+__all__ = ["NEVER", "SYSTEM_SCOPE", "CopyHarness", "following", "key_of"]
