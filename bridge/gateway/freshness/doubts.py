@@ -156,6 +156,16 @@ class Doubts:
         doubts = self._entities[entity]
         return None if doubts.causes or doubts.keys else proved
 
+    def unresolved(self) -> Iterator[tuple[str, bytes | None, str]]:
+        """The dead letters that keep something in doubt: entity, key (None: all of the entity) and
+        position. Handed in again (`read_dead_letter`), they raise the same doubts.
+        """
+        for name, doubts in self._entities.items():
+            for key, position in doubts.keys.items():
+                yield name, key, position
+            if KEYLESS in doubts.causes or TOO_MANY in doubts.causes:
+                yield name, None, doubts.lost
+
     def _read_results(self, record: SupportsCheckpoint) -> Iterator[str]:
         """Note what ended since the last record; yields the entities."""
         for result in record.results:

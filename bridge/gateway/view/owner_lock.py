@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from bridge.private_files import make_private_file
+from bridge.private_files import make_private_file, make_private_folder
 
 try:
     import fcntl
@@ -27,6 +27,7 @@ class OwnerLock:
         if fcntl is None:  # pragma: no cover - Windows
             raise OSError("this operating system has no flock")
         self.path = path.with_name(path.name + ".lock")
+        make_private_folder(path.parent)
         make_private_file(self.path)
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
         try:

@@ -25,7 +25,7 @@ from bridge.gateway.view.view_state import (
     load_state,
     why_rebuilt,
 )
-from bridge.private_files import FILE_MODE, make_private_file, make_private_folder
+from bridge.private_files import FILE_MODE, make_private_file
 
 APPLICATION: Final = 0x62726776
 PAGE_BYTES: Final = 4096
@@ -78,7 +78,6 @@ def open_view_file(spec: ViewFileSpec, *, boot: str, now_ms: int) -> OpenedFile:
     boot: of the machine, see `boot_id`. now_ms: milliseconds since 1970.
     Raises OSError or sqlite3.Error if none can be made.
     """
-    make_private_folder(spec.path.parent)
     try:
         connection, state = _open_trusted(spec, boot, now_ms)
     except (DamagedFile, sqlite3.DatabaseError) as error:

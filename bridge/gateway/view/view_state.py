@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from zlib import crc32
 
-from bridge.log.port import TopicPartition
+from bridge.log.port import Record, TopicPartition
 from bridge.model.freshness import NO_POSITION
 
 CLOCK_MARGIN_MS = 3_600_000
@@ -28,6 +28,11 @@ class LastRecord:
     key_crc: int
 
 
+def last_record(record: Record) -> LastRecord:
+    """What is remembered of a record."""
+    return LastRecord(record.offset, record.timestamp, crc32(record.key or b""))
+
+
 @dataclass(frozen=True, slots=True)
 class UnresolvedLetter:
     """A dead letter whose key (None: entity) is in doubt. `key`: hexadecimal."""
@@ -35,7 +40,6 @@ class UnresolvedLetter:
     entity: str
     key: str | None
     position: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from bridge.gateway.view.view_reads import ViewReads
 from bridge.gateway.view.view_state import ViewState
 from bridge.gateway.view.view_store import ViewStore
 from bridge.model.position import format_position
+from bridge.private_files import make_private_folder
 from tests.gateway.view.change_records import (
     ENTITIES,
     EXACT,
@@ -49,7 +50,8 @@ def file_spec(path: Path, *, max_bytes: int = 1 << 30, log: str = "kafka://k1") 
 
 
 def opened(spec: ViewFileSpec, *, boot: str = BOOT, now_ms: int = NOW_MS) -> OpenedFile:
-    """As `open_view_file`."""
+    """As `open_view_file`, in the folder that its owner made."""
+    make_private_folder(spec.path.parent)
     return open_view_file(spec, boot=boot, now_ms=now_ms)
 
 
