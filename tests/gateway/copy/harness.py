@@ -40,6 +40,7 @@ class CopyHarness:
     copy: FollowedCopy
     reader: Reader
     log: Log
+    codec: SystemTopicCodec
     records: list[tuple[Record, str]] = field(default_factory=list)
     outages: list[str] = field(default_factory=list)
     _tables: dict[str, EntityTable] = field(default_factory=dict)
@@ -175,7 +176,7 @@ async def following(
     reader = await capture.database.connector.reader(capture.system())
     running = asyncio.create_task(copy.run())
     try:
-        yield CopyHarness(capture, copy, reader, log, records, outages)
+        yield CopyHarness(capture, copy, reader, log, record_codec, records, outages)
         assert not running.done(), running.exception()
     finally:
         running.cancel()

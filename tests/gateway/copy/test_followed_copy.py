@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from bridge.log.registry.embedded import EmbeddedRegistry
+from tests.capture.databases import SqliteDatabase
 from tests.capture.harness import CaptureHarness
 from tests.gateway.copy.harness import CopyHarness, following
 from tests.waiting import until
+
+if TYPE_CHECKING:
+    from tests.services.kafka import Kafka
 
 TABLE = "CREATE TABLE t (id integer PRIMARY KEY, a varchar(20))"
 
@@ -52,6 +60,22 @@ async def test_the_journal_keeps_what_is_held_right(journal: CaptureHarness) -> 
 
 async def test_postgresql_keeps_what_is_held_right(pg: CaptureHarness) -> None:
     await check_changes(pg)
+
+
+async def test_a_log_of_kafka_keeps_what_is_held_right(tmp_path: Path, kafka: Kafka) -> None:
+    from bridge.log.kafka import from_url
+
+    log, bridge = from_url(f"kafka://{kafka.bootstrap}"), f"acme{uuid.uuid4().hex[:8]}"
+    await log.open()
+    registry = EmbeddedRegistry(log, bridge)
+    await registry.open()
+    database = SqliteDatabase(tmp_path / "erp.db")
+    try:
+        await check_changes(CaptureHarness(database, log, registry, bridge=bridge))
+    finally:
+        database.close()
+        await registry.close()
+        await log.close()
 
 
 async def test_only_barriers_advance_claims(journal: CaptureHarness) -> None:
