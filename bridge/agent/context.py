@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, MutableMapping, Sequence
 from datetime import datetime
+from time import monotonic
 from typing import Any, TypedDict, Unpack
 
 from bridge.agent.errors import NotFound
@@ -189,6 +190,7 @@ class Context:
                 event.entity.partition(".")[0],
                 event.position,
                 event.transaction,
+                monotonic(),
             )
             plain = self._plain = ReadDemands(cause=cause)
         if max_staleness is None and after is None and deadline is None and not fresh:

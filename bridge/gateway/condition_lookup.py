@@ -64,7 +64,7 @@ class ConditionLookup:
         keys = list(dict.fromkeys(key for query in queries for key in query.keys))
         limit = shared_limit(queries)
         columns = self.table.columns(self.fields)
-        answer = await self._reads.fetch(self.table, columns, keys, limit, waiting)
+        answer = await self._reads.fetch(self.table, self.fields, keys, limit, waiting)
         if len(queries) == 1:
             return {queries[0].keys: answer.rows[: queries[0].limit]}
         rows_by_query, again = self._divide(queries, keys, answer, columns)

@@ -60,7 +60,7 @@ class Gateways:
     ) -> list[Any]:
         """As Gateway.query."""
         gateway, name = self._of(entity)
-        return list(await gateway.query(name, where, limit, demands))
+        return await gateway.query(name, where, limit, demands)
 
     async def close(self) -> None:
         """Close every gateway."""

@@ -30,7 +30,7 @@ class KeyLookup:
     async def _fetch(self, keys: list[Values], waiting: int) -> list[Rows | None]:
         table, fields = self.table, self.fields
         columns = table.columns(fields)
-        answer = await self._reads.fetch(table, columns, keys, None, waiting)
+        answer = await self._reads.fetch(table, fields, keys, None, waiting)
         if len(keys) == 1:
             return [answer.rows]
         raw_values = raw_key_values(answer, columns)

@@ -8,7 +8,10 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from bridge.connector import Ask, Reader, Rows, Shape, counting_requests
+from bridge.gateway.copy_fills import CopyFills, WholeQuery
 from bridge.gateway.limiter import Limiter
+from bridge.gateway.read_bounds import WaitingBounds, note_answer
+from bridge.gateway.row_provenance import LiveProvenance
 from bridge.model.error_text import error_message
 from bridge.model.errors import (
     ConfigurationError,
@@ -60,28 +63,45 @@ class SourceReads:
         self._observer = observer
         self._clock = clock
         self._is_away = False
+        #: What those who wait have to be shown.
+        self.bounds = WaitingBounds()
+        #: Where answers are kept; set by the Gateway if there is a copy.
+        self.fills: CopyFills | None = None
 
     async def fetch(
         self,
         table: EntityMapping,
-        columns: tuple[str, ...],
+        fields: tuple[str, ...],
         keys: Sequence[Values],
         limit: int | None,
         reads: int,
     ) -> SourceRows:
-        """The rows of one query, which answers `reads` reads. On a connection of the limiter's. Raises
-        Rejected (`over_limit`) if there are more rows than an answer may have.
+        """The rows of one query, which answers `reads` reads. On a connection of the limiter's.
+
+        fields, keys: the values of these fields, in the source's own form, any of which match; both
+        empty: every row.
+        Raises Rejected (`over_limit`) if there are more rows than an answer may have.
         """
+        columns = table.columns(fields)
         as_of, started = self._clock(), perf_counter()
         entity = table.entity
-        provenance = Provenance(entity.qualified, "legacy", as_of)
+        waiting, fills = self.bounds.of_query(entity.name), self.fills
+        sent = fills.begin() if fills is not None else None
         answered = 0
         try:
             answer = await self._ask(entity.qualified, table.spec.table, columns, keys, limit)
+            if waiting:
+                note_answer(waiting, answer.visibility)
             entity = table.entity_of(answer.shape)
-            rows = [
-                TracedRow(row, provenance, entity) for row in table.rows(answer.shape, answer.rows)
-            ]
+            plan_rows = table.rows(answer.shape, answer.rows)
+            provenance = Provenance(entity.qualified, "legacy", as_of)
+            if sent is not None and fills is not None:
+                is_whole = bool(fields) and (limit is None or len(plan_rows) < limit)
+                query = WholeQuery(fields, keys) if is_whole else None
+                filling, sent = sent, None
+                span = fills.fill(filling, table, answer, plan_rows, query)
+                provenance = LiveProvenance(entity.qualified, "legacy", as_of, None, span)
+            rows = [TracedRow(row, provenance, entity) for row in plan_rows]
             answered = reads
             if self._is_away:
                 self._is_away = False
@@ -101,6 +121,8 @@ class SourceReads:
             self._count_failure(error)
             raise
         finally:
+            if sent is not None and fills is not None:
+                fills.fail(sent)
             # A failed query is still counted as a query; its reads are counted with the query that
             # answers them.
             took = perf_counter() - started

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from bridge.model.event import RowVersion, row_version
 from bridge.model.types import Entity
@@ -13,13 +13,18 @@ from bridge.model.types import Entity
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """`entity`: `system.entity`; `source`: where it was read; `as_of`: the latest time at which it
-    was true;
-    `position`: in the system's history, if known.
+    """Where a row came from.
+
+    entity: `system.entity`.
+    source: `event`: the row of an event; `legacy`: the legacy system was asked; `cache`, `view`: a copy
+    that the system's changes keep right; `test`: the test bench.
+    as_of: everything that was committed in the legacy system before it is in the row; of an event
+    when it was captured.
+    position: every change up to it in the system's history is in the row; None: not known.
     """
 
     entity: str
-    source: Literal["event", "legacy", "cache", "test"]
+    source: Literal["event", "legacy", "cache", "view", "test"]
     as_of: datetime
     position: str | None = None
 
@@ -27,6 +32,13 @@ class Provenance:
     def system(self) -> str:
         """The legacy system that the row is from."""
         return self.entity.partition(".")[0]
+
+
+class SupportsProvenance(Protocol):
+    """What a row is from that is still held: its provenance grows with what is proved of it."""
+
+    def provenance(self) -> Provenance:
+        """As of now."""
 
 
 class TracedRow:
@@ -38,7 +50,9 @@ class TracedRow:
 
     __slots__ = ("_provenance", "_row", "_type")
 
-    def __init__(self, row: Any, provenance: Provenance, entity: Entity) -> None:
+    def __init__(
+        self, row: Any, provenance: Provenance | SupportsProvenance, entity: Entity
+    ) -> None:
         self._row = row
         self._provenance = provenance
         self._type = entity
@@ -79,8 +93,26 @@ class TracedRow:
         return repr(self._row)
 
 
+class RowList(list[Any]):
+    """The rows of a query. truncated: they are as many as its limit, so that there may be more."""
+
+    __slots__ = ("truncated",)
+
+    def __init__(self, rows: Iterable[Any], *, is_truncated: bool) -> None:
+        super().__init__(rows)
+        self.truncated = is_truncated
+
+
 def provenance(row: Any) -> Provenance:
-    """Where `row` came from. Raises TypeError for what isn't a row of an event or a read."""
+    """Where `row` came from, as far as it is proved by now. Raises TypeError for what isn't a row of an
+    event or a read.
+    """
+    origin = origin_of(row)
+    return origin if isinstance(origin, Provenance) else origin.provenance()
+
+
+def origin_of(row: Any) -> Provenance | SupportsProvenance:
+    """What `provenance` asks. Raises TypeError as that does."""
     return _traced(row)._provenance  # noqa: SLF001 - one module
 
 

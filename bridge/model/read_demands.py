@@ -22,6 +22,7 @@ class ReadCause(NamedTuple):
     system: the event's. Its reads contain the event.
     position: of the event in that system's history.
     transaction: of the event; None: unknown, or a row of a snapshot.
+    known_at: when this process had the event, or later; seconds of `time.monotonic`.
     """
 
     reader: str
@@ -30,6 +31,7 @@ class ReadCause(NamedTuple):
     system: str = ""
     position: str = ""
     transaction: str | None = None
+    known_at: float = float("inf")
 
 
 class ReadDemands(NamedTuple):

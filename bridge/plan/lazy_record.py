@@ -129,11 +129,6 @@ class LazyRow:
         """The field's value, or `default` for a field that the entity doesn't have."""
         return self[name] if name in self else default  # noqa: SIM401 - this is `get`
 
-    @property
-    def avro(self) -> bytes:
-        """The Avro bytes, unframed, of a row that `Decoder.row` made."""
-        return self._data
-
     def as_dict(self) -> dict[str, Any]:
         """All fields that were sent, decoded."""
         return {name: self[name] for name in self if name not in self._away}

@@ -164,6 +164,18 @@ class Fences:
             for fence in fences.get(each, ())
         )
 
+    def transactions(self, entity: str, key: bytes) -> frozenset[int]:
+        """What a read has to show of what was applied to the key, as far as it has a transaction."""
+        fences = self._fences.get(entity)
+        if fences is None:
+            return frozenset()
+        return frozenset(
+            fence.transaction.number
+            for each in (key, None)
+            for fence in fences.get(each, ())
+            if fence.transaction is not None
+        )
+
     def refuses_list(
         self,
         entity: str,
