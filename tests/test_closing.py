@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bridge.closing import close_all
+from bridge.closing import close_all, close_in_thread
 
 
 class Closings:
@@ -54,3 +56,20 @@ async def test_who_is_cancelled_while_one_is_closed_closes_the_others() -> None:
     with pytest.raises(asyncio.CancelledError):
         await closing
     assert closings.closed == ["first", "last"]
+
+
+async def test_what_blocks_is_closed_also_if_its_caller_is_cancelled_before_a_thread_is_free() -> (
+    None
+):
+    busy, closed = threading.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    occupied = loop.run_in_executor(None, busy.wait)
+    closing = asyncio.create_task(close_in_thread(closed.set))
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    busy.set()
+    await occupied
+    await loop.run_in_executor(None, closed.wait)

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 from sqlalchemy.engine import Connection, Engine
 
+from bridge.closing import close_in_thread
 from bridge.model.errors import DeadlineExceeded
 from connectors.sql.running_statement import Interrupt, RunningStatement
 
@@ -108,4 +109,4 @@ class ConnectionThreads:
             self._interrupters.shutdown(wait=True)
             self._engine.dispose()
 
-        await asyncio.to_thread(end)
+        await close_in_thread(end)

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from bridge.capture.checkpoint.record import SnapshotJob
 from bridge.capture.snapshot.key_set import KeySet
-from bridge.closing import close_all
+from bridge.closing import close_all, close_in_thread
 from bridge.log.port import Log, Record, TopicPartition
 from bridge.log.read_to_end import read_to_end
 from bridge.model import headers
@@ -107,7 +107,7 @@ class LogKeys:
 
     async def close(self) -> None:
         """Stop the scan and forget the keys."""
-        await close_all(self._end_scan, lambda: asyncio.to_thread(self.keys.close))
+        await close_all(self._end_scan, lambda: close_in_thread(self.keys.close))
 
     async def _end_scan(self) -> None:
         if self._scan is not None:

@@ -18,7 +18,7 @@ import click
 from bridge.cli.command_runner import finish, run_async
 from bridge.cli.output.safe_text import raw_stream
 from bridge.cli.params.numbers import SECONDS
-from bridge.closing import close_all
+from bridge.closing import close_all, close_in_thread
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -157,7 +157,7 @@ async def _act(
         return 0 if stop.is_set() else FAILED
     finally:
         await close_all(
-            *(partial(asyncio.to_thread, _end, process) for process in (users, *executors)),
+            *(partial(close_in_thread, partial(_end, process)) for process in (users, *executors)),
             lambda: _cancelled(following),
         )
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from bridge.closing import close_all, close_in_thread
 from bridge.log.embedded.threads import ReaderThread, WriterThread
 from bridge.log.embedded.topic_table import StoredTopic, TopicTable, load, unknown
 from bridge.log.embedded.wakeup import Wakeup
@@ -37,8 +37,9 @@ class EmbeddedStore:
         self.writer.refuse()
         self.reader.refuse()
         self.bell.close()
-        await asyncio.to_thread(self.writer.join)
-        await asyncio.to_thread(self.reader.join)
+        await close_all(
+            lambda: close_in_thread(self.writer.join), lambda: close_in_thread(self.reader.join)
+        )
 
     async def refresh(self) -> None:
         """Load the topics that other processes created."""
