@@ -65,12 +65,12 @@ async def test_a_dead_letter_is_a_doubt_of_its_row_until_that_is_captured_whole(
     pg: CaptureHarness,
 ) -> None:
     async with proved(pg) as copy:
-        one, two = copy.key("t", 1), copy.key("t", 2)
+        first, two = copy.key("t", 1), copy.key("t", 2)
         before = copy.copy.claim("t")
         held = copy.entry("t", 1)
         assert held is not None
         await send_letter(copy, key=framed_key(copy, 1))
-        await until(lambda: copy.copy.claim("t", one) is None)
+        await until(lambda: copy.copy.claim("t", first) is None)
         frozen = copy.cache.claim_of(held).follower
         await copy.prove("t")
         assert copy.copy.claim("t", two) is copy.copy.claim("t") is not before
@@ -78,10 +78,10 @@ async def test_a_dead_letter_is_a_doubt_of_its_row_until_that_is_captured_whole(
         assert copy.held("t", 1) == "nothing", "a row in somebody's hand claims no more"
         assert copy.cache.claim_of(held).follower is frozen
         assert frozen["t"].as_of <= copy.copy.claim("t").as_of  # type: ignore[union-attr]
-        assert any("dead-lettered" in reason for reason in copy.copy.reasons("t", one))
+        assert any("dead-lettered" in reason for reason in copy.copy.reasons("t", first))
         assert copy.copy.reasons("t", two) == ()
         pg.run("UPDATE t SET a = 'whole' WHERE id = 1")
-        await until(lambda: copy.copy.claim("t", one) is not None)
+        await until(lambda: copy.copy.claim("t", first) is not None)
         assert copy.copy.claim_of_list("t") is not None
 
 
