@@ -174,7 +174,9 @@ class Bridge:
         return self.copies.get(name)
 
     async def gateway(self, name: str) -> Gateway:
-        """The gateway of one system. Raises Unsupported if its connector has no Reader."""
+        """The gateway of one system, which answers from its copy if that was made before. Raises
+        Unsupported if its connector has no Reader.
+        """
         connector, system = self.system(name)
         if not connector.capabilities().read:
             raise Unsupported(unsupported(connector.name, "reads"))
@@ -186,6 +188,7 @@ class Bridge:
             tables,
             system.limits,
             observer=both(self.group_reports, self.observer),
+            copy=self.copies.get(name),
         )
 
     async def reads(self, *systems: str) -> Gateways:
