@@ -58,6 +58,7 @@ class Config:
     history_ms: int
     max_record_bytes: int
     stalled_after_s: float
+    view_folder: Path
     folder: Path
     file: str
     warnings: tuple[Problem, ...] = ()
@@ -92,6 +93,7 @@ def load(path: Path, environ: Mapping[str, str] | None = None, *, whole: bool = 
         history_ms=duration_ms(model.history),
         max_record_bytes=model.max_record_bytes,
         stalled_after_s=duration_ms(model.stalled_after) / 1000,
+        view_folder=folder / model.view_folder,
         folder=folder,
         file=document.file,
         warnings=tuple(collector.warnings),

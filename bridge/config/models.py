@@ -139,6 +139,11 @@ class EntityModel(StrictModel):
         description="Deletes from one comparison with the table, in rows or as a share such as 25%, "
         "beyond which the entity is paused; default: a third of an entity of 100 rows or more",
     )
+    view: Literal["auto", "yes", "no"] = Field(
+        default="auto",
+        description="Whether reads are answered from a local copy of all rows; auto: if it is captured "
+        "with every change and fits into `view_bytes`",
+    )
 
 
 class ArgModel(StrictModel):
@@ -268,6 +273,12 @@ class SystemModel(StrictModel):
     )
     tls: TlsModel | None = Field(default=None, description="For connectors that use HTTP")
     limits: LimitsModel = Field(default_factory=LimitsModel)
+    view_bytes: int = Field(
+        default=1_000_000_000,
+        ge=1_000_000,
+        le=1_000_000_000_000,
+        description="Bytes of disk that local copies of its entities may take",
+    )
     entities: dict[Name, EntityModel] = Field(
         min_length=1, description="What is captured and read, by name"
     )
@@ -376,6 +387,9 @@ class BridgeModel(StrictModel):
         ge=1_000,
         le=100_000_000,
         description="Larger records go to the dead-letter topic",
+    )
+    view_folder: Text = Field(
+        default="var/views", description="Folder of the files with local copies of entities"
     )
     stalled_after: Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,5}(s|m|h|d)$")] = Field(
         default="15m",

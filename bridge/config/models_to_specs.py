@@ -65,6 +65,7 @@ def _entity(system: str, name: str, model: EntityModel) -> EntitySpec:
         ),
         version=model.version or "",
         max_deletes=parse_delete_limit("" if model.max_deletes is None else str(model.max_deletes)),
+        view=model.view,
     )
 
 
@@ -123,6 +124,7 @@ def system_spec(model: SystemModel) -> SystemSpec:
         commands=tuple(_command(model.system, name, item) for name, item in model.commands.items()),
         limits=_limits(model.limits),
         written_limits=frozenset(model.limits.model_fields_set),
+        view_bytes=model.view_bytes,
     )
 
 

@@ -46,7 +46,7 @@ class EntitySpec:
     """One declared entity. No fields: every column of the table, by the catalogue.
 
     `key` empty: the table's primary key. `before` etc. come from the source's shape. `max_deletes`:
-    more deletes than this from one comparison pause the entity.
+    more deletes than this from one comparison pause the entity. `view`: whether a view holds it.
     """
 
     system: str
@@ -57,6 +57,7 @@ class EntitySpec:
     relations: tuple[Relation, ...] = ()
     version: str = ""
     max_deletes: DeleteLimit = DEFAULT_LIMIT
+    view: Literal["auto", "yes", "no"] = "auto"
 
     @property
     def qualified(self) -> str:
@@ -147,6 +148,7 @@ class SystemSpec:
 
     limits: as the file has them, with defaults.
     written_limits: names of those that the file sets.
+    view_bytes: of disk that its view may take.
     """
 
     name: str
@@ -155,6 +157,7 @@ class SystemSpec:
     commands: tuple[CommandSpec, ...] = ()
     limits: SystemLimits = field(default_factory=SystemLimits)
     written_limits: frozenset[str] = frozenset()
+    view_bytes: int = 1_000_000_000
 
     def entity(self, name: str) -> EntitySpec:
         """The entity of that name; raises KeyError."""

@@ -29,6 +29,7 @@ from bridge.observe.gateway_notices import (
     RecordDistrusted,
     RowsRead,
     Throttled,
+    ViewMoved,
 )
 from bridge.observe.observer import Notice, Observer, both, ignore, unfailing
 from bridge.observe.part_notices import (
@@ -68,6 +69,7 @@ __all__ = [
     "SnapshotProgress",
     "SourceState",
     "Throttled",
+    "ViewMoved",
     "WorkReported",
     "both",
     "ignore",

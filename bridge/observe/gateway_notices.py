@@ -88,6 +88,23 @@ class AnswerAudited:
 
 
 @dataclass(frozen=True, slots=True)
+class ViewMoved:
+    """The view of a system is in another phase, or has progressed in it.
+
+    phase: off, opening, building, catching up or ready; reason: why, where there is something to say
+    share: of what has to be read until it is ready, 0 to 1; rows: changes applied so far, rate: of
+    them per second
+    """
+
+    system: str
+    phase: str
+    share: float
+    rows: int
+    rate: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RecordDistrusted:
     """A gateway's copy can't read a record: something else wrote it, or another version. Until it is
     proved otherwise the row whose key it has, or the entity where it has none, is read live.

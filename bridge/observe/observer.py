@@ -25,6 +25,7 @@ from bridge.observe.gateway_notices import (
     RecordDistrusted,
     RowsRead,
     Throttled,
+    ViewMoved,
 )
 from bridge.observe.part_notices import (
     DeadLetterWritten,
@@ -59,6 +60,7 @@ Notice = (
     | ReadRefused
     | BreakerMoved
     | Throttled
+    | ViewMoved
     | CommandMoved
     | Confirmed
 )

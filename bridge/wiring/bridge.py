@@ -22,6 +22,7 @@ from bridge.config import Config, SystemConfig
 from bridge.connector import Connector, System, Writer, unsupported
 from bridge.gateway import Gateway, Gateways
 from bridge.gateway.copy.system_copy import FollowedCopy
+from bridge.gateway.view.system_view import SystemView
 from bridge.log.port import Log
 from bridge.log.registry_port import Registry
 from bridge.log.system_topics import SystemTopicCodec
@@ -83,6 +84,8 @@ class Bridge:
         self._gateway_flights: SingleFlight[str, Gateway] = SingleFlight()
         self.copies: dict[str, FollowedCopy] = {}
         """By system: what gateways answer from. Made by `copy`, before the gateway; run as a part."""
+        self.views: dict[str, SystemView] = {}
+        """By system: local copies of whole entities, once they are made; kept up beside the copy."""
         self._access: SystemAccess | None = None
         self._writers: dict[str, Writer] = {}
         self.group_reports = GroupReports(log, config.bridge, instance_name())

@@ -28,6 +28,7 @@ from bridge.wiring import garbage_collection
 from bridge.wiring.bridge import Bridge, open_bridge
 from bridge.wiring.log_watch import LogWatch
 from bridge.wiring.system_copies import copy_section, run_copy
+from bridge.wiring.system_views import ViewLife
 
 T = TypeVar("T")
 Work = Callable[[asyncio.Event], Awaitable[None]]
@@ -262,10 +263,17 @@ def _copies(bridge: Bridge) -> list[BridgePart]:
 def _copy(bridge: Bridge, name: str, copy: FollowedCopy) -> Work:
     async def work(stop: asyncio.Event) -> None:
         await bridge.create_topics()
-        with bridge.group_reports.gateways.section(
-            name, "copy", lambda: copy_section(copy.status(time.monotonic()))
+        sections, view = bridge.group_reports.gateways, ViewLife(bridge, name, copy)
+        with (
+            sections.section(name, "copy", lambda: copy_section(copy.status(time.monotonic()))),
+            sections.section(name, "view", view.section),
         ):
-            await run_copy(copy, stop)
+            viewing = asyncio.ensure_future(view.run())
+            try:
+                await run_copy(copy, stop)
+            finally:
+                viewing.cancel()
+                await asyncio.gather(viewing, return_exceptions=True)
 
     return work
 

@@ -34,6 +34,7 @@ from bridge.observe import (
     SnapshotProgress,
     SourceState,
     Throttled,
+    ViewMoved,
     WorkReported,
 )
 from bridge.wiring.metrics import HANDLER_OUTCOMES, Metrics
@@ -75,6 +76,7 @@ NOT_COUNTED = {
     HandlerFailed,
     RecordDistrusted,
     SnapshotProgress,
+    ViewMoved,
     WorkReported,
 }
 """Kinds of which others tell: progress has gauges of its own, a failure is one of `Handled`."""
