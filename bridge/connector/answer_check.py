@@ -218,6 +218,17 @@ def _descends(before: Sequence[Any], key: Sequence[Any], *, equal: bool) -> bool
     return equal
 
 
+def sorts_before(value: Any, other: Any) -> bool:
+    """Whether every server sorts `value` before `other`; False also where servers differ."""
+    return (
+        value is not None
+        and other is not None
+        and not _identical(value, other)
+        and _comparable(value, other)
+        and bool(value < other)
+    )
+
+
 def _comparable(left: Any, right: Any) -> bool:
     if type(left) is int and type(right) is int:
         return True

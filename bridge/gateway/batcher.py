@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator, Sequence
 from typing import Any, Final, Generic, TypeVar
 
+from bridge.connector.answer_check import AnswerMismatch
 from bridge.gateway.limiter import Limiter
 from bridge.gateway.waiters import AwaitedQuery, WaitingKeys
 from bridge.model.contained_errors import contained
@@ -127,7 +128,8 @@ class Batcher(Generic[Key, Value]):
         """Run the query and complete every read of it, whatever happens."""
         self._sent.add(query)
         try:
-            await self._ask(query, list(query.batch))
+            keys = list(query.batch)
+            await self._ask(query, keys, iter(range((len(keys) - 1).bit_length())))
         except BaseException as error:  # noqa: BLE001 - ends this query, and not the bridge
             query.fail(list(query.batch), self._contained(error))
             self._raise_ending(error)
@@ -135,12 +137,19 @@ class Batcher(Generic[Key, Value]):
             self._sent.discard(query)
             self._limiter.release()
 
-    async def _ask(self, query: AwaitedQuery, keys: list[Key]) -> None:
-        """Query these keys; if one of them is refused, query each half separately."""
+    async def _ask(
+        self, query: AwaitedQuery, keys: list[Key], wrong_answers: Iterator[int]
+    ) -> None:
+        """Query these keys; if one of them is refused, query each half separately.
+
+        wrong_answers: has a value for each wrong answer after which halves are queried: enough to find
+        one key that is answered wrongly, and not one query a key for a system that always does so.
+        """
         try:
             values = await self._fetch(keys, query.reads(keys))
         except PER_KEY_ERRORS as error:
-            if len(keys) == 1:
+            is_wrong = isinstance(error, AnswerMismatch)
+            if len(keys) == 1 or (is_wrong and next(wrong_answers, None) is None):
                 query.fail(keys, error)
                 return
             middle = len(keys) // 2
@@ -153,7 +162,7 @@ class Batcher(Generic[Key, Value]):
                 except RetryLater as later:
                     query.fail(awaited, later)
                     continue
-                await self._ask(query, awaited)
+                await self._ask(query, awaited, wrong_answers)
         except Exception as error:  # noqa: BLE001 - handed to everybody who waits for it
             query.fail(keys, error)
         else:

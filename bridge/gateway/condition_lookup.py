@@ -16,7 +16,8 @@ from bridge.gateway.batcher import Batcher
 from bridge.gateway.key_lookup import Fields, Rows
 from bridge.gateway.row_alignment import align_rows
 from bridge.gateway.row_keys import row_keys
-from bridge.gateway.source_reads import SourceReads, SourceRows, Values
+from bridge.gateway.source_reads import SourceReads, Values
+from bridge.gateway.source_rows import SourceRows
 from bridge.ports.entity_mapping import EntityMapping
 
 MAX_SHARED_ROWS: Final = 100_000

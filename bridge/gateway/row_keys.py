@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Any
 
 from bridge.connector import Shape
-from bridge.gateway.source_reads import SourceRows
+from bridge.gateway.source_rows import SourceRows
 from bridge.plan.steps import Wire
 from bridge.ports.entity_mapping import EntityMapping
 

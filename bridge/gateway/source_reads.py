@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
-from bridge.connector import Ask, Reader, Rows, Shape, counting_requests
+from bridge.connector import Ask, Reader, Rows, counting_requests
+from bridge.connector.answer_check import AnswerMismatch
+from bridge.gateway.answer_check import WHAT_TO_DO, has_foreign_row, wrong_form, wrong_part
 from bridge.gateway.copy_fills import CopyFills, WholeQuery
 from bridge.gateway.limiter import Limiter
 from bridge.gateway.read_bounds import WaitingBounds, note_answer
 from bridge.gateway.row_provenance import LiveProvenance
+from bridge.gateway.source_rows import SourceRows
 from bridge.model.error_text import error_message
 from bridge.model.errors import (
     ConfigurationError,
@@ -26,18 +29,6 @@ from bridge.observe import BreakerMoved, Observer, PartState, RowsRead, Throttle
 from bridge.ports.entity_mapping import EntityMapping
 
 Values = tuple[Any, ...]
-
-
-class SourceRows(NamedTuple):
-    """The rows of one answer.
-
-    shape: the columns of `raw`.
-    raw: as the Reader gave them; aligned with `rows`.
-    """
-
-    shape: Shape
-    raw: Sequence[Any]
-    rows: list[TracedRow]
 
 
 def _now() -> datetime:
@@ -88,12 +79,16 @@ class SourceReads:
         waiting, fills = self.bounds.of_query(entity.name), self.fills
         sent = fills.begin() if fills is not None else None
         answered = 0
+        answer: Rows | None = None
         try:
             answer = await self._ask(entity.qualified, table.spec.table, columns, keys, limit)
             if waiting:
                 note_answer(waiting, answer.visibility)
             entity = table.entity_of(answer.shape)
             plan_rows = table.rows(answer.shape, answer.rows)
+            unchecked = SourceRows(answer.shape, answer.rows, plan_rows)
+            if keys and plan_rows and has_foreign_row(table, fields, columns, keys, unchecked):
+                raise self._mismatch(table.spec.table, "a row that nobody asked for")
             provenance = Provenance(entity.qualified, "legacy", as_of)
             if sent is not None and fills is not None:
                 is_whole = bool(fields) and (limit is None or len(plan_rows) < limit)
@@ -107,18 +102,14 @@ class SourceReads:
                 self._is_away = False
                 self._observer(PartState("reads", self._system, "running"))
             return SourceRows(answer.shape, answer.rows, rows)
-        except (Rejected, RowError):
+        except (Rejected, RowError) as error:
             self._heard()
+            wrong = wrong_form(answer) if isinstance(error, RowError) and answer else ""
+            if wrong:
+                raise self._mismatch(table.spec.table, wrong) from error
             raise
         except (RetryLater, ConfigurationError) as error:
-            self._is_away = True
-            self._observer(PartState("reads", self._system, "retrying", error_message(error)))
-            after = error.after if isinstance(error, RetryLater) else None
-            if after is not None and self.limiter.throttle(after, str(error)):
-                self._observer(Throttled(self._system, after, str(error)))
-            elif after is None and isinstance(error, SystemBusy):
-                self.limiter.system_refused()
-            self._count_failure(error)
+            self._note_failure(error)
             raise
         finally:
             if sent is not None and fills is not None:
@@ -140,13 +131,16 @@ class SourceReads:
         most = self._max_rows
         if most and (limit is None or limit > most):
             limit = most + 1  # One more shows that there are more.
+        ask = Ask(table, columns, keys, limit=limit)
         with counting_requests() as requests:
             try:
-                answer = await self._reader.fetch(Ask(table, columns, keys, limit=limit))
+                answer = await self._reader.fetch(ask)
             finally:
                 self.limiter.used(requests=requests.sent)
         self.limiter.used(rows=len(answer.rows))
         self._heard()
+        if wrong := wrong_part(ask, answer):
+            raise self._mismatch(table, wrong)
         if most and len(answer.rows) > most:
             raise Rejected(
                 "over_limit",
@@ -155,10 +149,30 @@ class SourceReads:
             )
         return answer
 
+    def _mismatch(self, table: str, wrong: str) -> AnswerMismatch:
+        """The error for an answer to a question about `table` that can't be one to it."""
+        connector = type(self._reader).__name__
+        return AnswerMismatch(
+            f"system {self._system}: {connector} was asked about table {table!r} and answered {wrong}: "
+            f"{WHAT_TO_DO}"
+        )
+
     def _heard(self) -> None:
         """The system answers."""
         if self.limiter.answered():
             self._observer(BreakerMoved(self._system, "closed"))
+
+    def _note_failure(self, error: RetryLater | ConfigurationError) -> None:
+        """The query wasn't answered: report it, and hear what the system asks for."""
+        if not isinstance(error, DeadlineExceeded):
+            self._is_away = True
+            self._observer(PartState("reads", self._system, "retrying", error_message(error)))
+        after = error.after if isinstance(error, RetryLater) else None
+        if after is not None and self.limiter.throttle(after, str(error)):
+            self._observer(Throttled(self._system, after, str(error)))
+        elif after is None and isinstance(error, SystemBusy):
+            self.limiter.system_refused()
+        self._count_failure(error)
 
     def _count_failure(self, error: RetryLater | ConfigurationError) -> None:
         """Only what says that the whole system is away counts as its failure: neither a pause that

@@ -7,7 +7,7 @@ from typing import Any
 
 from bridge.connector import Column, Shape
 from bridge.gateway.row_keys import row_keys
-from bridge.gateway.source_reads import SourceRows
+from bridge.gateway.source_rows import SourceRows
 from bridge.model.provenance import Provenance, TracedRow
 from bridge.model.types import FieldType
 from bridge.plan.steps import Wire
