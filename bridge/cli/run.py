@@ -13,7 +13,7 @@ import click
 
 from bridge.cli.app import exit_code
 from bridge.cli.command_runner import finish, leave, load_configuration, run_async
-from bridge.model.errors import BridgeError
+from bridge.model.errors import BridgeError, ConfigurationError
 from bridge.observe import Observer, PartState, both, unfailing
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bridge.config import Config
     from bridge.wiring.telemetry import Telemetry
 
-KINDS = ("capture", "agents", "commands")
+KINDS = ("capture", "gateway", "agents", "commands")
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -63,13 +63,13 @@ def command(
     metrics: str | None,
     exit_on_failure: bool,
 ) -> None:
-    """Run the bridge: capture, agents and commands, until Ctrl-C or SIGTERM.
+    """Run the bridge: capture, gateways, agents and commands, until Ctrl-C or SIGTERM.
 
     When a part fails for good the others keep running, unless --exit-on-failure is given.
     """
     with _refusals(as_json=as_json):
         config = load_configuration(ctx, whole=True)
-        kinds = only or KINDS
+        kinds = _kinds(config, only)
         observers: list[Observer] = []
         ends: list[Callable[[], None]] = []
         failed = False
@@ -113,6 +113,16 @@ def command(
             ready=ends.append,
         )
         leave(1 if failed else code)
+
+
+def _kinds(config: Config, only: Collection[str]) -> Collection[str]:
+    """The parts to run. A process that would run nothing says so at once."""
+    if set(only) == {"gateway"} and not any(system.gateway for system in config.systems):
+        raise ConfigurationError(
+            "no system has a gateway of its own: write `gateway: {}` into the file of each system "
+            "that one process shall read for all others"
+        )
+    return only or KINDS
 
 
 def _level(log_level: str, *, verbose: bool) -> int:

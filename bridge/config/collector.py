@@ -19,7 +19,7 @@ M = TypeVar("M", bound=BaseModel)
 
 #: pydantic's name of the text form in a union of forms.
 _SHORT_FORM = "constrained-str"
-_DURATIONS = ("history", "stalled_after", "per")
+_DURATIONS = ("history", "stalled_after", "lease", "per")
 _SECRET_HINTS = {
     "env": "set it where bridgectl runs, or correct the name",
     "file": "create it, readable by the user that runs bridgectl, or correct the path",

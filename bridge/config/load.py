@@ -16,6 +16,7 @@ from bridge.config.clear_secrets import (
 )
 from bridge.config.collector import Collector
 from bridge.config.document import Document, read
+from bridge.config.gateway_section import GatewayConfig, gateway_config
 from bridge.config.log_target import LogTarget, log_of
 from bridge.config.models import BridgeModel, SystemModel
 from bridge.config.models_to_specs import duration_ms, system_problems, system_spec
@@ -41,6 +42,8 @@ class SystemConfig:
     folder: Path = field(repr=False)
     login: Mapping[str, Any] = field(default_factory=dict, repr=False)
     tls: TlsFiles | None = None
+    gateway: GatewayConfig | None = None
+    """Which process reads it for all others; None: each process reads it itself."""
     unresolved: tuple[Problem, ...] = ()
     """Why it can't be connected to: secrets that can't be resolved; see `load`."""
     url_text: str = field(default="", repr=False)
@@ -189,6 +192,7 @@ def _system(collector: Collector, path: Path, folder: Path) -> SystemConfig | No
         login=model.login,
         url_text=model.url,
         tls=tls_files(collector, document, model.tls, ("tls",), path.parent),
+        gateway=gateway_config(collector, document, model.gateway, path.parent),
     )
 
 

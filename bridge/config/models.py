@@ -57,6 +57,14 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, populate_by_name=True)
 
 
+def _server(value: str) -> str:
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:/@\[\]]+)):([0-9]{1,5})", value)
+    if match is None or not 0 < int(match[3]) < MAX_PORT:
+        raise ValueError("is not of the form host:port, such as k1:9092")
+    check_host(match[1] or match[2])
+    return value
+
+
 class FieldModel(StrictModel):
     """One field of an entity: from which columns and through which transforms."""
 
@@ -260,6 +268,40 @@ class TlsModel(StrictModel):
         return self
 
 
+class GatewayModel(StrictModel):
+    """Reads of this system by one process for all others (`bridgectl run --only gateway`)."""
+
+    socket: str = Field(
+        default="",
+        description="Path of its socket on this machine; default: gateway-SYSTEM.sock beside the "
+        "embedded log, or beside bridge.yaml",
+    )
+    tcp: Annotated[str, AfterValidator(_server)] | None = Field(
+        default=None, description="In place of a socket: host:port where it listens, with TLS"
+    )
+    tls: TlsModel | None = Field(
+        default=None, description="For tcp: its certificate and key; the authority, for clients"
+    )
+    token: str = Field(
+        default="", description="For tcp: what clients have to know, by reference: ${file:PATH}"
+    )
+    lease: Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,3}(s|m)$")] = Field(
+        default="10s",
+        description="After how long without a word of it in the log another process takes over",
+    )
+
+    @model_validator(mode="after")
+    def _is_reached_in_one_way(self) -> GatewayModel:
+        if self.tcp is None:
+            if self.token or self.tls is not None:
+                raise ValueError("token and tls go with tcp: a socket is for its own user alone")
+        elif self.socket:
+            raise ValueError("socket and tcp exclude each other")
+        elif not self.token:
+            raise ValueError("tcp needs a token: token: ${file:/run/secrets/gateway}")
+        return self
+
+
 class SystemModel(StrictModel):
     """systems/NAME.yaml: one legacy system."""
 
@@ -278,6 +320,9 @@ class SystemModel(StrictModel):
         ge=1_000_000,
         le=1_000_000_000_000,
         description="Bytes of disk that local copies of its entities may take",
+    )
+    gateway: GatewayModel | None = Field(
+        default=None, description="One process that reads this system for all others; {}: defaults"
     )
     entities: dict[Name, EntityModel] = Field(
         min_length=1, description="What is captured and read, by name"
@@ -320,14 +365,6 @@ class RegistryModel(StrictModel):
     username: str = Field(default="", description="The user of HTTP Basic authentication")
     password: str = Field(default="", description="By reference")
     tls: TlsModel | None = None
-
-
-def _server(value: str) -> str:
-    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:/@\[\]]+)):([0-9]{1,5})", value)
-    if match is None or not 0 < int(match[3]) < MAX_PORT:
-        raise ValueError("is not of the form host:port, such as k1:9092")
-    check_host(match[1] or match[2])
-    return value
 
 
 Servers = Annotated[list[Annotated[str, AfterValidator(_server)]], BeforeValidator(_listed)]

@@ -117,3 +117,17 @@ class RecordDistrusted:
     location: str
     reason: str
     records: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ReadsOwned:
+    """This process owns the reads of a system from now on, and answers others.
+
+    generation: larger than that of every owner before. connections: that it may open: the limit less
+    sessions of others that it can't end.
+    """
+
+    system: str
+    address: str
+    generation: int
+    connections: int

@@ -22,6 +22,7 @@ from bridge.observe.gateway_notices import (
     BreakerMoved,
     ReadQueued,
     ReadRefused,
+    ReadsOwned,
     RecordDistrusted,
     RowsRead,
     Throttled,
@@ -58,6 +59,7 @@ Notice = (
     | AnswerAudited
     | ReadQueued
     | ReadRefused
+    | ReadsOwned
     | BreakerMoved
     | Throttled
     | ViewMoved

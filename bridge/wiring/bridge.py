@@ -22,6 +22,7 @@ from bridge.config import Config, SystemConfig
 from bridge.connector import Connector, System, Writer, unsupported
 from bridge.gateway import Gateway, Gateways
 from bridge.gateway.copy.system_copy import FollowedCopy
+from bridge.gateway.limits.admission_request import WorkClass
 from bridge.gateway.view.system_view import SystemView
 from bridge.log.port import Log
 from bridge.log.registry_port import Registry
@@ -37,6 +38,7 @@ from bridge.wiring.entity_tables import EntityTables, entity_tables
 from bridge.wiring.event_log import make_log, make_registry
 from bridge.wiring.group_reports import GroupReports
 from bridge.wiring.limits_section import limits_section
+from bridge.wiring.readers import ReadingProcess, open_reader
 from bridge.wiring.registry_events import RegistryEventDecoder
 from bridge.wiring.system_access import SystemAccess
 from bridge.wiring.system_copies import build_copy
@@ -88,7 +90,8 @@ class Bridge:
         """By system: local copies of whole entities, once they are made; kept up beside the copy."""
         self._access: SystemAccess | None = None
         self._writers: dict[str, Writer] = {}
-        self.group_reports = GroupReports(log, config.bridge, instance_name())
+        self.instance = instance_name()
+        self.group_reports = GroupReports(log, config.bridge, self.instance)
 
     def system(self, name: str) -> tuple[Connector, System]:
         """A system's connector, and the system as its connector sees it.
@@ -176,20 +179,23 @@ class Bridge:
             )
         return self.copies.get(name)
 
-    async def gateway(self, name: str) -> Gateway:
-        """The gateway of one system, which answers from its copy if that was made before. Raises
-        Unsupported if its connector has no Reader.
+    async def gateway(self, name: str, work: WorkClass = WorkClass.AGENTS) -> Gateway:
+        """The gateway of one system, which reads for `work` and answers from its copy if that was made
+        before. Raises Unsupported if its connector has no Reader.
         """
         connector, system = self.system(name)
         if not connector.capabilities().read:
             raise Unsupported(unsupported(connector.name, "reads"))
         # First: while the system is unavailable nothing is made that somebody would have to close.
         tables = await self.tables(name)
+        reader, limits = await open_reader(
+            self.config, name, connector, system, ReadingProcess(self.instance, work)
+        )
         return Gateway(
             name,
-            await connector.reader(system),
+            reader,
             tables,
-            system.limits,
+            limits,
             observer=both(self.group_reports, self.observer),
             copy=self.copies.get(name),
         )
@@ -200,7 +206,7 @@ class Bridge:
         """
         for name in systems or self.systems:
             if systems or self.system(name)[0].capabilities().read:
-                await self._opened_gateway(name)
+                await self._opened_gateway(name, WorkClass.SURFACES)
         return Gateways(self._gateways)
 
     async def agent_access(self) -> tuple[Gateways, DeclaredCommands]:
@@ -221,18 +227,20 @@ class Bridge:
 
     async def _open_for_agents(self, name: str) -> None:
         if self.system(name)[0].capabilities().read:
-            await self._opened_gateway(name)
+            await self._opened_gateway(name, WorkClass.AGENTS)
         if self.systems[name].spec.commands:
             await self.tables(name)
 
-    async def _opened_gateway(self, name: str) -> Gateway:
+    async def _opened_gateway(self, name: str, work: WorkClass) -> Gateway:
         gateway = self._gateways.get(name)
         if gateway is None:
-            gateway = await self._gateway_flights.result(name, lambda: self._open_gateway(name))
+            gateway = await self._gateway_flights.result(
+                name, lambda: self._open_gateway(name, work)
+            )
         return gateway
 
-    async def _open_gateway(self, name: str) -> Gateway:
-        gateway = self._gateways[name] = await self.gateway(name)
+    async def _open_gateway(self, name: str, work: WorkClass) -> Gateway:
+        gateway = self._gateways[name] = await self.gateway(name, work)
         self._stack.push_async_callback(gateway.close)
         self._stack.enter_context(
             self.group_reports.gateways.section(

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from time import monotonic
 from typing import Any, Final
 
-from bridge.observe import GroupJoined, Notice, PartState, SourceState
+from bridge.observe import GroupJoined, Notice, PartState, ReadsOwned, SourceState
 from bridge.wiring.metrics_server import HttpRequest, HttpResponse
 
 LOOP_TIMEOUT_S: Final = 5.0
@@ -23,6 +23,7 @@ LOG_CHECK_EVERY_S: Final = 2.0
 """Seconds between queries of the log, however many readiness requests arrive."""
 NOT_STARTED: Final = {
     "capture": "does not stream yet",
+    "gateway": "does not own the system's reads yet",
     "agent": "has not joined its group yet",
     "commands": "has not joined its group yet",
 }
@@ -60,7 +61,8 @@ class EventLoopLiveness:
 class Readiness:
     """An observer of what runs. Ready: the log answers, every part has started once, and none has
     given up. A part that waits for an unavailable system stays ready, and is listed as waiting:
-    starting the process again would not help.
+    starting the process again would not help. A gateway that stands by is not ready: nobody should
+    ask it.
     """
 
     def __init__(
@@ -90,9 +92,14 @@ class Readiness:
             case PartState("bridge"):
                 pass
             case PartState():
+                if notice.kind == "gateway" and notice.state == "retrying":
+                    # Another process may own the reads by now.
+                    self._started.discard((notice.kind, notice.name))
                 self._states[notice.kind, notice.name] = notice.state
             case SourceState():
                 self._note_source(notice)
+            case ReadsOwned():
+                self._started.add(("gateway", notice.system))
             case GroupJoined() if notice.group in self._members:
                 self._started.add(self._members[notice.group])
             case _:

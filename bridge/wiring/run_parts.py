@@ -44,7 +44,7 @@ VERIFY_EVERY_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class BridgePart:
-    """One thing that runs: `kind` is capture, copy, agent, commands or registry, `name` whose. `watches`:
+    """One thing that runs: `kind` is capture, gateway, copy, agent, commands or registry, `name` whose. `watches`:
     it only looks after the others, and ends with them.
     """
 
@@ -70,6 +70,12 @@ def build_parts(bridge: Bridge, agents: Sequence[Agent], kinds: Iterable[str]) -
             BridgePart("capture", name, _capture(bridge, name))
             for name in bridge.systems
             if bridge.system(name)[0].capabilities().capture
+        ]
+    if "gateway" in wanted:
+        bridge_parts += [
+            BridgePart("gateway", name, _gateway(bridge, name))
+            for name, config in bridge.systems.items()
+            if config.gateway is not None
         ]
     if "agents" in wanted:
         bridge_parts += _copies(bridge) if agents else []
@@ -243,6 +249,15 @@ def _capture(bridge: Bridge, name: str) -> Work:
             for task in (capturing, stopping):
                 task.cancel()
             await asyncio.gather(capturing, stopping, return_exceptions=True)
+
+    return work
+
+
+def _gateway(bridge: Bridge, name: str) -> Work:
+    async def work(stop: asyncio.Event) -> None:
+        from bridge.wiring.owned_reads import OwnedReads
+
+        await OwnedReads(bridge, name, bridge.instance).run(stop)
 
     return work
 

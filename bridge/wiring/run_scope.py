@@ -15,8 +15,9 @@ from bridge.wiring.connectors import load_connector
 
 @dataclass(frozen=True, slots=True)
 class RunScope:
-    """`captured`, `executed` and `read` are systems: whose changes are captured, whose commands are
-    executed, and which agents read. `copied`: those of which reads may be answered by a copy. `entities` are the qualified names of all systems' entities.
+    """`captured`, `executed`, `owned` and `read` are systems: whose changes are captured, whose commands
+    are executed, whose reads are owned, and which agents read. `copied`: those of which reads may be
+    answered by a copy. `entities` are the qualified names of all systems' entities.
     """
 
     bridge: str
@@ -26,12 +27,14 @@ class RunScope:
     agents: tuple[Agent, ...]
     entities: dict[str, tuple[str, ...]]
     copied: tuple[str, ...] = ()
+    owned: tuple[str, ...] = ()
 
     @property
     def parts(self) -> tuple[tuple[str, str], ...]:
         """Kind and name of each part that has to run for this process to be of use."""
         return (
             *(("capture", name) for name in self.captured),
+            *(("gateway", name) for name in self.owned),
             *(("agent", agent.name) for agent in self.agents),
             *(("commands", name) for name in self.executed),
         )
@@ -86,4 +89,9 @@ def run_scope(config: Config, agents: Sequence[Agent], kinds: Collection[str]) -
             for system in config.systems
         },
         copied=tuple(name for name, can in capabilities.items() if can.capture and agents),
+        owned=tuple(
+            system.spec.name
+            for system in config.systems
+            if system.gateway is not None and "gateway" in kinds
+        ),
     )

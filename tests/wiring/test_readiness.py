@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bridge.model.errors import RetryLater
-from bridge.observe import GroupJoined, Notice, PartState, SourceState
+from bridge.observe import GroupJoined, Notice, PartState, ReadsOwned, SourceState
 from bridge.wiring.metrics_server import HttpRequest
 from bridge.wiring.readiness import LOG_CHECK_EVERY_S, EventLoopLiveness, Readiness
 from tests.waiting import WAIT_TIMEOUT_S
@@ -181,3 +181,15 @@ async def test_a_process_whose_loop_is_stuck_does_not(
     free.set()
     # What was asked of it is done before its fixture stops it.
     assert await EventLoopLiveness(other_loop, WAIT_TIMEOUT_S).turns()
+
+
+async def test_a_gateway_is_ready_while_it_owns_its_system() -> None:
+    """Nobody should be sent to one that stands by."""
+    noted = Readiness(asyncio.get_running_loop(), [("gateway", "erp")], {})
+    noted(PartState("gateway", "erp", "running"))
+    assert noted.reasons() == ["gateway erp does not own the system's reads yet"]
+    noted(ReadsOwned("erp", "erp.sock", 1, 4))
+    assert noted.reasons() == []
+    noted(PartState("gateway", "erp", "retrying", "another process has taken it over"))
+    noted(PartState("gateway", "erp", "running"))
+    assert noted.reasons() == ["gateway erp does not own the system's reads yet"]
