@@ -18,7 +18,7 @@ STAGE ?=
 # Tests start hundreds of processes: without compiled bytecode a third of their time is compiling.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup lock build services check lint types layers docs unit test steady demo example-odata example-tryton bench torture torture-input busy-checks clean
+.PHONY: help setup lock build services check lint types layers docs unit test steady demo example-odata example-tryton bench torture torture-reads torture-input busy-checks clean
 
 help:
 	@echo "make demo       the story in one minute, with no server"
@@ -33,6 +33,7 @@ help:
 	@echo "make bench      the benchmarks; results in benchmarks/results/"
 	@echo "make torture N=200   random kills, then every event compared with an oracle;"
 	@echo "                N=steps: a kill at each step; LOG=embedded, SOURCE=journal, SEED=7"
+	@echo "make torture-reads READS=1000000   random reads of rows that change, none older than it claims;"
 	@echo "make torture-input N=1000   so many hostile rows, tasks, records and answers at a running bridge;"
 	@echo "                SEED=7, LOG=embedded; none ends anything but itself, none is lost"
 	@echo "make busy-checks N=100   so many checks beside a bridge at work; none finds anything wrong"
@@ -134,6 +135,9 @@ bench: setup services
 
 torture: setup services
 	$(BIN)/python -m tests.torture $(N) $(SEED) $(LOG) $(SOURCE)
+
+torture-reads: setup services
+	$(BIN)/python -m tests.torture_reads $(or $(READS),1000000) $(SEED) $(or $(SOURCE),postgres)
 
 torture-input: setup services
 	$(BIN)/python -m tests.torture_input $(N) $(SEED) $(LOG)
