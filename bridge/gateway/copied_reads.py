@@ -125,6 +125,25 @@ class CopiedReads:
             return [] if entry.payload is None else [TracedRow(row(entry.payload), held, entity)]
         return [TracedRow(row(payload), held, entity) for payload in entry.payloads]
 
+    def accepts(
+        self,
+        cause: ReadCause | None,
+        keys: Sequence[FloorKey],
+        claim: Freshness,
+        shown_position: str,
+    ) -> bool:
+        """Whether an answer of another copy with this claim goes back for none of these rows; it is
+        noted as read then. `shown_position`: what its rows may show though it isn't claimed.
+        """
+        if cause is None:
+            return True
+        floors = self._floors_of(cause)
+        if not all(floors.floor(key).is_met_by(claim) for key in keys):
+            return False
+        for key in keys:
+            floors.note_copy(key, claim, shown_position)
+        return True
+
     def note_live(
         self,
         table: EntityMapping,

@@ -16,6 +16,8 @@ from bridge.gateway.freshness.read_request import (
 )
 from bridge.gateway.key_lookup import Fields, Rows
 from bridge.gateway.read_bounds import VisibilityBound, WaitingBounds, visibility_bound
+from bridge.gateway.view.contract import HoldsRows
+from bridge.gateway.viewed_reads import ALL_ROWS, RowQuestions, ViewedReads
 from bridge.model.errors import DeadlineExceeded, RetryLater
 from bridge.model.freshness import NEVER
 from bridge.model.read_demands import NO_DEMANDS, ReadDemands
@@ -54,6 +56,7 @@ class DemandedReads:
     """Reads of one system with demands.
 
     copy: None: every read is live.
+    view: of the system, that is asked first; None: there is none now.
     staleness: bare entity name -> its `max_staleness`, where it isn't the default.
     clock, sleep: seconds, of `time.monotonic`; handed in by tests.
     """
@@ -65,12 +68,14 @@ class DemandedReads:
         copy: SystemCopy | None = None,
         *,
         staleness: Mapping[str, float] | None = None,
+        view: Callable[[], HoldsRows | None] = lambda: None,
         clock: Callable[[], float] = monotonic,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
     ) -> None:
         self._system = system
         self._bounds = bounds
         self._copied = None if copy is None else CopiedReads(system, copy, clock)
+        self._viewed = ViewedReads(view, clock)
         self._staleness = dict(staleness or {})
         self._clock = clock
         self._sleep = sleep
@@ -102,7 +107,10 @@ class DemandedReads:
         """At most `limit` rows of all questions together. Raises as `load`."""
         terms = self._terms(questions.table, demands)
         return await self._in_time(
-            questions.table, demands, terms, self._query(questions, limit, terms, live)
+            questions.table,
+            demands,
+            terms,
+            self._query(questions, limit, terms, demands, live=live),
         )
 
     async def _load(
@@ -119,7 +127,8 @@ class DemandedReads:
         if is_without_position(demands.after):
             for target in targets:
                 copied.forget(table, target)
-        answers = await self._settle(copied, table, targets, terms)
+        view_questions = RowQuestions(table, questions.fields, questions.values, targets, ALL_ROWS)
+        answers = await self._settle(copied, view_questions, terms, demands)
         left = [index for index, rows in enumerate(answers) if rows is None]
         if not left:
             return answers
@@ -138,14 +147,21 @@ class DemandedReads:
         return answers
 
     async def _query(
-        self, questions: Questions, limit: int, terms: ReadTerms, live: LiveQuery
+        self,
+        questions: Questions,
+        limit: int,
+        terms: ReadTerms,
+        demands: ReadDemands,
+        *,
+        live: LiveQuery,
     ) -> Rows:
         table = questions.table
         copied = self._copied_of(table)
         if copied is None or not questions.fields:
             return await self._ask_until_visible(table, terms, terms.bound, live)
         targets = _targets(copied, questions)
-        answers = await self._settle(copied, table, targets, terms)
+        view_questions = RowQuestions(table, questions.fields, questions.values, targets, limit)
+        answers = await self._settle(copied, view_questions, terms, demands)
         if all(rows is not None for rows in answers):
             return [row for rows in answers for row in rows or ()][:limit]
         rows = await self._ask_until_visible(table, terms, terms.bound, live)
@@ -157,13 +173,18 @@ class DemandedReads:
     async def _settle(
         self,
         copied: CopiedReads,
-        table: EntityMapping,
-        targets: Sequence[ReadTarget],
+        questions: RowQuestions,
         terms: ReadTerms,
+        demands: ReadDemands,
     ) -> list[Rows | None]:
-        """What the copy answers, perhaps after barriers; None: the legacy system has to be asked."""
+        """What view and cache answer, perhaps after barriers; None: the legacy system has to be
+        asked.
+        """
+        table, targets = questions.table, questions.targets
         answers: list[Rows | None] = [None] * len(targets)
-        left: Sequence[int] = range(len(targets))
+        if not is_without_position(demands.after):
+            answers = await self._viewed.answers(copied, questions, terms)
+        left: Sequence[int] = [at for at, rows in enumerate(answers) if rows is None]
         while left:
             waiting, until = [], NEVER
             for index in left:

@@ -24,6 +24,7 @@ from bridge.gateway.read_names import (
     relation_of,
 )
 from bridge.gateway.source_reads import SourceReads, Values
+from bridge.gateway.view.contract import HoldsRows
 from bridge.model.errors import ConfigurationError, Rejected
 from bridge.model.provenance import RowList, TracedRow
 from bridge.model.read_demands import NO_DEMANDS, ReadDemands
@@ -44,6 +45,7 @@ class Gateway:
     limits. Entities go by their bare names.
 
     copy: what is held of the system; None: every read is live.
+    view: of the system, which is asked before the cache; None: there is none now.
     staleness: bare entity name -> its `max_staleness` in seconds, where it isn't the default.
 
     All methods may be called by any number of tasks at once. They raise RetryLater while the system
@@ -64,6 +66,7 @@ class Gateway:
         limiter: Limiter | None = None,
         copy: SystemCopy | None = None,
         staleness: Mapping[str, float] | None = None,
+        view: Callable[[], HoldsRows | None] = lambda: None,
     ) -> None:
         self._system = system
         self._tables = tables
@@ -71,7 +74,9 @@ class Gateway:
         self._reads = SourceReads(system, reader, self.limiter, observer, clock)
         self._live = LiveReads(self._reads)
         self._by_key: dict[str, KeyLookup] = {}
-        self._demanded = DemandedReads(system, self._reads.bounds, copy, staleness=staleness)
+        self._demanded = DemandedReads(
+            system, self._reads.bounds, copy, staleness=staleness, view=view
+        )
         if copy is not None:
             self._reads.fills = CopyFills(copy)
             copy.probe = self._probe

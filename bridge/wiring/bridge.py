@@ -198,6 +198,7 @@ class Bridge:
             limits,
             observer=both(self.group_reports, self.observer),
             copy=self.copies.get(name),
+            view=lambda: self.views.get(name),
         )
 
     async def reads(self, *systems: str) -> Gateways:

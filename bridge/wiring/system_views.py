@@ -123,6 +123,7 @@ async def make_view(
         bridge=bridge.name,
         system=system,
         entities=entities,
+        entity_now=lambda name: tables[name].entity,
         exact_fields={name: _exact_fields(tables[name], entities[name]) for name in entities},
         path=view_path(config, system),
         max_bytes=spec.view_bytes,

@@ -136,6 +136,8 @@ async def test_a_copy_whose_log_is_away_is_begun_again_and_ends_with_the_others(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     notices: list[Notice] = []
+    # A view would read the same log, and be refused in the copy's place.
+    (folder / "a.yaml").write_text(SYSTEM.replace("key: id,", "key: id, view: no,"))
     async with opened(folder, notices) as bridge:
         parts = build_parts(bridge, agents_of(folder), ["agents"])
         plain, failures = bridge.log.end_offsets, 3

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from bridge.model.freshness import Freshness
 from bridge.plan.lazy_record import LazyRow
@@ -30,6 +30,13 @@ class _NotHeldRow:
 NOT_HELD: Final = _NotHeldRow()
 """In the place of a row: the view can't say whether there is one."""
 RowOrNotHeld = LazyRow | None | _NotHeldRow
+
+
+class KeyedRow(NamedTuple):
+    """key: the log's, less its schema id."""
+
+    key: bytes
+    row: LazyRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +88,26 @@ class HoldsRows(Protocol):
 
     def equal(
         self, entity: str, fields: Sequence[str], values: Sequence[Sequence[Any]], limit: int
-    ) -> list[list[LazyRow]]:
-        """For each combination of values, aligned with `fields`, up to `limit` rows that have them.
+    ) -> list[list[KeyedRow]]:
+        """For each combination of values, aligned with `fields`, up to `limit` rows that have them
+        (-1: all).
 
         None equals nothing. Raises NotHeld.
         """
+
+    def shown_position(self) -> str:
+        """Up to which position rows that were looked up until now may be; claims may be earlier."""
 
     def status(self) -> ViewStatus:
         """How it is now."""
 
 
-__all__ = ["NOT_HELD", "HoldsRows", "NotHeld", "RowOrNotHeld", "ViewPhase", "ViewStatus"]
+__all__ = [
+    "NOT_HELD",
+    "HoldsRows",
+    "KeyedRow",
+    "NotHeld",
+    "RowOrNotHeld",
+    "ViewPhase",
+    "ViewStatus",
+]

@@ -97,7 +97,9 @@ class RowLayout:
             return ()
         values: list[bytes | None] = []
         for number, code, convert in self._index:
-            at = offsets[number] if number >= 0 else -1
+            if number < 0:
+                raise NoIndexValue("it was written before the field was added")
+            at = offsets[number]
             if at < 0:
                 values.append(None)
             elif convert is None:

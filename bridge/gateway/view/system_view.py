@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from bridge.gateway.freshness.doubts import Doubts
 from bridge.gateway.view.contract import (
+    KeyedRow,
     NotHeld,
     RowOrNotHeld,
     ViewPhase,
@@ -38,7 +39,7 @@ from bridge.gateway.view.view_state import DamagedFile
 from bridge.gateway.view.view_store import ViewStore
 from bridge.gateway.view.view_topics import ViewRebuild
 from bridge.model.error_text import error_message
-from bridge.model.freshness import Freshness
+from bridge.model.freshness import NO_POSITION, Freshness
 from bridge.model.names import change_topic
 from bridge.plan.lazy_record import LazyRow
 
@@ -136,13 +137,18 @@ class SystemView:
 
     def equal(
         self, entity: str, fields: Sequence[str], values: Sequence[Sequence[Any]], limit: int
-    ) -> list[list[LazyRow]]:
+    ) -> list[list[KeyedRow]]:
         """As HoldsRows."""
         lookups, doubtful = self._serving(entity)
         try:
             return lookups.equal(entity, fields, values, limit, doubtful)
         except (DamagedFile, sqlite3.Error) as error:
             raise self._damaged(error) from error
+
+    def shown_position(self) -> str:
+        """As HoldsRows."""
+        applier = self._applier
+        return NO_POSITION if applier is None else applier.shown_position
 
     def _serving(self, entity: str) -> tuple[ViewLookups, Collection[bytes]]:
         """Where to look, and the rows in doubt. Raises NotHeld."""
@@ -253,7 +259,7 @@ class SystemView:
                 report=parts.report_record,
                 now_ms=lambda: int(parts.wall() * 1000),
             )
-            self._lookups = ViewLookups(reads, records, forms, parts.entities)
+            self._lookups = ViewLookups(reads, records, forms, parts.entity_now)
             self._rebuild.clear()
             self._began = parts.monotonic()
             session = self._session = ViewSession(

@@ -90,6 +90,8 @@ class ViewApplier:
         self.state = replace(state, boot=boot)
         self.applied = 0
         self.published = PublishedState(0, NO_POSITION, {})
+        #: Rows may show changes up to here; set before they are committed.
+        self.shown_position = NO_POSITION
         self._system = system
         self._store = store
         self._records = records
@@ -136,6 +138,7 @@ class ViewApplier:
         for change in changes:
             self._apply(change)
         self.state = replace(self.state, epoch=epoch, position=position)
+        self.shown_position = position
         self._publish(offsets)
         self.published = PublishedState(epoch, position, self._published_entities())
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from bridge.gateway.view.contract import NOT_HELD, NotHeld, RowOrNotHeld
+from bridge.gateway.view.contract import NOT_HELD, KeyedRow, NotHeld, RowOrNotHeld
 from bridge.gateway.view.index_values import NoIndexValue, index_encoder
 from bridge.gateway.view.row_parts import UNKNOWN
 from bridge.gateway.view.table_forms import TableForm
 from bridge.gateway.view.view_reads import ViewReads
 from bridge.gateway.view.view_records import ViewRecords
+from bridge.model.avro import entity_of
 from bridge.model.framing import HEADER_SIZE, schema_id
-from bridge.model.types import Entity
+from bridge.model.types import Entity, FieldType
 from bridge.plan.lazy_record import Decoder, LazyRow
 
 
@@ -20,7 +22,7 @@ class ViewLookups:
     """Raises DamagedFile or sqlite3.Error where the file can't be trusted.
 
     records: knows the schemas that rows were written with.
-    entities: as reads have them, by bare name.
+    entity_now: an entity as reads have it by now, by its bare name.
     """
 
     def __init__(
@@ -28,13 +30,13 @@ class ViewLookups:
         reads: ViewReads,
         records: ViewRecords,
         forms: Mapping[str, TableForm],
-        entities: Mapping[str, Entity],
+        entity_now: Callable[[str], Entity],
     ) -> None:
         self._reads = reads
         self._records = records
         self._forms = forms
-        self._entities = entities
-        self._decoders: dict[int, Decoder] = {}
+        self._entity_now = entity_now
+        self._decoders: dict[int, tuple[Entity, Decoder | None]] = {}
         self._encoders = {
             name: {
                 field: index_encoder(field_type)
@@ -61,8 +63,13 @@ class ViewLookups:
         for key, data in zip(keys, self._reads.get_many(entity, keys), strict=True):
             if key in doubtful or data == UNKNOWN:
                 rows.append(NOT_HELD)
+            elif data is None:
+                rows.append(absent)
             else:
-                rows.append(absent if data is None else self._row(entity, data))
+                try:
+                    rows.append(self._row(entity, data))
+                except NotHeld:
+                    rows.append(NOT_HELD)
         return rows
 
     def equal(
@@ -72,14 +79,14 @@ class ViewLookups:
         values: Sequence[Sequence[Any]],
         limit: int,
         doubtful: Collection[bytes],
-    ) -> list[list[LazyRow]]:
+    ) -> list[list[KeyedRow]]:
         """As HoldsRows. A row in doubt may have any of the values."""
         order = sorted(range(len(fields)), key=lambda number: fields[number])
         names = tuple(fields[number] for number in order)
         if doubtful or names not in self._forms[entity].indexes:
             raise NotHeld
         encoders = [self._encoders[entity][name] for name in names]
-        lists: list[list[LazyRow]] = []
+        lists: list[list[KeyedRow]] = []
         for combination in values:
             if None in combination:
                 lists.append([])
@@ -94,13 +101,25 @@ class ViewLookups:
             rows = self._reads.equal(entity, names, wanted, limit)
             if rows is None:
                 raise NotHeld
-            lists.append([self._row(entity, data) for data in rows])
+            lists.append([KeyedRow(key, self._row(entity, data)) for key, data in rows])
         return lists
 
     def _row(self, entity: str, data: bytes) -> LazyRow:
-        number = schema_id(data)
-        decoder = self._decoders.get(number)
+        """Raises NotHeld for a row of another form than rows have by now: a column that was added since
+        may have a default.
+        """
+        number, now = schema_id(data), self._entity_now(entity)
+        decoder_now = self._decoders.get(number)
+        if decoder_now is None or decoder_now[0] is not now:
+            text = self._records.texts[number]
+            has_form = _fields(entity_of(json.loads(text))) == _fields(now)
+            decoder_now = (now, Decoder(text, now) if has_form else None)
+            self._decoders[number] = decoder_now
+        decoder = decoder_now[1]
         if decoder is None:
-            decoder = Decoder(self._records.texts[number], self._entities[entity])
-            self._decoders[number] = decoder
+            raise NotHeld
         return decoder.row(data[HEADER_SIZE:])
+
+
+def _fields(entity: Entity) -> dict[str, FieldType]:
+    return {field.name: field.type for field in entity.fields}

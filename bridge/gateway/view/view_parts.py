@@ -32,7 +32,8 @@ class ViewParts:
     """What a view is made of.
 
     log, registry, codec: open.
-    bridge, system: their names. entities: those to hold, by bare name, as reads have them now.
+    bridge, system: their names. entities: those to hold, by bare name, as reads have them at the start;
+    entity_now: as they have them by now.
     exact_fields: see `table_forms`.
     path: of the file. max_bytes: of it at most.
     history_ms: how long change topics keep deletes.
@@ -49,6 +50,7 @@ class ViewParts:
     bridge: str
     system: str
     entities: Mapping[str, Entity]
+    entity_now: Callable[[str], Entity]
     exact_fields: Mapping[str, Collection[str]]
     path: Path
     max_bytes: int

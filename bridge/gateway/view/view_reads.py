@@ -57,8 +57,8 @@ class ViewReads:
 
     def equal(
         self, entity: str, fields: Sequence[str], values: Sequence[bytes], limit: int
-    ) -> list[bytes] | None:
-        """Up to `limit` rows whose indexed fields have these bytes, in the order of their keys' bytes;
+    ) -> list[tuple[bytes, bytes]] | None:
+        """Keys and rows, up to `limit` (-1: all), of those whose indexed fields have these bytes, in the order of their keys' bytes;
         None while a row of the entity isn't known, which may be one of them.
         """
         form = self._forms[entity]
@@ -78,7 +78,7 @@ class ViewReads:
             return None
         for row in rows:
             check_row(row)
-        return [row[2] for row in rows]
+        return [(row[0], row[2]) for row in rows]
 
     def count(self, entity: str) -> tuple[int, int]:
         """How many rows, and how many of them aren't known. Reads the whole table."""

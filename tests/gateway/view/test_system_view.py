@@ -44,7 +44,7 @@ async def test_a_view_is_built_from_the_log_and_follows_it(tmp_path: Path) -> No
             assert held(view, NUMBERS) == log.rows["order"]
             assert held(view, NUMBERS, "customer") == log.rows["customer"]
             [orders, none, null] = view.equal("order", ["customer_id"], [(9,), (77,), (None,)], 10)
-            assert [row["id"] for row in orders] == [6]
+            assert [(key, row["id"]) for key, row in orders] == [(order_key(6), 6)]
             assert (none, null) == ([], [])
             assert view.has_lookup("order", ["customer_id"])
             assert not view.has_lookup("order", ["note"])

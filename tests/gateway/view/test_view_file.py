@@ -64,7 +64,7 @@ def test_rows_are_looked_up_by_key_and_by_relation(view: StoredView) -> None:
     assert reads.get("order", order_key(99)) is None
     of_customer = reads.equal("order", ("customer_id",), (NUMBER(2),), 100)
     assert of_customer is not None
-    assert [row_of(each)["id"] for each in of_customer] == [2, 6, 10, 14, 18]
+    assert [row_of(row)["id"] for _, row in of_customer] == [2, 6, 10, 14, 18]
     assert len(reads.equal("order", ("customer_id",), (NUMBER(2),), 2) or ()) == 2
     assert reads.equal("order", ("customer_id",), (NUMBER(77),), 2) == []
     assert reads.count("order") == (19, 0)

@@ -117,7 +117,7 @@ class ViewRun:
         if not self.in_doubt:
             for customer in (1, 2, 3):
                 [orders] = self.view.equal("order", ["customer_id"], [(customer,)], 100)
-                assert {row["id"] for row in orders} == {
+                assert {row["id"] for _, row in orders} == {
                     number for number, row in expected.items() if row["customer_id"] == customer
                 }
 

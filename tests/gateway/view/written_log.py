@@ -112,6 +112,7 @@ class WrittenLog:
             bridge="b",
             system="erp",
             entities=ENTITIES,
+            entity_now=ENTITIES.__getitem__,
             exact_fields=EXACT,
             path=self.folder / "views" / "b.erp.view",
             max_bytes=1 << 30,
