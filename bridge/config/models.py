@@ -242,6 +242,19 @@ class LimitsModel(StrictModel):
         default=0, ge=0, le=1_000_000_000, description="Rows of one answer; 0: any number"
     )
 
+    total_connections: int = Field(
+        default=0,
+        ge=0,
+        le=10_000,
+        description="Of everything the bridge does there, in all of its processes; 0: any number",
+    )
+    surface_connections: int = Field(
+        default=1, ge=1, le=1000, description="Of these, for bridgectl beside what runs"
+    )
+    processes: int = Field(
+        default=1, ge=1, le=1000, description="Processes that run parts of the bridge"
+    )
+
     @model_validator(mode="after")
     def _has_a_rate(self) -> LimitsModel:
         if self.burst > 1 and not self.queries_per_second:

@@ -105,6 +105,9 @@ def _limits(model: LimitsModel) -> SystemLimits:
         batch_operations=model.batch_operations,
         rows_per_second=model.rows_per_second,
         max_rows=model.max_rows,
+        total_connections=model.total_connections,
+        surface_connections=model.surface_connections,
+        processes=model.processes,
     )
 
 

@@ -19,6 +19,12 @@ from bridge.connector.ask import (
     refuse_unsupported,
 )
 from bridge.connector.capabilities import Capabilities
+from bridge.connector.connection_use import (
+    BoundsConnections,
+    ConnectedPart,
+    ConnectionUse,
+    CountsConnections,
+)
 from bridge.connector.deadline import until_deadline
 from bridge.connector.kind import (
     ChecksCommands,
@@ -82,6 +88,7 @@ __all__ = [
     "UPDATE",
     "Ask",
     "Batch",
+    "BoundsConnections",
     "Capabilities",
     "Change",
     "Checkpoint",
@@ -95,7 +102,10 @@ __all__ = [
     "ColumnOrder",
     "CommandRight",
     "Condition",
+    "ConnectedPart",
+    "ConnectionUse",
     "Connector",
+    "CountsConnections",
     "DescribesChangeDetection",
     "Done",
     "Drafts",

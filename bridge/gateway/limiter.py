@@ -13,6 +13,7 @@ from bridge.gateway.limits.admission_request import AdmissionRequest, WorkClass
 from bridge.gateway.limits.admission_state import AdmissionState
 from bridge.gateway.limits.ceiling import QUERY, Admission, Cost
 from bridge.gateway.limits.circuit_breaker import CircuitBreaker
+from bridge.gateway.limits.duration_estimate import DurationEstimate
 from bridge.gateway.limits.running_query import CURRENT_QUERY, RunningQuery
 from bridge.model.errors import BridgeError
 from bridge.model.specs import SystemLimits
@@ -47,6 +48,9 @@ class Limiter:
         self._clock = clock
         self._sleep = sleep
         self._throttled_until = clock()
+        self._estimate = DurationEstimate()
+        self._estimated = (0.0, 0.0)
+        self._costs = {QUERY: QUERY, NEXT_QUERY: NEXT_QUERY}
         self._waiting: dict[AdmissionRequest, asyncio.Future[Admission]] = {}
         self._waker: asyncio.Task[None] | None = None
         self._wakes_at = inf
@@ -140,7 +144,7 @@ class Limiter:
         Raises RetryLater with the reason if the deadline can't be met, the wait was ended, or the
         system's pause is too long to wait for. May be cancelled.
         """
-        admission = await self._admit(work, deadline, QUERY, sheddable=sheddable)
+        admission = await self._admit(work, deadline, self._cost(QUERY), sheddable=sheddable)
         query = RunningQuery(admission, work, deadline)
         CURRENT_QUERY.set(query)
         return query
@@ -156,7 +160,8 @@ class Limiter:
         query.admission = Admission(replace(ended.cost, requests=0, seconds=0.0), now)
         ended.cost = replace(ended.cost, connections=0)
         self._end(now, query, ended)
-        admission = await self._admit(query.work, query.deadline, NEXT_QUERY, sheddable=False)
+        cost = self._cost(NEXT_QUERY)
+        admission = await self._admit(query.work, query.deadline, cost, sheddable=False)
         admission.cost = replace(admission.cost, connections=connections)
         query.admission = admission
 
@@ -171,9 +176,23 @@ class Limiter:
         """Charge for what the query has used, unless it hadn't started."""
         if admission.cost.requests and query.requests:
             admission.cost = replace(admission.cost, requests=query.requests)
-        seconds = -1.0 if admission.cost.requests else 0.0
+        seconds = 0.0
+        if admission.cost.requests:
+            seconds = now - admission.started
+            self._estimate.add(seconds)
         self._control.end(now, admission, seconds=seconds, rows=query.rows)
         query.rows = query.requests = 0
+
+    def _cost(self, query: Cost) -> Cost:
+        """With an estimate of its time, by which it has to start before its deadline and which a
+        window of seconds is charged at first.
+        """
+        seconds, (low, high) = self._estimate.seconds, self._estimated
+        if not low <= seconds <= high:
+            # Not for each query: a little too much is as good.
+            self._estimated = low, high = 0.8 * seconds, 1.1 * seconds
+            self._costs = {each: replace(each, seconds=high) for each in (QUERY, NEXT_QUERY)}
+        return self._costs[query]
 
     async def _admit(
         self, work: WorkClass, deadline: float, cost: Cost, *, sheddable: bool

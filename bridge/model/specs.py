@@ -130,6 +130,10 @@ class SystemLimits:
     connections: queries at the same time; queries_per_second: started, evenly spaced with `burst`
     1, else up to `burst` at once; sessions: open at the same time; windows: sliding, all of them
     hold; batch_operations: in one `$batch`; rows_per_second: of all answers; max_rows: of one.
+
+    total_connections: of everything that the bridge does in the system, reads, capture and commands,
+    in all of its processes; surface_connections: of these, for `bridgectl` beside the processes that
+    run; processes: that run parts of the bridge at the same time.
     """
 
     connections: int = 4
@@ -140,6 +144,9 @@ class SystemLimits:
     batch_operations: int = 0
     rows_per_second: float = 0.0
     max_rows: int = 0
+    total_connections: int = 0
+    surface_connections: int = 1
+    processes: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ from bridge.wiring.readers import ReadingProcess, open_reader
 from bridge.wiring.registry_events import RegistryEventDecoder
 from bridge.wiring.system_access import SystemAccess
 from bridge.wiring.system_copies import build_copy
+from bridge.wiring.system_limits import part_system, reservation_of
 
 
 class Bridge:
@@ -57,6 +58,8 @@ class Bridge:
         registry: Registry,
         observer: Observer,
         stack: AsyncExitStack,
+        *,
+        runs: bool = False,
     ) -> None:
         self.config = config
         self.name = config.bridge
@@ -78,6 +81,7 @@ class Bridge:
         self.events = RegistryEventDecoder(registry, self.entities)
         self.capture_stats: dict[str, CaptureStats] = {}
         """How each capture fares that was made last, by its system."""
+        self._runs = runs
         self._stack = stack
         self._connectors: dict[str, tuple[Connector, System]] = {}
         self._tables: dict[str, EntityTables] = {}
@@ -108,7 +112,7 @@ class Bridge:
             connector = load_connector(config)
             connector_and_system = self._connectors[name] = (
                 connector,
-                build_system(self.name, config, connector),
+                build_system(self.name, config, connector, surface=not self._runs),
             )
         return connector_and_system
 
@@ -143,7 +147,7 @@ class Bridge:
         deps = CaptureDependencies(
             bridge=self.name,
             connector=connector,
-            system=system,
+            system=part_system(system),
             entities=config.spec.entities,
             log=self.log,
             registry=self.registry,
@@ -187,6 +191,9 @@ class Bridge:
         if not connector.capabilities().read:
             raise Unsupported(unsupported(connector.name, "reads"))
         # First: while the system is unavailable nothing is made that somebody would have to close.
+        reservation = reservation_of(connector, system)
+        if self._runs and reservation.problem:
+            raise ConfigurationError(f"system {name!r}: {reservation.problem}")
         tables = await self.tables(name)
         reader, limits = await open_reader(
             self.config, name, connector, system, ReadingProcess(self.instance, work)
@@ -277,7 +284,7 @@ class Bridge:
         writer = self._writers.pop(name, None)
         if writer is not None:
             await writer.close()
-        writer = self._writers[name] = await connector.writer(system)
+        writer = self._writers[name] = await connector.writer(part_system(system))
         if not ledger:
             writer = RetryAfterWriter(writer)
         return CommandExecutor(
@@ -308,9 +315,13 @@ def instance_name() -> str:
 
 
 @asynccontextmanager
-async def open_bridge(config: Config, observer: Observer = ignore) -> AsyncIterator[Bridge]:
+async def open_bridge(
+    config: Config, observer: Observer = ignore, *, runs: bool = False
+) -> AsyncIterator[Bridge]:
     """The bridge of `config` with its log, registry and codec open; all closed at the end.
 
+    runs: whether parts of the bridge run in it; otherwise its reads have the connections that are
+    reserved for surfaces.
     Raises RetryLater if the log or the registry is unavailable.
     """
     async with AsyncExitStack() as stack:
@@ -320,7 +331,7 @@ async def open_bridge(config: Config, observer: Observer = ignore) -> AsyncItera
         registry = make_registry(config, log)
         stack.push_async_callback(registry.close)
         await registry.open()
-        bridge = Bridge(config, log, registry, observer, stack)
+        bridge = Bridge(config, log, registry, observer, stack, runs=runs)
         stack.push_async_callback(bridge.close)
         await bridge.codec.open()
         yield bridge

@@ -15,7 +15,7 @@ from bridge.config.secrets import resolve_references
 from bridge.connector import Connector, System, TableUse
 from bridge.connector.current_login import Credentials, CurrentLogin
 from bridge.model.specs import EntitySpec
-from bridge.wiring.system_limits import effective_limits, published_limits
+from bridge.wiring.system_limits import effective_limits, published_limits, reservation_of
 
 GROUP = "bridge.connectors"
 
@@ -48,8 +48,13 @@ def load_connector(system: SystemConfig) -> Connector:
         raise ConfigProblems([problem]) from error
 
 
-def build_system(bridge: str, config: SystemConfig, connector: Connector) -> System:
-    """The system as its connector sees it. Raises ConfigProblems for wrong `capture:` or `login:`."""
+def build_system(
+    bridge: str, config: SystemConfig, connector: Connector, *, surface: bool = False
+) -> System:
+    """The system as its connector sees it. Raises ConfigProblems for wrong `capture:` or `login:`.
+
+    surface: in a process that doesn't run the bridge, whose reads have connections of their own.
+    """
     if config.unresolved:
         raise ConfigProblems(list(config.unresolved))
     url = config.url.reveal()
@@ -93,7 +98,11 @@ def build_system(bridge: str, config: SystemConfig, connector: Connector) -> Sys
     )
     published = published_limits(connector, system)
     limits = effective_limits(config.spec.limits, config.spec.written_limits, published)
-    return replace(system, limits=limits, connections=limits.connections)
+    system = replace(system, limits=limits, connections=limits.connections)
+    if not limits.total_connections:
+        return system
+    reservation = reservation_of(connector, system)
+    return replace(system, connections=reservation.surfaces if surface else reservation.reads)
 
 
 def _reader_of(config: SystemConfig, connector: Connector) -> Callable[[], Credentials] | None:

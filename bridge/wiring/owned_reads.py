@@ -99,7 +99,7 @@ class OwnedReads:
         if isinstance(connector, EndsSessions):
             self._left = await connector.end_sessions(system)
         limits = replace(
-            system.limits, connections=usable_connections(system.limits.connections, self._left)
+            system.limits, connections=usable_connections(system.connections, self._left)
         )
         reader = await connector.reader(system)
         served = ServedSystem(

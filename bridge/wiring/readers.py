@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridge.config import Config, SystemConfig
@@ -47,7 +48,8 @@ async def open_reader(
     [section] = [each for each in config.systems if each.spec.name == name]
     address = gateway_address(config, section)
     if address is None:
-        return await connector.reader(system), system.limits
+        limits = replace(system.limits, connections=system.connections)
+        return await connector.reader(system), limits
     from bridge.gateway.remote.messages import Registration
     from bridge.gateway.remote.remote_reader import RemoteReader
 

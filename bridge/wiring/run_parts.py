@@ -102,7 +102,7 @@ async def open_when_available(
     async with AsyncExitStack() as stack:
 
         async def begin() -> Bridge:
-            return await stack.enter_async_context(open_bridge(config, observer))
+            return await stack.enter_async_context(open_bridge(config, observer, runs=True))
 
         bridge = await _patiently(
             begin, stop, lambda why: _say(observer, config.bridge, why), LONGEST_OPENING

@@ -4,12 +4,21 @@ others.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import fields, replace
 from typing import Any
 
 from bridge.config import SystemConfig
-from bridge.connector import Connector, PublishedLimits, PublishesLimits, System
+from bridge.connector import (
+    BoundsConnections,
+    Connector,
+    CountsConnections,
+    PublishedLimits,
+    PublishesLimits,
+    System,
+)
+from bridge.gateway.limits.reservation import UNKNOWN_USES, Reservation, reserve
+from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.model.specs import SystemLimits, WindowLimit
 from bridge.wiring.check.result import CheckResult, result_of_problem
 
@@ -20,7 +29,10 @@ _PHRASES = {
     "batch_operations": "operations per $batch",
     "rows_per_second": "rows per second",
     "max_rows": "rows per answer",
-    "connections": "connections",
+    "connections": "connections for reads",
+    "total_connections": "connections in all",
+    "surface_connections": "connections for bridgectl",
+    "processes": "processes",
 }
 
 
@@ -48,6 +60,25 @@ def effective_limits(
     return replace(limits, **changes)
 
 
+def reservation_of(connector: Connector, system: System) -> Reservation:
+    """Which of the system's parts may open how many connections."""
+    can = connector.capabilities()
+    uses = (
+        connector.connection_uses(system)
+        if isinstance(connector, CountsConnections)
+        else UNKNOWN_USES
+    )
+    has = {"capture": can.capture, "commands": system.commands, "catalogue": can.read}
+    return reserve(system.limits, [use for use in uses if has[use.part]])
+
+
+def part_system(system: System) -> System:
+    """The system as capture and commands see it: with one connection for each of their purposes,
+    where a ceiling over all of them is set.
+    """
+    return replace(system, connections=1) if system.limits.total_connections else system
+
+
 def limit_findings(
     config: SystemConfig, connector: Connector, system: System
 ) -> Iterator[CheckResult]:
@@ -64,6 +95,7 @@ def limit_findings(
         phrases.append(f"{_phrase(name, value)} ({origin})")
     location = f"system {system.name}"
     yield CheckResult("ok", "system", f"limits of its reads: {', '.join(phrases)}", location)
+    yield _connections_finding(config, connector, system)
     if published is None:
         return
     if published.page and any(name not in written for name in stated):
@@ -79,6 +111,50 @@ def limit_findings(
             )
             problem = config.document.problem(("limits", name), what, f"see {published.page}")
             yield result_of_problem(problem, "warning")
+
+
+def _connections_finding(config: SystemConfig, connector: Connector, system: System) -> CheckResult:
+    """What each part may open, and what that sums to; an error if nothing is left for reads."""
+    reservation = reservation_of(connector, system)
+    if reservation.problem:
+        where = ("limits", "total_connections")
+        return result_of_problem(config.document.problem(where, reservation.problem))
+    what = f"connections: at most {reservation.most}: {', '.join(reservation.shares)}"
+    return CheckResult("ok", "system", what, f"system {system.name}")
+
+
+async def bound_findings(
+    config: SystemConfig, connector: Connector, system: System
+) -> AsyncGenerator[CheckResult, None]:
+    """The system's own bound of the login's connections, which holds whatever the bridge does; a
+    warning if it is lower than what the bridge may open, or if a ceiling is set and there is none.
+    """
+    if not isinstance(connector, BoundsConnections):
+        return
+    try:
+        bound, statement = await connector.connection_bound(system)
+    except (RetryLater, ConfigurationError):
+        return  # The connector's own check has said so.
+    location, most = f"system {system.name}", reservation_of(connector, system).most
+    total = system.limits.total_connections
+    if bound is None:
+        if total:
+            what = (
+                "the system itself sets no bound on the login's connections: a process that is "
+                f"stuck could hold more than the {total} of total_connections"
+            )
+            yield CheckResult(
+                "warning", "system", what, location, fix=statement.format(limit=total)
+            )
+        return
+    what = f"the system allows the login {bound} connections, and refuses more"
+    if bound >= most:
+        yield CheckResult("ok", "system", what, location)
+        return
+    what += f"; the bridge may open {most}"
+    hint = f"set limits.total_connections to {bound}, or raise the bound"
+    problem = config.document.problem(("limits",), what, hint)
+    yield replace(result_of_problem(problem, "warning"), fix=statement.format(limit=most))
 
 
 def _stated(limits: SystemLimits, also: str = "") -> Iterator[tuple[str, Any]]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bridge.connector import (
     Capabilities,
     CommandRight,
+    ConnectionUse,
     Finding,
     ReadCheckpoint,
     Reader,
@@ -77,6 +78,14 @@ class JournalConnector:
             read=True,
             write=True,
             ledger=True,
+        )
+
+    def connection_uses(self, system: System) -> Sequence[ConnectionUse]:  # noqa: ARG002 - the port
+        """As `bridge.connector.CountsConnections.connection_uses`."""
+        return (
+            ConnectionUse("capture", 5, "entries, purge, snapshot, catalogue, deleted rows"),
+            ConnectionUse("commands", 1, "effects"),
+            ConnectionUse("catalogue", 1, "catalogue"),
         )
 
     def dump_visibility(self, visibility: Visibility) -> str:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from bridge.connector import (
     Capabilities,
     CommandRight,
+    ConnectionUse,
     Finding,
     PublishedLimits,
     Reader,
@@ -59,6 +60,14 @@ class ODataConnector:
             snapshot=True,
             read=True,
             write=True,
+        )
+
+    def connection_uses(self, system: System) -> Sequence[ConnectionUse]:  # noqa: ARG002 - the port
+        """As `bridge.connector.CountsConnections.connection_uses`."""
+        return (
+            ConnectionUse("capture", 4, "polls, snapshot, metadata, deleted rows"),
+            ConnectionUse("commands", 1, "effects"),
+            ConnectionUse("catalogue", 1, "metadata"),
         )
 
     async def describe(self, system: System) -> Mapping[str, Shape]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from bridge.connector import (
     Capabilities,
     CommandRight,
+    ConnectionUse,
     Finding,
     ReadCheckpoint,
     Reader,
@@ -108,6 +109,21 @@ class PostgresConnector:
         from connectors.postgres.setup.check import check_resuming
 
         return await check_resuming(system, read_checkpoint)
+
+    def connection_uses(self, system: System) -> Sequence[ConnectionUse]:  # noqa: ARG002 - the port
+        """As `bridge.connector.CountsConnections.connection_uses`."""
+        return (
+            ConnectionUse("capture", 5, "stream, control, snapshot, catalogue, deleted rows"),
+            ConnectionUse("commands", 1, "effects"),
+            ConnectionUse("catalogue", 1, "catalogue"),
+        )
+
+    async def connection_bound(self, system: System) -> tuple[int | None, str]:
+        """As `bridge.connector.BoundsConnections.connection_bound`: the role's CONNECTION LIMIT."""
+        _need_psycopg(system)
+        from connectors.postgres.catalog.role_limit import connection_limit
+
+        return await connection_limit(system)
 
     def check_transport(self, system: System) -> list[TransportRisk]:
         """As `bridge.connector.ChecksTransport.check_transport`."""

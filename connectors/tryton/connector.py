@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from bridge.connector import (
     Capabilities,
+    ConnectionUse,
     Finding,
     Reader,
     Shape,
@@ -47,6 +48,14 @@ class TrytonConnector:
         """Polling sees neither old rows, nor every change, nor transactions."""
         return Capabilities(
             positions="assigned", deletes="per_table", snapshot=True, read=True, write=True
+        )
+
+    def connection_uses(self, system: System) -> Sequence[ConnectionUse]:  # noqa: ARG002 - the port
+        """As `bridge.connector.CountsConnections.connection_uses`."""
+        return (
+            ConnectionUse("capture", 4, "polls, snapshot, models, deleted rows"),
+            ConnectionUse("commands", 2, "effects, and reads before them"),
+            ConnectionUse("catalogue", 1, "models"),
         )
 
     async def describe(self, system: System) -> Mapping[str, Shape]:

@@ -95,6 +95,9 @@ SYSTEM: dict[str, Any] = {
         "batch_operations": 100,
         "rows_per_second": 10000,
         "max_rows": 50000,
+        "total_connections": 20,
+        "surface_connections": 1,
+        "processes": 2,
     },
     "entities": {
         "order": {
@@ -462,6 +465,9 @@ MEANINGLESS: list[tuple[str, str, Any, str]] = [
     ("system", "limits.batch_operations", -1, "greater than or equal to 0"),
     ("system", "limits.rows_per_second", -1, "greater than or equal to 0"),
     ("system", "limits.max_rows", -1, "greater than or equal to 0"),
+    ("system", "limits.total_connections", -1, "greater than or equal to 0"),
+    ("system", "limits.surface_connections", 0, "greater than or equal to 1"),
+    ("system", "limits.processes", 0, "greater than or equal to 1"),
     ("system", "entities", {}, "at least 1 item"),
     ("system", "entities.order.key", ["nope"], "'nope' is not a field"),
     ("system", "entities.order.version", "nope", "'nope' is not a field"),

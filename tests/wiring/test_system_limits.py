@@ -11,7 +11,7 @@ from bridge.config import load
 from bridge.connector import PublishedLimits
 from bridge.model.specs import SystemLimits, WindowLimit
 from bridge.wiring.connectors import build_system, load_connector
-from bridge.wiring.system_limits import effective_limits, limit_findings
+from bridge.wiring.system_limits import effective_limits, limit_findings, part_system
 from connectors.odata.published_limits import BUSINESS_CENTRAL, DATAVERSE, published_limits
 
 PUBLISHED = PublishedLimits(
@@ -79,15 +79,22 @@ def test_check_says_which_limits_hold_and_where_each_is_from(tmp_path: Path) -> 
     connector = load_connector(config)
     system = build_system("acme", config, connector)
     assert system.connections == system.limits.connections == 60
-    holding, page, warning = limit_findings(config, connector, system)
+    holding, connections, page, warning = limit_findings(config, connector, system)
     assert holding.message == (
-        "limits of its reads: 60 connections (erp.yaml), 6000 requests in 300 s, 1200 seconds in "
+        "limits of its reads: 60 connections for reads (erp.yaml), 6000 requests in 300 s, 1200 seconds in "
         "300 s (published for Dataverse), 1000 operations per $batch (published for Dataverse), "
         "500 rows per answer (erp.yaml)"
     )
+    assert connections.message == (
+        "connections: at most 66: 4 capture (polls, snapshot, metadata, deleted rows), "
+        "1 catalogue (metadata), 1 surfaces (bridgectl get, check and others), 60 reads"
+    )
     assert DATAVERSE.page in page.message
     assert (warning.severity, warning.location) == ("warning", "erp.yaml:4")
-    assert "60 connections is more than Dataverse publishes: 52 connections" in warning.message
+    assert (
+        "60 connections for reads is more than Dataverse publishes: 52 connections for reads"
+        in warning.message
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,3 +114,25 @@ def test_a_window_that_lets_more_through_than_the_published_one_is_reported(
     connector = load_connector(config)
     results = list(limit_findings(config, connector, build_system("acme", config, connector)))
     assert ("warning" in [result.severity for result in results]) == warns
+
+
+def test_a_ceiling_that_leaves_nothing_for_reads_is_an_error_at_its_line(tmp_path: Path) -> None:
+    config = config_of(tmp_path, "https://erp.acme.com/odata/", "{total_connections: 6}")
+    connector = load_connector(config)
+    system = build_system("acme", config, connector)
+    _, error = limit_findings(config, connector, system)
+    assert (error.severity, error.location) == ("configuration", "erp.yaml:4")
+    assert "limits.total_connections: no connection is left for reads" in error.message
+    assert "7 or more are needed" in error.message
+
+
+@pytest.mark.parametrize(("total", "reads", "surface"), [(0, 4, 4), (8, 2, 1), (99, 4, 1)])
+def test_reads_have_what_the_ceiling_leaves_and_surfaces_their_own(
+    tmp_path: Path, total: int, reads: int, surface: int
+) -> None:
+    config = config_of(tmp_path, "https://erp.acme.com/odata/", f"{{total_connections: {total}}}")
+    connector = load_connector(config)
+    system = build_system("acme", config, connector)
+    assert system.connections == reads
+    assert build_system("acme", config, connector, surface=True).connections == surface
+    assert part_system(system).connections == (1 if total else reads)

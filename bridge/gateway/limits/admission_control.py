@@ -178,7 +178,7 @@ class AdmissionControl:
         """Refuse whoever hasn't started in time; when the next one is due."""
         next_due = inf
         for lane in self._queue.lanes():
-            while (request := lane.head()) is not None and request.start_by <= now:
+            while (request := lane.next_due()) is not None and request.start_by <= now:
                 lane.remove(request)
                 self._refuse_late(now, request, now, "no turn came")
             if request is not None:

@@ -25,6 +25,10 @@ while a window is used up: the next start may be minutes away.
 """
 
 
+PATIENCE_S = 10.0
+"""Seconds after which a request without a deadline comes before those that are asked for later."""
+
+
 @dataclass(eq=False, slots=True)
 class AdmissionRequest:
     """One query that waits for its start.
@@ -46,6 +50,13 @@ class AdmissionRequest:
     def start_by(self) -> float:
         """The latest start with which the deadline can be met."""
         return self.deadline - self.cost.seconds
+
+    @property
+    def order(self) -> float:
+        """Where it stands among those of its class: by the latest start; without a deadline as if there
+        were one in a while, so that those with a deadline don't always come before it.
+        """
+        return self.start_by if self.start_by < inf else self.since + PATIENCE_S
 
     @property
     def kept(self) -> float:

@@ -26,6 +26,7 @@ from bridge.wiring.check.commands import fitting_findings
 from bridge.wiring.check.declarations import command_findings, lookup_findings
 from bridge.wiring.check.result import CheckResult, Severity, result_of_problem
 from bridge.wiring.check.snapshots import snapshot_findings
+from bridge.wiring.system_limits import bound_findings
 
 
 async def system_findings(
@@ -99,7 +100,7 @@ def _tables_with_errors(config: SystemConfig, findings: Sequence[Finding]) -> se
 async def _capability_results(
     config: SystemConfig, connector: Connector, system: System
 ) -> AsyncGenerator[CheckResult, None]:
-    """What the connector can do, and how it captures each entity."""
+    """What the connector can do, how it captures each entity, and how many connections it may open."""
     location = f"system {system.name}"
     phrases = capability_phrases(connector.capabilities())
     yield CheckResult("ok", "system", "; ".join(phrases), location)
@@ -109,6 +110,8 @@ async def _capability_results(
     if why:
         unknown = f"how each entity is captured isn't known: {why}"
         yield CheckResult("warning", "system", unknown, location)
+    async for result in bound_findings(config, connector, system):
+        yield result
 
 
 def _topic_fit(

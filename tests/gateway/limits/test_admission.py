@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bridge.gateway.limits.admission_control import AdmissionControl
 from bridge.gateway.limits.admission_queue import MAX_WAITING, AdmissionQueue
 from bridge.gateway.limits.admission_request import AdmissionRequest, WorkClass
-from bridge.gateway.limits.ceiling import Admission, Cost
+from bridge.gateway.limits.ceiling import QUERY, Admission, Cost
 from bridge.model.errors import Rejected, RetryLater
 from bridge.model.specs import SystemLimits, WindowLimit
 from tests.gateway.limits.simulated_system import SimulatedSystem
@@ -276,3 +276,33 @@ def test_everybody_is_answered_once_and_in_time(limits: SystemLimits, seed: int)
     assert all(at <= each.start_by for at, each in system.started)
     assert control.ceilings.connections.in_use == 0
     assert 1 <= control.ceilings.connections.limit <= limits.connections
+
+
+def test_a_request_without_a_deadline_is_not_passed_over_for_ever() -> None:
+    """One slot; every second the one that runs ends, and two more come that can wait for 3 s."""
+    control = AdmissionControl(SystemLimits(1))
+    running = control.start(0.0, QUERY)
+    patient = AdmissionRequest(WorkClass.AGENTS, 0.0, inf, QUERY, sheddable=False)
+    control.ask(0.0, patient)
+    control.turn(0.0)
+    for second in range(1, 30):
+        now = float(second)
+        for _ in range(2):
+            control.ask(now, AdmissionRequest(WorkClass.AGENTS, now, now + 3, QUERY, False))
+        assert running is not None
+        control.end(now, running)
+        turn = control.turn(now)
+        [(request, running)] = turn.started
+        if request is patient:
+            return
+    raise AssertionError("it never started")
+
+
+def test_a_deadline_is_noticed_behind_a_request_that_has_none() -> None:
+    control = AdmissionControl(SystemLimits(1))
+    control.start(0.0, QUERY)
+    control.ask(0.0, AdmissionRequest(WorkClass.AGENTS, 0.0, inf, QUERY, sheddable=False))
+    late = AdmissionRequest(WorkClass.AGENTS, 0.0, 12.0, QUERY, sheddable=False)
+    control.ask(0.0, late)
+    assert control.turn(0.0).again_at == 12.0
+    assert [request for request, _ in control.turn(12.0).refused] == [late]
