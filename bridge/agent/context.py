@@ -55,6 +55,9 @@ class Context:
     effect is in the answer.
     `fresh`: the legacy system itself is asked.
     `deadline`: seconds that the read may take; past them it raises DeadlineExceeded.
+    `peers`: False if rows that were answered together with this one aren't read on with it. Else the
+    second such read in a loop over rows also reads what the others lead to, and their reads are
+    answered with that; never with anything older than this attempt.
     Demands that are invalid or contradict each other raise Rejected (`bad_freshness`).
     """
 
@@ -113,9 +116,10 @@ class Context:
         after: str | Receipt | None = None,
         fresh: bool = False,
         deadline: float | None = None,
+        peers: bool = True,
     ) -> Any:
         """The row with that key (a mapping, or the bare value of a key of one field). Raises NotFound."""
-        demands = self._demands(max_staleness, after, fresh, deadline)
+        demands = self._demands(max_staleness, after, fresh, deadline, peers)
         row = await self._reads.get(entity, key, demands)
         if row is None:
             raise NotFound(entity, key)
@@ -130,9 +134,10 @@ class Context:
         after: str | Receipt | None = None,
         fresh: bool = False,
         deadline: float | None = None,
+        peers: bool = True,
     ) -> list[Any | None]:
         """The rows with those keys, aligned, None for each that doesn't exist."""
-        demands = self._demands(max_staleness, after, fresh, deadline)
+        demands = self._demands(max_staleness, after, fresh, deadline, peers)
         return await self._reads.get_many(entity, keys, demands)
 
     async def related(
@@ -144,12 +149,13 @@ class Context:
         after: str | Receipt | None = None,
         fresh: bool = False,
         deadline: float | None = None,
+        peers: bool = True,
     ) -> Any:
         """The rows that a declared relation of `row`'s entity leads to.
 
         `row` is the event's or one that was read. A list to many; a row or None to one.
         """
-        demands = self._demands(max_staleness, after, fresh, deadline)
+        demands = self._demands(max_staleness, after, fresh, deadline, peers)
         return await self._reads.related(self._entity_of(row), row, relation, demands)
 
     async def query(
@@ -162,9 +168,10 @@ class Context:
         after: str | Receipt | None = None,
         fresh: bool = False,
         deadline: float | None = None,
+        peers: bool = True,
     ) -> list[Any]:
         """Rows whose fields equal `where` (a list of values: any of them), at most `limit`."""
-        demands = self._demands(max_staleness, after, fresh, deadline)
+        demands = self._demands(max_staleness, after, fresh, deadline, peers)
         return await self._reads.query(entity, where or {}, limit, demands)
 
     def version(self, row: Any) -> RowVersion:
@@ -179,6 +186,7 @@ class Context:
         after: str | Receipt | None,
         fresh: bool,
         deadline: float | None,
+        peers: bool,
     ) -> ReadDemands:
         plain = self._plain
         if plain is None:
@@ -193,9 +201,9 @@ class Context:
                 monotonic(),
             )
             plain = self._plain = ReadDemands(cause=cause)
-        if max_staleness is None and after is None and deadline is None and not fresh:
+        if peers and max_staleness is None and after is None and deadline is None and not fresh:
             return plain
-        return ReadDemands(max_staleness, after, fresh, deadline, plain.cause)
+        return ReadDemands(max_staleness, after, fresh, deadline, plain.cause, peers)
 
     def _entity_of(self, row: Any) -> str:
         if row is self.event.after or row is self.event.before:
@@ -210,6 +218,7 @@ class FreshnessDemands(TypedDict, total=False):
     after: str | Receipt | None
     fresh: bool
     deadline: float | None
+    peers: bool
 
 
 class BlockingContext:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any, Final
 
 from bridge.closing import close_all
@@ -16,6 +17,9 @@ from bridge.gateway.demanded_reads import DemandedReads, Questions
 from bridge.gateway.key_lookup import KeyLookup, Rows
 from bridge.gateway.limiter import Limiter
 from bridge.gateway.live_reads import LiveReads
+from bridge.gateway.peers import Peers
+from bridge.gateway.peers.peer_group import PeerGroup
+from bridge.gateway.peers.peers import PeerLink
 from bridge.gateway.read_names import (
     condition_values,
     key_values,
@@ -23,12 +27,14 @@ from bridge.gateway.read_names import (
     outward_many,
     relation_of,
 )
+from bridge.gateway.relation_step import RelationStep
 from bridge.gateway.source_reads import SourceReads, Values
 from bridge.gateway.view.contract import HoldsRows
 from bridge.model.errors import ConfigurationError, Rejected
-from bridge.model.provenance import RowList, TracedRow
+from bridge.model.provenance import RowList, TracedRow, peers_of
 from bridge.model.read_demands import NO_DEMANDS, ReadDemands
 from bridge.model.specs import SystemLimits
+from bridge.model.types import Relation
 from bridge.observe import Observer, ignore
 from bridge.ports.entity_mapping import EntityMapping
 
@@ -67,6 +73,8 @@ class Gateway:
         copy: SystemCopy | None = None,
         staleness: Mapping[str, float] | None = None,
         view: Callable[[], HoldsRows | None] = lambda: None,
+        peers: bool = True,
+        monotonic: Callable[[], float] = monotonic,
     ) -> None:
         self._system = system
         self._tables = tables
@@ -74,6 +82,16 @@ class Gateway:
         self._reads = SourceReads(system, reader, self.limiter, observer, clock)
         self._live = LiveReads(self._reads)
         self._by_key: dict[str, KeyLookup] = {}
+        #: Of rows of this system; only causes have them.
+        self.peers = Peers(
+            system,
+            self._reads,
+            observer,
+            staleness=staleness or {},
+            is_on=peers,
+            has_copy=copy is not None,
+            clock=monotonic,
+        )
         self._demanded = DemandedReads(
             system, self._reads.bounds, copy, staleness=staleness, view=view
         )
@@ -97,15 +115,18 @@ class Gateway:
         is_bare = type(key) in _BARE_KEYS and len(lookup.fields) == 1
         values = (key,) if is_bare else key_values(table, key)
         source_values = table.outward(lookup.fields, values)
-        if not self._demanded.are_plain(demands):
+        groups = self.peers.leading_to(table, demands)
+        if groups or not self._demanded.are_plain(demands):
             questions = Questions(table, lookup.fields, (values,), (source_values,))
-            return only_row(table, key, (await self._load(questions, demands))[0])
+            link = self._chosen(groups, source_values, demands)
+            return only_row(table, key, (await self._load(questions, demands, link))[0])
         answer = batches.load(source_values)
         try:
             rows = await answer
         except asyncio.CancelledError:
             batches.leave()
             raise
+        self.peers.note(lookup, (source_values,), (rows,), demands)
         return only_row(table, key, rows)
 
     async def get_many(
@@ -122,13 +143,16 @@ class Gateway:
             source_keys = [table.outward(fields, each) for each in values]
         if self._demanded.are_plain(demands):
             answers = await self._live.load_many(table, fields, source_keys)
+            self.peers.note(self._live.key_lookup(table, fields), source_keys, answers, demands)
         else:
             values = [(key,) for key in keys] if values is None else values
             answers = await self._load(Questions(table, fields, values, source_keys), demands)
-        return [
+        rows = [
             None if not rows else rows[0] if len(rows) == 1 else only_row(table, key, rows)
             for key, rows in zip(keys, answers, strict=True)
         ]
+        self.peers.group(table, rows, demands)
+        return rows
 
     async def related(
         self, entity: str, row: Any, relation: str, demands: ReadDemands = NO_DEMANDS
@@ -140,19 +164,20 @@ class Gateway:
         self, entity: str, rows: Sequence[Any], relation: str, demands: ReadDemands = NO_DEMANDS
     ) -> list[Any]:
         """`related` of many rows, aligned, in as few queries."""
-        table = self._table(entity)
-        declared = relation_of(table, relation)
-        other = self._table(declared.entity)
-        try:
-            starts, targets = declared.ends(table.entity.key, other.entity.key)
-        except ConfigurationError as error:
-            raise Rejected("bad_relation", f"{table.entity.qualified}: {error}") from error
-        values = [tuple([row[field] for field in starts]) for row in rows]
+        step = self._step(entity, relation)
+        other, targets = step.lookup.table, step.lookup.fields
+        values = step.values(rows)
         # Nothing equals null: fields that hold one lead nowhere.
         present = [key for key in values if None not in key]
         questions = Questions(other, targets, present, outward_many(other, targets, present))
-        rows_of_keys = iter(await self._load(questions, demands))
-        if not declared.from_field:
+        link = None
+        if len(rows) == len(present) == 1 and (group := peers_of(rows[0])) is not None:
+            link = step.link(group, questions.source_values[0])
+        answers = await self._load(questions, demands, link)
+        if link is None:
+            self.peers.group(other, [row for rows in answers for row in rows or ()], demands)
+        rows_of_keys = iter(answers)
+        if not step.relation.from_field:
             return [[] if None in key else [*(next(rows_of_keys) or ())] for key in values]
         return [None if None in key else only_row(other, key, next(rows_of_keys)) for key in values]
 
@@ -179,6 +204,8 @@ class Gateway:
         else:
             questions = Questions(table, fields, list(by_source.values()), list(by_source))
             rows = await self._demanded.query(questions, limit, demands, live)
+        self.peers.note_rows(table, rows, demands)
+        self.peers.group(table, rows, demands)
         return RowList(rows, is_truncated=len(rows) >= limit)
 
     async def close(self) -> None:
@@ -194,15 +221,48 @@ class Gateway:
             )
         return table
 
-    async def _load(self, questions: Questions, demands: ReadDemands) -> list[Rows | None]:
+    def _step(self, entity: str, relation: str) -> RelationStep:
+        table = self._table(entity)
+        declared = relation_of(table, relation)
+        other = self._table(declared.entity)
+        try:
+            starts, targets = declared.ends(table.entity.key, other.entity.key)
+        except ConfigurationError as error:
+            raise Rejected("bad_relation", f"{table.entity.qualified}: {error}") from error
+        return RelationStep(declared, starts, self._live.key_lookup(other, targets))
+
+    def _chosen(
+        self,
+        groups: Sequence[tuple[PeerGroup, Relation]],
+        source_values: Values,
+        demands: ReadDemands,
+    ) -> PeerLink | None:
+        """The step of a row whose field was passed to `get`, if it is one's."""
+        steps = ((group, self._step(group.entity.name, each.name)) for group, each in groups)
+        links = (step.link(group, source_values) for group, step in steps)
+        return self.peers.choose(links, demands)
+
+    async def _load(
+        self, questions: Questions, demands: ReadDemands, link: PeerLink | None = None
+    ) -> list[Rows | None]:
         table, fields = questions.table, questions.fields
+        if link is not None and not self.peers.serves(demands):
+            link = None
 
         async def live(source_keys: Sequence[Values]) -> list[Rows | None]:
-            return await self._live.load_many(table, fields, source_keys)
+            if link is not None:
+                return [await self.peers.read(link, demands)]
+            answers = await self._live.load_many(table, fields, source_keys)
+            self.peers.note(self._live.key_lookup(table, fields), source_keys, answers, demands)
+            return answers
 
         if self._demanded.are_plain(demands):
-            return await live(questions.source_values)
-        return await self._demanded.load(questions, demands, live)
+            answers = await live(questions.source_values)
+        else:
+            answers = await self._demanded.load(questions, demands, live)
+        if link is not None:
+            self.peers.adopt(link, answers[0] or ())
+        return answers
 
     async def _probe(self) -> None:
         """Read any row, so that the copy learns which transactions reads show."""

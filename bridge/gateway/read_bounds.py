@@ -103,3 +103,21 @@ def note_answer(waiting: Sequence[WaitingBound], visibility: Visibility | None) 
     for each in waiting:
         if not each.is_missed and not each.bound.is_met_by(visibility):
             each.is_missed = True
+
+
+class BoundWindow:
+    """While it is open, queries of an entity are told a bound. Without a bound it does nothing."""
+
+    __slots__ = ("_bounds", "_entity", "_waiting")
+
+    def __init__(self, bounds: WaitingBounds, entity: str, bound: VisibilityBound | None) -> None:
+        self._bounds = bounds
+        self._entity = entity
+        self._waiting = None if bound is None else bounds.add(entity, bound)
+
+    def close(self) -> bool:
+        """To be called once. Returns whether an answer missed the bound."""
+        if self._waiting is None:
+            return False
+        self._bounds.remove(self._entity, self._waiting)
+        return self._waiting.is_missed

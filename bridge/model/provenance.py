@@ -48,7 +48,7 @@ class TracedRow:
     never collide with fields, which begin with a letter.
     """
 
-    __slots__ = ("_provenance", "_row", "_type")
+    __slots__ = ("_peers", "_provenance", "_row", "_type")
 
     def __init__(
         self, row: Any, provenance: Provenance | SupportsProvenance, entity: Entity
@@ -56,6 +56,11 @@ class TracedRow:
         self._row = row
         self._provenance = provenance
         self._type = entity
+        self._peers: Any = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copy has no peers: they would be copied, too.
+        return type(self), (self._row, self._provenance, self._type)
 
     def __getattr__(self, name: str) -> Any:
         # Copying accesses attributes before there is a row.
@@ -123,6 +128,21 @@ def version(row: Any) -> RowVersion:
     """
     traced = _traced(row)
     return row_version(traced._type, traced)  # noqa: SLF001 - one module
+
+
+def peers_of(row: Any) -> Any:
+    """The group of rows that were answered with this one, of the gateway's; None: of no group."""
+    return row._peers if type(row) is TracedRow else None  # noqa: SLF001 - one module
+
+
+def untraced(row: TracedRow) -> Any:
+    """The row itself, which knows neither provenance nor peers."""
+    return row._row  # noqa: SLF001 - one module
+
+
+def set_peers(row: TracedRow, group: Any) -> None:
+    """The row belongs to this group from now on."""
+    row._peers = group  # noqa: SLF001 - one module
 
 
 def _traced(row: Any) -> TracedRow:

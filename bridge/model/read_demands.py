@@ -44,6 +44,7 @@ class ReadDemands(NamedTuple):
     fresh: the legacy system itself is asked, by a query that begins after the call.
     deadline: seconds from the call until an answer is of no use any more; None: none.
     cause: on whose behalf; None: nobody's, as on the command line.
+    peers: whether rows may be read together with those that were answered together with theirs.
     """
 
     max_staleness: float | None = None
@@ -51,6 +52,7 @@ class ReadDemands(NamedTuple):
     fresh: bool = False
     deadline: float | None = None
     cause: ReadCause | None = None
+    peers: bool = True
 
 
 NO_DEMANDS: Final = ReadDemands()
@@ -58,7 +60,7 @@ NO_DEMANDS: Final = ReadDemands()
 
 def check_demands(demands: ReadDemands) -> None:
     """Raises Rejected (`bad_freshness`), with what to do, for what can't be met or contradicts itself."""
-    staleness, after, fresh, deadline, _ = demands
+    staleness, after, fresh, deadline, *_ = demands
     if fresh and staleness is not None:
         raise Rejected(
             BAD_FRESHNESS,

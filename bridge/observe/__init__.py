@@ -23,6 +23,7 @@ from bridge.observe.command_notices import CommandMoved, CommandsHeld
 from bridge.observe.gateway_notices import (
     AnswerAudited,
     BreakerMoved,
+    PeersRead,
     ReadQueued,
     ReadRefusal,
     ReadRefused,
@@ -62,6 +63,7 @@ __all__ = [
     "Notice",
     "Observer",
     "PartState",
+    "PeersRead",
     "ReadQueued",
     "ReadRefusal",
     "ReadRefused",

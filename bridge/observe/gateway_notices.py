@@ -21,6 +21,20 @@ class RowsRead:
 
 
 @dataclass(frozen=True, slots=True)
+class PeersRead:
+    """The gateway read rows for peers of one that was asked for, or answered reads with such rows.
+
+    loaded: keys that nobody had asked for yet; the queries that took and the reads of `RowsRead`
+    contain them. served: reads that were answered without a query.
+    """
+
+    system: str
+    entity: str
+    loaded: int
+    served: int
+
+
+@dataclass(frozen=True, slots=True)
 class Throttled:
     """A system asked for a pause of `seconds`; no read of it starts before its end."""
 

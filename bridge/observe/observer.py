@@ -20,6 +20,7 @@ from bridge.observe.command_notices import CommandMoved, CommandsHeld
 from bridge.observe.gateway_notices import (
     AnswerAudited,
     BreakerMoved,
+    PeersRead,
     ReadQueued,
     ReadRefused,
     ReadsOwned,
@@ -55,6 +56,7 @@ Notice = (
     | HandlerWaits
     | HandlerBlocks
     | RecordDistrusted
+    | PeersRead
     | RowsRead
     | AnswerAudited
     | ReadQueued

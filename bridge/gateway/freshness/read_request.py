@@ -53,7 +53,7 @@ def read_request(
     Raises Rejected (`bad_freshness`) for what can't be met or contradicts itself, with what to do.
     """
     check_demands(demands)
-    staleness, after, fresh, deadline, cause = demands
+    staleness, after, fresh, deadline, cause, _ = demands
     position, is_live = _after(after)
     event = cause.position if cause is not None and cause.system == system else NO_POSITION
     bound = bound_of(
