@@ -63,7 +63,7 @@ lock: setup
 	$(LOCK) pyproject.toml --extra docs --fork-strategy fewest -c locks/dev.txt -o locks/docs.txt $(ARGS)
 
 # The compiled modules shadow their Python files, so they are made again when those change.
-COMPILED := $(wildcard bridge/plan/execute.py bridge/plan/execute.pxd bridge/plan/native.pxd bridge/log/kafka/pack.py bridge/log/kafka/pack.pxd connectors/postgres/protocol/frames.py connectors/postgres/protocol/frames.pxd bridge/gateway/waiters.py bridge/gateway/waiters.pxd)
+COMPILED := $(wildcard bridge/plan/execute.py bridge/plan/execute.pxd bridge/plan/native.pxd bridge/log/kafka/pack.py bridge/log/kafka/pack.pxd connectors/postgres/protocol/frames.py connectors/postgres/protocol/frames.pxd bridge/gateway/waiters.py bridge/gateway/waiters.pxd bridge/agent/held_rows.py bridge/agent/held_rows.pxd bridge/ports/held_entry.py bridge/ports/held_entry.pxd)
 
 # Tests that compare both forms look whether these are still the files that were compiled.
 SUMS := import hashlib, sys; [print(hashlib.sha256(open(path, "rb").read()).hexdigest(), path) for path in sys.argv[1:]]
@@ -71,7 +71,7 @@ SUMS := import hashlib, sys; [print(hashlib.sha256(open(path, "rb").read()).hexd
 build: .make/build
 
 .make/build: $(COMPILED) setup.py .make/setup
-	rm -f bridge/plan/execute.*.so bridge/log/kafka/pack.*.so connectors/postgres/protocol/frames.*.so bridge/gateway/waiters.*.so
+	rm -f bridge/plan/execute.*.so bridge/log/kafka/pack.*.so connectors/postgres/protocol/frames.*.so bridge/gateway/waiters.*.so bridge/agent/held_rows.*.so bridge/ports/held_entry.*.so
 	$(BIN)/python setup.py -q build_ext --inplace -j 3
 	$(BIN)/python -c '$(SUMS)' $(COMPILED) setup.py > $@
 

@@ -17,6 +17,8 @@ COMPILED = (
     "bridge/log/kafka/pack.py",
     "connectors/postgres/protocol/frames.py",
     "bridge/gateway/waiters.py",
+    "bridge/agent/held_rows.py",
+    "bridge/ports/held_entry.py",
 )
 DATA = ("schemas", "examples")
 MODE = os.environ.get("BRIDGE_BUILD", "auto")

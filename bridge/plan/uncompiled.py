@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
 compiled: Final = False
+Kind = TypeVar("Kind", bound=type)
+
+
+def cclass(kind: Kind) -> Kind:
+    """Nothing, uncompiled."""
+    return kind
+
+
+no_gc = cclass

@@ -116,7 +116,7 @@ def claim_not_frozen(patch: pytest.MonkeyPatch) -> None:
         if isinstance(entry, ListEntry):
             self._lists.discard(entry)
         else:
-            del entry.origin.table[entry.key]
+            del self.table_of(entry)[entry.key]
 
     patch.setattr(HeldAnswers, "_forget", forget)
 

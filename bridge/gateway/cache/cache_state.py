@@ -7,8 +7,9 @@ and publishes `freshness` after what it covers was applied.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from weakref import WeakValueDictionary
 
 from bridge.connector import Visibility
@@ -19,6 +20,9 @@ from bridge.gateway.cache.held_answers import HeldAnswers, held_origin
 from bridge.gateway.cache.lists import ListEntry, ListKey, Lists, fence_affects, values_of
 from bridge.gateway.cache.stored_answers import StoredAnswers
 from bridge.model.errors import RetryLater
+
+MAX_HITS: Final = 10_000
+"""Hits by other threads between two fills; of more the earliest count for nothing."""
 
 
 class CacheBounds(NamedTuple):
@@ -73,6 +77,8 @@ class CacheState:
         list_fields: Mapping[str, Iterable[str]] | None = None,
         server: str = "",
     ) -> None:
+        #: Entries that others have hit, for `visited`, which only this thread writes.
+        self.hits: deque[RowEntry] = deque(maxlen=MAX_HITS)
         #: How fresh the follower is: opaque, replaced as a whole; None before anything is proved.
         self.freshness: Any = None
         #: The server whose answers are stored.
@@ -169,6 +175,7 @@ class CacheState:
     ) -> int:
         """Store keys and payloads (None: no such row) that the read brought; how many were stored."""
         read, visibility = answer.read, answer.visibility
+        self._note_hits()
         if self._is_unusable(answer):
             return 0
         origin = self._fill(answer, scope, entity)
@@ -279,6 +286,14 @@ class CacheState:
                 fill.settle()
                 del self._fills[number]
 
+    def _note_hits(self) -> None:
+        """Before anything is evicted."""
+        hits = self.hits
+        while hits:
+            entry = hits.popleft()
+            if entry.visited is not None:
+                entry.visited = True
+
     def _check_room(self) -> None:
         if self._fences.is_full:
             raise RetryLater(
@@ -293,10 +308,10 @@ class CacheState:
 
     def _apply_to_entry(self, change: EntityChange, entry: RowEntry) -> None:
         origin = held_origin(entry)
-        table = origin.table
-        same_scope = table.scope == self._event_scope
+        same_scope = origin.scope == self._event_scope
         effect = self._rules.of(change, entry.payload, origin, same_scope=same_scope)
         if effect is RowEffect.REPLACE:
+            table = self._held.table(origin.scope, origin.entity)
             applied = RowEntry(change.key, change.payload, table.applied)
             applied.visited = entry.visited
             self._held.put(applied)
@@ -323,8 +338,7 @@ class CacheState:
         return kept
 
     def _fill(self, answer: ReadAnswer, scope: Scope, entity: str) -> Fill:
-        table = self._held.table(scope, entity)
-        fill = Fill(table, answer.visibility, answer.ended_at, answer.claim)
+        fill = Fill(entity, scope, answer.visibility, answer.ended_at, answer.claim)
         self._fill_number += 1
         if answer.visibility is not None:
             self._fills[self._fill_number] = fill

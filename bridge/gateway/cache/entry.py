@@ -6,9 +6,12 @@ from sys import getsizeof
 from typing import Any, Final, NamedTuple
 
 from bridge.connector import Visibility
+from bridge.ports.held_entry import RowEntry
 
 ENTRY_BYTES: Final = 150
-"""An RowEntry, its slot of the dictionary and of the queue: 64 + 30 to 60 + 8 to 16, rounded up."""
+"""A RowEntry, its slot of the dictionary and of the queue: 48 (interpreted 64) + 30 to 60 + 8 to 16,
+rounded up.
+"""
 
 
 class Scope(NamedTuple):
@@ -23,9 +26,9 @@ class Scope(NamedTuple):
 
 
 class Fill:
-    """What all rows of one answer share.
+    """What all rows of one answer share. It doesn't refer to them: entries are not part of circles.
 
-    table: the rows of the same entity and scope.
+    entity, scope: whose rows they are.
     visibility: which transactions the answer shows; None where the source doesn't report it, or
     once everything that it shows was applied (`CacheState.settle`).
     ended_at: when the answer came, in seconds of the reader's clock; minus infinity where every
@@ -33,16 +36,18 @@ class Fill:
     claim: how fresh the answer itself is; opaque.
     """
 
-    __slots__ = ("__weakref__", "claim", "ended_at", "table", "visibility")
+    __slots__ = ("__weakref__", "claim", "ended_at", "entity", "scope", "visibility")
 
     def __init__(
         self,
-        table: EntryTable,
+        entity: str,
+        scope: Scope,
         visibility: Visibility | None,
         ended_at: float,
         claim: Any = None,
     ) -> None:
-        self.table = table
+        self.entity = entity
+        self.scope = scope
         self.visibility = visibility
         self.ended_at = ended_at
         self.claim = claim
@@ -64,7 +69,7 @@ class Claim(NamedTuple):
     follower: Any
 
 
-class EntryTable(dict[bytes, "RowEntry"]):
+class EntryTable(dict[bytes, RowEntry]):
     """The entries of one entity and scope, by the bytes of the log's key less its schema id."""
 
     __slots__ = ("applied", "entity", "scope")
@@ -74,26 +79,7 @@ class EntryTable(dict[bytes, "RowEntry"]):
         self.entity = entity
         self.scope = scope
         #: Shared by all rows that events brought.
-        self.applied = Fill(self, None, float("-inf"))
-
-
-class RowEntry:
-    """A row that is held, or that there is none. The row in somebody's hand refers to it, so that
-    its claim grows with the follower's for as long as it is held, and no longer.
-
-    key: as in its EntryTable.
-    payload: opaque, compared with `==` (the framed Avro bytes of the row); None: there is no row.
-    origin: the Fill, and the Claim that was frozen once the entry is held no longer.
-    visited: True after a hit; None once it is held no longer.
-    """
-
-    __slots__ = ("key", "origin", "payload", "visited")
-
-    def __init__(self, key: bytes, payload: Any, origin: Fill) -> None:
-        self.key = key
-        self.payload = payload
-        self.origin: Fill | Claim = origin
-        self.visited: bool | None = False
+        self.applied = Fill(entity, scope, None, float("-inf"))
 
 
 def frozen_claim(origin: Fill | Claim, follower: Any) -> Claim:
@@ -105,3 +91,6 @@ def entry_bytes(entry: RowEntry) -> int:
     """Bytes that an entry takes, with its key and its row."""
     payload = 0 if entry.payload is None else getsizeof(entry.payload)
     return ENTRY_BYTES + getsizeof(entry.key) + payload
+
+
+__all__ = ["Claim", "EntryTable", "Fill", "RowEntry", "Scope", "entry_bytes", "frozen_claim"]

@@ -68,9 +68,14 @@ class HeldAnswers:
             table = tables[scope] = EntryTable(entity, scope)
         return table
 
+    def table_of(self, entry: RowEntry) -> EntryTable:
+        """The table that an entry is in. Raises LookupError for one that is held no longer."""
+        origin = held_origin(entry)
+        return self.table(origin.scope, origin.entity)
+
     def put(self, entry: RowEntry) -> bool:
         """Hold an entry instead of the one with its key; False if it is larger than all may be."""
-        table = held_origin(entry).table
+        table = self.table_of(entry)
         replaced = table.get(entry.key)
         if replaced is not None:
             self.drop(replaced)
@@ -112,7 +117,7 @@ class HeldAnswers:
     def _forget(self, entry: RowEntry | ListEntry) -> None:
         """Take it out of the indexes, and freeze its claim."""
         if isinstance(entry, RowEntry):
-            del held_origin(entry).table[entry.key]
+            del self.table_of(entry)[entry.key]
         else:
             self._lists.discard(entry)
         entry.origin = frozen_claim(entry.origin, self._freshness())

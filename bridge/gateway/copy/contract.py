@@ -30,21 +30,7 @@ from bridge.gateway.cache.cache_state import CacheState
 from bridge.gateway.cache.entry import Scope
 from bridge.gateway.copy.row_forms import RowForms
 from bridge.model.freshness import Freshness
-
-
-class EntityClaim:
-    """What is claimed of one entity: for hits without a call. Always the same object per entity; only
-    the copy changes it, each attribute as a whole, so that any thread may read it.
-
-    claim: of all rows that aren't in `doubtful`; None: the entity is in doubt.
-    doubtful: the keys of rows in doubt; nearly always empty.
-    """
-
-    __slots__ = ("claim", "doubtful")
-
-    def __init__(self) -> None:
-        self.claim: Freshness | None = None
-        self.doubtful: Collection[bytes] = frozenset()
+from bridge.ports.held_entry import EntityClaim
 
 
 @dataclass(frozen=True, slots=True)

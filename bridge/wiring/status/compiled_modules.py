@@ -14,6 +14,8 @@ COMPILED = {
     "pgoutput frames": ("connectors.postgres.protocol.frames", ("psycopg",)),
     "Kafka batches": ("bridge.log.kafka.pack", ("aiokafka",)),
     "batched reads": ("bridge.gateway.waiters", ()),
+    "held rows": ("bridge.agent.held_rows", ()),
+    "cached rows": ("bridge.ports.held_entry", ()),
 }
 FORMS = {True: "compiled", False: "interpreted", None: "not installed"}
 
