@@ -19,6 +19,7 @@ NAMES = (
     "gateway",
     "erp_cascades",
     "nplusone",
+    "remote",
 )
 
 

@@ -10,7 +10,13 @@ from typing import Any, Final, cast
 from bridge.connector import Rows, Shape, Visibility
 from bridge.gateway.remote import messages
 from bridge.gateway.remote.error_codec import decode_error
-from bridge.gateway.remote.frames import FrameBuffer, FrameType, ReadFrame, encode_frame
+from bridge.gateway.remote.frame_protocol import FrameProtocol
+from bridge.gateway.remote.frames import (
+    MAX_PAYLOAD_BYTES,
+    FrameType,
+    ReadFrame,
+    encode_frame,
+)
 from bridge.gateway.remote.messages import AnswerPart, Registration, SentAsk, Welcome
 from bridge.gateway.remote.value_codec import BadFrame
 from bridge.model.errors import BridgeError, RetryLater
@@ -19,6 +25,7 @@ PING_S: Final = 5.0
 """After which silence the owner is asked whether it is there."""
 LOST_S: Final = 15.0
 """After which silence it counts as gone. A connection whose other end is frozen stays open."""
+RECEIVE_BYTES: Final = 65_536
 MAX_REQUEST: Final = (1 << 32) - 1
 
 LoadVisibility = Callable[[str], Visibility]
@@ -34,7 +41,7 @@ class PendingAnswer:
         self.rows: list[Any] = []
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(FrameProtocol):
     """Sends questions and gives each answer to who asked.
 
     where: the owner, for errors. load_visibility: of the connector. shape_of: the Shape to use for one
@@ -48,6 +55,7 @@ class ClientConnection(asyncio.Protocol):
         load_visibility: LoadVisibility | None,
         shape_of: Callable[[Shape], Shape],
     ) -> None:
+        super().__init__(RECEIVE_BYTES, MAX_PAYLOAD_BYTES)
         self.welcome: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
         # Whoever opens it may be gone before it is there.
         self.welcome.add_done_callback(lambda future: future.cancelled() or future.exception())
@@ -57,7 +65,6 @@ class ClientConnection(asyncio.Protocol):
         self._where = where
         self._load_visibility = load_visibility
         self._shape_of = shape_of
-        self._frames = FrameBuffer()
         self._shapes: dict[int, Shape] = {}
         self._pending: dict[int, PendingAnswer] = {}
         self._request = 0
@@ -101,11 +108,11 @@ class ClientConnection(asyncio.Protocol):
         self._write(FrameType.HELLO, 0, messages.encode_registration(self._registration))
         self._watch()
 
-    def data_received(self, data: bytes) -> None:
+    def received(self, data: bytes) -> None:
         """Bytes of the owner."""
         self._heard = monotonic()
         try:
-            for frame in self._frames.feed(data):
+            for frame in self.frames.feed(data):
                 self._receive(frame)
         except BadFrame as error:
             self.close(f"it sends what this version can't read: {error}")

@@ -1,5 +1,7 @@
 """Rows and keys as bytes, column by column: values of one type stand together. Pure.
 
+A few rows are written value by value, which is quicker for them.
+
 A column is one byte that says the type of all its values, with `HAS_NULLS` if some are null (then one
 byte per value says which), then the values that aren't, packed by one call each way where Python has
 one. Columns of mixed or rarer types hold each value as `value_codec` has it.
@@ -10,8 +12,8 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import date, datetime, timezone
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 from uuid import UUID
 
@@ -23,13 +25,17 @@ from bridge.gateway.remote.value_codec import (
     append_count,
     append_sized,
     append_value,
-    date_of,
-    decimal_of,
+    append_zone,
     decode_text,
+    decode_zone,
     encode_text,
 )
 
 HAS_NULLS: Final = 0x80
+FEW_ROWS: Final = 4
+"""At most so many rows are written value by value."""
+_BETWEEN: Final = "\0"
+"""Stands between texts that don't contain it, as hardly any do: no lengths are needed then."""
 MAX_CELLS: Final = 4_000_000
 """Values in one frame: columns of nulls take no bytes, so that the frame's size is no bound."""
 _NULL: Final = type(None)
@@ -45,6 +51,11 @@ def append_rows(out: bytearray, rows: Sequence[tuple[Any, ...]]) -> None:
         raise Unsendable("the rows of one answer aren't tuples of one length")
     if len(rows) * max(width, 1) > MAX_CELLS:
         raise FrameTooLarge(f"{len(rows)} rows of {width} columns are too many for one frame")
+    if len(rows) <= FEW_ROWS:
+        for row in rows:
+            for value in row:
+                append_value(out, value)
+        return
     for column in zip(*rows, strict=True):
         append_column(out, column)
 
@@ -56,6 +67,9 @@ def decode_rows(cursor: ByteCursor) -> list[tuple[Any, ...]]:
         raise BadFrame(f"{count} rows of {width} columns; a frame has {MAX_CELLS} values at most")
     if not width:
         return [()] * count
+    if count <= FEW_ROWS:
+        value = cursor.value
+        return [tuple([value() for _ in range(width)]) for _ in range(count)]
     return list(zip(*[decode_column(cursor, count) for _ in range(width)], strict=True))
 
 
@@ -83,7 +97,7 @@ def append_column(out: bytearray, values: Sequence[Any]) -> None:
 
 def decode_column(cursor: ByteCursor, count: int) -> Sequence[Any]:
     """The `count` values of a column. Raises BadFrame."""
-    tag = cursor.take(1)[0]
+    tag = cursor.byte()
     if tag == ord("N"):
         return [None] * count
     if tag == ord("*"):
@@ -93,7 +107,7 @@ def decode_column(cursor: ByteCursor, count: int) -> Sequence[Any]:
         raise BadFrame(f"no column begins with {tag}")
     if not tag & HAS_NULLS:
         return unpack(cursor, count)
-    nulls = cursor.take(count).tolist()
+    nulls = cursor.take(count)
     if not set(nulls) <= {0, 1}:
         raise BadFrame("whether a value is null is neither 0 nor 1")
     values: Iterator[Any] = iter(unpack(cursor, count - sum(nulls)))
@@ -123,16 +137,27 @@ def _pack_ints(values: Sequence[int]) -> bytes | None:
 
 
 def _pack_texts(texts: Sequence[str]) -> bytes:
-    """Lengths in characters, then all texts as one."""
-    out = bytearray(_numbers("I", list(map(len, texts))))
-    append_sized(out, encode_text("".join(texts)))
+    """All texts as one, with `_BETWEEN` between them; if some contain that, after their lengths in
+    characters.
+    """
+    joined = _BETWEEN.join(texts)
+    is_split = joined.count(_BETWEEN) == len(texts) - 1
+    out = bytearray((is_split,))
+    if not is_split:
+        out += _numbers("I", list(map(len, texts)))
+        joined = "".join(texts)
+    append_sized(out, encode_text(joined))
     return bytes(out)
 
 
 def _unpack_texts(cursor: ByteCursor, count: int) -> list[str]:
-    lengths = _read_numbers(cursor, "I", count)
-    text = decode_text(cursor.sized())
-    return _pieces(text, lengths)
+    if not cursor.byte():
+        lengths = _read_numbers(cursor, "I", count)
+        return _pieces(decode_text(cursor.sized()), lengths)
+    texts = decode_text(cursor.sized()).split(_BETWEEN)
+    if len(texts) != count:
+        raise BadFrame(f"{len(texts)} texts where {count} belong")
+    return texts
 
 
 def _pieces(whole: Any, lengths: array[int]) -> list[Any]:
@@ -155,23 +180,49 @@ def _pack_bytes(values: Sequence[bytes]) -> bytes:
 
 def _unpack_bytes(cursor: ByteCursor, count: int) -> list[bytes]:
     lengths = _read_numbers(cursor, "I", count)
-    return _pieces(bytes(cursor.sized()), lengths)
+    return _pieces(cursor.sized(), lengths)
 
 
-def _pack_local_datetimes(values: Sequence[datetime]) -> bytes | None:
-    if any(value.tzinfo is not None or value.fold for value in values):
+def _pack_datetimes(values: Sequence[datetime]) -> bytes | None:
+    """Their zone, if it is the same object for all, then local times. None for others."""
+    zone = values[0].tzinfo
+    if any(value.tzinfo is not zone or value.fold for value in values):
         return None
-    return _pack_texts([value.isoformat() for value in values])
+    out = bytearray()
+    if zone is None or type(zone) is timezone:
+        # Their texts say the offset, if they have one.
+        append_zone(out, None)
+        out += _pack_texts(list(map(datetime.isoformat, values)))
+    else:
+        append_zone(out, zone)
+        out += _pack_texts([value.replace(tzinfo=None).isoformat() for value in values])
+    return bytes(out)
 
 
-def _local_datetime(text: str) -> datetime:
+def _unpack_datetimes(cursor: ByteCursor, count: int) -> list[datetime]:
+    zone = decode_zone(cursor)
+    texts = _unpack_texts(cursor, count)
     try:
-        value = datetime.fromisoformat(text)
-    except ValueError:
-        raise BadFrame(f"no time: {text[:40]!r}") from None
-    if value.tzinfo is not None:
-        raise BadFrame(f"a time with a zone: {text[:40]!r}")
-    return value
+        values = list(map(datetime.fromisoformat, texts))
+    except ValueError as error:
+        raise BadFrame(f"no time: {error}") from None
+    return values if zone is None else [value.replace(tzinfo=zone) for value in values]
+
+
+def _unpack_decimals(cursor: ByteCursor, count: int) -> list[Decimal]:
+    texts = _unpack_texts(cursor, count)
+    try:
+        return list(map(Decimal, texts))
+    except InvalidOperation:
+        raise BadFrame("a text that is no decimal") from None
+
+
+def _unpack_dates(cursor: ByteCursor, count: int) -> list[date]:
+    texts = _unpack_texts(cursor, count)
+    try:
+        return list(map(date.fromisoformat, texts))
+    except ValueError as error:
+        raise BadFrame(f"no date: {error}") from None
 
 
 def _unpack_bools(cursor: ByteCursor, count: int) -> list[bool]:
@@ -179,7 +230,7 @@ def _unpack_bools(cursor: ByteCursor, count: int) -> list[bool]:
 
 
 def _unpack_uuids(cursor: ByteCursor, count: int) -> list[UUID]:
-    data = bytes(cursor.take(_UUID_BYTES * count))
+    data = cursor.take(_UUID_BYTES * count)
     return [UUID(bytes=data[at : at + _UUID_BYTES]) for at in range(0, len(data), _UUID_BYTES)]
 
 
@@ -191,7 +242,7 @@ _PACKERS: Final[dict[type, tuple[int, Callable[[Sequence[Any]], bytes | None]]]]
     bytes: (ord("b"), _pack_bytes),
     Decimal: (ord("d"), lambda values: _pack_texts(list(map(str, values)))),
     date: (ord("D"), lambda values: _pack_texts([value.isoformat() for value in values])),
-    datetime: (ord("p"), _pack_local_datetimes),
+    datetime: (ord("p"), _pack_datetimes),
     UUID: (ord("u"), lambda values: b"".join([value.bytes for value in values])),
 }
 _UNPACKERS: Final[dict[int, Callable[[ByteCursor, int], Sequence[Any]]]] = {
@@ -200,8 +251,8 @@ _UNPACKERS: Final[dict[int, Callable[[ByteCursor, int], Sequence[Any]]]] = {
     ord("f"): lambda cursor, count: _read_numbers(cursor, "d", count).tolist(),
     ord("s"): _unpack_texts,
     ord("b"): _unpack_bytes,
-    ord("d"): lambda cursor, count: list(map(decimal_of, _unpack_texts(cursor, count))),
-    ord("D"): lambda cursor, count: list(map(date_of, _unpack_texts(cursor, count))),
-    ord("p"): lambda cursor, count: list(map(_local_datetime, _unpack_texts(cursor, count))),
+    ord("d"): _unpack_decimals,
+    ord("D"): _unpack_dates,
+    ord("p"): _unpack_datetimes,
     ord("u"): _unpack_uuids,
 }

@@ -149,13 +149,13 @@ def encode_part(part: AnswerPart, wire: Wire) -> bytes:
 def decode_part(payload: bytes) -> AnswerPart:
     """The part, with rows as they were."""
     cursor = ByteCursor(payload)
-    is_last = bool(cursor.take(1)[0])
+    is_last = bool(cursor.byte())
     shape = cursor.count()
     visibility, server = (cursor.value(), cursor.value()) if is_last else (None, "")
     if not isinstance(visibility, str | None) or type(server) is not str:
         raise BadFrame("an answer's visibility and server are no texts")
     rows: Sequence[Any]
-    if cursor.take(1)[0] == _PYTHON:
+    if cursor.byte() == _PYTHON:
         rows = decode_rows(cursor)
     else:
         count = cursor.count()

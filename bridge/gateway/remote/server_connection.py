@@ -14,9 +14,9 @@ from bridge.connector import Rows, Shape
 from bridge.gateway.remote import messages
 from bridge.gateway.remote.address import peer_user
 from bridge.gateway.remote.error_codec import encode_error
+from bridge.gateway.remote.frame_protocol import FrameProtocol
 from bridge.gateway.remote.frames import (
     MAX_PAYLOAD_BYTES,
-    FrameBuffer,
     FrameType,
     ReadFrame,
     encode_frame,
@@ -26,6 +26,7 @@ from bridge.gateway.remote.served_system import ServedSystem
 from bridge.gateway.remote.value_codec import BadFrame, FrameTooLarge
 from bridge.model.errors import BridgeError, ConfigurationError, Rejected, RetryLater
 
+RECEIVE_BYTES: Final = 16_384
 MAX_SHAPES: Final = 1000
 """Shapes that a client may have to remember."""
 
@@ -75,18 +76,18 @@ class ConnectionHost(Protocol):
         """A client was sent away, and why."""
 
 
-class ServerConnection(asyncio.Protocol):
+class ServerConnection(FrameProtocol):
     """Registers a client, then answers its questions side by side.
 
     Whatever the client sends ends at most its own connection.
     """
 
     def __init__(self, host: ConnectionHost) -> None:
+        super().__init__(RECEIVE_BYTES, host.limits.hello_bytes)
         self.peer = "a client"
         self.requests: dict[int, asyncio.Task[None]] = {}
         self.is_registered = False
         self._host = host
-        self._frames = FrameBuffer(host.limits.hello_bytes)
         self._shapes: dict[Shape, int] = {}
         self._transport: asyncio.Transport | None = None
         self._may_write = asyncio.Event()
@@ -112,11 +113,11 @@ class ServerConnection(asyncio.Protocol):
             return
         self._after(self._host.limits.hello_s, self._expect_registration)
 
-    def data_received(self, data: bytes) -> None:
+    def received(self, data: bytes) -> None:
         """Bytes of the client."""
         self._heard = monotonic()
         try:
-            for frame in self._frames.feed(data):
+            for frame in self.frames.feed(data):
                 if self._transport is None or self._transport.is_closing():
                     return
                 self._receive(frame)
@@ -190,7 +191,7 @@ class ServerConnection(asyncio.Protocol):
                 f"{registration.system!r} of {registration.bridge!r}",
             )
         self.is_registered = True
-        self._frames.max_payload_bytes = MAX_PAYLOAD_BYTES
+        self.frames.max_payload_bytes = MAX_PAYLOAD_BYTES
         welcome = served.welcome(self._host.limits.requests_per_connection)
         self._send(FrameType.WELCOME, 0, messages.encode_welcome(welcome))
         if self._host.is_leaving:

@@ -50,34 +50,47 @@ class ByteCursor:
 
     __slots__ = ("at", "data")
 
-    def __init__(self, data: bytes | memoryview) -> None:
-        self.data = memoryview(data)
+    def __init__(self, data: bytes) -> None:
+        self.data = data
         self.at = 0
 
-    def take(self, size: int) -> memoryview:
+    def take(self, size: int) -> bytes:
         """The next `size` bytes."""
-        end = self.at + size
+        begin = self.at
+        self.at = end = begin + size
         if end > len(self.data):
             raise BadFrame(f"it ends {end - len(self.data)} bytes early")
-        piece = self.data[self.at : end]
-        self.at = end
-        return piece
+        return self.data[begin:end]
+
+    def byte(self) -> int:
+        """The next byte."""
+        at = self.at
+        self.at = at + 1
+        try:
+            return self.data[at]
+        except IndexError:
+            raise BadFrame("it ends 1 byte early") from None
 
     def count(self) -> int:
         """A length or a number of items."""
-        return int(_COUNT.unpack(self.take(4))[0])
+        at = self.at
+        self.at = at + _COUNT.size
+        try:
+            return int(_COUNT.unpack_from(self.data, at)[0])
+        except struct.error:
+            raise BadFrame("it ends within a length") from None
 
-    def sized(self) -> memoryview:
+    def sized(self) -> bytes:
         """Bytes after their length."""
         return self.take(self.count())
 
     def text(self) -> str:
         """A text after its length in bytes."""
-        return decode_text(self.sized())
+        return decode_text(self.take(self.count()))
 
     def value(self, depth: int = 0) -> Any:
         """Any value."""
-        tag = self.take(1)[0]
+        tag = self.byte()
         decode = _DECODERS.get(tag)
         if decode is None or depth > MAX_DEPTH:
             raise BadFrame(f"no value begins with {tag}, or it is nested too deeply")
@@ -94,7 +107,7 @@ def encode_text(text: str) -> bytes:
     return text.encode("utf-8", _TEXT_ERRORS)
 
 
-def decode_text(data: memoryview) -> str:
+def decode_text(data: bytes) -> str:
     """The text of `encode_text`."""
     try:
         return str(data, "utf-8", _TEXT_ERRORS)
@@ -138,7 +151,7 @@ def _append_int(out: bytearray, value: int, _depth: int) -> None:
     append_sized(out, value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True))
 
 
-def _append_zone(out: bytearray, zone: tzinfo | None) -> None:
+def append_zone(out: bytearray, zone: tzinfo | None) -> None:
     """A zone by its key, or by its offset from UTC; an object that knows neither has no other name."""
     if zone is None:
         out += b"N"
@@ -173,7 +186,7 @@ def _append_clock(tag: bytes) -> Callable[[bytearray, Any, int], None]:
         out += tag
         append_sized(out, value.replace(tzinfo=None).isoformat().encode())
         out += bytes((value.fold,))
-        _append_zone(out, value.tzinfo)
+        append_zone(out, value.tzinfo)
 
     return append
 
@@ -248,8 +261,9 @@ _ENCODERS: Final[dict[type, Callable[[bytearray, Any, int], None]]] = {
 }
 
 
-def _zone(cursor: ByteCursor) -> tzinfo | None:
-    tag = bytes(cursor.take(1))
+def decode_zone(cursor: ByteCursor) -> tzinfo | None:
+    """The zone of `append_zone`. Raises BadFrame."""
+    tag = cursor.take(1)
     if tag == b"N":
         return None
     try:
@@ -269,7 +283,7 @@ def _delta(cursor: ByteCursor) -> timedelta:
         raise BadFrame(f"a span of time: {error}") from None
 
 
-def decimal_of(text: str) -> Decimal:
+def _decimal(text: str) -> Decimal:
     """The decimal with exactly these digits. Raises BadFrame."""
     try:
         return Decimal(text)
@@ -277,7 +291,7 @@ def decimal_of(text: str) -> Decimal:
         raise BadFrame(f"no decimal: {text[:40]!r}") from None
 
 
-def date_of(text: str) -> date:
+def _date(text: str) -> date:
     """The date of an ISO text. Raises BadFrame."""
     try:
         return date.fromisoformat(text)
@@ -287,8 +301,8 @@ def date_of(text: str) -> date:
 
 def _clock(kind: type[datetime | time]) -> Callable[[ByteCursor, int], Any]:
     def decode(cursor: ByteCursor, _depth: int) -> Any:
-        text, fold = cursor.text(), cursor.take(1)[0]
-        zone = _zone(cursor)
+        text, fold = cursor.text(), cursor.byte()
+        zone = decode_zone(cursor)
         try:
             return kind.fromisoformat(text).replace(tzinfo=zone, fold=fold)
         except ValueError:
@@ -321,13 +335,13 @@ _DECODERS: Final[dict[int, Callable[[ByteCursor, int], Any]]] = {
     ord("I"): lambda cursor, _depth: int.from_bytes(cursor.sized(), "little", signed=True),
     ord("f"): lambda cursor, _depth: _DOUBLE.unpack(cursor.take(8))[0],
     ord("s"): lambda cursor, _depth: cursor.text(),
-    ord("b"): lambda cursor, _depth: bytes(cursor.sized()),
-    ord("d"): lambda cursor, _depth: decimal_of(cursor.text()),
-    ord("D"): lambda cursor, _depth: date_of(cursor.text()),
+    ord("b"): lambda cursor, _depth: cursor.sized(),
+    ord("d"): lambda cursor, _depth: _decimal(cursor.text()),
+    ord("D"): lambda cursor, _depth: _date(cursor.text()),
     ord("t"): _clock(time),
     ord("p"): _clock(datetime),
     ord("e"): lambda cursor, _depth: _delta(cursor),
-    ord("u"): lambda cursor, _depth: UUID(bytes=bytes(cursor.take(16))),
+    ord("u"): lambda cursor, _depth: UUID(bytes=cursor.take(16)),
     ord("l"): _items,
     ord("r"): lambda cursor, depth: tuple(_items(cursor, depth)),
     ord("m"): _mapping,
