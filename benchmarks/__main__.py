@@ -11,6 +11,7 @@ NAMES = (
     "plan",
     "embedded",
     "follower",
+    "view",
     "stream",
     "snapshot",
     "latency",
