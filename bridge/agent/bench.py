@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from bridge.agent.contract import CommandTarget
+from bridge.agent.counted_reads import CountedReads
 from bridge.agent.declaration import OPS, AgentDeclaration, EventHandler
 from bridge.agent.fake_reads import FakeReads
 from bridge.agent.pipeline.call import CallHandler
 from bridge.agent.pipeline.delivery import Delivery
+from bridge.agent.read_rounds import ReadRounds
 from bridge.agent.sample_types import PlainRow
 from bridge.agent.sealing import SealedCommand
 from bridge.log.port import Record
@@ -75,6 +77,7 @@ class Bench(AbstractContextManager["Bench"]):
         self._agent = agent
         self._clock = clock
         self._reads = FakeReads(rows, keys, relations, clock)
+        self._rounds = ReadRounds()
         self._answers: dict[str, SealedCommand] = {}
         self._receipts: list[Receipt] = []
         self._last: list[Event] = []
@@ -87,7 +90,7 @@ class Bench(AbstractContextManager["Bench"]):
         self._runner = asyncio.Runner()
         self._call = CallHandler(
             self._agent,
-            self._reads,
+            CountedReads(self._reads, self._rounds),
             _AnyCommand(),
             clock=self._clock,
             is_ended=lambda _: self._is_interrupted(),
@@ -123,6 +126,18 @@ class Bench(AbstractContextManager["Bench"]):
     def legacy_queries(self) -> int:
         """How many queries the legacy system would have received."""
         return self._reads.queries
+
+    def explain(self, allowed: Collection[str] = ()) -> str:
+        """How the handlers read so far: reads, the rounds that these took, queries, and each loop that
+        awaits one read for each row, with its line and what reads the same in one round.
+
+        allowed: names of handlers whose loops are left out. The same text for the same reads.
+        """
+        return self._rounds.text(self.legacy_queries, allowed)
+
+    def loops(self, allowed: Collection[str] = ()) -> list[str]:
+        """The places of such loops, the most expensive first: `handler at file.py:17: the read`."""
+        return [site.text for site, _ in self._rounds.loops(allowed)]
 
     def emit(
         self, entity: str, op: str, row: Mapping[str, Any], *, caused_by: str | None = None
