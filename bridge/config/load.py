@@ -25,7 +25,7 @@ from bridge.config.secrets import Secret
 from bridge.config.tls_section import tls_files
 from bridge.config.weak_secrets import weak_secrets
 from bridge.model.error_text import error_message
-from bridge.model.specs import SystemSpec
+from bridge.model.specs import BudgetSpec, SystemSpec
 from bridge.tls import TlsFiles
 
 
@@ -61,6 +61,7 @@ class Config:
     history_ms: int
     max_record_bytes: int
     stalled_after_s: float
+    budgets: Mapping[str, BudgetSpec]
     view_folder: Path
     folder: Path
     file: str
@@ -96,6 +97,10 @@ def load(path: Path, environ: Mapping[str, str] | None = None, *, whole: bool = 
         history_ms=duration_ms(model.history),
         max_record_bytes=model.max_record_bytes,
         stalled_after_s=duration_ms(model.stalled_after) / 1000,
+        budgets={
+            name: BudgetSpec(each.reads, duration_ms(each.per) / 1000, each.per_event)
+            for name, each in model.budgets.items()
+        },
         view_folder=folder / model.view_folder,
         folder=folder,
         file=document.file,

@@ -418,6 +418,27 @@ def _history(value: str) -> str:
     return value
 
 
+class BudgetModel(StrictModel):
+    """What one agent may read."""
+
+    reads: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000_000,
+        description="Rows, keys and queries that it asks for in any time of `per`; 0: any number",
+    )
+    per: Duration = Field(default="1h", description="The length of that window: 10m, 1h")
+    per_event: int = Field(
+        default=0, ge=0, le=1_000_000_000, description="For one attempt at one event; 0: any number"
+    )
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> BudgetModel:
+        if not self.reads and not self.per_event:
+            raise ValueError("a budget limits reads or per_event: {reads: 10000, per: 1h}")
+        return self
+
+
 class BridgeModel(StrictModel):
     """bridge.yaml: the bridge itself."""
 
@@ -428,6 +449,9 @@ class BridgeModel(StrictModel):
     )
     agents: Texts = Field(
         default_factory=list, description="Files of agents, patterns, or package.module:name"
+    )
+    budgets: dict[Text, BudgetModel] = Field(
+        default_factory=dict, description="What agents may read, by their names; others: anything"
     )
     history: Annotated[
         str, StringConstraints(pattern=r"^[1-9][0-9]{0,8}(s|m|h|d)$"), AfterValidator(_history)

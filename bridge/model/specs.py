@@ -115,6 +115,19 @@ class CommandSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetSpec:
+    """What one agent may read.
+
+    reads, per_s: rows, keys and queries that it asks for in any time of that length (0: any number).
+    per_event: for one attempt at one event (0: any number).
+    """
+
+    reads: int = 0
+    per_s: float = 3600.0
+    per_event: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class WindowLimit:
     """At most `limit` requests, or seconds of execution, in any `per_s` seconds."""
 

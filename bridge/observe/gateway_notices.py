@@ -55,16 +55,16 @@ class ReadQueued:
     seconds: float
 
 
-ReadRefusal = Literal["deadline", "shed", "pause", "unavailable", "limit", "full"]
+ReadRefusal = Literal["deadline", "shed", "pause", "unavailable", "limit", "full", "budget"]
 
 
 @dataclass(frozen=True, slots=True)
 class ReadRefused:
-    """A query was refused and not sent.
+    """A query, or a read by its agent's budget, was refused and not sent.
 
     work: its class. cause: it can't start before its deadline; too many wait too long; the system
-    asked for a pause; the system is unavailable; it exceeds a limit by itself; no more may wait.
-    reason: as whoever asked was told.
+    asked for a pause; the system is unavailable; it exceeds a limit by itself; no more may wait; its
+    agent's budget is used up. reason: as whoever asked was told.
     """
 
     system: str

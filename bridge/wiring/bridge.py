@@ -21,8 +21,10 @@ from bridge.commands.strategy.retry_after import RetryAfterWriter
 from bridge.config import Config, SystemConfig
 from bridge.connector import Connector, System, Writer, unsupported
 from bridge.gateway import Gateway, Gateways
+from bridge.gateway.budgeted_reads import BudgetedReads
 from bridge.gateway.copy.system_copy import FollowedCopy
 from bridge.gateway.limits.admission_request import WorkClass
+from bridge.gateway.limits.read_budget import ReadBudget
 from bridge.gateway.view.system_view import SystemView
 from bridge.log.port import Log
 from bridge.log.registry_port import Registry
@@ -31,6 +33,7 @@ from bridge.log.topic_specs import public_topic_specs
 from bridge.model.errors import ConfigurationError, Unsupported
 from bridge.model.specs import CommandSpec, EntitySpec
 from bridge.observe import Observer, both, ignore
+from bridge.ports.entity_reads import EntityReads
 from bridge.single_flight import SingleFlight
 from bridge.wiring.connectors import build_system, load_connector
 from bridge.wiring.declared_commands import DeclaredCommands
@@ -93,6 +96,7 @@ class Bridge:
         self.views: dict[str, SystemView] = {}
         """By system: local copies of whole entities, once they are made; kept up beside the copy."""
         self._access: SystemAccess | None = None
+        self._budgets: dict[str, ReadBudget] = {}
         self._writers: dict[str, Writer] = {}
         self.instance = instance_name()
         self.group_reports = GroupReports(log, config.bridge, self.instance)
@@ -257,8 +261,11 @@ class Bridge:
         )
         return gateway
 
-    def agent(self, agent: Agent, reads: Gateways, commands: DeclaredCommands) -> AgentRunner:
-        """The runner of one agent."""
+    def agent(self, agent: Agent, reads: EntityReads, commands: DeclaredCommands) -> AgentRunner:
+        """The runner of one agent, whose reads keep its budget."""
+        if (limits := self.config.budgets.get(agent.name)) is not None:
+            budget = self._budgets.setdefault(agent.name, ReadBudget(agent.name, limits))
+            reads = BudgetedReads(reads, budget, self.observer)
         return AgentRunner(
             agent,
             bridge=self.name,

@@ -49,6 +49,7 @@ BRIDGE: dict[str, Any] = {
     "history": "30d",
     "max_record_bytes": 900000,
     "stalled_after": "15m",
+    "budgets": {"credit-watch": {"reads": 10000, "per": "1h", "per_event": 500}},
 }
 DURATIONS = ("history", "stalled_after")
 EMBEDDED = {**BRIDGE, "log": {"sqlite": "var/bridge.db", "partitions": 4}}
@@ -364,6 +365,7 @@ INSTANCES: dict[type[BaseModel], list[Any]] = {
     models.SystemModel: [SYSTEM, ODATA],
     models.TlsModel: [ODATA["tls"]],
     models.LimitsModel: [SYSTEM["limits"]],
+    models.BudgetModel: list(BRIDGE["budgets"].values()),
     models.WindowModel: SYSTEM["limits"]["windows"],
     models.EntityModel: [SYSTEM["entities"]["order"]],
     models.FieldModel: [FIELD],
@@ -434,6 +436,10 @@ MEANINGLESS: list[tuple[str, str, Any, str]] = [
     ("bridge", "agents", ["nothing.py"], "no file matches"),
     ("bridge", "history", "a month", "30d"),
     ("bridge", "stalled_after", "a month", "30d"),
+    ("bridge", "budgets.credit-watch", {"per": "1h"}, "a budget limits reads or per_event"),
+    ("bridge", "budgets.credit-watch.reads", -1, "greater than or equal to 0"),
+    ("bridge", "budgets.credit-watch.per", "an hour", "a number and s, m, h or d"),
+    ("bridge", "budgets.credit-watch.per_event", -1, "greater than or equal to 0"),
     ("bridge", "max_record_bytes", 10, "greater than or equal to 1000"),
     ("system", "system", "ERP", "lower-case letters"),
     ("system", "connector", "oracle", "installed are"),

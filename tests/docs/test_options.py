@@ -90,7 +90,7 @@ def test_the_defaults_in_the_table_of_the_bridge_file_are_those_of_the_code() ->
             "required" if field.is_required() else field.get_default(call_default_factory=True)
         )
         default_text = {"required": "required", (): "none"}.get(
-            tuple(default) if isinstance(default, list) else default
+            tuple(default) if isinstance(default, (list, dict)) else default
         )
         if default_text is None:
             value = default[0] if isinstance(default, list) else default

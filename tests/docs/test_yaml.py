@@ -45,7 +45,7 @@ def parts(block: Block) -> Iterator[dict[str, Any]]:
 
 def files(part: dict[str, Any], block: Block) -> tuple[dict[str, Any], dict[str, Any]]:
     """The bridge's and the system's file, with this part in the one to which it belongs."""
-    if part.keys() <= {"bridge", "log", "systems", "agents"}:
+    if part.keys() <= {"bridge", "log", "systems", "agents", "budgets"}:
         return {**BRIDGE, **part, "agents": []}, system({}, block)
     return BRIDGE, system(part, block)
 

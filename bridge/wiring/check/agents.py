@@ -29,6 +29,10 @@ def agent_findings(config: Config, agents: list[Agent]) -> Iterator[CheckResult]
         entity.qualified: entity for system in config.systems for entity in system.spec.entities
     }
     wrong = bool(problems)
+    for name in sorted(config.budgets.keys() - {agent.name for agent in loaded}):
+        what = f"budgets: there is no agent {name!r}"
+        hint = f"agents are {', '.join(sorted(agent.name for agent in loaded)) or 'none'}"
+        yield CheckResult("warning", LOCATION, what, config.file, hint)
     for agent in loaded:
         for entity in sorted(agent.entities - declared.keys()):
             wrong = True
