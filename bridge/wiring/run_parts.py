@@ -38,6 +38,8 @@ TRACE_FRAMES = 5
 LONGEST_OPENING = 5.0
 #: Seconds that a part which was begun again has to last until it counts as running.
 SETTLED_S = 5.0
+#: Seconds until a copy that the log refuses to let follow is tried again.
+COPY_REFUSED_S = 60.0
 #: Seconds after which the registry's ids are compared with what the log remembers again.
 VERIFY_EVERY_S = 60.0
 
@@ -286,6 +288,12 @@ def _copy(bridge: Bridge, name: str, copy: FollowedCopy) -> Work:
             viewing = asyncio.ensure_future(view.run())
             try:
                 await run_copy(copy, stop)
+            except ConfigurationError as error:
+                # Without it every read is live, which is no reason for the process to be unhealthy.
+                raise RetryLater(
+                    f"reads of {name} are all live, since its changes can't be followed: {error}",
+                    after=COPY_REFUSED_S,
+                ) from error
             finally:
                 viewing.cancel()
                 await asyncio.gather(viewing, return_exceptions=True)

@@ -154,8 +154,9 @@ def copy_section(status: CopyStatus) -> GatewaySection:
     ages = [age for age in status.ages.values() if age is not None]
     claimed = f"proved up to {max(ages):.1f} s ago" if ages else "nothing proved yet"
     doubts = f", in doubt: {', '.join(status.doubts)}" if status.doubts else ""
+    troubles = "".join(f"; {trouble}" for trouble in status.troubles)
     return GatewaySection(
-        f"{status.entries} rows and lists in {status.bytes} bytes, {claimed}{doubts}",
+        f"{status.entries} rows and lists in {status.bytes} bytes, {claimed}{doubts}{troubles}",
         {
             "ages": dict(status.ages),
             "doubts": {name: list(reasons) for name, reasons in status.doubts.items()},

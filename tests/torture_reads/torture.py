@@ -137,7 +137,7 @@ class ReadTorture:
             self._version += 1
             version: int | None = self._version
             before, chance = self.history.of(key)[-1], self.chance.random()
-            amount = NOT_DECIMAL if self.chance.random() < 0.01 else f"{version}.00"
+            amount = NOT_DECIMAL if self.chance.random() < 0.02 else f"{version}.00"
             parent, big = self.chance.choice(PARENTS), self._big()
             if key not in self._in_table:
                 row: tuple[Any, ...] = (key, parent, version, amount, big)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -54,8 +54,47 @@ ENTITY = EntitySpec(
 SMALL_CACHE = CacheBounds(bytes=20_000)
 
 
+class UnevenReader:
+    """A reader that gives some partitions' records later than others', as a log of many brokers does."""
+
+    def __init__(self, reader: Consumer, lag: Callable[[], float], chance: random.Random) -> None:
+        self._reader = reader
+        self._lag = lag
+        self._chance = chance
+        self._withheld: dict[TopicPartition, list[Record]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
+
+    def position(self, partition: TopicPartition) -> int:
+        """Before what is withheld."""
+        withheld = self._withheld.get(partition)
+        return withheld[0].offset if withheld else self._reader.position(partition)
+
+    async def read(self, limit: int, timeout: float) -> list[Record]:
+        lag = self._lag()
+        if lag:
+            await asyncio.sleep(self._chance.random() * lag)
+        records = await self._reader.read(limit, min(timeout, 0.02) if self._withheld else timeout)
+        released: list[Record] = []
+        for partition in list(self._withheld):
+            if not lag or self._chance.random() < 0.3:
+                released.extend(self._withheld.pop(partition))
+        late: dict[TopicPartition, bool] = {}
+        for record in records:
+            partition = TopicPartition(record.topic, record.partition)
+            if partition not in late:
+                is_late = bool(lag) and self._chance.random() < 0.3
+                late[partition] = partition in self._withheld or is_late
+            if late[partition]:
+                self._withheld.setdefault(partition, []).append(record)
+            else:
+                released.append(record)
+        return released
+
+
 class LaggingReads:
-    """The log of a follower that lags for a random time before it is given what it reads."""
+    """The log of a follower that lags for a random time, each partition by itself."""
 
     def __init__(self, log: Log, chance: random.Random) -> None:
         self._log = log
@@ -67,17 +106,9 @@ class LaggingReads:
 
     async def reader(
         self, offsets: Mapping[TopicPartition, int], *, report_removed: bool = False
-    ) -> Consumer:
+    ) -> UnevenReader:
         reader = await self._log.reader(offsets, report_removed=report_removed)
-        plain = reader.read
-
-        async def read(limit: int, timeout: float) -> list[Record]:
-            if self.lag_s:
-                await asyncio.sleep(self._chance.random() * self.lag_s)
-            return await plain(limit, timeout)
-
-        reader.read = read  # type: ignore[method-assign]
-        return reader
+        return UnevenReader(reader, lambda: self.lag_s, self._chance)
 
 
 class LateReader:

@@ -14,7 +14,12 @@ from bridge.gateway.copy.copy_parts import CopyParts, Probe
 from bridge.gateway.copy.row_forms import RowForms
 from bridge.gateway.copy.system_topics import CopyTopics
 from bridge.gateway.follower import TopicFollower
-from bridge.gateway.freshness.barriers import BarrierTracker, BarrierWait, WatermarkRequest
+from bridge.gateway.freshness.barriers import (
+    Barrier,
+    BarrierTracker,
+    BarrierWait,
+    WatermarkRequest,
+)
 from bridge.gateway.freshness.doubts import Doubts
 from bridge.log.port import TopicPartition
 from bridge.model.errors import BridgeError, RetryLater
@@ -24,6 +29,8 @@ SILENT_AFTER_S: Final = 1.0
 """Capture that hasn't answered a barrier for so long, nor written anything, is taken to be away: nobody
 waits for it until it is heard again.
 """
+REFUSAL_S: Final = 5.0
+"""After a barrier that could not be asked for, or not be measured, nobody waits for another one so long."""
 ROOM_CHECK_S: Final = 0.05
 """Between looks whether a read has made room, while nothing more can be applied."""
 
@@ -49,6 +56,9 @@ class Following:
         self._report = report
         self._recovered = recovered
         self._probe = probe
+        #: Why no barrier can be asked for, or measured; empty: nothing is known against it.
+        self.refusal = ""
+        self._refused_until = float("-inf")
         #: How many barriers were begun, and passed.
         self.begun = self.passed = 0
         self._partitions = frozenset(starts)
@@ -106,6 +116,8 @@ class Following:
         """Whether a barrier could come back."""
         parts = self._parts
         if not (parts.has_watermarks and parts.streams_deletes):
+            return False
+        if now < self._refused_until:
             return False
         since = self._outstanding_since
         return since is None or now - since < SILENT_AFTER_S or self._is_heard()
@@ -193,9 +205,15 @@ class Following:
         try:
             await self._parts.ask(barrier.name)
         except BridgeError as error:
-            self._tracker.fail(barrier)
-            self._report(1, str(error))
+            self._refuse(barrier, error)
             await asyncio.sleep(SILENT_AFTER_S)
+
+    def _refuse(self, barrier: Barrier, error: BridgeError) -> None:
+        """An outage of the log is reported by the follower; a missing right is in the status."""
+        self._tracker.fail(barrier)
+        self._outstanding_since = None
+        self.refusal = f"barriers: {error}"
+        self._refused_until = self._parts.monotonic() + REFUSAL_S
 
     async def _take_watermarks(self) -> None:
         """Take high watermarks after a checkpoint was read: never before, and without the follower."""
@@ -204,9 +222,9 @@ class Following:
             try:
                 watermarks = await self._parts.log.high_watermarks(request.partitions)
             except BridgeError as error:
-                self._tracker.fail(request.barrier)
-                self._report(1, str(error))
+                self._refuse(request.barrier, error)
             else:
+                self.refusal = ""
                 self._tracker.set_high_watermarks(request, watermarks)
                 self._outstanding_since = None
                 self._publish()

@@ -100,16 +100,16 @@ class FollowedCopy:
         doubts = {entity: self.reasons(entity) for entity in sorted(self.entities)}
         keys = {entity: len(each.doubtful) for entity, each in self._claims.by_entity.items()}
         following = self._following
-        begun, passed, applied = (
-            (0, 0, 0)
-            if following is None
-            else (following.begun, following.passed, following.applied.applied)
-        )
+        begun = passed = applied = 0
+        refusal = ""
+        if following is not None:
+            begun, passed = following.begun, following.passed
+            applied, refusal = following.applied.applied, following.refusal
         return CopyStatus(
             ages=ages,
             doubts={entity: reasons for entity, reasons in doubts.items() if reasons},
             doubtful_keys={entity: count for entity, count in keys.items() if count},
-            troubles=(self._trouble,) if self._trouble else (),
+            troubles=tuple(filter(None, (self._trouble, refusal))),
             entries=len(self.cache),
             bytes=self.cache.held_bytes,
             fenced_keys=self.cache.fences.key_count,

@@ -13,10 +13,12 @@ import pytest
 from bridge.gateway.cache.cache_state import CacheBounds
 from bridge.gateway.copy.following import SILENT_AFTER_S
 from bridge.gateway.follower.topic_follower import RECORDS_PER_READ
-from bridge.log.port import Entry, Gap, TopicPartition
+from bridge.log.port import Entry, Gap, Record, TopicPartition
 from bridge.model import framing
-from bridge.model.errors import RetryLater
+from bridge.model.errors import ConfigurationError, RetryLater
+from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.model.system_records import DeadLetter
+from bridge.model.types import FieldType
 from tests.capture.harness import CaptureHarness
 from tests.gateway.copy.harness import CopyHarness, following
 from tests.waiting import until
@@ -83,6 +85,42 @@ async def test_a_dead_letter_is_a_doubt_of_its_row_until_that_is_captured_whole(
         pg.run("UPDATE t SET a = 'whole' WHERE id = 1")
         await until(lambda: copy.copy.claim("t", first) is not None)
         assert copy.copy.claim_of_list("t") is not None
+
+
+PRICED = EntitySpec(
+    "erp",
+    "t",
+    "t",
+    ("id",),
+    (FieldSpec("id", ("id",)), FieldSpec("a", ("a",), FieldType("decimal", 10, 2))),
+)
+
+
+async def check_failed_row(capture: CaptureHarness) -> None:
+    """A row that fails in capture is in doubt from before the next proof on, until it is good again."""
+    capture.run(TABLE, "INSERT INTO t VALUES (1, '1.00'), (2, '2.00')")
+    await capture.declare(PRICED)
+    async with capture.capturing(), following(capture) as copy:
+        await copy.prove("t")
+        await copy.read("t", 1, 2)
+        capture.run("UPDATE t SET a = 'none' WHERE id = 1")
+        await copy.prove("t")
+        assert copy.copy.claim("t", copy.key("t", 1)) is None
+        assert copy.held("t", 1) == "nothing"
+        assert copy.copy.claim("t", copy.key("t", 2)) is not None
+        capture.run("UPDATE t SET a = '3.00' WHERE id = 1")
+        await copy.prove("t")
+        assert copy.copy.claim("t", copy.key("t", 1)) is not None
+
+
+async def test_a_row_that_fails_in_capture_of_the_journal_is_in_doubt(
+    journal: CaptureHarness,
+) -> None:
+    await check_failed_row(journal)
+
+
+async def test_a_row_that_fails_in_capture_of_postgresql_is_in_doubt(pg: CaptureHarness) -> None:
+    await check_failed_row(pg)
 
 
 async def test_a_dead_letter_without_a_key_is_a_doubt_of_its_entity_until_a_comparison(
@@ -173,17 +211,15 @@ async def test_a_checkpoint_that_cannot_be_read_is_a_doubt_of_everything_until_t
     journal: CaptureHarness,
 ) -> None:
     async with proved(journal) as copy:
-        seen: list[bool] = []
-        plain = copy.copy._claims.publish
-
-        def publish(*arguments: object) -> list[str]:
-            given_up = plain(*arguments)  # type: ignore[arg-type]
-            seen.append(copy.copy.claim("t") is None)
-            return given_up
-
-        copy.copy._claims.publish = publish  # type: ignore[method-assign, assignment]
-        await copy.log.append(POSITIONS, [Entry(b"erp", b'{"format": 99}')])
-        await until(lambda: True in seen and copy.copy.claim("t") is not None)
+        following_now = copy.copy._following
+        assert following_now is not None
+        junk = Record(POSITIONS, 0, 10**6, 0, b"erp", b'{"format": 99}', ())
+        # Without a wait in between, in which the next record might be read.
+        following_now.applied.apply(TopicPartition(POSITIONS, 0), [junk])
+        following_now.applied.reach({})
+        assert copy.copy.claim("t") is None
+        assert any("format 99" in reason for reason in copy.copy.reasons("t"))
+        await until(lambda: copy.copy.claim("t") is not None)
         assert copy.held("t", 1) == "nothing"
         await copy.prove("t")
 
@@ -302,3 +338,21 @@ async def test_nobody_waits_long_for_a_capture_that_is_silent(journal: CaptureHa
         assert not following_now.can_prove(now + SILENT_AFTER_S)
         following_now.applied.heard += 1
         assert following_now.can_prove(now + SILENT_AFTER_S)
+
+
+async def test_who_may_not_ask_for_barriers_reads_live_without_waiting(
+    journal: CaptureHarness,
+) -> None:
+    async def ask(_: str) -> None:
+        raise ConfigurationError("no right to write _acme.control")
+
+    journal.run(TABLE, ROWS)
+    await journal.declare("t")
+    async with journal.capturing(), following(journal, ask=ask) as copy:
+        await until(lambda: copy.copy.has_barriers)
+        waiting = asyncio.create_task(copy.copy.wait("t", time.monotonic() + 1))
+        await until(lambda: not copy.copy.has_barriers)
+        await waiting
+        status = copy.copy.status(time.monotonic())
+        assert status.troubles == ("barriers: no right to write _acme.control",)
+        assert copy.outages == []
