@@ -7,13 +7,14 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from bridge.connector.system import System
 
-ConnectedPart = Literal["capture", "commands", "catalogue"]
+ConnectedPart = Literal["capture", "commands", "catalogue", "reads"]
 
 
 class ConnectionUse(NamedTuple):
     """What a part opens beside the reads, with `System.connections` 1.
 
-    part: capture runs in one process of a bridge, commands and catalogue (for reads) in any number.
+    part: capture runs in one process of a bridge, commands and catalogue (for reads) in any number;
+    reads, what the one process opens beside them that reads for all others.
     connections: at most, at the same time.
     purpose: of them, for people.
     """

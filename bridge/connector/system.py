@@ -59,6 +59,7 @@ class System:
     login: the validated model of `LogsIn.login`; None: the file has no `login`.
     tls: the section of that name; only connectors with `SpeaksHttp` get one.
     logins: see `shared_login`.
+    one_reader: whether one process reads it for all others.
     read_sessions: of an owner of the system's reads; None: nobody owns them.
     masked: tables with a masked column: no message may quote a server's error about one of them,
     unless it certainly contains no value (`bridge.model.withheld_error_text`).
@@ -76,6 +77,7 @@ class System:
     tls: TlsFiles | None = None
     logins: CurrentLogin | None = field(default=None, repr=False, compare=False)
     masked: frozenset[str] = frozenset()
+    one_reader: bool = False
     read_sessions: ReadSessions | None = field(default=None, repr=False, compare=False)
     limits: SystemLimits = field(default_factory=SystemLimits)
 

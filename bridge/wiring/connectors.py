@@ -98,7 +98,12 @@ def build_system(
     )
     published = published_limits(connector, system)
     limits = effective_limits(config.spec.limits, config.spec.written_limits, published)
-    system = replace(system, limits=limits, connections=limits.connections)
+    system = replace(
+        system,
+        limits=limits,
+        connections=limits.connections,
+        one_reader=config.gateway is not None,
+    )
     if not limits.total_connections:
         return system
     reservation = reservation_of(connector, system)

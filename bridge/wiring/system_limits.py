@@ -69,7 +69,8 @@ def reservation_of(connector: Connector, system: System) -> Reservation:
         else UNKNOWN_USES
     )
     has = {"capture": can.capture, "commands": system.commands, "catalogue": can.read}
-    return reserve(system.limits, [use for use in uses if has[use.part]])
+    has_parts = [use for use in uses if has.get(use.part)]
+    return reserve(system.limits, has_parts, one_reader=system.one_reader)
 
 
 def part_system(system: System) -> System:

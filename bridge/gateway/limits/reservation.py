@@ -14,6 +14,7 @@ UNKNOWN_USES = (
     ConnectionUse("catalogue", 1, "catalogue"),
 )
 """Of a connector that doesn't count its own."""
+_OF_ONE_PROCESS = frozenset({"capture", "reads"})
 
 
 class Reservation(NamedTuple):
@@ -31,31 +32,39 @@ class Reservation(NamedTuple):
     problem: str = ""
 
 
-def reserve(limits: SystemLimits, uses: Sequence[ConnectionUse]) -> Reservation:
+OWNERSHIP = ConnectionUse("reads", 1, "ends sessions of the owner before")
+
+
+def reserve(
+    limits: SystemLimits, uses: Sequence[ConnectionUse], *, one_reader: bool = False
+) -> Reservation:
     """The parts of the connections.
 
     uses: of the parts that the system has. Capture is one of all processes; each process may
     execute commands and asks the catalogue; `surface_connections` are for processes that don't run
     the bridge. Reads get the rest in equal parts, at most `connections`.
+    one_reader: one process reads for all of them, and gets the rest as a whole.
     """
-    once = [use for use in uses if use.part == "capture"]
-    each = [use for use in uses if use.part != "capture"]
-    processes = limits.processes
+    if one_reader:
+        uses = (*uses, OWNERSHIP)
+    once = [use for use in uses if use.part in _OF_ONE_PROCESS]
+    each = [use for use in uses if use.part not in _OF_ONE_PROCESS]
+    processes, readers = limits.processes, 1 if one_reader else limits.processes
     reserved = _sum(once) + processes * _sum(each) + limits.surface_connections
     reads = limits.connections
     problem = ""
     if limits.total_connections:
         left = limits.total_connections - reserved
-        reads = max(0, min(reads, left // processes))
+        reads = max(0, min(reads, left // readers))
         if not reads:
             problem = (
                 f"no connection is left for reads: total_connections is "
                 f"{limits.total_connections}, and {reserved} are reserved ({', '.join(_phrases(uses, limits))});"
-                f" {reserved + processes} or more are needed"
+                f" {reserved + readers} or more are needed"
             )
-    shares = (*_phrases(uses, limits), f"{_times(reads, processes)} reads")
+    shares = (*_phrases(uses, limits), f"{_times(reads, readers)} reads")
     return Reservation(
-        reads, limits.surface_connections, reserved + processes * reads, shares, problem
+        reads, limits.surface_connections, reserved + readers * reads, shares, problem
     )
 
 
@@ -65,7 +74,7 @@ def _sum(uses: Sequence[ConnectionUse]) -> int:
 
 def _phrases(uses: Sequence[ConnectionUse], limits: SystemLimits) -> list[str]:
     phrases = [
-        f"{_times(use.connections, 1 if use.part == 'capture' else limits.processes)} {use.part}"
+        f"{_times(use.connections, 1 if use.part in _OF_ONE_PROCESS else limits.processes)} {use.part}"
         f" ({use.purpose})"
         for use in uses
     ]

@@ -105,3 +105,26 @@ def test_an_estimate_is_a_maximum_that_is_forgotten_slowly(
     for _ in range(200):
         estimate.add(0.5)
     assert estimate.seconds < 0.51
+
+
+@given(LIMITS, PART_USES)
+def test_one_reader_gets_what_all_processes_would(
+    limits: SystemLimits, uses: list[ConnectionUse]
+) -> None:
+    """It may open one connection more to end the sessions of the owner before it."""
+    reservation = reserve(limits, uses, one_reader=True)
+    if reservation.problem:
+        assert reservation.reads == 0
+        assert opened(limits, uses, 0) + 1 + 1 > limits.total_connections
+        return
+    together = opened(limits, uses, 0) + 1 + reservation.reads
+    assert together == reservation.most <= limits.total_connections
+    assert reservation.reads == limits.connections or together == limits.total_connections
+
+
+def test_one_reader_is_not_divided_among_the_processes() -> None:
+    limits = SystemLimits(connections=4, total_connections=20, processes=3)
+    shared, owned = reserve(limits, USES), reserve(limits, USES, one_reader=True)
+    assert (shared.reads, owned.reads) == (2, 4)
+    assert owned.shares[-1] == "4 reads"
+    assert "1 reads (ends sessions of the owner before)" in owned.shares

@@ -22,7 +22,7 @@ from bridge.gateway.limits.admission_request import WorkClass
 from bridge.gateway.limits.running_query import RunningQuery
 from bridge.gateway.remote import client_connection
 from bridge.gateway.remote.address import GatewayAddress
-from bridge.gateway.remote.frames import FrameType, encode_frame
+from bridge.gateway.remote.frames import HEADER, VERSION, FrameType, encode_frame
 from bridge.gateway.remote.messages import Registration, SentAsk, encode_ask, encode_registration
 from bridge.gateway.remote.remote_reader import OwnerUnavailable
 from bridge.gateway.remote.server_connection import ServerLimits
@@ -416,6 +416,14 @@ async def test_hostile_bytes_end_their_connection_alone(data: bytes) -> None:
         assert server.dismissed == 1
         gate.set()
         assert (await waiting).rows == [("1", "customer 1")]
+
+
+async def test_a_large_registration_is_refused_before_it_is_received() -> None:
+    async with owner_of(customers()) as (server, _):
+        reader, writer = await asyncio.open_unix_connection(server._address.path)
+        writer.write(HEADER.pack(20_000, VERSION, FrameType.HELLO, 0))
+        assert b"at most 10,000" in await reader.read(1000)
+        writer.close()
 
 
 async def test_who_doesnt_register_is_dismissed() -> None:
