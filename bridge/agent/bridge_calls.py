@@ -23,6 +23,7 @@ from bridge.model.errors import (
 from bridge.model.event import Event
 from bridge.model.framing import HEADER_SIZE
 from bridge.model.read_demands import NO_DEMANDS, ReadDemands
+from bridge.model.row_selection import ALL_ROWS, RowSelection
 from bridge.observe import Notice, Observer, ignore
 from bridge.ports.entity_reads import EntityReads
 from bridge.ports.event_decoder import EventDecoder
@@ -151,10 +152,11 @@ class BridgeReads:
         where: Mapping[str, Any],
         limit: int,
         demands: ReadDemands = NO_DEMANDS,
+        selection: RowSelection = ALL_ROWS,
     ) -> list[Any]:
         """As EntityReads."""
         rows: list[Any] = await self._read(
-            entity, "query", lambda: self._reads.query(entity, where, limit, demands)
+            entity, "query", lambda: self._reads.query(entity, where, limit, demands, selection)
         )
         return rows
 

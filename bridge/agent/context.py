@@ -15,6 +15,7 @@ from bridge.model.event import Event, RowVersion, row_version
 from bridge.model.provenance import provenance, version
 from bridge.model.read_demands import ReadCause, ReadDemands
 from bridge.model.receipt import Receipt
+from bridge.model.row_selection import row_selection
 from bridge.ports.entity_reads import EntityReads
 
 DEFAULT_LIMIT = 100
@@ -164,15 +165,31 @@ class Context:
         where: Mapping[str, Any] | None = None,
         limit: int = DEFAULT_LIMIT,
         *,
+        order: str | Sequence[str] = (),
+        continue_after: Any = None,
+        fields: Sequence[str] | None = None,
         max_staleness: float | None = None,
         after: str | Receipt | None = None,
         fresh: bool = False,
         deadline: float | None = None,
         peers: bool = True,
     ) -> list[Any]:
-        """Rows whose fields equal `where` (a list of values: any of them), at most `limit`."""
+        """Rows that match `where`, at most `limit`.
+
+        where: field -> the value that it equals; a list: any of them; a mapping of operators (`<` `<=`
+        `>` `>=` `between` `in`): all of what they say, as in `{"qty": {">=": 5, "<": 10}}`.
+        order: the field to sort by, or several; a `-` before it: the largest first. Rows without a
+        value come first (with a `-` last); where all are equal, the key decides.
+        continue_after: the last row of the page before, for the next one in the same order.
+        fields: the only ones that are needed, besides the key and those of `order`.
+        Ranges and orders are answered by the legacy system; raises Rejected where its connector
+        can't (`unsupported_query`).
+        """
         demands = self._demands(max_staleness, after, fresh, deadline, peers)
-        return await self._reads.query(entity, where or {}, limit, demands)
+        if not order and continue_after is None and fields is None:
+            return await self._reads.query(entity, where or {}, limit, demands)
+        selection = row_selection(order, continue_after, fields)
+        return await self._reads.query(entity, where or {}, limit, demands, selection)
 
     def version(self, row: Any) -> RowVersion:
         """The version of the event's row or of one that was read, for `Command(expect=...)`."""
@@ -268,10 +285,23 @@ class BlockingContext:
         entity: str,
         where: Mapping[str, Any] | None = None,
         limit: int = DEFAULT_LIMIT,
+        *,
+        order: str | Sequence[str] = (),
+        continue_after: Any = None,
+        fields: Sequence[str] | None = None,
         **demands: Unpack[FreshnessDemands],
     ) -> Any:
         """As Context.query."""
-        return self._wait(self._context.query(entity, where, limit, **demands))
+        reading = self._context.query(
+            entity,
+            where,
+            limit,
+            order=order,
+            continue_after=continue_after,
+            fields=fields,
+            **demands,
+        )
+        return self._wait(reading)
 
     def version(self, row: Any) -> RowVersion:
         """As Context.version."""

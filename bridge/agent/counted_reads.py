@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from bridge.agent.read_rounds import ReadKind, ReadRounds, ReadSite
 from bridge.model.read_demands import NO_DEMANDS, ReadDemands
+from bridge.model.row_selection import ALL_ROWS, RowSelection
 from bridge.ports.entity_reads import EntityReads
 
 _OWN_FOLDER: Final = str(Path(__file__).parent)
@@ -50,10 +51,11 @@ class CountedReads:
         where: Mapping[str, Any],
         limit: int,
         demands: ReadDemands = NO_DEMANDS,
+        selection: RowSelection = ALL_ROWS,
     ) -> list[Any]:
         """As the port says."""
         with self._counted(demands, "query", entity, tuple(sorted(where))):
-            return await self._reads.query(entity, where, limit, demands)
+            return await self._reads.query(entity, where, limit, demands, selection)
 
     @contextmanager
     def _counted(

@@ -12,10 +12,12 @@ from datetime import datetime
 from typing import Any
 
 from bridge.agent.sample_types import PlainRow, entity_of_rows
+from bridge.agent.selected_rows import projected, select_rows
 from bridge.model.canonical import canonical_json
 from bridge.model.errors import ConfigurationError, Rejected
 from bridge.model.provenance import Provenance, TracedRow
 from bridge.model.read_demands import NO_DEMANDS, ReadDemands, check_demands
+from bridge.model.row_selection import ALL_ROWS, RowSelection
 from bridge.model.types import Entity, Relation
 
 QueryShape = tuple[str, tuple[str, ...]]
@@ -123,10 +125,18 @@ class FakeReads:
         where: Mapping[str, Any],
         limit: int,
         demands: ReadDemands = NO_DEMANDS,
+        selection: RowSelection = ALL_ROWS,
     ) -> list[Any]:
         """As the port says."""
         check_demands(demands)
-        return (await self._matching(entity, where, demands))[:limit]
+        equal = {name: value for name, value in where.items() if not isinstance(value, Mapping)}
+        question = canonical_json(
+            [dict(where), list(selection.order), list(selection.fields or ())]
+        )
+        await self._ask((entity, tuple(where)), [question], is_fresh=demands.fresh)
+        key = self._entity(entity).key
+        rows = select_rows(self._equal_rows(entity, equal), key, where, selection)
+        return [self._row_of(entity, projected(row, key, selection)) for row in rows[:limit]]
 
     async def _matching(
         self, entity: str, where: Mapping[str, Any], demands: ReadDemands
@@ -134,9 +144,12 @@ class FakeReads:
         self._entity(entity)
         text = canonical_json(dict(where))
         await self._ask((entity, tuple(where)), [text], is_fresh=demands.fresh)
+        return [self._row_of(entity, row) for row in self._equal_rows(entity, where)]
+
+    def _equal_rows(self, entity: str, where: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         wanted = {n: v if isinstance(v, (list, tuple, set)) else [v] for n, v in where.items()}
         return [
-            self._row_of(entity, row)
+            row
             for row in self._rows.get(entity, {}).values()
             if all(row.get(name) in values for name, values in wanted.items())
         ]

@@ -54,6 +54,11 @@ class Batcher(Generic[Key, Value]):
         self._dispatching = False
         self._closed = False
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits, and no query runs."""
+        return not self._waiting and not self._tasks and not self._dispatching
+
     def load(self, key: Key) -> Awaitable[Value | None]:
         """The value, or None. Raises RetryLater once closed."""
         if self._closed:

@@ -9,6 +9,7 @@ from typing import Any
 from bridge.gateway.limits.read_budget import ReadBudget
 from bridge.model.names import split_entity
 from bridge.model.read_demands import NO_DEMANDS, ReadDemands
+from bridge.model.row_selection import ALL_ROWS, RowSelection
 from bridge.observe import Observer, ReadRefused
 from bridge.ports.entity_reads import EntityReads
 
@@ -55,10 +56,11 @@ class BudgetedReads:
         where: Mapping[str, Any],
         limit: int,
         demands: ReadDemands = NO_DEMANDS,
+        selection: RowSelection = ALL_ROWS,
     ) -> list[Any]:
         """As `EntityReads.query`."""
         self._take(entity, 1, demands)
-        return await self._reads.query(entity, where, limit, demands)
+        return await self._reads.query(entity, where, limit, demands, selection)
 
     def _take(self, entity: str, count: int, demands: ReadDemands) -> None:
         refusal = self._budget.take(self._clock(), count, demands.cause)

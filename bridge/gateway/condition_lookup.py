@@ -18,6 +18,7 @@ from bridge.gateway.row_alignment import align_rows
 from bridge.gateway.row_keys import row_keys
 from bridge.gateway.source_reads import SourceReads, Values
 from bridge.gateway.source_rows import SourceRows
+from bridge.gateway.source_selection import WHOLE_ROWS, SourceSelection
 from bridge.ports.entity_mapping import EntityMapping
 
 MAX_SHARED_ROWS: Final = 100_000
@@ -41,8 +42,15 @@ class ConditionLookup:
     limit, so that the caller takes as many as it wants.
     """
 
-    def __init__(self, reads: SourceReads, table: EntityMapping, fields: Fields) -> None:
+    def __init__(
+        self,
+        reads: SourceReads,
+        table: EntityMapping,
+        fields: Fields,
+        selection: SourceSelection = WHOLE_ROWS,
+    ) -> None:
         self.table = table
+        self._selection = selection
         self.fields = fields
         self.batches: Batcher[LimitedQuery, Rows] = Batcher(
             self._fetch, reads.limiter, reads.max_keys, lambda query: max(1, len(query.keys))
@@ -65,7 +73,9 @@ class ConditionLookup:
         keys = list(dict.fromkeys(key for query in queries for key in query.keys))
         limit = shared_limit(queries)
         columns = self.table.columns(self.fields)
-        answer = await self._reads.fetch(self.table, self.fields, keys, limit, waiting)
+        answer = await self._reads.fetch(
+            self.table, self.fields, keys, limit, waiting, selection=self._selection
+        )
         if len(queries) == 1:
             return {queries[0].keys: answer.rows[: queries[0].limit]}
         rows_by_query, again = self._divide(queries, keys, answer, columns)

@@ -29,10 +29,12 @@ from bridge.gateway.read_names import (
 )
 from bridge.gateway.relation_step import RelationStep
 from bridge.gateway.source_reads import SourceReads, Values
+from bridge.gateway.source_selection import WHOLE_ROWS, equal_part, source_selection
 from bridge.gateway.view.contract import HoldsRows
 from bridge.model.errors import ConfigurationError, Rejected
 from bridge.model.provenance import RowList, TracedRow, peers_of
 from bridge.model.read_demands import NO_DEMANDS, ReadDemands
+from bridge.model.row_selection import ALL_ROWS, RowSelection
 from bridge.model.specs import SystemLimits
 from bridge.model.types import Relation
 from bridge.observe import Observer, ignore
@@ -187,25 +189,36 @@ class Gateway:
         where: Mapping[str, Any],
         limit: int,
         demands: ReadDemands = NO_DEMANDS,
+        selection: RowSelection = ALL_ROWS,
     ) -> RowList:
-        """Rows whose fields equal `where` (a list of values: any of them), at most `limit`."""
+        """Rows whose fields equal `where` (a list of values: any of them; a mapping of operators: what
+        they say), at most `limit`. Ranges, orders and pages are answered by the legacy system.
+        """
         table = self._table(entity)
-        fields = tuple(sorted(where))
-        by_source = condition_values(table, where, fields, limit, self._reads.max_keys)
-        if where and not by_source:
+        equal = equal_part(where)
+        fields = tuple(sorted(equal))
+        by_source = condition_values(table, equal, fields, limit, self._reads.max_keys)
+        if len(equal) < len(where) or selection != ALL_ROWS:
+            selected = source_selection(table, where, selection)
+        else:
+            selected = WHOLE_ROWS
+        if equal and not by_source:
             return RowList((), is_truncated=False)
         question = LimitedQuery(tuple(by_source), limit)
 
         async def live() -> Rows:
-            return await self._live.query(table, fields, question)
+            return await self._live.query(table, fields, question, selected)
 
         if self._demanded.are_plain(demands):
             rows = await live()
         else:
             questions = Questions(table, fields, list(by_source.values()), list(by_source))
+            if selected is not WHOLE_ROWS:
+                questions = Questions(table, (), [], [])  # The copy knows no ranges.
             rows = await self._demanded.query(questions, limit, demands, live)
-        self.peers.note_rows(table, rows, demands)
-        self.peers.group(table, rows, demands)
+        if selected.columns is None:  # A projection is no row that others may have.
+            self.peers.note_rows(table, rows, demands)
+            self.peers.group(table, rows, demands)
         return RowList(rows, is_truncated=len(rows) >= limit)
 
     async def close(self) -> None:

@@ -11,6 +11,7 @@ from bridge.gateway.gateway import Gateway
 from bridge.model.errors import Rejected, RetryLater
 from bridge.model.names import split_entity
 from bridge.model.read_demands import NO_DEMANDS, ReadDemands
+from bridge.model.row_selection import ALL_ROWS, RowSelection
 
 
 class Gateways:
@@ -57,10 +58,11 @@ class Gateways:
         where: Mapping[str, Any],
         limit: int,
         demands: ReadDemands = NO_DEMANDS,
+        selection: RowSelection = ALL_ROWS,
     ) -> list[Any]:
         """As Gateway.query."""
         gateway, name = self._of(entity)
-        return await gateway.query(name, where, limit, demands)
+        return await gateway.query(name, where, limit, demands, selection)
 
     async def close(self) -> None:
         """Close every gateway."""

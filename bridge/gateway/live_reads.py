@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from bridge.closing import close_all
 from bridge.gateway.condition_lookup import ConditionLookup, LimitedQuery
 from bridge.gateway.key_lookup import Fields, KeyLookup, Rows
 from bridge.gateway.source_reads import SourceReads
+from bridge.gateway.source_selection import WHOLE_ROWS, SourceSelection
 from bridge.ports.entity_mapping import EntityMapping
 
 Values = tuple[Any, ...]
+MAX_QUERY_SHAPES: Final = 500
+"""Queries whose batches are kept, by entity, fields, ranges and order."""
 
 
 class LiveReads:
@@ -23,7 +26,7 @@ class LiveReads:
     def __init__(self, reads: SourceReads) -> None:
         self._reads = reads
         self._key_lookups: dict[tuple[str, Fields], KeyLookup] = {}
-        self._condition_lookups: dict[tuple[str, Fields], ConditionLookup] = {}
+        self._condition_lookups: dict[tuple[str, Fields, SourceSelection], ConditionLookup] = {}
 
     def key_lookup(self, table: EntityMapping, fields: Fields) -> KeyLookup:
         """The look-up by the values of these fields."""
@@ -45,9 +48,15 @@ class LiveReads:
             batches.leave()
             raise
 
-    async def query(self, table: EntityMapping, fields: Fields, question: LimitedQuery) -> Rows:
-        """The rows of a query, at most its limit."""
-        batches = self._condition_lookup(table, fields).batches
+    async def query(
+        self,
+        table: EntityMapping,
+        fields: Fields,
+        question: LimitedQuery,
+        selection: SourceSelection = WHOLE_ROWS,
+    ) -> Rows:
+        """The rows of a query, at most its limit. Those with the same selection share queries."""
+        batches = self._condition_lookup(table, fields, selection).batches
         answer = batches.load(question)
         try:
             rows = await answer
@@ -63,9 +72,24 @@ class LiveReads:
             *(conditions.batches.close for conditions in self._condition_lookups.values()),
         )
 
-    def _condition_lookup(self, table: EntityMapping, fields: Fields) -> ConditionLookup:
-        shape = (table.spec.name, fields)
-        lookup = self._condition_lookups.get(shape)
+    def _condition_lookup(
+        self, table: EntityMapping, fields: Fields, selection: SourceSelection
+    ) -> ConditionLookup:
+        shape = (table.spec.name, fields, selection)
+        lookup = self._condition_lookups.pop(shape, None)
         if lookup is None:
-            lookup = self._condition_lookups[shape] = ConditionLookup(self._reads, table, fields)
+            self._forget_idle()
+            lookup = ConditionLookup(self._reads, table, fields, selection)
+        self._condition_lookups[shape] = lookup
         return lookup
+
+    def _forget_idle(self) -> None:
+        """Ranges and cursors are ever others: those that were used longest ago are forgotten, unless
+        somebody waits.
+        """
+        excess = len(self._condition_lookups) - MAX_QUERY_SHAPES + 1
+        if excess > 0:
+            oldest = list(self._condition_lookups.items())[:excess]
+            for shape, lookup in oldest:
+                if lookup.batches.is_idle:
+                    del self._condition_lookups[shape]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any
 
-from bridge.connector import Ask, Reader, Rows, counting_requests
+from bridge.connector import Ask, Reader, Rows, counting_requests, refuse_unsupported
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.gateway.answer_check import WHAT_TO_DO, has_foreign_row, wrong_form, wrong_part
 from bridge.gateway.copy_fills import CopyFills, WholeQuery
@@ -15,6 +15,7 @@ from bridge.gateway.limiter import Limiter
 from bridge.gateway.read_bounds import WaitingBounds, note_answer
 from bridge.gateway.row_provenance import LiveProvenance
 from bridge.gateway.source_rows import SourceRows
+from bridge.gateway.source_selection import WHOLE_ROWS, SourceSelection
 from bridge.model.error_text import error_message
 from bridge.model.errors import (
     ConfigurationError,
@@ -66,29 +67,31 @@ class SourceReads:
         keys: Sequence[Values],
         limit: int | None,
         reads: int,
+        *,
+        selection: SourceSelection = WHOLE_ROWS,
     ) -> SourceRows:
         """The rows of one query, which answers `reads` reads. On a connection of the limiter's.
 
         fields, keys: the values of these fields, in the source's own form, any of which match; both
         empty: every row.
+        selection: which of them, in which order and what of them; what is selected isn't kept.
         Raises Rejected (`over_limit`) if there are more rows than an answer may have.
         """
         columns = table.columns(fields)
         as_of, started = self._clock(), perf_counter()
         entity = table.entity
-        waiting, fills = self.bounds.of_query(entity.name), self.fills
+        waiting = self.bounds.of_query(entity.name)
+        fills = self.fills if selection is WHOLE_ROWS else None
         sent = fills.begin() if fills is not None else None
         answered = 0
         answer: Rows | None = None
         try:
-            answer = await self._ask(entity.qualified, table.spec.table, columns, keys, limit)
+            ask = selection.added_to(Ask(table.spec.table, columns, keys, limit=limit))
+            answer = await self._ask(entity.qualified, ask)
             if waiting:
                 note_answer(waiting, answer.visibility)
             entity = table.entity_of(answer.shape)
-            plan_rows = table.rows(answer.shape, answer.rows)
-            unchecked = SourceRows(answer.shape, answer.rows, plan_rows)
-            if keys and plan_rows and has_foreign_row(table, fields, columns, keys, unchecked):
-                raise self._mismatch(table.spec.table, "a row that nobody asked for")
+            plan_rows = self._converted(table, fields, keys, answer, selection)
             provenance = Provenance(entity.qualified, "legacy", as_of)
             if sent is not None and fills is not None:
                 is_whole = bool(fields) and (limit is None or len(plan_rows) < limit)
@@ -104,9 +107,7 @@ class SourceReads:
             return SourceRows(answer.shape, answer.rows, rows)
         except (Rejected, RowError) as error:
             self._heard()
-            wrong = wrong_form(answer) if isinstance(error, RowError) and answer else ""
-            if wrong:
-                raise self._mismatch(table.spec.table, wrong) from error
+            self._refuse_form(table, error, answer)
             raise
         except (RetryLater, ConfigurationError) as error:
             self._note_failure(error)
@@ -119,19 +120,12 @@ class SourceReads:
             took = perf_counter() - started
             self._observer(RowsRead(self._system, entity.qualified, answered, 1, took))
 
-    async def _ask(
-        self,
-        entity: str,
-        table: str,
-        columns: tuple[str, ...],
-        keys: Sequence[Values],
-        limit: int | None,
-    ) -> Rows:
+    async def _ask(self, entity: str, ask: Ask) -> Rows:
         """The Reader's answer, for whose rows and requests the query is charged."""
         most = self._max_rows
-        if most and (limit is None or limit > most):
-            limit = most + 1  # One more shows that there are more.
-        ask = Ask(table, columns, keys, limit=limit)
+        if most and (ask.limit is None or ask.limit > most):
+            ask = ask._replace(limit=most + 1)  # One more shows that there are more.
+        refuse_unsupported(ask, self._reader.features)
         with counting_requests() as requests:
             try:
                 answer = await self._reader.fetch(ask)
@@ -140,7 +134,7 @@ class SourceReads:
         self.limiter.used(rows=len(answer.rows))
         self._heard()
         if wrong := wrong_part(ask, answer):
-            raise self._mismatch(table, wrong)
+            raise self._mismatch(ask.table, wrong)
         if most and len(answer.rows) > most:
             raise Rejected(
                 "over_limit",
@@ -148,6 +142,31 @@ class SourceReads:
                 f"(`limits.max_rows` of system {self._system}): ask for fewer",
             )
         return answer
+
+    def _converted(
+        self,
+        table: EntityMapping,
+        fields: tuple[str, ...],
+        keys: Sequence[Values],
+        answer: Rows,
+        selection: SourceSelection,
+    ) -> Sequence[Any]:
+        """The rows by the plan. Raises AnswerMismatch if one of them is of none of the keys."""
+        convert = table.rows if selection.columns is None else table.partial_rows
+        plan_rows = convert(answer.shape, answer.rows)
+        unchecked = SourceRows(answer.shape, answer.rows, plan_rows)
+        columns = table.columns(fields)
+        if keys and plan_rows and has_foreign_row(table, fields, columns, keys, unchecked):
+            raise self._mismatch(table.spec.table, "a row that nobody asked for")
+        return plan_rows
+
+    def _refuse_form(
+        self, table: EntityMapping, error: Rejected | RowError, answer: Rows | None
+    ) -> None:
+        """Raise AnswerMismatch if a row can't be converted because it is none of its shape."""
+        wrong = wrong_form(answer) if isinstance(error, RowError) and answer else ""
+        if wrong:
+            raise self._mismatch(table.spec.table, wrong) from error
 
     def _mismatch(self, table: str, wrong: str) -> AnswerMismatch:
         """The error for an answer to a question about `table` that can't be one to it."""

@@ -15,6 +15,7 @@ from bridge.model.avro import change_schema, schema_text
 from bridge.model.errors import ConfigurationError, Rejected
 from bridge.model.framing import HEADER_SIZE
 from bridge.model.specs import EntitySpec
+from bridge.model.suggestions import did_you_mean
 from bridge.model.types import Entity
 from bridge.plan.entity_type import ColumnLike, ShapeLike, entity_type
 from bridge.plan.execute import RowEncoder
@@ -22,7 +23,7 @@ from bridge.plan.lazy_record import Decoder, LazyRow
 from bridge.plan.make_plan import make_plan
 from bridge.plan.steps import PlanStep, Wire
 from bridge.plan.stored_form import FieldForm
-from bridge.plan.to_source import are_unchanged, source_converter
+from bridge.plan.to_source import are_unchanged, source_converter, why_unordered
 
 MAX_PLANS = 8
 """Shapes whose executors are kept: a table has one, and a few while it changes."""
@@ -102,6 +103,21 @@ class EntityTable:
         for field in fields:
             self._turn(field)
         return tuple(self._generation.steps[field].names[0] for field in fields)
+
+    def ordered_column(self, field: str) -> str:
+        """The source column of the field, whose values the source compares as the field's are.
+
+        Raises Rejected (`bad_key`) for a field that isn't there, or is made otherwise.
+        """
+        self._turn(field)
+        step = self._generation.steps[field]
+        why = why_unordered(step)
+        if why:
+            raise Rejected(
+                "bad_key",
+                f"{self.entity.qualified}: rows can't be sorted or compared by {field!r}: {why}",
+            )
+        return step.names[0]
 
     def outward(self, fields: Sequence[str], values: Sequence[Any]) -> tuple[Any, ...]:
         """Values of these fields as the source has them, aligned with `columns`.
@@ -193,8 +209,8 @@ class EntityTable:
             if step is None:
                 raise Rejected(
                     "bad_key",
-                    f"{self.entity.qualified} has no field {field!r}; it has "
-                    f"{', '.join(generation.steps)}",
+                    f"{self.entity.qualified} has no field {field!r}"
+                    f"{did_you_mean(field, generation.steps)}; it has {', '.join(generation.steps)}",
                 )
             turn = generation.turns[field] = source_converter(step, self.entity.qualified)
         return turn

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from bridge.model.conversion_error import ConversionError
 from bridge.model.encoded_text import EncodedText
@@ -38,6 +38,23 @@ def not_invertible(field: FieldSpec) -> str:
         if twice:
             return f"its `map` makes {twice[0]!r} of several values"
     return ""
+
+
+_NUMBERS: Final = frozenset({"integer", "decimal", "float", "double"})
+_WITHOUT_ORDER: Final = frozenset({"json", "array", "bytes"})
+
+
+def why_unordered(step: PlanStep) -> str:
+    """Why the source compares the step's column otherwise than the field's values; "" if it doesn't."""
+    target = step.target.name
+    if step.transforms:
+        return f"`{step.transforms[0].name}` makes it of its column"
+    source = step.sources[0].name if step.sources else target
+    if target in _WITHOUT_ORDER:
+        return f"it is of type {target}, which has no order"
+    if source == target or {source, target} <= _NUMBERS:
+        return ""
+    return f"it is of type {target}, and its column of type {source}"
 
 
 def lookup_problems(

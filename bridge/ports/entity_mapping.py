@@ -41,6 +41,12 @@ class EntityMapping(Protocol):
         Raises Rejected (`bad_key`) for a field that doesn't exist or can't be queried by.
         """
 
+    def ordered_column(self, field: str) -> str:
+        """The source column that is sorted as the field is.
+
+        Raises Rejected (`bad_key`) as `columns`, and where a conversion changes the order.
+        """
+
     def outward(self, fields: Sequence[str], values: Sequence[Any]) -> tuple[Any, ...]:
         """Values of these fields in the source's own form, aligned with `columns`.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from bridge.model.read_demands import NO_DEMANDS, ReadDemands
+from bridge.model.row_selection import ALL_ROWS, RowSelection
 
 
 class EntityReads(Protocol):
@@ -39,5 +40,8 @@ class EntityReads(Protocol):
         where: Mapping[str, Any],
         limit: int,
         demands: ReadDemands = NO_DEMANDS,
+        selection: RowSelection = ALL_ROWS,
     ) -> list[Any]:
-        """At most `limit` rows whose fields equal `where`; a list of values matches any of them."""
+        """At most `limit` rows whose fields equal `where`; a list of values matches any of them, a
+        mapping of operators (`<` `<=` `>` `>=` `between` `in`) what they say.
+        """

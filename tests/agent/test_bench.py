@@ -11,6 +11,7 @@ import pytest
 from bridge import Agent, Command, Event, NotFound, provenance
 from bridge.agent import Context
 from bridge.agent.context import BlockingContext
+from bridge.model.errors import Rejected
 from bridge.model.types import Relation
 from tests.agent.running_agent import watcher
 
@@ -237,3 +238,37 @@ def test_ctrl_c_ends_the_test_and_is_no_error_of_the_handler() -> None:
 
     with slow.test({}) as t, pytest.raises(KeyboardInterrupt):
         t.emit("erp.thing", "create", {"id": 1})
+
+
+def test_ranges_orders_and_pages_are_answered_as_by_a_legacy_system() -> None:
+    reading = Agent("reading")
+    pages: list[list[str]] = []
+
+    @reading.on("erp.customer")
+    async def read(event: Event, ctx: Context) -> None:
+        del event
+        where, order = {"exposure": {">=": 2, "<": 9}}, ["-exposure"]
+        page = await ctx.query("erp.customer", where, 2, order=order, fields=["exposure"])
+        while page:
+            pages.append([row["customer_id"] for row in page])
+            page = await ctx.query("erp.customer", where, 2, order=order, continue_after=page[-1])
+
+    rows = [{"customer_id": str(n), "exposure": n // 2 if n else None} for n in range(10)]
+    with reading.test({"erp.customer": rows}) as t:
+        t.emit("erp.customer", "create", {"customer_id": "99", "exposure": 1})
+    assert pages == [["8", "9"], ["6", "7"], ["4", "5"]]
+
+
+def test_an_operator_that_is_none_is_refused_as_by_the_gateway() -> None:
+    reading = Agent("reading")
+
+    @reading.on("erp.customer")
+    async def read(event: Event, ctx: Context) -> None:
+        del event
+        await ctx.query("erp.customer", {"exposure": {"=>": 2}})
+
+    with (
+        reading.test({"erp.customer": [CUSTOMER]}) as t,
+        pytest.raises(Rejected, match="'=>' is no"),
+    ):
+        t.emit("erp.customer", "create", CUSTOMER)

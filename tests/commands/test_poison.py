@@ -126,6 +126,9 @@ class BrokenTable:
     def columns(self, fields: Sequence[str]) -> tuple[str, ...]:
         return TABLE.columns(fields)
 
+    def ordered_column(self, field: str) -> str:
+        raise TextlessError
+
     def outward(self, fields: Sequence[str], values: Sequence[Any]) -> tuple[Any, ...]:
         raise TextlessError
 

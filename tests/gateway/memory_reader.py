@@ -92,6 +92,9 @@ class PaddedTable:
     def columns(self, fields: Sequence[str]) -> tuple[str, ...]:
         return tuple(field.upper() for field in fields)
 
+    def ordered_column(self, field: str) -> str:
+        return field.upper()
+
     def outward(self, fields: Sequence[str], values: Sequence[Any]) -> tuple[Any, ...]:
         return tuple(
             str(value).zfill(4) if field in self._padded else value
