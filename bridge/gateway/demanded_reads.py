@@ -58,6 +58,8 @@ class DemandedReads:
     copy: None: every read is live.
     view: of the system, that is asked first; None: there is none now.
     staleness: bare entity name -> its `max_staleness`, where it isn't the default.
+    check_deadline: called before the legacy system is asked by a read with a deadline; raises
+    DeadlineExceeded if it can't be asked in time.
     clock, sleep: seconds, of `time.monotonic`; handed in by tests.
     """
 
@@ -69,6 +71,7 @@ class DemandedReads:
         *,
         staleness: Mapping[str, float] | None = None,
         view: Callable[[], HoldsRows | None] = lambda: None,
+        check_deadline: Callable[[float], None] = lambda _: None,
         clock: Callable[[], float] = monotonic,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
     ) -> None:
@@ -77,6 +80,7 @@ class DemandedReads:
         self._copied = None if copy is None else CopiedReads(system, copy, clock)
         self._viewed = ViewedReads(view, clock)
         self._staleness = dict(staleness or {})
+        self._check_deadline = check_deadline
         self._clock = clock
         self._sleep = sleep
 
@@ -209,6 +213,8 @@ class DemandedReads:
         """The answer of the legacy system that shows what the read is bound by; it is asked again
         until then. Raises RetryLater where that takes too long.
         """
+        if terms.request.deadline is not None:
+            self._check_deadline(terms.request.deadline)
         if bound is None:
             return await ask()
         name, pause = table.entity.name, SHOW_PAUSES_S[0]

@@ -95,7 +95,12 @@ class Gateway:
             clock=monotonic,
         )
         self._demanded = DemandedReads(
-            system, self._reads.bounds, copy, staleness=staleness, view=view
+            system,
+            self._reads.bounds,
+            copy,
+            staleness=staleness,
+            view=view,
+            check_deadline=self.limiter.check_deadline,
         )
         if copy is not None:
             self._reads.fills = CopyFills(copy)

@@ -15,7 +15,7 @@ from bridge.gateway.limits.ceiling import QUERY, Admission, Cost
 from bridge.gateway.limits.circuit_breaker import CircuitBreaker
 from bridge.gateway.limits.duration_estimate import DurationEstimate
 from bridge.gateway.limits.running_query import CURRENT_QUERY, RunningQuery
-from bridge.model.errors import BridgeError
+from bridge.model.errors import BridgeError, DeadlineExceeded
 from bridge.model.specs import SystemLimits
 from bridge.observe import Observer, ReadQueued, ReadRefused, ignore
 
@@ -129,6 +129,26 @@ class Limiter:
         if query is not None:
             query.rows += rows
             query.requests += requests
+
+    def check_deadline(self, deadline: float, work: WorkClass = WorkClass.AGENTS) -> None:
+        """Raises DeadlineExceeded at once, if a query that is asked for now can't be answered by
+        then (in the clock's seconds), because of the limits or a pause and by the time that queries
+        take.
+        """
+        now = self._clock()
+        request = AdmissionRequest(work, now, deadline, self._cost(QUERY))
+        earliest = self._control.earliest_start(now, request)
+        if earliest <= max(now, request.start_by):
+            return
+        error = DeadlineExceeded(
+            f"system {self._system!r} can't be asked in time: by its limits the next query starts in "
+            f"{earliest - now:.3g} s and takes about {request.cost.seconds:.2g} s, and an answer is of "
+            f"use for {max(0.0, deadline - now):.3g} s (`deadline`)",
+            after=earliest - now,
+        )
+        name = work.name.lower()
+        self._observer(ReadRefused(self._system, name, "deadline", str(error)))
+        raise error
 
     async def acquire(
         self,

@@ -7,9 +7,12 @@ import pytest
 from bridge.connector import Ask, Rows, System, request_sent
 from bridge.gateway import Gateway
 from bridge.gateway.limiter import Limiter
-from bridge.model.errors import Rejected, RetryLater
+from bridge.model.errors import DeadlineExceeded, Rejected, RetryLater
+from bridge.model.read_demands import ReadDemands
 from bridge.model.specs import SystemLimits, WindowLimit
+from bridge.observe import Notice, ReadRefused
 from tests.connectors.polled import fake
+from tests.gateway.test_limiter import SteppedClock
 from tests.gateway.test_throttling import door, erp
 
 __all__ = ["erp"]
@@ -79,3 +82,43 @@ async def test_every_request_of_a_lookup_counts_also_of_one_that_fails(
     else:
         assert await gateway.get("orders", 7)
     assert limiter._control.ceilings._all[-1]._ended_sum == 3  # type: ignore[attr-defined]
+
+
+async def test_a_read_that_cannot_be_answered_by_its_deadline_is_refused_at_once(
+    erp: System,
+) -> None:
+    seen: list[Notice] = []
+    limits = SystemLimits(windows=(WindowLimit(3, 3600),))
+    limiter = Limiter(limits, system="erp", observer=seen.append)
+    reader = AskedReader(erp)
+    gateway = door(erp, reader, [], limiter)
+    assert await gateway.get("orders", 1, ReadDemands(deadline=600))
+    with pytest.raises(DeadlineExceeded, match="system 'erp' can't be asked in time") as error:
+        await gateway.get("orders", 2, ReadDemands(deadline=600))
+    assert error.value.after is not None
+    assert 3000 < error.value.after <= 3600
+    assert len(reader.asks) == 1
+    [refused] = [notice for notice in seen if isinstance(notice, ReadRefused)]
+    assert (refused.cause, refused.reason) == ("deadline", str(error.value))
+
+
+async def test_a_deadline_is_compared_with_when_the_limits_let_the_next_query_start() -> None:
+    clock = SteppedClock()
+    limiter = Limiter(SystemLimits(windows=(WindowLimit(1, 60),)), clock=clock, sleep=clock.sleep)
+    limiter.release(await limiter.acquire())
+    clock.now += 20
+    for deadline in (clock.now + 39, clock.now - 1):
+        with pytest.raises(DeadlineExceeded, match="the next query starts in 40 s") as error:
+            limiter.check_deadline(deadline)
+        assert error.value.after == 40
+    limiter.check_deadline(clock.now + 41)
+
+
+async def test_a_deadline_in_the_past_is_the_callers_own_where_nothing_stands_in_the_way() -> None:
+    clock = SteppedClock()
+    limiter = Limiter(SystemLimits(), clock=clock, sleep=clock.sleep)
+    limiter.check_deadline(clock.now - 1)
+    limiter.throttle(5, "busy")
+    with pytest.raises(DeadlineExceeded, match="starts in 5 s"):
+        limiter.check_deadline(clock.now + 4)
+    limiter.check_deadline(clock.now + 6)

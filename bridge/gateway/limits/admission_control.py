@@ -68,6 +68,13 @@ class AdmissionControl:
                 request, "full", RetryLater(f"{MAX_WAITING} queries wait for {_whom(request)}")
             )
 
+    def earliest_start(self, now: float, request: AdmissionRequest) -> float:
+        """No query for this request starts earlier, whether it waits by itself or joins one that
+        waits: by a pause and the limits, without those that are before it.
+        """
+        limited = self.ceilings.not_before(now, request.cost, 0, request.kept)
+        return max(now, self._paused_until, limited)
+
     def start(self, now: float, cost: Cost) -> Admission | None:
         """Start at once, if nobody waits and every ceiling has room; the way of most queries, and
         of none that others wait for.
