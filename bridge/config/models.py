@@ -20,6 +20,7 @@ from pydantic import (
 
 from bridge.model.delete_limit import PATTERN, parse_delete_limit
 from bridge.model.errors import ConfigurationError
+from bridge.model.specs import DEFAULT_CACHE_BYTES
 from bridge.model.types import parse_type
 from bridge.model.web_address import check_host, split_web_address
 
@@ -128,6 +129,49 @@ DeleteLimitText = (
 )
 
 
+Staleness = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,5})(s|m|h|d)$")]
+
+
+class EntityCacheModel(StrictModel):
+    """How old answers about an entity may be."""
+
+    max_staleness: Staleness = Field(
+        default="5s",
+        description="Age that an answer may have where the read doesn't say: 5s, 1m; 0s: "
+        "nothing that was committed before the read is missing",
+    )
+    stale_if_error: Staleness = Field(
+        default="0s",
+        description="Age that an answer may have while the legacy system is unavailable, where the "
+        "read makes no demands; 0s: no older than otherwise",
+    )
+
+    @model_validator(mode="after")
+    def _is_longer(self) -> EntityCacheModel:
+        stale, usual = _seconds(self.stale_if_error), _seconds(self.max_staleness)
+        if 0 < stale <= usual:
+            raise ValueError(
+                "stale_if_error is not longer than max_staleness, so that it allows nothing more; "
+                "make it longer, or leave it out"
+            )
+        return self
+
+
+def _seconds(text: str) -> int:
+    return int(text[:-1]) * SECONDS[text[-1]]
+
+
+class SystemCacheModel(StrictModel):
+    """What a process holds of a system that it reads and captures."""
+
+    bytes: int = Field(
+        default=DEFAULT_CACHE_BYTES,
+        ge=1_000_000,
+        le=1_000_000_000_000,
+        description="Bytes of rows and lists at most, with their indexes",
+    )
+
+
 class EntityModel(StrictModel):
     """An entity on top of a table."""
 
@@ -152,6 +196,7 @@ class EntityModel(StrictModel):
         description="Whether reads are answered from a local copy of all rows; auto: if it is captured "
         "with every change and fits into `view_bytes`",
     )
+    cache: EntityCacheModel = Field(default_factory=EntityCacheModel)
 
 
 class ArgModel(StrictModel):
@@ -337,6 +382,7 @@ class SystemModel(StrictModel):
     gateway: GatewayModel | None = Field(
         default=None, description="One process that reads this system for all others; {}: defaults"
     )
+    cache: SystemCacheModel = Field(default_factory=SystemCacheModel)
     entities: dict[Name, EntityModel] = Field(
         min_length=1, description="What is captured and read, by name"
     )

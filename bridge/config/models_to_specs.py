@@ -20,6 +20,7 @@ from bridge.config.relations import relation_problems, relation_spec
 from bridge.model.delete_limit import parse_delete_limit
 from bridge.model.specs import (
     ArgSpec,
+    CacheSpec,
     CommandSpec,
     EntitySpec,
     FieldSpec,
@@ -66,6 +67,10 @@ def _entity(system: str, name: str, model: EntityModel) -> EntitySpec:
         version=model.version or "",
         max_deletes=parse_delete_limit("" if model.max_deletes is None else str(model.max_deletes)),
         view=model.view,
+        cache=CacheSpec(
+            duration_ms(model.cache.max_staleness) / 1000,
+            duration_ms(model.cache.stale_if_error) / 1000,
+        ),
     )
 
 
@@ -126,6 +131,7 @@ def system_spec(model: SystemModel) -> SystemSpec:
         entities=tuple(_entity(model.system, name, item) for name, item in model.entities.items()),
         commands=tuple(_command(model.system, name, item) for name, item in model.commands.items()),
         limits=_limits(model.limits),
+        cache_bytes=model.cache.bytes,
         written_limits=frozenset(model.limits.model_fields_set),
         view_bytes=model.view_bytes,
     )

@@ -42,12 +42,14 @@ class ReadTerms(NamedTuple):
     bound: what a live answer has to show.
     known_at: what it is bound by was committed before this time of this process's clock.
     cause: on whose behalf.
+    if_away: what is enough while the legacy system is unavailable; None: no less than otherwise.
     """
 
     request: ReadRequest
     bound: VisibilityBound | None
     known_at: float
     cause: ReadCause | None
+    if_away: ReadRequest | None = None
 
 
 class CopiedReads:
@@ -103,6 +105,24 @@ class CopiedReads:
             meets_floor=meets_floor,
         )
         return decision, entry
+
+    def rows_if_away(
+        self, table: EntityMapping, targets: Sequence[ReadTarget], terms: ReadTerms
+    ) -> list[list[TracedRow]] | None:
+        """What is held of all of these, while the legacy system is unavailable; None: not enough."""
+        if terms.if_away is None:
+            return None
+        accepted = terms._replace(request=terms.if_away)
+        entries = []
+        for target in targets:
+            decision, entry = self.decide(table, target, accepted)
+            if decision.answer != "copy" or entry is None:
+                return None
+            entries.append(entry)
+        return [
+            self.rows(table, target, entry, accepted)
+            for target, entry in zip(targets, entries, strict=True)
+        ]
 
     def rows(
         self,

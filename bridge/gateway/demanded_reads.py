@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from time import monotonic
 from typing import Any, Final, NamedTuple, TypeVar
 
 from bridge.gateway.copied_reads import CopiedReads, ReadTarget, ReadTerms
 from bridge.gateway.copy.contract import SystemCopy
-from bridge.gateway.freshness.read_request import (
-    DEFAULT_MAX_STALENESS_S,
-    WITHOUT_EFFECT,
-    read_request,
-)
+from bridge.gateway.freshness.read_request import WITHOUT_EFFECT, read_request
 from bridge.gateway.key_lookup import Fields, Rows
 from bridge.gateway.read_bounds import VisibilityBound, WaitingBounds, visibility_bound
 from bridge.gateway.view.contract import HoldsRows
 from bridge.gateway.viewed_reads import ALL_ROWS, RowQuestions, ViewedReads
 from bridge.model.errors import DeadlineExceeded, RetryLater
-from bridge.model.freshness import NEVER
+from bridge.model.freshness import NEVER, FreshnessBound
 from bridge.model.read_demands import NO_DEMANDS, ReadDemands
 from bridge.model.receipt import Receipt
 from bridge.ports.entity_mapping import EntityMapping
@@ -57,7 +54,6 @@ class DemandedReads:
 
     copy: None: every read is live.
     view: of the system, that is asked first; None: there is none now.
-    staleness: bare entity name -> its `max_staleness`, where it isn't the default.
     check_deadline: called before the legacy system is asked by a read with a deadline; raises
     DeadlineExceeded if it can't be asked in time.
     clock, sleep: seconds, of `time.monotonic`; handed in by tests.
@@ -69,7 +65,6 @@ class DemandedReads:
         bounds: WaitingBounds,
         copy: SystemCopy | None = None,
         *,
-        staleness: Mapping[str, float] | None = None,
         view: Callable[[], HoldsRows | None] = lambda: None,
         check_deadline: Callable[[float], None] = lambda _: None,
         clock: Callable[[], float] = monotonic,
@@ -79,7 +74,6 @@ class DemandedReads:
         self._bounds = bounds
         self._copied = None if copy is None else CopiedReads(system, copy, clock)
         self._viewed = ViewedReads(view, clock)
-        self._staleness = dict(staleness or {})
         self._check_deadline = check_deadline
         self._clock = clock
         self._sleep = sleep
@@ -139,11 +133,16 @@ class DemandedReads:
         required = frozenset().union(*(copied.required(table, targets[at]) for at in left))
         bound = _with(terms.bound, required if terms.cause is not None else frozenset())
         sources = [questions.source_values[at] for at in left]
-        for at, rows in zip(
-            left,
-            await self._ask_until_visible(table, terms, bound, lambda: live(sources)),
-            strict=True,
-        ):
+        try:
+            live_rows = await self._ask_until_visible(table, terms, bound, lambda: live(sources))
+        except RetryLater:
+            held = copied.rows_if_away(table, [targets[at] for at in left], terms)
+            if held is None:
+                raise
+            for at, held_rows in zip(left, held, strict=True):
+                answers[at] = held_rows
+            return answers
+        for at, rows in zip(left, live_rows, strict=True):
             answers[at] = rows
             copied.note_live(table, targets[at], rows or (), terms)
             if targets[at].key is None:
@@ -168,7 +167,13 @@ class DemandedReads:
         answers = await self._settle(copied, view_questions, terms, demands)
         if all(rows is not None for rows in answers):
             return [row for rows in answers for row in rows or ()][:limit]
-        rows = await self._ask_until_visible(table, terms, terms.bound, live)
+        try:
+            rows = await self._ask_until_visible(table, terms, terms.bound, live)
+        except RetryLater:
+            held = copied.rows_if_away(table, targets, terms)
+            if held is None:
+                raise
+            return [row for rows in held for row in rows][:limit]
         for target in targets:
             copied.note_live(table, target, rows, terms)
         copied.note_members(table, rows, terms)
@@ -264,12 +269,16 @@ class DemandedReads:
 
     def _terms(self, table: EntityMapping, demands: ReadDemands) -> ReadTerms:
         now = self._clock()
-        staleness = self._staleness.get(table.entity.name, DEFAULT_MAX_STALENESS_S)
+        staleness = table.spec.cache.max_staleness
         request = read_request(now, demands, system=self._system, default_staleness=staleness)
         cause, after = demands.cause, demands.after
         is_event_only = after is None or (cause is not None and after == cause.position)
         known_at = cause.known_at if cause is not None and is_event_only else now
-        return ReadTerms(request, visibility_bound(demands, self._system), known_at, cause)
+        if_away, stale = None, table.spec.cache.stale_if_error
+        if stale and demands[:4] == NO_DEMANDS[:4]:
+            bound = FreshnessBound(now - stale, request.bound.position)
+            if_away = replace(request, bound=bound)
+        return ReadTerms(request, visibility_bound(demands, self._system), known_at, cause, if_away)
 
     def _copied_of(self, table: EntityMapping) -> CopiedReads | None:
         copied = self._copied

@@ -54,7 +54,6 @@ class Gateway:
 
     copy: what is held of the system; None: every read is live.
     view: of the system, which is asked before the cache; None: there is none now.
-    staleness: bare entity name -> its `max_staleness` in seconds, where it isn't the default.
 
     All methods may be called by any number of tasks at once. They raise RetryLater while the system
     is unavailable, DeadlineExceeded for an answer that didn't come in time, Rejected for an invalid
@@ -73,7 +72,6 @@ class Gateway:
         clock: Callable[[], datetime] = _now,
         limiter: Limiter | None = None,
         copy: SystemCopy | None = None,
-        staleness: Mapping[str, float] | None = None,
         view: Callable[[], HoldsRows | None] = lambda: None,
         peers: bool = True,
         monotonic: Callable[[], float] = monotonic,
@@ -89,7 +87,7 @@ class Gateway:
             system,
             self._reads,
             observer,
-            staleness=staleness or {},
+            staleness={name: table.spec.cache.max_staleness for name, table in tables.items()},
             is_on=peers,
             has_copy=copy is not None,
             clock=monotonic,
@@ -98,7 +96,6 @@ class Gateway:
             system,
             self._reads.bounds,
             copy,
-            staleness=staleness,
             view=view,
             check_deadline=self.limiter.check_deadline,
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from bridge.model.delete_limit import DEFAULT_LIMIT, DeleteLimit
 from bridge.model.types import FieldType, Relation
@@ -41,12 +41,33 @@ class FieldSpec:
     call: str = ""
 
 
+DEFAULT_MAX_STALENESS_S: Final = 5.0
+"""Where neither the read nor the entity sets one. Never unlimited by default: without a view and a
+cache every read is live.
+"""
+DEFAULT_CACHE_BYTES: Final = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSpec:
+    """How old answers about an entity may be, in seconds.
+
+    max_staleness: where the read doesn't say.
+    stale_if_error: while the legacy system is unavailable, where the read makes no demands; 0: no
+    older than otherwise.
+    """
+
+    max_staleness: float = DEFAULT_MAX_STALENESS_S
+    stale_if_error: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class EntitySpec:
     """One declared entity. No fields: every column of the table, by the catalogue.
 
     `key` empty: the table's primary key. `before` etc. come from the source's shape. `max_deletes`:
-    more deletes than this from one comparison pause the entity. `view`: whether a view holds it.
+    more deletes than this from one comparison pause the entity. `view`: whether a view holds it. `cache`:
+    how old answers may be.
     """
 
     system: str
@@ -58,6 +79,7 @@ class EntitySpec:
     version: str = ""
     max_deletes: DeleteLimit = DEFAULT_LIMIT
     view: Literal["auto", "yes", "no"] = "auto"
+    cache: CacheSpec = CacheSpec()
 
     @property
     def qualified(self) -> str:
@@ -178,6 +200,7 @@ class SystemSpec:
     limits: SystemLimits = field(default_factory=SystemLimits)
     written_limits: frozenset[str] = frozenset()
     view_bytes: int = 1_000_000_000
+    cache_bytes: int = DEFAULT_CACHE_BYTES
 
     def entity(self, name: str) -> EntitySpec:
         """The entity of that name; raises KeyError."""

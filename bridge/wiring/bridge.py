@@ -22,6 +22,7 @@ from bridge.config import Config, SystemConfig
 from bridge.connector import Connector, System, Writer, unsupported
 from bridge.gateway import Gateway, Gateways
 from bridge.gateway.budgeted_reads import BudgetedReads
+from bridge.gateway.cache.cache_state import CacheBounds
 from bridge.gateway.copy.system_copy import FollowedCopy
 from bridge.gateway.limits.admission_request import WorkClass
 from bridge.gateway.limits.read_budget import ReadBudget
@@ -184,6 +185,7 @@ class Bridge:
                 codec=self.codec,
                 observer=both(self.group_reports, self.observer),
                 process=instance_name(),
+                bounds=CacheBounds(bytes=self.systems[name].spec.cache_bytes),
             )
         return self.copies.get(name)
 

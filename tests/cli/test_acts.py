@@ -229,6 +229,32 @@ def test_get_sees_at_once_what_users_enter(bridge_folder: BridgeFolder) -> None:
     assert bridge_folder.call("get", "sales_order", "1", "--json").rows[0]["total"] == "0.05"
 
 
+def test_get_tells_the_source_and_takes_demands(bridge_folder: BridgeFolder) -> None:
+    bridge_folder.call("setup", "erp", "--yes")
+    bridge_folder.sql(order(1, 1, 5))
+    for demands in (
+        ("--fresh",),
+        ("--max-staleness", "0"),
+        ("--after", "0001-0000000000000001-0000000000"),
+        ("--deadline", "60"),
+    ):
+        answer = bridge_folder.call("get", "sales_order", "1", *demands)
+        assert answer.code == 0
+        assert "source: legacy, as of 20" in answer.err
+        (row,) = bridge_folder.call("get", "sales_order", "1", *demands, "--json", "--meta").rows
+        assert (row["source"], row["row"]["total"]) == ("legacy", "0.05")
+        assert row["as_of"]
+    assert "source:" not in bridge_folder.call("get", "sales_order", "1").err
+    for wrong, says in (
+        (("--fresh", "--max-staleness", "5"), "pass one of them"),
+        (("--after", "yesterday"), "position of an event"),
+        (("--deadline", "0"), "more than 0"),
+    ):
+        answer = bridge_folder.call("get", "sales_order", "1", *wrong)
+        assert answer.code == 2
+        assert says in " ".join(answer.err.split())
+
+
 def test_no_loss_is_accepted_where_capture_goes_on(bridge_runs: BridgeFolder) -> None:
     """The request would be used up, and nothing done."""
     answer = bridge_runs.call("snapshot", "erp", "--accept-loss")

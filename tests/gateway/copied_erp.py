@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any
 
@@ -18,7 +18,7 @@ from bridge.gateway.copy.row_forms import RowForms
 from bridge.model.freshness import Freshness
 from bridge.model.position import format_position
 from bridge.model.read_demands import ReadCause, ReadDemands
-from bridge.model.specs import EntitySpec, SystemLimits
+from bridge.model.specs import CacheSpec, EntitySpec, SystemLimits
 from bridge.model.types import FieldType, Relation
 from bridge.plan.entity_table import EntityTable
 from bridge.plan.entity_type import entity_type
@@ -236,15 +236,21 @@ class LaggingCopy:
         return CopyStatus({}, {}, {}, (), 0, 0, 0, 0, (0, 0), 0)
 
 
-def tables() -> dict[str, EntityTable]:
+def tables(cache: CacheSpec = CacheSpec()) -> dict[str, EntityTable]:  # noqa: B008 - immutable
+    specs = {name: replace(spec, cache=cache) for name, spec in SPECS.items()}
     return {
         name: EntityTable(spec, entity_type(spec, SHAPES[spec.table]), SHAPES[spec.table])
-        for name, spec in SPECS.items()
+        for name, spec in specs.items()
     }
 
 
-def erp_gateway(erp: CopiedErp, copy: LaggingCopy | None, **more: Any) -> Gateway:
-    return Gateway("erp", erp, tables(), SystemLimits(connections=2), copy=copy, **more)
+def erp_gateway(
+    erp: CopiedErp,
+    copy: LaggingCopy | None,
+    *,
+    cache: CacheSpec = CacheSpec(),  # noqa: B008 - immutable
+) -> Gateway:
+    return Gateway("erp", erp, tables(cache), SystemLimits(connections=2), copy=copy)
 
 
 def on_behalf(

@@ -14,6 +14,7 @@ from bridge.model.errors import DeadlineExceeded, Rejected, RetryLater
 from bridge.model.provenance import provenance
 from bridge.model.read_demands import NO_DEMANDS, ReadDemands
 from bridge.model.receipt import Outcome, Receipt
+from bridge.model.specs import CacheSpec
 from tests.gateway.copied_erp import (
     CopiedErp,
     LaggingCopy,
@@ -57,8 +58,7 @@ def door(erp: CopiedErp, copy: LaggingCopy) -> Gateway:
 
 
 async def notes(door: Gateway, demands: ReadDemands = NO_DEMANDS) -> list[str]:
-    customer = await door.get("customer", 1)
-    return [row.note for row in await door.related("customer", customer, "orders", demands)]
+    return [row.note for row in await door.related("customer", {"id": 1}, "orders", demands)]
 
 
 async def test_what_was_read_is_answered_by_the_cache(erp: CopiedErp, door: Gateway) -> None:
@@ -80,8 +80,8 @@ async def test_what_was_read_is_answered_by_the_cache(erp: CopiedErp, door: Gate
         ("orders", ((7,),)),
         ("orders", ((9,),)),
         ("orders", ((8,),)),
-        ("customers", ((1,),)),
         ("orders", ((1,),)),
+        ("customers", ((1,),)),
     ]
     assert provenance(await door.get("order", 7)).source == "cache"
 
@@ -547,6 +547,46 @@ async def test_a_failed_query_ends_its_read(
     with pytest.raises(RetryLater, match="away"):
         await door.get("order", 7)
     assert copy.cache.fences.earliest_in_flight() == copy.cache.fences.last_read + 1
+
+
+async def test_an_entity_has_a_staleness_of_its_own(erp: CopiedErp, copy: LaggingCopy) -> None:
+    copy.barriers = False
+    door = erp_gateway(erp, copy, cache=CacheSpec(max_staleness=0.0))
+    for count in (1, 2):
+        assert await door.get("order", 7)
+        assert len(erp.queries) == count
+    assert await door.get("order", 7, ReadDemands(max_staleness=60.0))
+    assert len(erp.queries) == 2
+
+
+async def test_an_older_answer_is_given_only_while_the_system_is_away_and_if_allowed(
+    erp: CopiedErp, copy: LaggingCopy
+) -> None:
+    copy.barriers = False
+    door = erp_gateway(erp, copy, cache=CacheSpec(max_staleness=0.0, stale_if_error=60.0))
+    assert await door.get("order", 7)
+    assert await door.query("order", {"customer": 1}, 5)
+    erp.error = RetryLater("away")
+    assert provenance(await door.get("order", 7)).source == "cache"
+    assert await notes(door)
+    assert len(await door.query("order", {"customer": 1}, 5)) == 2
+    event = erp.write("orders", 7, 1, "changed")
+    for read in (
+        door.get("order", 7, ReadDemands(max_staleness=0.0)),
+        door.get("order", 7, FRESH),
+        door.get("order", 7, on_behalf(event)),
+        door.get_many("order", [7, 99]),
+        door.query("order", {"customer": 9}, 5),
+    ):
+        with pytest.raises(RetryLater, match="away"):
+            await read
+    copy.doubts.add("order")
+    with pytest.raises(RetryLater, match="away"):
+        await door.get("order", 7)
+    strict = erp_gateway(erp, copy, cache=CacheSpec(max_staleness=0.0))
+    copy.doubts.clear()
+    with pytest.raises(RetryLater, match="away"):
+        await strict.get("order", 7)
 
 
 async def test_bad_demands_are_refused_before_anything_is_asked(

@@ -9,6 +9,7 @@ import pytest
 
 from bridge.gateway.separate_rows import read_separately
 from bridge.model.errors import RetryLater, RowError
+from bridge.model.read_demands import NO_DEMANDS, ReadDemands
 
 WRONG = RowError("is no number", field="total")
 
@@ -19,7 +20,10 @@ class KeyedRows:
     def __init__(self, rows: dict[Any, Any]) -> None:
         self._rows = rows
 
-    async def get_many(self, entity: str, keys: Sequence[Any]) -> list[Any]:
+    async def get_many(
+        self, entity: str, keys: Sequence[Any], demands: ReadDemands = NO_DEMANDS
+    ) -> list[Any]:
+        del demands
         assert entity == "erp.order"
         found_rows = [self._rows.get(key) for key in keys]
         for row in found_rows:

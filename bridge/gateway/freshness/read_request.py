@@ -8,11 +8,8 @@ from typing import Final
 from bridge.model.freshness import NO_POSITION, FreshnessBound, bound_of
 from bridge.model.read_demands import NO_DEMANDS, ReadDemands, check_demands
 from bridge.model.receipt import Outcome, Receipt
+from bridge.model.specs import DEFAULT_MAX_STALENESS_S
 
-DEFAULT_MAX_STALENESS_S: Final = 5.0
-"""Where neither the read nor the entity sets one. Never unlimited by default: without a view and a
-cache every read is live.
-"""
 WITHOUT_EFFECT: Final = (
     Outcome.FAILED,
     Outcome.REJECTED,

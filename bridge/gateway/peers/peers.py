@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from time import monotonic
 from typing import Any, NamedTuple
 
-from bridge.gateway.freshness.read_request import DEFAULT_MAX_STALENESS_S
 from bridge.gateway.key_lookup import KeyLookup, Rows
 from bridge.gateway.peers.group_registry import GroupRegistry
 from bridge.gateway.peers.latest_reads import LatestReads, Seen
@@ -25,6 +24,7 @@ from bridge.gateway.source_reads import SourceReads
 from bridge.model.errors import BridgeError
 from bridge.model.provenance import TracedRow, peers_of, set_peers, untraced
 from bridge.model.read_demands import ReadDemands
+from bridge.model.specs import DEFAULT_MAX_STALENESS_S
 from bridge.model.types import Entity, Relation
 from bridge.observe import Observer, PeersRead
 from bridge.ports.entity_mapping import EntityMapping

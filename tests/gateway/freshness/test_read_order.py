@@ -11,16 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.gateway.freshness.read_order import MAX_BARRIER_WAIT_S, barrier_deadline, decide
-from bridge.gateway.freshness.read_request import (
-    DEFAULT_MAX_STALENESS_S,
-    ReadRequest,
-    read_request,
-)
+from bridge.gateway.freshness.read_request import ReadRequest, read_request
 from bridge.model.errors import Rejected
 from bridge.model.freshness import NEVER, NO_POSITION, Freshness
 from bridge.model.position import format_position
 from bridge.model.read_demands import ReadCause, ReadDemands
 from bridge.model.receipt import Outcome, Receipt
+from bridge.model.specs import DEFAULT_MAX_STALENESS_S
 
 NOON = 1_000.0
 
