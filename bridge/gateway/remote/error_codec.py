@@ -12,6 +12,7 @@ from bridge.model.error_text import describe_error
 from bridge.model.errors import (
     BridgeError,
     ConfigurationError,
+    DeadlineExceeded,
     LoginRefused,
     MissingRight,
     Rejected,
@@ -53,6 +54,7 @@ def _row_error(_message: str, fields: Mapping[str, Any]) -> RowError:
 
 #: The first one that an error is an instance of is its type in the other process.
 _BUILDERS: Final[dict[type[BridgeError], Callable[[str, Mapping[str, Any]], BridgeError]]] = {
+    DeadlineExceeded: _retry_later(DeadlineExceeded),
     SystemBusy: _retry_later(SystemBusy),
     RetryLater: _retry_later(RetryLater),
     AnswerMismatch: lambda message, _fields: AnswerMismatch(message),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from time import monotonic
 from typing import Final
 
-from bridge.connector import Ask, ReaderFeatures, Rows, Shape
+from bridge.connector import Ask, ReaderFeatures, Rows, Shape, until_deadline
 from bridge.gateway.limits.admission_request import WorkClass
 from bridge.gateway.remote.address import GatewayAddress, client_context
 from bridge.gateway.remote.client_connection import ClientConnection, LoadVisibility
@@ -84,15 +85,16 @@ class RemoteReader:
 
     @property
     def features(self) -> ReaderFeatures:
-        """The owner's."""
-        return self.owner.features
+        """The owner's; a deadline is kept here in any case, though the owner may be frozen."""
+        return replace(self.owner.features, deadline=True)
 
     async def fetch(self, ask: Ask) -> Rows:
         """As `Reader.fetch`."""
-        connection = self._connection
-        if connection is None or not connection.is_usable:
-            connection = await self._connected()
-        return await connection.ask(SentAsk(self._work, ask))
+        async with until_deadline(ask, f"{self._where}:"):
+            connection = self._connection
+            if connection is None or not connection.is_usable:
+                connection = await self._connected()
+            return await connection.ask(SentAsk(self._work, ask))
 
     async def close(self) -> None:
         """Disconnect."""

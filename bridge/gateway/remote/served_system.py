@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from time import monotonic
 
-from bridge.connector import Ask, Reader, Rows, Visibility, counting_requests
+from bridge.connector import Reader, Rows, Visibility, counting_requests, until_deadline
 from bridge.gateway.limiter import Limiter
 from bridge.gateway.remote.messages import SentAsk, Welcome
 from bridge.model.errors import Rejected, RetryLater, SystemBusy
@@ -52,8 +50,8 @@ class ServedSystem:
         )
 
     async def read(self, sent: SentAsk) -> Rows:
-        """The rows that answer a client. Raises as a Reader; RetryLater also if the deadline is over
-        or this process may no longer ask. May be cancelled.
+        """The rows that answer a client. Raises as a Reader; DeadlineExceeded at the deadline,
+        RetryLater if this process may no longer ask. May be cancelled.
         """
         ask = sent.ask
         if ask.table not in self.tables:
@@ -68,7 +66,8 @@ class ServedSystem:
             self.check_owner()
             with counting_requests() as requests:
                 try:
-                    answer = await self._fetch(ask, deadline)
+                    async with until_deadline(ask, f"system {self.name!r}: reading"):
+                        answer = await self.reader.fetch(ask)
                 finally:
                     self.limiter.used(requests=requests.sent, query=query)
         except RetryLater as error:
@@ -82,17 +81,3 @@ class ServedSystem:
             return answer
         finally:
             self.limiter.release(query)
-
-    async def _fetch(self, ask: Ask, deadline: float) -> Rows:
-        if deadline == inf:
-            return await self.reader.fetch(ask)
-        try:
-            async with asyncio.timeout(max(0.0, deadline - monotonic())) as limit:
-                return await self.reader.fetch(ask)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise RetryLater(
-                f"system {self.name!r} did not answer before the read's deadline; the query was "
-                "cancelled"
-            ) from None

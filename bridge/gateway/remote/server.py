@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 from pathlib import Path
@@ -48,7 +49,7 @@ class ReadServer:
 
     async def open(self) -> None:
         """Listen. Raises ConfigurationError if the address, the certificate or the token can't be
-        used.
+        used, RetryLater while another process has the port.
         """
         loop = asyncio.get_running_loop()
         address = self._address
@@ -71,7 +72,9 @@ class ReadServer:
                 ssl=server_context(address.tls),
             )
         except OSError as error:
-            raise ConfigurationError(
+            # An owner before this one, of this machine, may be frozen and still have the port.
+            kind = RetryLater if error.errno == errno.EADDRINUSE else ConfigurationError
+            raise kind(
                 f"the gateway of system {self.served.name!r} can't listen on {address}: "
                 f"{error.strerror or error}"
             ) from None

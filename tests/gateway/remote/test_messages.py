@@ -21,6 +21,7 @@ from bridge.gateway.remote.value_codec import BadFrame
 from bridge.model.errors import (
     BridgeError,
     ConfigurationError,
+    DeadlineExceeded,
     LoginRefused,
     MissingRight,
     Rejected,
@@ -142,6 +143,7 @@ ERRORS: list[BridgeError] = [
     RetryLater("the system is away"),
     RetryLater("wait", after=2.5),
     SystemBusy("too many sessions"),
+    DeadlineExceeded("ended after 2.0 s"),
     Rejected("bad_key", "one of the keys"),
     MissingRight("no_right", "GRANT SELECT"),
     AnswerMismatch("too many rows"),

@@ -26,7 +26,13 @@ from bridge.gateway.remote.frames import HEADER, VERSION, FrameType, encode_fram
 from bridge.gateway.remote.messages import Registration, SentAsk, encode_ask, encode_registration
 from bridge.gateway.remote.remote_reader import OwnerUnavailable
 from bridge.gateway.remote.server_connection import ServerLimits
-from bridge.model.errors import ConfigurationError, Rejected, RetryLater, SystemBusy
+from bridge.model.errors import (
+    ConfigurationError,
+    DeadlineExceeded,
+    Rejected,
+    RetryLater,
+    SystemBusy,
+)
 from bridge.model.specs import SystemLimits
 from tests.gateway.memory_reader import PaddedTable, shape_of
 from tests.gateway.remote.owners import CUSTOMERS, ShapedReader, by_ids, customers, owner_of
@@ -39,7 +45,8 @@ async def test_rows_are_those_of_the_owners_reader() -> None:
         remote: Reader = client()
         welcome = await remote.open()  # type: ignore[attr-defined]
         assert (welcome.instance, welcome.generation) == ("owner-1", 7)
-        assert (remote.max_keys, remote.features) == (77, ReaderFeatures(order=True))
+        # Every client keeps deadlines by itself.
+        assert (remote.max_keys, remote.features) == (77, ReaderFeatures(order=True, deadline=True))
         direct = await reader.fetch(by_ids("3", "1", "99"))
         answer = await remote.fetch(by_ids("3", "1", "99"))
         assert answer.rows == direct.rows == [("1", "customer 1"), ("3", "customer 3")]
@@ -151,11 +158,22 @@ async def test_the_reads_of_a_client_that_is_gone_are_cancelled() -> None:
 
 async def test_the_owner_keeps_the_deadline() -> None:
     reader = customers(gate=asyncio.Event())
-    async with owner_of(reader) as (_, client):
+    async with owner_of(reader) as (server, client):
+        await client().open()
+        sent = SentAsk(WorkClass.AGENTS, by_ids("1", deadline=monotonic() + 0.05))
+        with pytest.raises(DeadlineExceeded, match="deadline"):
+            await server.served.read(sent)
+        assert reader.at_once == 0
+
+
+async def test_a_client_keeps_the_deadline_though_the_owner_is_frozen() -> None:
+    async with owner_of(customers()) as (server, client):
         remote = client()
-        with pytest.raises(RetryLater, match="deadline"):
+        await remote.open()
+        for connection in server._connections:
+            connection._transport.pause_reading()  # type: ignore[union-attr]
+        with pytest.raises(DeadlineExceeded, match="gateway of system 'erp'"):
             await remote.fetch(by_ids("1", deadline=monotonic() + 0.05))
-        await until(lambda: reader.at_once == 0)
 
 
 async def test_the_owners_limits_hold_over_all_clients_and_the_urgent_come_first() -> None:

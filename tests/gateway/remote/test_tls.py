@@ -9,7 +9,7 @@ import pytest
 
 from bridge.gateway.remote.address import GatewayAddress
 from bridge.gateway.remote.messages import Registration
-from bridge.model.errors import ConfigurationError
+from bridge.model.errors import ConfigurationError, RetryLater
 from bridge.tls import TlsFiles
 from tests.gateway.remote.owners import by_ids, customers, owner_of
 from tests.log.certificates import Authority
@@ -88,4 +88,19 @@ async def test_without_token_or_certificate_nothing_listens(
     }[missing]
     with pytest.raises(ConfigurationError, match=r"token|tls|certificate"):
         async with owner_of(customers(), address=wrong):
+            pass
+
+
+async def test_a_port_that_another_process_has_is_waited_for(address: GatewayAddress) -> None:
+    """Of an owner before, which is frozen."""
+    async with owner_of(customers(), address=address) as (server, _):
+        same_port = replace(address, port=server.port)
+        with pytest.raises(RetryLater, match=f"can't listen on 127.0.0.1:{server.port}"):
+            async with owner_of(customers(), address=same_port):
+                pass
+
+
+async def test_a_host_of_another_machine_cant_be_listened_on(address: GatewayAddress) -> None:
+    with pytest.raises(ConfigurationError, match="can't listen"):
+        async with owner_of(customers(), address=replace(address, host="192.0.2.1")):
             pass
