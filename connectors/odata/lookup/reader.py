@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from bridge.connector import (
 )
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.connector.answer_contradictions import seen_again
-from bridge.model.errors import ConfigurationError, Rejected, Unsupported
+from bridge.model.errors import ConfigurationError, Rejected, RetryLater, Unsupported
 from connectors.erp.probe import MAX_CONTROL_ROWS
 from connectors.odata.http.client import ODataClient
 from connectors.odata.http.errors import is_refusal
@@ -36,6 +36,8 @@ METADATA_INTERVAL_S = 60.0
 """After metadata was read again because a lookup was refused, how long no other refusal does so: it may
 be tens of megabytes.
 """
+MAX_DISTINCT_READS = 3
+"""How often rows are read of which some come twice."""
 PAGE_ROWS = 5000
 """Rows requested per page; services have limits of their own."""
 
@@ -114,11 +116,13 @@ class ODataReader:
                 raise self._bad(f"entity set {table!r} has no property {name!r}")
         if columns and not unique_keys:
             return Rows(entity_table.shape, [])
-        if not columns:
-            rows = await self._complete.every_row(entity_table, PAGE_ROWS, limit)
-            return Rows(entity_table.shape, self._raw(entity_table, rows, limit))
-        rows = await self._find(entity_table, columns, unique_keys, limit)
-        return Rows(entity_table.shape, self._raw(entity_table, rows, limit))
+
+        async def read(most: int | None) -> Sequence[Mapping[str, Any]]:
+            if not columns:
+                return await self._complete.every_row(entity_table, PAGE_ROWS, most)
+            return await self._find(entity_table, columns, unique_keys, most)
+
+        return Rows(entity_table.shape, await self._distinct(entity_table, read, limit))
 
     async def try_forms(self, table: EntitySetTable) -> list[str]:
         """Problems of this table's lookups, each form tried once; unknown for a set without rows."""
@@ -153,12 +157,27 @@ class ODataReader:
     def _bad(self, words: str) -> Rejected:
         return Rejected("bad_key", f"{self._where}: {words}")
 
-    def _raw(
-        self, table: EntitySetTable, rows: Sequence[Mapping[str, Any]], limit: int | None
+    async def _distinct(
+        self,
+        table: EntitySetTable,
+        read: Callable[[int | None], Awaitable[Sequence[Mapping[str, Any]]]],
+        limit: int | None,
     ) -> list[tuple[Any, ...]]:
-        """Raw rows, none of them twice: rows move between pages, and two filters may find one."""
-        unique = {table.key_of(raw): raw for raw in (complete_row(table, row) for row in rows)}
-        return list(unique.values())[:limit]
+        """Raw rows, none of them twice: rows move between pages, and two filters may find one. Each that
+        came twice took the place of another one below the limit, so that as many more are read: an
+        answer below its limit is a whole one.
+        """
+        most = limit
+        for _ in range(MAX_DISTINCT_READS):
+            rows = await read(most)
+            unique = {table.key_of(raw): raw for raw in (complete_row(table, row) for row in rows)}
+            if limit is None or most is None or len(unique) >= limit or len(rows) < most:
+                return list(unique.values())[:limit]
+            most = limit + len(rows) - len(unique)
+        raise RetryLater(
+            f"{self._where}: {table.name}: each time some of its rows came twice, so that it isn't known "
+            f"whether {limit} rows are all: they move between pages; try again"
+        )
 
     async def _find(
         self,

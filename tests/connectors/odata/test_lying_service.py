@@ -12,7 +12,7 @@ import pytest
 from bridge.connector import Ask, Done, Effect, System, TableUse
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.kit.connector.server_lies import ServerLieTests
-from bridge.model.errors import ConfigurationError, Rejected, Unsupported
+from bridge.model.errors import ConfigurationError, Rejected, RetryLater, Unsupported
 from connectors.odata.capture.options import ODataOptions
 from connectors.odata.commands.writer import ODataWriter
 from connectors.odata.connector import connector
@@ -298,3 +298,43 @@ class TestLyingListing(Lying):
 class TestLyingV2(Lying):
     connector = connector
     version = "v2"
+
+
+@pytest.mark.parametrize("columns", [["customer"], []])
+async def test_rows_that_come_twice_leave_none_out_below_the_limit(columns: list[str]) -> None:
+    """A cut answer looked whole: a row that came twice took another one's place."""
+    async with lying() as service:
+        reader = ODataReader(system_of(service))
+        find, every_row = reader._find, reader._complete.every_row
+
+        async def find_twice(table: Any, names: Any, keys: Any, limit: Any) -> Any:
+            rows = await find(table, names, keys, limit)
+            return [rows[0], *rows][:limit]
+
+        async def every_row_twice(table: Any, size: int, limit: Any) -> Any:
+            rows = await every_row(table, size, limit)
+            return [rows[0], *rows][:limit]
+
+        reader._find = find_twice  # type: ignore[method-assign, assignment]
+        reader._complete.every_row = every_row_twice  # type: ignore[method-assign, assignment]
+        keys = [("C1",)] if columns else []
+        right = list(range(1, 30, 3)) if columns else list(range(30))
+        for limit in (len(right) - 1, len(right), len(right) + 1, len(right) + 2, None):
+            rows = await numbers(reader, columns, keys, limit)
+            assert len(rows) == min(len(right), limit or 100), limit
+            assert set(rows) <= set(right)
+        await reader.close()
+
+
+async def test_a_set_whose_rows_keep_coming_twice_is_read_later() -> None:
+    async with lying() as service:
+        reader = ODataReader(system_of(service))
+        find = reader._find
+
+        async def find_one(table: Any, names: Any, keys: Any, limit: Any) -> Any:
+            return (await find(table, names, keys, 1)) * limit
+
+        reader._find = find_one  # type: ignore[method-assign, assignment]
+        with pytest.raises(RetryLater, match="some of its rows came twice"):
+            await numbers(reader, ["customer"], [("C1",)], 3)
+        await reader.close()
