@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Any, Final, TypeVar
 
 from bridge.agent.handler_loop import HandlerLoop
+from bridge.agent.held_rows import HeldRows
 from bridge.agent.parked_keys import ParkedKeys
 from bridge.log.port import Record, TopicPartition
 from bridge.model.contained_errors import contained
@@ -22,11 +23,13 @@ from bridge.model.errors import (
 )
 from bridge.model.event import Event
 from bridge.model.framing import HEADER_SIZE
+from bridge.model.provenance import entity_of, origin_of
 from bridge.model.read_demands import NO_DEMANDS, ReadDemands
 from bridge.model.row_selection import ALL_ROWS, RowSelection
 from bridge.observe import Notice, Observer, ignore
 from bridge.ports.entity_reads import EntityReads
 from bridge.ports.event_decoder import EventDecoder
+from bridge.ports.held_entry import RowEntry, SupportsHeldRows
 from bridge.waiting import PartWaiting
 
 T = TypeVar("T")
@@ -106,6 +109,14 @@ def _settle(answer: asyncio.Future[Any], value: Any, error: BaseException | None
         answer.set_exception(error)
 
 
+def entry_of(row: Any) -> RowEntry | None:
+    """What is held of a row that was read by key; None: it isn't from the cache."""
+    if row is None:
+        return None
+    entry = getattr(origin_of(row), "entry", None)
+    return entry if isinstance(entry, RowEntry) else None
+
+
 class BridgeReads:
     """Reads of the gateway, for handlers. A RetryLater names the system that is unavailable.
 
@@ -120,31 +131,45 @@ class BridgeReads:
         self._calls = calls
         self._reads = reads
         self._clock = clock
+        #: Rows that were answered and are still held, for this agent's handlers.
+        self.held = HeldRows(reads.held_source) if isinstance(reads, SupportsHeldRows) else None
         self._answered_at: dict[str, float | None] = {}
         """Refused query -> time of its first success after the refusal."""
 
     async def get(self, entity: str, key: Any, demands: ReadDemands = NO_DEMANDS) -> Any | None:
         """As EntityReads."""
-        return await self._read(entity, "get", lambda: self._reads.get(entity, key, demands))
+        held = self.held
+        answers = 0 if held is None else held.answers(entity)
+        row = await self._read(entity, "get", lambda: self._reads.get(entity, key, demands))
+        if held is not None:
+            held.keep(entity, key, row, entry_of(row), answers)
+        return row
 
     async def get_many(
         self, entity: str, keys: Sequence[Any], demands: ReadDemands = NO_DEMANDS
     ) -> list[Any | None]:
         """As EntityReads."""
+        held = self.held
+        answers = 0 if held is None else held.answers(entity)
         rows: list[Any | None] = await self._read(
             entity, "get", lambda: self._reads.get_many(entity, keys, demands)
         )
+        if held is not None:
+            for key, row in zip(keys, rows, strict=True):
+                held.keep(entity, key, row, entry_of(row), answers)
         return rows
 
     async def related(
         self, entity: str, row: Any, relation: str, demands: ReadDemands = NO_DEMANDS
     ) -> Any:
         """As EntityReads."""
-        return await self._read(
+        related = await self._read(
             entity,
             f"related {relation}",
             lambda: self._reads.related(entity, row, relation, demands),
         )
+        self._note_rows(related if isinstance(related, list) else [related])
+        return related
 
     async def query(
         self,
@@ -158,7 +183,13 @@ class BridgeReads:
         rows: list[Any] = await self._read(
             entity, "query", lambda: self._reads.query(entity, where, limit, demands, selection)
         )
+        self._note_rows(rows)
         return rows
+
+    def _note_rows(self, rows: Sequence[Any]) -> None:
+        """Rows that were read in another way may be newer than those that are held."""
+        if self.held is not None and rows and rows[0] is not None and entry_of(rows[0]) is None:
+            self.held.forget(entity_of(rows[0]))
 
     async def _read(self, entity: str, kind: str, work: Work) -> Any:
         question = f"{entity} {kind}"

@@ -9,7 +9,7 @@ from datetime import datetime
 from time import monotonic
 from typing import Any, TypedDict, Unpack
 
-from bridge.agent.errors import NotFound
+from bridge.agent.held_rows import HeldRows, KeyedReads
 from bridge.model.error_text import value_text
 from bridge.model.event import Event, RowVersion, row_version
 from bridge.model.provenance import provenance, version
@@ -40,7 +40,7 @@ class HandlerLog(logging.LoggerAdapter[logging.Logger]):
         return msg, kwargs
 
 
-class Context:
+class Context(KeyedReads):
     """The second argument of a handler; lives for one attempt at one event.
 
     `event`: the event that is handled.
@@ -62,7 +62,7 @@ class Context:
     Demands that are invalid or contradict each other raise Rejected (`bad_freshness`).
     """
 
-    __slots__ = ("_agent", "_clock", "_handler", "_log", "_logger", "_plain", "_reads", "event")
+    __slots__ = ("_agent", "_clock", "_handler", "_log", "_logger", "_plain", "event")
 
     def __init__(
         self,
@@ -73,11 +73,13 @@ class Context:
         *,
         handler: str,
         agent: str,
+        held: HeldRows | None = None,
     ) -> None:
+        system = "" if held is None else event.entity.partition(".")[0]
+        super().__init__(reads, held, system, event.position)
         self.event = event
         self._agent = agent
         self._plain: ReadDemands | None = None
-        self._reads = reads
         self._clock = clock
         self._logger = logger
         self._handler = handler
@@ -107,24 +109,6 @@ class Context:
     def now(self) -> datetime:
         """The time, in UTC."""
         return self._clock()
-
-    async def get(
-        self,
-        entity: str,
-        key: Any,
-        *,
-        max_staleness: float | None = None,
-        after: str | Receipt | None = None,
-        fresh: bool = False,
-        deadline: float | None = None,
-        peers: bool = True,
-    ) -> Any:
-        """The row with that key (a mapping, or the bare value of a key of one field). Raises NotFound."""
-        demands = self._demands(max_staleness, after, fresh, deadline, peers)
-        row = await self._reads.get(entity, key, demands)
-        if row is None:
-            raise NotFound(entity, key)
-        return row
 
     async def get_many(
         self,

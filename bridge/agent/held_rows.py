@@ -231,6 +231,7 @@ class KeyedReads:
         after: str | Receipt | None = None,
         fresh: bool = False,
         deadline: float | None = None,
+        peers: bool = True,
     ) -> Any:
         """The row with that key (a mapping, or the bare value of a key of one field). Raises NotFound."""
         held = self._held
@@ -238,7 +239,7 @@ class KeyedReads:
             row = held.row(entity, key, max_staleness, self._system, self._position)
             if row is not None:
                 return row
-        demands = self._demands(max_staleness, after, fresh, deadline)
+        demands = self._demands(max_staleness, after, fresh, deadline, peers)
         row = await self._reads.get(entity, key, demands)
         if row is None:
             raise NotFound(entity, key)
@@ -250,6 +251,7 @@ class KeyedReads:
         after: str | Receipt | None,
         fresh: bool,
         deadline: float | None,
+        peers: bool,
     ) -> ReadDemands:
         """What a read asks for, with the event that it is for."""
         raise NotImplementedError

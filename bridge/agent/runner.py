@@ -239,11 +239,12 @@ class AgentRunner:
             await self._sleep(seconds)
             await calls.call(lambda: self._schedule.resumed(job))
 
+        reads = BridgeReads(calls, self._reads)
         handling = build_pipeline(
             self._agent,
             PipelineDependencies(
                 decoder=BridgeEventDecoder(calls, self._events),
-                reads=BridgeReads(calls, self._reads),
+                reads=reads,
                 commands=self._commands,
                 codec=self._codec,
                 parked_keys=None if self._parked is None else BridgeParkedKeys(calls, self._parked),
@@ -256,6 +257,7 @@ class AgentRunner:
                 is_ended=loop.is_ended,
                 observer=bridge_observer(calls, self._observer),
                 waiting=BridgePartWaiting(calls, self._waiting),
+                held=reads.held,
             ),
         )
         return loop

@@ -20,6 +20,7 @@ from bridge.model.freshness import NEVER, FreshnessBound
 from bridge.model.read_demands import NO_DEMANDS, ReadDemands
 from bridge.model.receipt import Receipt
 from bridge.ports.entity_mapping import EntityMapping
+from bridge.ports.held_entry import HeldSource
 
 Values = tuple[Any, ...]
 
@@ -77,6 +78,16 @@ class DemandedReads:
         self._check_deadline = check_deadline
         self._clock = clock
         self._sleep = sleep
+
+    def held_source(self, table: EntityMapping) -> HeldSource | None:
+        """Where rows of an entity are held; None: nowhere. Callable in any thread."""
+        copied = self._copied_of(table)
+        if copied is None:
+            return None
+        name, copy = table.entity.name, copied.copy
+        return HeldSource(
+            self._system, copy.entity_claim(name), table.spec.cache.max_staleness, copy.cache.hits
+        )
 
     def are_plain(self, demands: ReadDemands) -> bool:
         """Whether any query that is sent from now on answers a read with these demands."""

@@ -39,6 +39,7 @@ from bridge.model.specs import SystemLimits
 from bridge.model.types import Relation
 from bridge.observe import Observer, ignore
 from bridge.ports.entity_mapping import EntityMapping
+from bridge.ports.held_entry import HeldSource
 
 #: Types of bare keys, which are no mappings.
 _BARE_KEYS: Final = frozenset({int, str})
@@ -106,6 +107,11 @@ class Gateway:
     def has(self, entity: str) -> bool:
         """Whether the system has that entity."""
         return entity in self._tables
+
+    def held_source(self, entity: str) -> HeldSource | None:
+        """Where rows of an entity are held; None: nowhere. Callable in any thread."""
+        table = self._tables.get(entity)
+        return None if table is None else self._demanded.held_source(table)
 
     async def get(
         self, entity: str, key: Any, demands: ReadDemands = NO_DEMANDS

@@ -12,6 +12,7 @@ from bridge.model.errors import Rejected, RetryLater
 from bridge.model.names import split_entity
 from bridge.model.read_demands import NO_DEMANDS, ReadDemands
 from bridge.model.row_selection import ALL_ROWS, RowSelection
+from bridge.ports.held_entry import HeldSource
 
 
 class Gateways:
@@ -25,6 +26,12 @@ class Gateways:
         self._gateways = gateways
         self._away = away
         self._routes: dict[str, tuple[Gateway, str]] = {}
+
+    def held_source(self, entity: str) -> HeldSource | None:
+        """As SupportsHeldRows."""
+        system, name = split_entity(entity)
+        gateway = self._gateways.get(system)
+        return None if gateway is None else gateway.held_source(name)
 
     async def get(self, entity: str, key: Any, demands: ReadDemands = NO_DEMANDS) -> Any | None:
         """As Gateway.get."""

@@ -121,6 +121,11 @@ def origin_of(row: Any) -> Provenance | SupportsProvenance:
     return _traced(row)._provenance  # noqa: SLF001 - one module
 
 
+def entity_of(row: Any) -> str:
+    """The entity of a row, `system.entity`. Raises TypeError as `provenance`."""
+    return _traced(row)._type.qualified  # noqa: SLF001 - one module
+
+
 def version(row: Any) -> RowVersion:
     """The version of a row of an event or a read, for `Command(expect=...)`.
 

@@ -300,7 +300,7 @@ class BridgeReading:
 def test_a_context_reads_what_is_held_and_else_asks_the_bridge(form: ModuleType) -> None:
     class Reads(form.KeyedReads):  # type: ignore[misc, name-defined]
         def _demands(self, *demands: Any) -> ReadDemands:
-            return ReadDemands(*demands)
+            return ReadDemands(*demands[:4])
 
     held = Held(form)
     bridge = BridgeReading(x="row x", **{"1": "asked"})

@@ -12,6 +12,7 @@ from typing import Any
 from bridge.agent.contract import CommandTargets, ParkedKeyRegistry
 from bridge.agent.declaration import AgentDeclaration
 from bridge.agent.handler_waiting import HandlerWaiting
+from bridge.agent.held_rows import HeldRows
 from bridge.agent.pipeline.call import CallHandler
 from bridge.agent.pipeline.dead_letters import DeadLetterEntries
 from bridge.agent.pipeline.delivery import HandleEvent, OutgoingEntry
@@ -37,7 +38,7 @@ class PipelineDependencies:
 
     `parked_keys`: only for an agent with `on_failure: park_key`.
     `sleep`, `rest`, `backoff`: see `Retry`.
-    `threads`, `is_ended`: see `CallHandler`.
+    `threads`, `is_ended`, `held`: see `CallHandler`.
     """
 
     decoder: EventDecoder
@@ -54,6 +55,7 @@ class PipelineDependencies:
     is_ended: Callable[[asyncio.Task[Any]], bool]
     observer: Observer
     waiting: PartWaiting
+    held: HeldRows | None = None
 
 
 def build_pipeline(agent: AgentDeclaration, needs: PipelineDependencies) -> RecordHandling:
@@ -99,6 +101,7 @@ def build_pipeline(agent: AgentDeclaration, needs: PipelineDependencies) -> Reco
                                         clock=needs.clock,
                                         threads=needs.threads,
                                         is_ended=needs.is_ended,
+                                        held=needs.held,
                                     ),
                                 ),
                             ),

@@ -15,6 +15,7 @@ from typing import Any
 from bridge.agent.context import BlockingContext, Context
 from bridge.agent.contract import CommandTargets
 from bridge.agent.declaration import AgentDeclaration, EventHandler
+from bridge.agent.held_rows import HeldRows
 from bridge.agent.pipeline.delivery import Delivery
 from bridge.agent.sealing import SealedCommand, collect_commands, seal_command
 from bridge.model.command import Command
@@ -33,6 +34,7 @@ class CallHandler:
     `threads`: where handlers that aren't async run (None: the loop's default executor).
     `is_ended`: whether the agent itself cancelled the task; otherwise the handler, or a library
     that it uses, did.
+    `held`: rows that `reads` has answered with and that are still held.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class CallHandler:
         clock: Callable[[], datetime],
         threads: Executor | None = None,
         is_ended: Callable[[asyncio.Task[Any]], bool] = _never,
+        held: HeldRows | None = None,
     ) -> None:
         self._agent = agent
         self._reads = reads
@@ -51,6 +54,7 @@ class CallHandler:
         self._clock = clock
         self._threads = threads
         self._is_ended = is_ended
+        self._held = held
         self._logger = logging.LoggerAdapter(
             logging.getLogger(f"bridge.agent.{agent.name}"), {"agent": agent.name}
         )
@@ -67,6 +71,7 @@ class CallHandler:
             self._logger,
             handler=handler.name,
             agent=self._agent.name,
+            held=self._held,
         )
         commands = await self._commands_of(handler, event, context)
         return [
