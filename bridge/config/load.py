@@ -18,7 +18,7 @@ from bridge.config.collector import Collector
 from bridge.config.document import Document, read
 from bridge.config.gateway_section import GatewayConfig, gateway_config
 from bridge.config.log_target import LogTarget, log_of
-from bridge.config.models import BridgeModel, SystemModel
+from bridge.config.models import DEFAULT_AUDIT_SHARE, BridgeModel, SystemModel
 from bridge.config.models_to_specs import duration_ms, system_problems, system_spec
 from bridge.config.problems import ConfigProblems, Problem
 from bridge.config.secrets import Secret
@@ -66,6 +66,8 @@ class Config:
     folder: Path
     file: str
     warnings: tuple[Problem, ...] = ()
+    audit_share: float = DEFAULT_AUDIT_SHARE
+    """Of the answers from a copy, those that are compared with the system itself; 0 to 1."""
 
 
 def load(path: Path, environ: Mapping[str, str] | None = None, *, whole: bool = True) -> Config:
@@ -105,6 +107,7 @@ def load(path: Path, environ: Mapping[str, str] | None = None, *, whole: bool = 
         folder=folder,
         file=document.file,
         warnings=tuple(collector.warnings),
+        audit_share=model.gateway.audit,
     )
 
 

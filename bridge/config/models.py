@@ -25,6 +25,7 @@ from bridge.model.types import parse_type
 from bridge.model.web_address import check_host, split_web_address
 
 MAX_PORT = 65_536
+DEFAULT_AUDIT_SHARE = 0.01
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 """The units of a duration."""
 
@@ -485,6 +486,18 @@ class BudgetModel(StrictModel):
         return self
 
 
+class ReadsModel(StrictModel):
+    """How the bridge reads its systems."""
+
+    audit: float = Field(
+        default=DEFAULT_AUDIT_SHARE,
+        ge=0,
+        le=1,
+        description="Share of the answers from a copy that are compared with the system itself; at "
+        "most one in a second; 0: none",
+    )
+
+
 class BridgeModel(StrictModel):
     """bridge.yaml: the bridge itself."""
 
@@ -511,6 +524,7 @@ class BridgeModel(StrictModel):
     view_folder: Text = Field(
         default="var/views", description="Folder of the files with local copies of entities"
     )
+    gateway: ReadsModel = Field(default_factory=ReadsModel)
     stalled_after: Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,5}(s|m|h|d)$")] = Field(
         default="15m",
         description="How long something that has work to do may make no progress before "

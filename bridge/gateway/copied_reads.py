@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, NamedTuple
 
+from bridge.gateway.answer_tally import AnswerTally
+from bridge.gateway.audit.answer_auditor import AnswerAuditor
+from bridge.gateway.audit.verdict import AuditedAnswer
 from bridge.gateway.cache.entry import Fill, RowEntry
 from bridge.gateway.cache.lists import ListEntry, ListKey
 from bridge.gateway.copy.contract import SystemCopy
@@ -29,11 +32,13 @@ class ReadTarget(NamedTuple):
     key: the log's key; None: a list, or nobody can say.
     list_key: None: a row, or a list that can't be kept right.
     floor_key: what its reader's floors call it.
+    source_values: what it is asked by, in the source's own form.
     """
 
     key: bytes | None
     list_key: ListKey | None
     floor_key: FloorKey
+    source_values: Values
 
 
 class ReadTerms(NamedTuple):
@@ -62,6 +67,9 @@ class CopiedReads:
         self._system = system
         self._clock = clock
         self._floors: dict[str, ReadFloors] = {}
+        self.answers = AnswerTally()
+        #: Compares a share of what is answered with the source; set by the Gateway.
+        self.auditor: AnswerAuditor | None = None
 
     def target(
         self,
@@ -75,9 +83,10 @@ class CopiedReads:
         if fields == table.entity.key:
             key = table.stored_key(values, source_values)
             floor = repr(source_values).encode() if key is None else key
-            return ReadTarget(key, None, (name, floor))
+            return ReadTarget(key, None, (name, floor), source_values)
         listed = list_key(self.copy, table, fields, values, source_values)
-        return ReadTarget(None, listed, (f"{name} {fields}", repr(source_values).encode()))
+        floor_key = (f"{name} {fields}", repr(source_values).encode())
+        return ReadTarget(None, listed, floor_key, source_values)
 
     def decide(
         self, table: EntityMapping, target: ReadTarget, terms: ReadTerms
@@ -135,10 +144,12 @@ class CopiedReads:
         name = table.entity.name
         entity, row = table.entity, self.copy.rows.row
         held = HeldProvenance(entity.qualified, entry, self.copy.cache, self._clock)
-        if terms.cause is not None:
-            proved = self.copy.claim(name)
-            if proved is not None:
-                claim, span = self._claim(entry, proved, terms), _span(entry)
+        proved = self.copy.claim(name)
+        if proved is not None:
+            claim = self._claim(entry, proved, terms)
+            self._count(name, target, entry, claim)
+            if terms.cause is not None:
+                span = _span(entry)
                 for key in _floor_keys(name, target, entry):
                     self._floors_of(terms.cause).note_copy(key, claim, filled_by=span)
         if isinstance(entry, RowEntry):
@@ -163,6 +174,22 @@ class CopiedReads:
         for key in keys:
             floors.note_copy(key, claim, shown_position)
         return True
+
+    def _count(
+        self, name: str, target: ReadTarget, entry: RowEntry | ListEntry, claim: Freshness
+    ) -> None:
+        """An answer of the copy, which may be audited if it is of one row."""
+        answers = self.answers.of(name)
+        answers.cache += 1
+        answers.note_age(claim.age(self._clock()))
+        auditor = self.auditor
+        if auditor is None or target.key is None or not isinstance(entry, RowEntry):
+            return
+        if auditor.skip > 0:
+            auditor.skip -= 1
+        else:
+            answer = AuditedAnswer(name, target.key, target.source_values, entry.payload, claim)
+            auditor.consider(answer)
 
     def note_live(
         self,

@@ -89,6 +89,11 @@ class DemandedReads:
             self._system, copy.entity_claim(name), table.spec.cache.max_staleness, copy.cache.hits
         )
 
+    @property
+    def copied(self) -> CopiedReads | None:
+        """What the copy answers; None: there is none."""
+        return self._copied
+
     def are_plain(self, demands: ReadDemands) -> bool:
         """Whether any query that is sent from now on answers a read with these demands."""
         if self._copied is not None:
@@ -214,6 +219,8 @@ class DemandedReads:
                 elif decision.answer == "barrier":
                     waiting.append(index)
                     until = max(until, decision.until)
+                else:
+                    copied.answers.of(table.entity.name).misses[decision.code] += 1
             if waiting:
                 await copied.copy.wait(table.entity.name, until)
             left = waiting

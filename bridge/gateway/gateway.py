@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from bridge.closing import close_all
 from bridge.connector import Reader
+from bridge.gateway.audit.answer_auditor import AnswerAuditor
+from bridge.gateway.audited_copy import audited_copy
 from bridge.gateway.condition_lookup import LimitedQuery
 from bridge.gateway.copy.contract import SystemCopy
 from bridge.gateway.copy_fills import CopyFills
@@ -55,6 +57,8 @@ class Gateway:
 
     copy: what is held of the system; None: every read is live.
     view: of the system, which is asked before the cache; None: there is none now.
+    audit_share: of the copy's answers, those that are compared with the system; 0 to 1.
+    staleness: bare entity name -> its `max_staleness` in seconds, where it isn't the default.
 
     All methods may be called by any number of tasks at once. They raise RetryLater while the system
     is unavailable, DeadlineExceeded for an answer that didn't come in time, Rejected for an invalid
@@ -76,6 +80,7 @@ class Gateway:
         view: Callable[[], HoldsRows | None] = lambda: None,
         peers: bool = True,
         monotonic: Callable[[], float] = monotonic,
+        audit_share: float = 0.0,
     ) -> None:
         self._system = system
         self._tables = tables
@@ -100,9 +105,24 @@ class Gateway:
             view=view,
             check_deadline=self.limiter.check_deadline,
         )
+        #: Who answered reads, and how old the copy's answers were.
+        self.answers = self._reads.answers
+        #: Compares answers of the copy with the system; None: there is no copy.
+        self.auditor: AnswerAuditor | None = None
         if copy is not None:
             self._reads.fills = CopyFills(copy)
             copy.probe = self._probe
+        copied = self._demanded.copied
+        if copied is not None:
+            copied.answers = self.answers
+            copied.auditor = self.auditor = audited_copy(
+                system,
+                audit_share,
+                copied.copy,
+                reads=self._reads,
+                tables=tables,
+                observer=observer,
+            )
 
     def has(self, entity: str) -> bool:
         """Whether the system has that entity."""
@@ -231,7 +251,10 @@ class Gateway:
 
     async def close(self) -> None:
         """Cancel running queries and close the Reader."""
-        await close_all(self._live.close, self._reads.close)
+        auditor = self.auditor
+        await close_all(
+            auditor.close if auditor is not None else None, self._live.close, self._reads.close
+        )
 
     def _table(self, entity: str) -> EntityMapping:
         table = self._tables.get(entity)

@@ -10,6 +10,7 @@ from typing import Any
 from bridge.connector import Ask, Reader, Rows, counting_requests, refuse_unsupported
 from bridge.connector.answer_check import AnswerMismatch
 from bridge.gateway.answer_check import WHAT_TO_DO, has_foreign_row, wrong_form, wrong_part
+from bridge.gateway.answer_tally import AnswerTally
 from bridge.gateway.copy_fills import CopyFills, WholeQuery
 from bridge.gateway.limiter import Limiter
 from bridge.gateway.read_bounds import WaitingBounds, note_answer
@@ -59,6 +60,8 @@ class SourceReads:
         self.bounds = WaitingBounds()
         #: Where answers are kept; set by the Gateway if there is a copy.
         self.fills: CopyFills | None = None
+        #: Who answered reads.
+        self.answers = AnswerTally()
 
     async def fetch(
         self,
@@ -101,6 +104,7 @@ class SourceReads:
                 provenance = LiveProvenance(entity.qualified, "legacy", as_of, None, span)
             rows = [TracedRow(row, provenance, entity) for row in plan_rows]
             answered = reads
+            self.answers.of(entity.name).legacy += reads
             if self._is_away:
                 self._is_away = False
                 self._observer(PartState("reads", self._system, "running"))

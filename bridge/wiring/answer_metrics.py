@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from bridge.gateway.answer_tally import AGES_S, AnswerTally, EntityAnswers
+from bridge.gateway.freshness.read_order import MISS_CODES
 
 SOURCES = tuple(EntityAnswers().by_source)
 
@@ -50,8 +51,8 @@ class AnswerMetrics(Collector):
         for entity, counted in self._entities():
             for source, count in counted.by_source.items():
                 answers.add_metric([entity, source], count)
-            for reason, count in list(counted.misses.items()):
-                misses.add_metric([entity, reason], count)
+            for reason in MISS_CODES:
+                misses.add_metric([entity, reason], counted.misses[reason])
             ages.add_metric([entity], _buckets(counted.ages), counted.age_sum)
         yield from (answers, misses, ages)
 

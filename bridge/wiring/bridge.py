@@ -21,6 +21,7 @@ from bridge.commands.strategy.retry_after import RetryAfterWriter
 from bridge.config import Config, SystemConfig
 from bridge.connector import Connector, System, Writer, unsupported
 from bridge.gateway import Gateway, Gateways
+from bridge.gateway.answer_tally import AnswerTally
 from bridge.gateway.budgeted_reads import BudgetedReads
 from bridge.gateway.cache.cache_state import CacheBounds
 from bridge.gateway.copy.system_copy import FollowedCopy
@@ -40,8 +41,8 @@ from bridge.wiring.connectors import build_system, load_connector
 from bridge.wiring.declared_commands import DeclaredCommands
 from bridge.wiring.entity_tables import EntityTables, entity_tables
 from bridge.wiring.event_log import make_log, make_registry
+from bridge.wiring.gateway_sections import gateway_sections
 from bridge.wiring.group_reports import GroupReports
-from bridge.wiring.limits_section import limits_section
 from bridge.wiring.readers import ReadingProcess, open_reader
 from bridge.wiring.registry_events import RegistryEventDecoder
 from bridge.wiring.system_access import SystemAccess
@@ -91,6 +92,8 @@ class Bridge:
         self._tables: dict[str, EntityTables] = {}
         self._table_flights: SingleFlight[str, EntityTables] = SingleFlight()
         self._gateways: dict[str, Gateway] = {}
+        self.answers: dict[str, AnswerTally] = {}
+        """Who answered the reads of each system, of the gateways that are open."""
         self._gateway_flights: SingleFlight[str, Gateway] = SingleFlight()
         self.copies: dict[str, FollowedCopy] = {}
         """By system: what gateways answer from. Made by `copy`, before the gateway; run as a part."""
@@ -212,6 +215,7 @@ class Bridge:
             observer=both(self.group_reports, self.observer),
             copy=self.copies.get(name),
             view=lambda: self.views.get(name),
+            audit_share=self.config.audit_share,
         )
 
     async def reads(self, *systems: str) -> Gateways:
@@ -256,11 +260,9 @@ class Bridge:
     async def _open_gateway(self, name: str, work: WorkClass) -> Gateway:
         gateway = self._gateways[name] = await self.gateway(name, work)
         self._stack.push_async_callback(gateway.close)
-        self._stack.enter_context(
-            self.group_reports.gateways.section(
-                name, "limits", lambda: limits_section(gateway.limiter.state())
-            )
-        )
+        for section, read in gateway_sections(gateway).items():
+            self._stack.enter_context(self.group_reports.gateways.section(name, section, read))
+        self.answers[name] = gateway.answers
         return gateway
 
     def agent(self, agent: Agent, reads: EntityReads, commands: DeclaredCommands) -> AgentRunner:

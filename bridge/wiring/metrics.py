@@ -16,8 +16,10 @@ from prometheus_client.exposition import choose_encoder, gzip_accepted
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
+from bridge.gateway.audit.verdict import AuditVerdict
 from bridge.model.receipt import State
 from bridge.observe import (
+    AnswerAudited,
     BreakerMoved,
     Captured,
     CommandMoved,
@@ -40,6 +42,7 @@ from bridge.observe import (
     SourceState,
     Throttled,
 )
+from bridge.wiring.answer_metrics import AnswerMetrics
 from bridge.wiring.metrics_server import HttpRequest, HttpResponse
 from bridge.wiring.run_scope import RunScope
 
@@ -99,6 +102,10 @@ class Metrics:
         self._held_back_names: dict[str, set[str]] = {}
         text = "Deletes that a reconcile withheld: the system has the rows, or can't be asked"
         self._deletes_withheld = counter("bridge_deletes_withheld", text, entity)
+        text = "Answers of copies that were compared with their system, by what that showed"
+        self._audited = counter("bridge_audited_answers", text, ["entity", "verdict"])
+        #: Read off the gateways' tallies.
+        self.answers = AnswerMetrics(registry)
         text = "Effects whose change came back through capture"
         self._commands_confirmed = counter("bridge_commands_confirmed", text, entity)
 
@@ -124,6 +131,13 @@ class Metrics:
         _declare(self._refused_reads, ((*each, cause) for each in work for cause in causes))
         self.declare_parts(("copy", name) for name in scope.copied)
         read = scope.entities_of(scope.read)
+        self.answers.declare(
+            (system, entity.partition(".")[2])
+            for system in scope.read
+            for entity in scope.entities_of([system])
+        )
+        verdicts = [(entity, verdict.value) for entity in read for verdict in AuditVerdict]
+        _declare(self._audited, verdicts)
         for metric in (self._reads, self._queries):
             _declare(metric, ((entity,) for entity in read))
         letters = [(kind, entity) for kind in ROW_LETTERS for entity in captured]
@@ -190,6 +204,8 @@ class Metrics:
             case RowsRead():
                 self._reads.labels(notice.entity).inc(notice.reads)
                 self._queries.labels(notice.entity).inc(notice.queries)
+            case AnswerAudited():
+                self._audited.labels(notice.entity, notice.verdict).inc()
             case Throttled():
                 self._throttled.labels(notice.system).inc(notice.seconds)
             case ReadQueued():

@@ -58,6 +58,7 @@ class Telemetry:
         if isinstance(bridge.registry, RememberedRegistry):
             self.metrics.declare_parts([("registry", bridge.registry.name)])
         self._captures.watch(bridge.capture_stats)
+        self.metrics.answers.watch(bridge.answers)
         partition = TopicPartition(system_topic(bridge.name, DEAD), 0)
 
         async def check_log() -> None:

@@ -89,6 +89,9 @@ def test_the_defaults_in_the_table_of_the_bridge_file_are_those_of_the_code() ->
         default = (
             "required" if field.is_required() else field.get_default(call_default_factory=True)
         )
+        if isinstance(default, BaseModel):
+            keys = ", ".join(f"{key}: {value}" for key, value in default)
+            default = f"{{{keys}}}"
         default_text = {"required": "required", (): "none"}.get(
             tuple(default) if isinstance(default, (list, dict)) else default
         )

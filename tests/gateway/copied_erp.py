@@ -10,6 +10,8 @@ from typing import Any
 
 from bridge.connector import Ask, Column, ReaderFeatures, Rows, Shape
 from bridge.gateway import Gateway
+from bridge.gateway.audit.change_watches import ChangeWatches
+from bridge.gateway.audit.verdict import ChangeSince
 from bridge.gateway.cache.cache_state import CacheState
 from bridge.gateway.cache.change_effect import EntityChange
 from bridge.gateway.cache.entry import Fill, RowEntry, Scope
@@ -151,6 +153,7 @@ class LaggingCopy:
             self.scope, reports_visibility=erp.reports_visibility, allowance=0.0, server="server"
         )
         self.rows = RowForms(self.cache.epoch)
+        self.watches = ChangeWatches()
         self.has_barriers = True
         self.barriers = True
         self.probe: Callable[[], Awaitable[object]] | None = None
@@ -184,6 +187,8 @@ class LaggingCopy:
                 mapping.entity.name, stored, payload, fields, number, captured_at=monotonic()
             )
             self.cache.apply(change)
+            since = ChangeSince(payload, True, position(number), None)
+            self.watches.note(change.entity, stored, since)
         self.applied = max(self.applied, last)
 
     def prove(self, as_of: float) -> None:

@@ -9,6 +9,7 @@ import typing
 from bridge import __version__
 from bridge.model.receipt import State
 from bridge.observe import (
+    AnswerAudited,
     BreakerMoved,
     Captured,
     CaptureRemark,
@@ -63,6 +64,7 @@ NOTICES: tuple[Notice, ...] = (
     HandlerBlocks("watch", "check", 1.0, 1.0, "file:1", "why"),
     HandlerWaits("watch", "check", 3, 1.0, "erp", "why"),
     RowsRead("erp", "erp.thing", 5, 1, 0.01),
+    AnswerAudited("erp.thing", "same", ""),
     Throttled("erp", 1.0, "why"),
     ReadQueued("erp", "agents", 0.1),
     ReadRefused("erp", "replay", "shed", "why"),
@@ -103,6 +105,8 @@ def test_notices_become_metrics() -> None:
     assert value("bridge_source_streaming", {"system": "erp"}) == 1
     assert value("bridge_reads_total", {"entity": "erp.thing"}) == 5
     assert value("bridge_queries_total", {"entity": "erp.thing"}) == 1
+    audited = {"entity": "erp.thing", "verdict": "same"}
+    assert value("bridge_audited_answers_total", audited) == 1
     assert value("bridge_command_transitions_total", {"state": "unknown"}) == 1
     assert value("bridge_part_running", {"kind": "agent", "name": "watch"}) == 0
 

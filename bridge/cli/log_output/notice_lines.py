@@ -15,10 +15,12 @@ from structlog.typing import EventDict
 from bridge.cli.log_output.retry_lines import RetryLines
 from bridge.cli.output.safe_text import safe_facts
 from bridge.config.problems import ConfigProblems
+from bridge.gateway.audit.verdict import WRONG
 from bridge.model.errors import BridgeError
 from bridge.model.receipt import State
 from bridge.model.redaction import redact
 from bridge.observe import (
+    AnswerAudited,
     BreakerMoved,
     Captured,
     CaptureRemark,
@@ -142,6 +144,8 @@ def _weight(notice: Notice) -> int:
     state, reason = getattr(notice, "state", ""), getattr(notice, "reason", "")
     if isinstance(notice, CommandMoved):
         return _command_weight(notice)
+    if isinstance(notice, AnswerAudited):
+        return logging.ERROR if notice.verdict in WRONG else logging.DEBUG
     if isinstance(notice, BreakerMoved):
         return logging.WARNING if notice.state == "open" else logging.INFO
     if isinstance(notice, CommandsHeld):

@@ -8,10 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from bridge.gateway.audit.change_watches import ChangeWatch, ChangeWatches
 from bridge.gateway.audit.verdict import (
+    WRONG,
     AuditedAnswer,
     AuditVerdict,
     Judgement,
@@ -29,7 +30,6 @@ WAIT_S: Final = 30.0
 """For a barrier after the source was read."""
 ALLOWANCE_S: Final = 1.0
 """By which the source's clock may be behind this process's."""
-WRONG: Final = frozenset({AuditVerdict.OLDER_THAN_CLAIM, AuditVerdict.DIFFERS})
 
 
 class SupportsBarriers(Protocol):
@@ -44,7 +44,8 @@ class AnswerAuditor:
     """The audit of one system. Used by one event loop, the copy's; `skip` by any thread.
 
     share: of the answers that a copy gives, 0 to 1; 0: none.
-    read: the row as the legacy system has it now, in a query of its own. May raise BridgeError.
+    read: the row of an entity and source key as the legacy system has it, by a query that is sent after
+    the call. May raise BridgeError.
     watches: collects what the copy applies.
     clock: as of claims.
     """
@@ -56,7 +57,7 @@ class AnswerAuditor:
         copy: SupportsBarriers,
         *,
         watches: ChangeWatches,
-        read: Callable[[str, bytes], Awaitable[SourceRow]],
+        read: Callable[[str, tuple[Any, ...]], Awaitable[SourceRow]],
         observer: Observer,
         clock: Callable[[], float] = time.monotonic,
         pick: Callable[[], float] = random.random,
@@ -128,7 +129,7 @@ class AnswerAuditor:
     async def _judge(self, answer: AuditedAnswer, watch: ChangeWatch) -> Judgement:
         entity, key = answer.entity, answer.key
         try:
-            row = await self._read(entity, key)
+            row = await self._read(entity, answer.source_key)
         except BridgeError as error:
             return Judgement(AuditVerdict.UNDECIDED, f"it can't be read: {error_message(error)}")
         ended_at = self._clock()

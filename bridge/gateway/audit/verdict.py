@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from bridge.model.freshness import Freshness
 
@@ -32,16 +32,22 @@ class AuditVerdict(StrEnum):
     UNDECIDED = "undecided"
 
 
+WRONG: Final = frozenset({AuditVerdict.OLDER_THAN_CLAIM, AuditVerdict.DIFFERS})
+"""What must never be."""
+
+
 class AuditedAnswer(NamedTuple):
     """An answer that was handed out.
 
-    entity: bare name. key: bytes of the log's key less its schema id.
+    entity: bare name.
+    key: bytes of the log's key less its schema id. source_key: its values in the source's own form.
     payload: as the copy holds rows; None: there was none.
     claim: with which it was handed out.
     """
 
     entity: str
     key: bytes
+    source_key: tuple[Any, ...]
     payload: Any
     claim: Freshness
 

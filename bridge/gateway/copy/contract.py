@@ -26,6 +26,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from bridge.gateway.audit.change_watches import ChangeWatches
 from bridge.gateway.cache.cache_state import CacheState
 from bridge.gateway.cache.entry import Scope
 from bridge.gateway.copy.row_forms import RowForms
@@ -88,6 +89,10 @@ class SystemCopy(Protocol):
     @property
     def rows(self) -> RowForms:
         """The form of payloads."""
+
+    @property
+    def watches(self) -> ChangeWatches:
+        """The rows whose changes somebody collects as they are applied."""
 
     @property
     def has_barriers(self) -> bool:

@@ -16,16 +16,21 @@ MAX_BARRIER_WAIT_S: Final = 0.25
 """The longest wait for a barrier: one comes back within a few milliseconds, or capture is down."""
 
 
+MISS_CODES: Final = ("asked_for", "not_held", "doubt", "too_old", "no_barrier")
+"""Why a copy doesn't answer; of `ReadDecision.code`."""
+
+
 class ReadDecision(NamedTuple):
     """answer: `copy`: it may be returned now; `barrier`: wait for one, then decide again; `legacy`:
     ask the legacy system.
     until: of `barrier`, the time at which to decide again at the latest.
-    reason: of `legacy`, for people: why the copy didn't answer.
+    reason: of `legacy`, for people: why the copy didn't answer. code: the same for programs.
     """
 
     answer: Literal["copy", "barrier", "legacy"]
     until: float = NEVER
     reason: str = ""
+    code: str = ""
 
 
 COPY: Final = ReadDecision("copy")
@@ -49,18 +54,20 @@ def decide(
     `ReadFloors`).
     """
     if request.is_live:
-        return ReadDecision("legacy", reason="it was asked for")
+        return ReadDecision("legacy", reason="it was asked for", code="asked_for")
     if not is_held:
-        return ReadDecision("legacy", reason="the copy doesn't have it")
+        return ReadDecision("legacy", reason="the copy doesn't have it", code="not_held")
     if claim is None:
-        return ReadDecision("legacy", reason="the copy is in doubt")
+        return ReadDecision("legacy", reason="the copy is in doubt", code="doubt")
     if meets_floor and request.bound.is_met_by(claim):
         return COPY
     if not has_barriers:
-        return ReadDecision("legacy", reason="the copy is too old, and its source has no barriers")
+        return ReadDecision(
+            "legacy", reason="the copy is too old, and its source has no barriers", code="too_old"
+        )
     until = barrier_deadline(request)
     if now >= until:
-        return ReadDecision("legacy", reason="no barrier came back in time")
+        return ReadDecision("legacy", reason="no barrier came back in time", code="no_barrier")
     return ReadDecision("barrier", until)
 
 

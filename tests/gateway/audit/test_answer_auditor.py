@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from bridge.model.freshness import Freshness
 from bridge.observe import AnswerAudited, Notice
 
 CLAIM = Freshness("erp", 1, "0001", 100.0)
-ANSWER = AuditedAnswer("order", b"1", b"a", CLAIM)
+ANSWER = AuditedAnswer("order", b"1", (1,), b"a", CLAIM)
 CHANGE = ChangeSince(b"b", True, "0002", 200.0)
 
 
@@ -30,7 +31,7 @@ class FollowedSystem:
     read_error: Exception | None = None
     watches: ChangeWatches = field(default_factory=ChangeWatches)
     waited: list[float] = field(default_factory=list)
-    reads: list[tuple[str, bytes]] = field(default_factory=list)
+    reads: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
     while_reading: list[ChangeSince] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
 
@@ -42,10 +43,10 @@ class FollowedSystem:
         del entity
         self.waited.append(until)
 
-    async def read(self, entity: str, key: bytes) -> SourceRow:
+    async def read(self, entity: str, key: tuple[Any, ...]) -> SourceRow:
         self.reads.append((entity, key))
         for change in self.while_reading:
-            self.watches.note(entity, key, change)
+            self.watches.note(entity, b"1", change)
         if self.read_error is not None:
             raise self.read_error
         return SourceRow(self.row)
@@ -75,7 +76,7 @@ async def verdict_of(system: FollowedSystem, answer: AuditedAnswer = ANSWER) -> 
 async def test_the_same_row_is_the_same() -> None:
     system = FollowedSystem()
     assert await verdict_of(system) is AuditVerdict.SAME
-    assert system.reads == [("order", b"1")]
+    assert system.reads == [("order", (1,))]
     assert system.notices == [AnswerAudited("erp.order", "same", "")]
     assert system.waited == [system.now + WAIT_S]
 
@@ -195,7 +196,7 @@ async def test_an_audit_that_is_cancelled_leaves_no_watch() -> None:
     system = FollowedSystem()
     reads = asyncio.Event()
 
-    async def never(entity: str, key: bytes) -> SourceRow:
+    async def never(entity: str, key: tuple[Any, ...]) -> SourceRow:
         del entity, key
         reads.set()
         await asyncio.Event().wait()

@@ -24,8 +24,8 @@ async def audited(
 ) -> tuple[AuditVerdict, str]:
     """The verdict about what is held of row 1; `claimed` instead of what the copy claims."""
 
-    async def read(entity: str, key: bytes) -> SourceRow:
-        assert key == copy.key("t", 1)
+    async def read(entity: str, key: tuple[Any, ...]) -> SourceRow:
+        assert key == (1,)
         before_the_read()
         rows = await copy.fetch(entity, 1)
         table = copy.table(entity, rows.shape)
@@ -43,7 +43,7 @@ async def audited(
     assert entry is not None
     assert claim is not None
     claim = replace(claim, **claimed)
-    auditor.consider(AuditedAnswer("t", key, entry.payload, claim))
+    auditor.consider(AuditedAnswer("t", key, (1,), entry.payload, claim))
     await auditor.wait_until_idle()
     [verdict] = auditor.counts.elements()
     return verdict, auditor.last_fault

@@ -51,7 +51,7 @@ def test_a_right_answer_is_never_blamed(history: RowHistory, data: st.DataObject
     claim = history.claim(data.draw(st.integers(0, answered)), data.draw(st.floats(0, 50)))
     again = data.draw(st.integers(0, answered))
     changes = history.changes(max(again, answered - 1), arrived)
-    answer = AuditedAnswer("order", b"1", history.values[answered], claim)
+    answer = AuditedAnswer("order", b"1", (1,), history.values[answered], claim)
     verdict = judge(answer, SourceRow(history.values[read]), changes, ALLOWANCE).verdict
     assert verdict in (AuditVerdict.SAME, AuditVerdict.CHANGED_SINCE)
     if history.values[answered] == history.values[read]:
@@ -75,7 +75,7 @@ def test_an_answer_that_lacks_what_it_claims_is_found(
         if by_position
         else Freshness("erp", 1, right.position, int(lacks[0].position) * 10 + ALLOWANCE + 0.5)
     )
-    answer = AuditedAnswer("order", b"1", history.values[answered], claim)
+    answer = AuditedAnswer("order", b"1", (1,), history.values[answered], claim)
     for read in range(answered, last + 1):
         row = SourceRow(history.values[read])
         judgement = judge(answer, row, changes, ALLOWANCE)
@@ -92,20 +92,22 @@ def test_what_no_change_explains_is_a_difference(
     changes = history.changes(answered, last)
     if value in [history.values[answered], *(each.payload for each in changes)]:
         return
-    answer = AuditedAnswer("order", b"1", history.values[answered], history.claim(answered, 5))
+    answer = AuditedAnswer(
+        "order", b"1", (1,), history.values[answered], history.claim(answered, 5)
+    )
     judgement = judge(answer, SourceRow(value), changes, ALLOWANCE)
     assert judgement.verdict is AuditVerdict.DIFFERS
     assert f"{len(changes)} changes since" in judgement.reason
 
 
 def test_a_change_without_all_fields_may_explain_anything() -> None:
-    answer = AuditedAnswer("order", b"1", b"a", Freshness("erp", 1, "0001", 15.0))
+    answer = AuditedAnswer("order", b"1", (1,), b"a", Freshness("erp", 1, "0001", 15.0))
     partial = ChangeSince(b"?", False, "0002", 20.0)
     assert judge(answer, SourceRow(b"x"), [partial], 1.0).verdict is AuditVerdict.CHANGED_SINCE
 
 
 def test_the_clocks_of_source_and_reader_may_differ_by_the_allowance() -> None:
-    answer = AuditedAnswer("order", b"1", b"a", Freshness("erp", 1, "0001", 21.0))
+    answer = AuditedAnswer("order", b"1", (1,), b"a", Freshness("erp", 1, "0001", 21.0))
     change = ChangeSince(b"b", True, "0002", 20.0)
     assert judge(answer, SourceRow(b"b"), [change], 1.0).verdict is AuditVerdict.CHANGED_SINCE
     late = judge(answer, SourceRow(b"b"), [change], 0.99)
@@ -119,5 +121,5 @@ def test_where_the_source_reports_no_time_positions_alone_decide() -> None:
         ("0001", AuditVerdict.CHANGED_SINCE),
         ("0002", AuditVerdict.OLDER_THAN_CLAIM),
     ):
-        answer = AuditedAnswer("order", b"1", b"a", Freshness("erp", 1, position, 9e9))
+        answer = AuditedAnswer("order", b"1", (1,), b"a", Freshness("erp", 1, position, 9e9))
         assert judge(answer, SourceRow(b"b"), [change], 1.0).verdict is verdict
