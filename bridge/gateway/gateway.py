@@ -58,7 +58,6 @@ class Gateway:
     copy: what is held of the system; None: every read is live.
     view: of the system, which is asked before the cache; None: there is none now.
     audit_share: of the copy's answers, those that are compared with the system; 0 to 1.
-    staleness: bare entity name -> its `max_staleness` in seconds, where it isn't the default.
 
     All methods may be called by any number of tasks at once. They raise RetryLater while the system
     is unavailable, DeadlineExceeded for an answer that didn't come in time, Rejected for an invalid

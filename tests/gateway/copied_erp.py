@@ -254,8 +254,9 @@ def erp_gateway(
     copy: LaggingCopy | None,
     *,
     cache: CacheSpec = CacheSpec(),  # noqa: B008 - immutable
+    **more: Any,
 ) -> Gateway:
-    return Gateway("erp", erp, tables(cache), SystemLimits(connections=2), copy=copy)
+    return Gateway("erp", erp, tables(cache), SystemLimits(connections=2), copy=copy, **more)
 
 
 def on_behalf(
