@@ -27,6 +27,7 @@ COMMANDS = {
     "status": "Show what runs, its progress and its lag.",
     "tail": "Follow the events of entities, or any topic.",
     "get": "Read rows of an entity through the gateway.",
+    "view": "Show the local copy of a system's entities; have it built again.",
     "snapshot": "Read a table into the log again, while capture continues.",
     "replay": "Send past events to an agent, a topic or a file again.",
     "commands": "List commands and their outcomes, send one, retry failed ones.",

@@ -30,6 +30,7 @@ from bridge.gateway.view.view_file import (
     open_view_file,
     remove_view_file,
 )
+from bridge.gateway.view.view_inspection import take_rebuild_request
 from bridge.gateway.view.view_lookups import ViewLookups
 from bridge.gateway.view.view_parts import ViewParts
 from bridge.gateway.view.view_reads import ViewReads
@@ -43,6 +44,8 @@ from bridge.model.freshness import NO_POSITION, Freshness
 from bridge.model.names import change_topic
 from bridge.plan.lazy_record import LazyRow
 
+REQUEST_INTERVAL_S: Final = 2.0
+"""Between looks whether a person wants the file built again."""
 OFF_S: Final = 30.0
 """Before a view that is off tries again: another owner may have ended, a disk have been emptied."""
 
@@ -278,16 +281,26 @@ class SystemView:
 
     async def _run_session(self, session: ViewSession) -> None:
         following = asyncio.ensure_future(session.run())
-        rebuild = asyncio.ensure_future(self._rebuild.wait())
+        rebuild = asyncio.ensure_future(self._wait_for_rebuild())
         try:
             await asyncio.wait({following, rebuild}, return_when=asyncio.FIRST_COMPLETED)
             if rebuild.done():
+                rebuild.result()
                 raise ViewRebuild(self._reason)
             following.result()
         finally:
             for task in (following, rebuild):
                 task.cancel()
             await asyncio.gather(following, rebuild, return_exceptions=True)
+
+    async def _wait_for_rebuild(self) -> None:
+        """Until somebody wants it: who reads, or a person."""
+        while not self._rebuild.is_set():
+            if take_rebuild_request(self._parts.path):
+                self.rebuild("a person asked for it")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REQUEST_INTERVAL_S):
+                    await self._rebuild.wait()
 
     def rebuild(self, reason: str) -> None:
         """Build the file again from the log. Called on the loop of `run`."""

@@ -32,7 +32,7 @@ PAGE_BYTES: Final = 4096
 CACHE_KIB: Final = 48_000
 """Of the writer's connection. Keys come in no order, so each insert may need any page."""
 READ_BYTES: Final = 1 << 20
-COMPANIONS: Final = ("", "-wal", "-shm", "-journal", ".clean")
+COMPANIONS: Final = ("", "-wal", "-shm", "-journal", ".clean", ".rebuild")
 
 _STATE_TABLES: Final = (
     "CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), text TEXT NOT NULL, "

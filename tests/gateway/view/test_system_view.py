@@ -11,6 +11,7 @@ import pytest
 from bridge.capture.checkpoint.record import EntityPause
 from bridge.gateway.view.contract import NOT_HELD, NotHeld
 from bridge.gateway.view.owner_lock import OwnerLock
+from bridge.gateway.view.view_inspection import inspect_view, request_rebuild
 from bridge.model.freshness import Freshness
 from bridge.model.names import change_topic
 from bridge.model.position import MAX_NUMBER, format_position
@@ -364,3 +365,19 @@ async def test_a_large_transaction_is_applied_before_its_end_and_nothing_is_serv
             position = await log.write(("order", 70, order(70)))
             await reaches(view, position)
             assert held(view, range(100)) == log.rows["order"]
+
+
+async def test_a_person_has_it_built_again(tmp_path: Path) -> None:
+    async with written_log(tmp_path) as log:
+        await log.write(*(("order", number, order(number, 1)) for number in range(10)))
+        position = await log.finish_snapshots()
+        async with log.view() as view:
+            await reaches(view, position)
+            assert request_rebuild(log.parts().path)
+            await until(lambda: view.status().reason == "a person asked for it")
+            await reaches(view, position)
+            assert held(view, NUMBERS) == log.rows["order"]
+            assert inspect_view(log.parts().path).is_owned
+        report = inspect_view(log.parts().path)
+        assert (report.is_complete, report.rows) == (True, {"customer": 0, "order": 10})
+        assert not report.is_owned
