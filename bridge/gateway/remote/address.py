@@ -40,17 +40,22 @@ class GatewayAddress:
         return self.path or f"{host}:{self.port}"
 
 
+def path_problem(path: Path) -> str:
+    """Why there can't be a socket with this path; empty if there can."""
+    size = len(os.fsencode(path))
+    if size <= MAX_SOCKET_PATH:
+        return ""
+    return f"the gateway's socket {path} has a path of {size} bytes; at most {MAX_SOCKET_PATH} are possible"
+
+
 def bind_private(path: Path) -> socket.socket:
     """A Unix socket at `path` that only its owner may connect to, from its creation on.
 
     Replaces the one that was there: its process is gone, or has lost the system to this one. Raises
     ConfigurationError for a path that can't be used.
     """
-    if len(os.fsencode(path)) > MAX_SOCKET_PATH:
-        raise ConfigurationError(
-            f"the gateway's socket {path} has a path of {len(os.fsencode(path))} bytes; at most "
-            f"{MAX_SOCKET_PATH} are possible: set `address:` under `gateway:`"
-        )
+    if problem := path_problem(path):
+        raise ConfigurationError(f"{problem}: set `socket:` under `gateway:`")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         make_private_folder(path.parent)

@@ -17,6 +17,7 @@ from bridge.wiring.check.declarations import (
     tls_findings,
     transport_findings,
 )
+from bridge.wiring.check.gateway import gateway_findings
 from bridge.wiring.check.log import log_findings
 from bridge.wiring.check.new_agents import new_agent_findings
 from bridge.wiring.check.result import CheckResult, result_of_problem
@@ -68,6 +69,7 @@ def _files(
         if pair is not None:
             yield from transport_findings(system, *pair)
             yield from limit_findings(system, *pair)
+        yield from gateway_findings(config, system)
         keys = {entity.name: entity.key for entity in system.spec.entities if entity.key}
         yield from command_findings(system, keys)
         yield from lookup_findings(system, keys)
