@@ -13,7 +13,7 @@ from bridge.gateway.budgeted_reads import BudgetedReads
 from bridge.model.errors import RetryLater
 from bridge.wiring import open_bridge
 from bridge.wiring.check.agents import agent_findings
-from tests.gateway.limits.test_read_budget import CountedReads
+from tests.gateway.limits.test_read_budget import RecordedReads
 
 
 def config_of(folder: Path) -> Any:
@@ -32,7 +32,7 @@ async def test_an_agent_with_a_budget_reads_within_it_and_another_as_it_likes(
     tmp_path: Path,
 ) -> None:
     async with open_bridge(config_of(tmp_path)) as bridge:
-        counted: Any = CountedReads()
+        counted: Any = RecordedReads()
         _, commands = await bridge.agent_access()
         watch = bridge.agent(Agent("watch"), counted, commands)
         assert isinstance(watch._reads, BudgetedReads)

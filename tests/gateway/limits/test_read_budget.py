@@ -116,7 +116,7 @@ def test_what_is_counted_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(budget._used) <= read_budget.GROUPS + 1
 
 
-class CountedReads:
+class RecordedReads:
     """Answers nothing; remembers what it was asked."""
 
     def __init__(self) -> None:
@@ -132,7 +132,7 @@ class CountedReads:
 
 async def test_every_way_to_read_counts_and_nothing_is_asked_once_it_is_used_up() -> None:
     seen: list[Notice] = []
-    clock, counted = SteppedClock(), CountedReads()
+    clock, counted = SteppedClock(), RecordedReads()
     budget = ReadBudget("watch", BudgetSpec(6, 60.0))
     reads = BudgetedReads(counted, budget, seen.append, clock)
     demands = ReadDemands(cause=ReadCause("watch"))
