@@ -111,6 +111,32 @@ async def test_whoever_waits_for_a_connection_is_refused_when_the_system_turns_o
     assert reader.queries == MAX_FAILURES
 
 
+async def test_whoever_waits_is_refused_at_once_and_not_when_the_query_ends() -> None:
+    clock = SteppedClock()
+    limiter = Limiter(SystemLimits(1), clock=clock, sleep=clock.sleep)
+    query = await limiter.acquire()
+    waiting = asyncio.create_task(limiter.acquire())
+    await asyncio.sleep(0)
+    for _ in range(MAX_FAILURES):
+        limiter.failed("connection refused", query)
+    with pytest.raises(RetryLater, match="not asked"):
+        await waiting
+
+
+async def test_a_probe_that_was_never_sent_is_followed_by_another() -> None:
+    clock = SteppedClock()
+    limiter = Limiter(SystemLimits(2), clock=clock, sleep=clock.sleep)
+    query = await limiter.acquire()
+    for _ in range(MAX_FAILURES):
+        limiter.failed("connection refused", query)
+    limiter.release(query)
+    clock.now += 1
+    limiter.release(await limiter.acquire())
+    probe = await limiter.acquire()
+    assert limiter.answered(probe)
+    assert limiter.breaker.state == "closed"
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -118,6 +144,7 @@ async def test_whoever_waits_for_a_connection_is_refused_when_the_system_turns_o
         SystemBusy("lock timeout"),
         DeadlineExceeded("the caller's"),
         ConfigurationError("no permission"),
+        RetryLater("503: maintenance", after=0.001),
     ],
 )
 async def test_a_system_that_answers_is_not_away(erp: System, error: Exception) -> None:
