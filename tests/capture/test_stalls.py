@@ -153,7 +153,8 @@ async def test_a_source_that_no_longer_answers_owes_since_its_last_answer_over_a
         await until(lambda: capture.stats.state == "retrying")
         await until(lambda: retrying(harness, capture))
         after = await report(harness)
-        assert 0 < after.progressed_at <= before.progressed_at
+        # The last checkpoint may have been written when the report of it was cut off.
+        assert 0 < after.progressed_at <= before.at
 
 
 async def retrying(harness: CaptureHarness, capture: object = None) -> bool:
