@@ -105,16 +105,20 @@ def by_gather(_erp: OrderErp, measure: HandlerRun) -> Handler:
     return read
 
 
-def by_loops(_erp: OrderErp, measure: HandlerRun) -> Handler:
+def by_loops(_erp: OrderErp, measure: HandlerRun, *, peers: bool = True) -> Handler:
+    """Worked sum for one event at a time, n lines, n > 1: the customer 1 query, the lines 1; the
+    products 2 and their stocks 2 by peers, n and n without.
+    """
+
     async def read(event: Any, ctx: Any) -> None:
         measure.begin()
         order = event.after
         customer = await ctx.get("erp.customer", order.customer_id)
         value = in_stock = 0
         for line in await ctx.related(order, "lines"):
-            product = await ctx.related(line, "product")
+            product = await ctx.related(line, "product", peers=peers)
             value += line.quantity * product.price
-            for stock in await ctx.related(product, "stocks"):
+            for stock in await ctx.related(product, "stocks", peers=peers):
                 in_stock += stock.quantity
         measure.finish(order.id, (customer.name, value, in_stock))
 
@@ -196,10 +200,14 @@ def _strawberry(load: Any) -> Any:
     return StrawberryLoader(load_fn=load, max_batch_size=LOADER_BATCH)
 
 
+QUERIES_BY_PEERS: Final = 2 + 2 * 2
+LOOPS_ALONE: Final = HandlerWay("loops, one event at a time", by_loops, 1, NAIVE_EVENTS)
 NAIVE: Final = HandlerWay("naive", naively, 1, NAIVE_EVENTS)
 WAYS: Final = (
     HandlerWay("gather", by_gather),
     HandlerWay("loops", by_loops),
+    LOOPS_ALONE,
+    HandlerWay("the same without peers", partial(by_loops, peers=False), 1, NAIVE_EVENTS),
     HandlerWay("aiodataloader, shared", partial(by_loaders, _aiodataloader, shared=True)),
     HandlerWay("strawberry, shared", partial(by_loaders, _strawberry, shared=True)),
     HandlerWay("aiodataloader, one per event", partial(by_loaders, _aiodataloader, shared=False)),
@@ -277,6 +285,9 @@ def measure_all(results: Results, title: str, url: str, port: int, folder: Path)
         assert len(run.outcomes) == way.events, f"{way.name}: {len(run.outcomes)} events"
         wrong = [order for order in run.outcomes if run.outcomes[order] != outcomes[order]]
         assert not wrong, f"{way.name} read other rows for {wrong}"
+        if way is LOOPS_ALONE:
+            assert count.queries <= QUERIES_BY_PEERS * way.events, count
+            assert count.rows == runs[NAIVE][1].rows, "a row was read that nobody asked for"
         assert own_count in {0, count.queries}, f"the gateway counts {own_count} queries"
         name = f"{title}, {way.name}"
         results.add(f"{name}: queries", count.queries / way.events * EVENTS, f"a {EVENTS} events")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -35,7 +36,7 @@ from tests.agent.sqlite_erp import MemoryRegistry
 
 BRIDGE: Final = "bench"
 EVENTS: Final = 1_000
-LINES_PER_ORDER: Final = 3
+LINES_PER_ORDER: Final = int(os.environ.get("BENCH_LINES", "3"))
 PARTITIONS: Final = 2
 ONE_BY_ONE: Final = EVENTS * (2 + 2 * LINES_PER_ORDER)
 """Reads of the handler over all events: customer and lines of each order, product and stocks of each
