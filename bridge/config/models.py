@@ -380,6 +380,10 @@ class SystemModel(StrictModel):
         le=1_000_000_000_000,
         description="Bytes of disk that local copies of its entities may take",
     )
+    peers: bool = Field(
+        default=True,
+        description="Whether a loop that awaits one read for each row reads the others' with it",
+    )
     gateway: GatewayModel | None = Field(
         default=None, description="One process that reads this system for all others; {}: defaults"
     )

@@ -134,6 +134,7 @@ def system_spec(model: SystemModel) -> SystemSpec:
         cache_bytes=model.cache.bytes,
         written_limits=frozenset(model.limits.model_fields_set),
         view_bytes=model.view_bytes,
+        peers=model.peers,
     )
 
 

@@ -191,6 +191,7 @@ class SystemSpec:
     limits: as the file has them, with defaults.
     written_limits: names of those that the file sets.
     view_bytes: of disk that its view may take.
+    peers: whether rows are read together with those that were answered together with theirs.
     """
 
     name: str
@@ -201,6 +202,7 @@ class SystemSpec:
     written_limits: frozenset[str] = frozenset()
     view_bytes: int = 1_000_000_000
     cache_bytes: int = DEFAULT_CACHE_BYTES
+    peers: bool = True
 
     def entity(self, name: str) -> EntitySpec:
         """The entity of that name; raises KeyError."""

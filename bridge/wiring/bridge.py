@@ -216,6 +216,7 @@ class Bridge:
             copy=self.copies.get(name),
             view=lambda: self.views.get(name),
             audit_share=self.config.audit_share,
+            peers=self.systems[name].spec.peers,
         )
 
     async def reads(self, *systems: str) -> Gateways:

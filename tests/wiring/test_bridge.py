@@ -14,6 +14,7 @@ from bridge.config.load import load
 from bridge.connector import Connector, System
 from bridge.gateway import Gateways
 from bridge.model.errors import BridgeError, ConfigurationError, RetryLater
+from bridge.model.read_demands import ReadCause, ReadDemands
 from bridge.observe import CommandMoved, Notice, PartState, SourceState
 from bridge.wiring import Bridge, open_bridge
 from bridge.wiring.agents import load_agents
@@ -243,3 +244,15 @@ def test_whatever_an_agents_module_raises_is_told_with_its_name(
         with pytest.raises(ConfigurationError, match=f"raising_agents.*{reason}") as refused:
             load_agents([name])
         assert str(refused.value).encode()
+
+
+@pytest.mark.parametrize("peers", [True, False])
+async def test_a_systems_file_may_switch_peers_off(folder: Path, *, peers: bool) -> None:
+    file = folder / "sys" / "a.yaml"
+    file.write_text(f"{file.read_text()}peers: {str(peers).lower()}\n")
+    demands = ReadDemands(cause=ReadCause("agent"))
+    async with open_bridge(load(folder / "bridge.yaml")) as bridge:
+        await create(bridge, "a")
+        gateway = await bridge.gateway("a")
+        assert gateway.peers.serves(demands) is peers
+        await gateway.close()
