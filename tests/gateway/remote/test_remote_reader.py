@@ -14,16 +14,22 @@ from typing import Any
 
 import pytest
 
-from bridge.connector import Ask, Reader, Rows
+from bridge.connector import Ask, Reader, Rows, Shape
 from bridge.connector.ask import ReaderFeatures
 from bridge.gateway import Gateway
 from bridge.gateway.limiter import Limiter
 from bridge.gateway.limits.admission_request import WorkClass
 from bridge.gateway.limits.running_query import RunningQuery
-from bridge.gateway.remote import client_connection
+from bridge.gateway.remote import client_connection, messages
 from bridge.gateway.remote.address import GatewayAddress
 from bridge.gateway.remote.frames import HEADER, VERSION, FrameType, encode_frame
-from bridge.gateway.remote.messages import Registration, SentAsk, encode_ask, encode_registration
+from bridge.gateway.remote.messages import (
+    Registration,
+    SentAsk,
+    encode_ask,
+    encode_registration,
+    encode_shape,
+)
 from bridge.gateway.remote.remote_reader import OwnerUnavailable
 from bridge.gateway.remote.server_connection import ServerLimits
 from bridge.model.errors import (
@@ -71,13 +77,21 @@ async def test_a_batch_is_one_question() -> None:
         await gateway.close()
 
 
-async def test_a_shape_is_sent_once_and_stays_the_same_object() -> None:
-    async with owner_of(customers()) as (server, client):
+async def test_a_shape_is_sent_once_and_stays_the_same_object(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[int] = []
+
+    def encode_and_count(number: int, shape: Shape) -> bytes:
+        sent.append(number)
+        return encode_shape(number, shape)
+
+    monkeypatch.setattr(messages, "encode_shape", encode_and_count)
+    async with owner_of(customers()) as (_, client):
         remote = client()
         answers = [await remote.fetch(by_ids("1")) for _ in range(3)]
         assert len({id(answer.shape) for answer in answers}) == 1
-        [connection] = server._connections
-        assert len(connection._shapes) == 1
+        assert sent == [0]
 
 
 async def test_another_shape_is_another_object() -> None:
@@ -164,6 +178,20 @@ async def test_the_owner_keeps_the_deadline() -> None:
         with pytest.raises(DeadlineExceeded, match="deadline"):
             await server.served.read(sent)
         assert reader.at_once == 0
+
+
+async def test_the_deadline_holds_for_the_wait_at_the_owner_too() -> None:
+    reader = customers(gate=asyncio.Event())
+    limits = SystemLimits(connections=1)
+    async with owner_of(reader, system_limits=limits) as (server, _):
+        held = asyncio.create_task(server.served.read(SentAsk(WorkClass.AGENTS, by_ids("1"))))
+        await until(lambda: reader.at_once == 1)
+        late = SentAsk(WorkClass.AGENTS, by_ids("2", deadline=monotonic() + 0.05))
+        with pytest.raises(RetryLater):
+            await server.served.read(late)
+        reader.gate.set()  # type: ignore[union-attr]
+        assert (await held).rows
+        assert len(reader.queries) == 1
 
 
 async def test_a_client_keeps_the_deadline_though_the_owner_is_frozen() -> None:
@@ -512,6 +540,9 @@ async def test_a_process_that_lost_the_system_asks_nothing_more() -> None:
         second = asyncio.create_task(remote.fetch(by_ids("2")))
         await until(lambda: server.requests == 2)
         owns = False
+        # At once, though the only connection is in use.
+        with pytest.raises(RetryLater, match="the lease is over"):
+            await remote.fetch(by_ids("4"))
         gate.set()
         assert (await first).rows
         with pytest.raises(RetryLater, match="the lease is over"):
