@@ -18,6 +18,7 @@ NAMES = (
     "memory",
     "agents",
     "gateway",
+    "cached",
     "erp_cascades",
     "nplusone",
     "remote",

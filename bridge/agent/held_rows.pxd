@@ -24,18 +24,14 @@ cdef extern from *:
         return seconds;
     }
     #endif
-    static CYTHON_INLINE int is_after(PyObject *position, PyObject *other) {
-        return PyUnicode_Compare(position, other) > 0;
-    }
     """
     double monotonic_seconds() except? -1
-    bint is_after(str position, str other) except? -1
 
 
 @c_.final
 cdef class HeldEntity:
     cdef readonly EntityClaim claim
-    cdef readonly object hits, newest
+    cdef readonly object hits, newest, met
     cdef readonly str system, position
     cdef readonly double as_of
     cdef readonly Py_ssize_t answers
@@ -56,10 +52,9 @@ cdef class HeldRows:
     cdef bint _is_monotonic
     cdef dict _entities
 
-    @c_.locals(held=HeldEntity, kept=KeptRow, entry=RowEntry, staleness=double)
+    @c_.locals(held=HeldEntity, kept=KeptRow, entry=RowEntry, staleness=double, now=double)
     cpdef object row(self, object entity, object key, object max_staleness, str event_system,
                      str event_position)
-    cdef double _now(self) except? -1
     @c_.locals(held=HeldEntity)
     cpdef Py_ssize_t answers(self, object entity) except -1
     @c_.locals(held=HeldEntity, size=Py_ssize_t)

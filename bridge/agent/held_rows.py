@@ -31,12 +31,8 @@ except ImportError:  # Cython is needed to compile this file, never to run it.
 
 
 if not cython.compiled:
-    # The compiled form has these in C.
+    # The compiled form has it in C.
     monotonic_seconds = monotonic
-
-    def is_after(position: str, other: str) -> bool:
-        """Whether a position is after another."""
-        return position > other
 
 
 #: Whether this is the compiled form.
@@ -56,7 +52,7 @@ class HeldEntity:
     """
 
     __slots__ = (
-        "answers", "as_of", "claim", "hits", "max_staleness", "newest", "position", "rows", "system",
+        "answers", "as_of", "claim", "hits", "max_staleness", "met", "newest", "position", "rows", "system",
     )  # fmt: skip
 
     def __init__(self, source: HeldSource) -> None:
@@ -69,6 +65,8 @@ class HeldEntity:
         self.newest: Any = None
         self.as_of = 0.0
         self.position = ""
+        #: The position of an event that this claim contains.
+        self.met: Any = None
         self.rows: dict[Any, Any] = {}
 
 
@@ -127,6 +125,7 @@ class HeldRows:
             if claim is None:
                 return None
             held.newest, held.as_of, held.position = claim, claim.as_of, claim.position
+            held.met = None
         entry = kept.entry
         visited = entry.visited
         if visited is not True:
@@ -138,10 +137,13 @@ class HeldRows:
             if not (type(max_staleness) is float or type(max_staleness) is int):
                 return None
             staleness = max_staleness
-        if not (staleness >= 0 and held.as_of >= self._now() - staleness):
+        now = monotonic_seconds() if self._is_monotonic else self._clock()
+        if not (staleness >= 0 and held.as_of >= now - staleness):
             return None
-        if event_system == held.system and is_after(event_position, held.position):
-            return None
+        if event_position is not held.met and event_system == held.system:
+            if event_position > held.position:
+                return None
+            held.met = event_position
         return kept.row
 
     def answers(self, entity: str) -> int:
@@ -184,9 +186,6 @@ class HeldRows:
             held.answers += 1
             for key in list(held.rows):
                 self._drop(held, key)
-
-    def _now(self) -> float:
-        return monotonic_seconds() if self._is_monotonic else self._clock()
 
     def _drop(self, held: Any, key: Any) -> None:
         kept = held.rows.pop(key, None)

@@ -17,13 +17,14 @@ from bridge.model.framing import HEADER_SIZE
 from bridge.model.specs import EntitySpec
 from bridge.model.suggestions import did_you_mean
 from bridge.model.types import Entity
+from bridge.plan.coerce_number import MAX_LONG, MIN_LONG
 from bridge.plan.entity_type import ColumnLike, ShapeLike, entity_type
 from bridge.plan.execute import RowEncoder
 from bridge.plan.lazy_record import Decoder, LazyRow
 from bridge.plan.make_plan import make_plan
 from bridge.plan.steps import PlanStep, Wire
 from bridge.plan.stored_form import FieldForm
-from bridge.plan.to_source import are_unchanged, source_converter, why_unordered
+from bridge.plan.to_source import are_unchanged, source_converter, unchanged_type, why_unordered
 
 MAX_PLANS = 8
 """Shapes whose executors are kept: a table has one, and a few while it changes."""
@@ -51,6 +52,8 @@ class _Generation:
             step.field: step for step in make_plan(spec, entity, shape).steps
         }
         self.turns: dict[str, Callable[[Any], Any]] = {}
+        #: Field -> the type of values that are most probably the source's as they are.
+        self.unchanged = {field: unchanged_type(step) for field, step in self.steps.items()}
         self.forms: dict[str, FieldForm] = {}
         self.exact_texts = frozenset(column.name for column in shape.columns if column.exact_text)
 
@@ -126,6 +129,11 @@ class EntityTable:
         """
         if len(fields) == len(values) == 1:
             [field], [value] = fields, values
+            kind = type(value)
+            if kind is self._generation.unchanged.get(field) and (
+                MIN_LONG <= value <= MAX_LONG if kind is int else value.isascii()
+            ):
+                return (value,)
             turn = self._generation.turns.get(field) or self._turn(field)
             return (turn(value),)
         return tuple(self._turn(field)(value) for field, value in zip(fields, values, strict=True))

@@ -110,12 +110,19 @@ def are_unchanged(step: PlanStep, values: Sequence[Any]) -> bool:
     """Whether `source_converter` leaves these values as they are, if that is quickly seen: integers
     of 64 bits for an integer column, ASCII text for a text column. False without values.
     """
-    if len(step.columns) != 1 or step.transforms or step.sources[:1] != (step.target,):
+    kind = unchanged_type(step)
+    if kind is None or set(map(type, values)) != {kind}:
         return False
-    types = set(map(type, values))
-    if types == {int} and step.target.name == "integer":
+    if kind is int:
         return bool(min(values) >= MIN_LONG and max(values) <= MAX_LONG)
-    return types == {str} and step.target.name == "string" and "".join(values).isascii()
+    return "".join(values).isascii()
+
+
+def unchanged_type(step: PlanStep) -> type | None:
+    """The type whose values `source_converter` leaves as they are: int, of 64 bits, or str, of ASCII."""
+    if len(step.columns) != 1 or step.transforms or step.sources[:1] != (step.target,):
+        return None
+    return {"integer": int, "string": str}.get(step.target.name)
 
 
 def source_converter(step: PlanStep, entity: str) -> Callable[[Any], Any]:

@@ -107,6 +107,17 @@ def test_it_answers_where_the_order_of_reads_lets_the_copy_answer(
 
 
 @by_form
+def test_what_one_claim_contains_another_may_not(form: ModuleType) -> None:
+    held = Held(form)
+    position = "p5"
+    for claimed_position, row in (("p5", "row 1"), ("p1", None), ("p6", "row 1")):
+        held.claim.claim = Freshness("erp", 1, claimed_position, NOW)
+        assert held.row(1, None, "crm", position) == "row 1"
+        assert held.row(1, None, "erp", position) == row
+        assert held.row(1, None, "erp", position) == row
+
+
+@by_form
 @pytest.mark.parametrize("staleness", [-1, float("nan"), True, "5", -0.1])
 def test_a_staleness_that_is_invalid_is_left_to_the_bridge(
     form: ModuleType, staleness: Any

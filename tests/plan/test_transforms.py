@@ -3,6 +3,7 @@
 
 import hashlib
 import hmac
+import re
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from types import ModuleType
@@ -16,6 +17,7 @@ from bridge.connector import Change, SourceTransaction
 from bridge.model.errors import ConfigurationError, Rejected
 from bridge.model.specs import EntitySpec, FieldSpec
 from bridge.model.types import parse_type
+from bridge.plan.entity_table import EntityTable
 from bridge.plan.entity_type import entity_type
 from bridge.plan.make_plan import make_plan
 from bridge.plan.steps import MISSING, Wire
@@ -315,6 +317,26 @@ def test_values_that_are_taken_as_they_are_would_not_be_changed(
         assert [(type(turn(each)), turn(each)) for each in values] == [
             (type(each), each) for each in values
         ]
+
+
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
+@given(value=ANY_VALUE)
+@pytest.mark.parametrize("case", UNCHANGED_OR_NOT, ids=str)
+def test_a_single_value_is_turned_as_one_of_several_is(
+    case: tuple[FieldSpec, str], value: Any
+) -> None:
+    source_shape = shape([("id", "int4", "integer"), ("s0", "text", case[1])])
+    spec = EntitySpec("erp", "order", "public.t", ("id",), (KEY, case[0]))
+    table = EntityTable(spec, entity_type(spec, source_shape), source_shape)
+    turn = source_converter(plan_for(case[0], kind=case[1]).steps[1], "erp.order")
+    try:
+        turned = turn(value)
+    except Rejected as refusal:
+        with pytest.raises(Rejected, match=re.escape(str(refusal))):
+            table.outward(("f",), (value,))
+    else:
+        [outward] = table.outward(("f",), (value,))
+        assert (type(outward), outward) == (type(turned), turned)
 
 
 @pytest.mark.parametrize(
