@@ -69,15 +69,17 @@ class RelationReads:
         self.positions = {key: at for at, key in enumerate(distinct)}
 
     def note_ask(self, key: Values) -> bool:
-        """A read by this key begins. Returns whether another row's came before it."""
-        if self._first is None:
-            self._first = key
-        elif key != self._first:
+        """A read by this key begins. Returns whether it is a loop's: another row's was answered
+        before. Reads that wait at the same time share a query anyway.
+        """
+        if self._first is not None and key != self._first:
             self._is_loop = True
         return self._is_loop
 
     def keep(self, key: Values, answer: PeerAnswer) -> None:
-        """Keep an answer, unless there is one that was asked for later."""
+        """A read was answered. Kept unless there is an answer that was asked for later."""
+        if self._first is None:
+            self._first = key
         before = self.answers.get(key)
         if before is None or before.asked_at <= answer.asked_at:
             self.answers[key] = answer

@@ -75,6 +75,17 @@ async def test_handlers_that_run_at_once_still_share_queries() -> None:
     assert len(harness.counts) <= 1 + 2 * 3
 
 
+async def test_reads_that_are_gathered_need_no_peers() -> None:
+    harness = PeerHarness(filled(9))
+    demands = harness.demands()
+    lines = await harness.gateway.query("lines", {"order_id": "o0"}, 5000, demands)
+    await asyncio.gather(
+        *(harness.gateway.related("lines", line, "product", demands) for line in lines)
+    )
+    assert harness.counts[1:] == [("PRODUCTS", 9)]
+    assert not [notice for notice in harness.notices if isinstance(notice, PeersRead)]
+
+
 async def test_no_row_is_read_that_was_neither_asked_for_nor_a_peers() -> None:
     harness = PeerHarness(filled(5, orders=3))
     await read_order(harness, harness.demands(), "o1")
