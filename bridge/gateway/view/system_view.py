@@ -46,6 +46,7 @@ from bridge.plan.lazy_record import LazyRow
 
 REQUEST_INTERVAL_S: Final = 2.0
 """Between looks whether a person wants the file built again."""
+LONGEST_OFF_S: Final = 3600.0
 OFF_S: Final = 30.0
 """Before a view that is off tries again: another owner may have ended, a disk have been emptied."""
 
@@ -74,6 +75,7 @@ class SystemView:
         self._applier: ViewApplier | None = None
         self._lookups: ViewLookups | None = None
         self._began = 0.0
+        self._has_served = False
         self._proved: dict[str, Freshness] = {}
 
     def claim(self, entity: str) -> Freshness | None:
@@ -201,12 +203,15 @@ class SystemView:
         beginning, ConfigurationError if it refuses.
         """
         self._loop = asyncio.get_running_loop()
+        pause = OFF_S
         while True:
+            self._has_served = False
             try:
                 await self._own()
             except (OwnedElsewhere, ViewStopped, OSError, sqlite3.Error) as error:
                 self._phase, self._reason = "off", error_message(error)
-            await asyncio.sleep(OFF_S)
+                pause = next_pause(error, pause, has_served=self._has_served)
+            await asyncio.sleep(pause)
 
     async def _own(self) -> None:
         """Own the file, for as long as it can be kept up."""
@@ -326,6 +331,8 @@ class SystemView:
         return self._parts.network(folder)
 
     def _notify(self) -> None:
+        session = self._session
+        self._has_served = self._has_served or (session is not None and session.is_serving)
         self._moved.set()
         self._moved = asyncio.Event()
 
@@ -337,6 +344,17 @@ class SystemView:
         except asyncio.CancelledError:
             await asyncio.wait({future})
             raise
+
+
+def next_pause(error: Exception, last: float, *, has_served: bool) -> float:
+    """Seconds until a view that ended with this error is tried again. Pure.
+
+    last: the pause before. What doesn't fit on the disk is read in vain each time, so that it is tried
+    more and more rarely; a file is free as soon as its owner ends.
+    """
+    if has_served or isinstance(error, OwnedElsewhere):
+        return OFF_S
+    return min(2 * last, LONGEST_OFF_S)
 
 
 def _size(path: Path) -> int:

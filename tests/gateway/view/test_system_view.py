@@ -10,7 +10,8 @@ import pytest
 
 from bridge.capture.checkpoint.record import EntityPause
 from bridge.gateway.view.contract import NOT_HELD, NotHeld
-from bridge.gateway.view.owner_lock import OwnerLock
+from bridge.gateway.view.owner_lock import OwnedElsewhere, OwnerLock
+from bridge.gateway.view.system_view import LONGEST_OFF_S, OFF_S, next_pause
 from bridge.gateway.view.view_inspection import inspect_view, request_rebuild
 from bridge.model.freshness import Freshness
 from bridge.model.names import change_topic
@@ -384,3 +385,11 @@ async def test_a_person_has_it_built_again(tmp_path: Path) -> None:
         report = inspect_view(log.parts().path)
         assert (report.is_complete, report.rows) == (True, {"customer": 0, "order": 10})
         assert not report.is_owned
+
+
+def test_what_does_not_fit_is_tried_more_and_more_rarely() -> None:
+    full, owned = sqlite3.OperationalError("full"), OwnedElsewhere("owned")
+    assert next_pause(full, OFF_S, has_served=False) == 2 * OFF_S
+    assert next_pause(full, LONGEST_OFF_S, has_served=False) == LONGEST_OFF_S
+    assert next_pause(full, LONGEST_OFF_S, has_served=True) == OFF_S
+    assert next_pause(owned, LONGEST_OFF_S, has_served=False) == OFF_S
