@@ -8,12 +8,15 @@ from typing import Any
 from unittest.mock import patch
 
 from bridge.gateway.cache.cache_state import CacheState
+from bridge.gateway.cache.change_effect import EffectRules
 from bridge.gateway.cache.fences import Fences
+from bridge.gateway.cache.stored_answers import StoredAnswers
 from bridge.gateway.copy.applied_log import AppliedLog
 from bridge.gateway.copy.change_records import ChangeRecords
-from bridge.gateway.copy.claims import UnsettledFills
 from bridge.gateway.freshness.barriers import BarrierTracker, BarrierWait
 from bridge.gateway.freshness.doubts import Doubts
+from bridge.gateway.freshness.read_floors import NO_FLOOR, ReadFloors
+from bridge.model.freshness import FreshnessBound
 
 Patches = list[Any]
 
@@ -62,11 +65,6 @@ def dead_letter_ignored() -> Patches:
     return [patch.object(AppliedLog, "_apply_letter", lambda *_: None)]
 
 
-def nothing_forgotten() -> Patches:
-    """What is held stays when the follower begins again, or a doubt ends."""
-    return [patch.object(CacheState, "epoch", lambda *_: None)]
-
-
 def earlier_barrier() -> Patches:
     """Who waits is content with a barrier that was begun before, and claims its own time."""
     plain = BarrierTracker.begin
@@ -78,17 +76,6 @@ def earlier_barrier() -> Patches:
         return self._outstanding if barrier is not None else None
 
     return [patch.object(BarrierTracker, "begin", begin)]
-
-
-def settled_at_once() -> Patches:
-    """The visibility of an answer is forgotten before the barrier that was written after it."""
-
-    def settle(self: Any, tracker: Any, entities: Any) -> int:
-        del tracker, entities
-        self._cache.settle(self._cache.last_fill)
-        return 0
-
-    return [patch.object(UnsettledFills, "settle", settle)]
 
 
 def partial_row_is_whole() -> Patches:
@@ -140,6 +127,26 @@ def follower_always_there() -> Patches:
     ]
 
 
+def staleness_ignored() -> Patches:
+    """Any answer is young enough."""
+    return [patch.object(FreshnessBound, "is_met_by", lambda *_: True)]
+
+
+def shown_always() -> Patches:
+    """Whatever an answer's snapshot says, it is taken to show every change."""
+    return [patch.object(EffectRules, "shows", lambda *_: True)]
+
+
+def floors_off() -> Patches:
+    """A reader may be given an older row than it has seen."""
+    return [patch.object(ReadFloors, "floor", lambda *_: NO_FLOOR)]
+
+
+def late_answers() -> Patches:
+    """An answer that comes late replaces a newer one, and what was applied meanwhile."""
+    return [patch.object(StoredAnswers, "refuses", lambda *_: False), *fence_off()]
+
+
 MUTANTS: Mapping[str, Callable[[], Patches]] = {
     each.__name__: each
     for each in (
@@ -148,12 +155,14 @@ MUTANTS: Mapping[str, Callable[[], Patches]] = {
         no_high_watermarks,
         doubt_ignored,
         dead_letter_ignored,
-        nothing_forgotten,
         earlier_barrier,
-        settled_at_once,
         partial_row_is_whole,
         lists_by_members_only,
         deletes_ignored,
         follower_always_there,
+        staleness_ignored,
+        shown_always,
+        floors_off,
+        late_answers,
     )
 }

@@ -41,6 +41,7 @@ class TortureResult:
     risky: int = 0
     risky_cached: int = 0
     rows: int = 0
+    lists_cached: int = 0
     sources: Counter[str] = field(default_factory=Counter)
     harms: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
@@ -52,7 +53,7 @@ class TortureResult:
             f"{self.reads} reads, {self.rows} rows judged",
             f"{self.risky} risky, {self.risky_cached} of them cached",
             f"{len(self.stale)} stale; {self.writes} changes",
-            f"sources {dict(self.sources)}",
+            f"sources {dict(self.sources)}, {self.lists_cached} lists cached",
             f"harms {dict(self.harms)}",
             f"failures {dict(self.failures)}",
         )
@@ -137,7 +138,7 @@ class ReadTorture:
             self._version += 1
             version: int | None = self._version
             before, chance = self.history.of(key)[-1], self.chance.random()
-            amount = NOT_DECIMAL if self.chance.random() < 0.02 else f"{version}.00"
+            amount = f"{version}.00"
             parent, big = self.chance.choice(PARENTS), self._big()
             if key not in self._in_table:
                 row: tuple[Any, ...] = (key, parent, version, amount, big)
@@ -242,6 +243,8 @@ class ReadTorture:
         now = time.monotonic()
         not_before = began - (demands.max_staleness or 0.0)
         self.result.reads += 1
+        if rows and provenance(rows[0]).source == "cache":
+            self.result.lists_cached += 1
         for row in rows:
             if row["parent"] != parent:
                 self._stale(f"{dict(row)} is no row of parent {parent}")
@@ -281,6 +284,9 @@ class ReadTorture:
             if self.world.database.can_truncate and self.chance.random() < 0.15:
                 await self._truncate(session)
                 continue
+            if self.chance.random() < 0.3:
+                await self._spoil(session)
+                continue
             await self.chance.choice(harms)()
 
     async def _kill_capture(self) -> None:
@@ -314,6 +320,26 @@ class ReadTorture:
         self.result.harms["reconcile"] += 1
         request = control.request("erp", "snapshot", "item", reconcile=True)
         await control.send(self.world.log, BRIDGE, request)
+
+    async def _spoil(self, session: WriterSession) -> None:
+        """A row can't be read, nor captured, for a while."""
+        self.result.harms["spoiled row"] += 1
+        key = self._key()
+        async with self._locks[key]:
+            if key not in self._in_table:
+                return
+            for amount in (NOT_DECIMAL, "1.00"):
+                self._version += 1
+                before = self.history.of(key)[-1]
+                now = time.monotonic()
+                state = self.history.begin(key, self._version, now, before.parent, before.big)
+                update = f"UPDATE {TABLE} SET version = ?, amount = ? WHERE id = ?"
+                await session.transaction(
+                    [(update, (self._version, amount, key))], 0.0, commit=True
+                )
+                state.done = time.monotonic()
+                if amount == NOT_DECIMAL:
+                    await asyncio.sleep(self.chance.random())
 
     async def _truncate(self, session: WriterSession) -> None:
         self.result.harms["truncate"] += 1
