@@ -6,10 +6,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
+from bridge.capture.report import status_record
+from bridge.capture.report.status_record import SourceStatus
 from bridge.gateway.cache.cache_state import CacheBounds
 from bridge.gateway.copy.following import SILENT_AFTER_S
 from bridge.gateway.follower.topic_follower import RECORDS_PER_READ
@@ -231,20 +234,67 @@ async def test_what_was_removed_unread_is_held_no_longer(journal: CaptureHarness
         claim = copy.copy.claim("t")
         assert claim is not None
         partition = next(each for each in following_now._partitions if each.topic == CHANGES)
-        following_now.applied.doubt(partition, Gap(3, 3))
+        at = following_now._follower.positions[partition]
+        following_now.applied.doubt(partition, Gap(at, at))
         assert copy.held("t", 1) == "nothing"
         unproved = copy.copy.claim("t")
         assert unproved is not None
         assert unproved.as_of < claim.as_of
-        # Positions are where the follower is, so that the partition may stay quiet from here on.
-        following_now.applied.reach({partition: copy_position(copy, partition)})
+        # The partition may stay quiet from here on.
         await copy.prove("t")
 
 
-def copy_position(copy: CopyHarness, partition: TopicPartition) -> int:
-    following_now = copy.copy._following
-    assert following_now is not None
-    return following_now._follower.positions[partition]
+async def test_an_entity_that_cannot_be_captured_now_is_in_doubt_until_it_can(
+    journal: CaptureHarness,
+) -> None:
+    async with proved(journal) as copy:
+        following_now = copy.copy._following
+        assert following_now is not None
+        status = SourceStatus("erp", "streaming", 1, 1, troubles={"t": "its table is locked"})
+        for troubled in (status, replace(status, troubles={})):
+            record = Record(STATUS, 0, 10**6, 0, b"erp", status_record.dump(troubled), ())
+            following_now.applied.apply(TopicPartition(STATUS, 0), [record])
+            following_now.applied.reach({})
+            reasons = copy.copy.reasons("t")
+            assert any("locked" in reason for reason in reasons) is bool(troubled.troubles)
+            assert (copy.copy.claim("t") is None) is bool(troubled.troubles)
+            assert copy.held("t", 1) == ({"id": 1, "a": "old"} if troubled.troubles else "nothing")
+
+
+async def test_who_waits_for_an_entity_that_falls_into_doubt_is_let_go_at_once(
+    journal: CaptureHarness,
+) -> None:
+    async with proved(journal) as copy:
+        following_now = copy.copy._following
+        assert following_now is not None
+        tracker = following_now._tracker
+        waiting = asyncio.create_task(copy.copy.wait("t", time.monotonic() + 3600))
+        cancelled = asyncio.create_task(copy.copy.wait("t", time.monotonic() + 3600))
+        await asyncio.sleep(0)
+        status = SourceStatus("erp", "streaming", 1, 1, troubles={"t": "its table is locked"})
+        record = Record(STATUS, 0, 10**6, 0, b"erp", status_record.dump(status), ())
+        following_now.applied.apply(TopicPartition(STATUS, 0), [record])
+        following_now.applied.reach({})
+        assert following_now.waits._shared == {}
+        cancelled.cancel()
+        await asyncio.wait_for(waiting, 60)
+        assert tracker._waits == set(), "nobody is waited for any more"
+
+
+async def test_a_wait_that_is_over_or_cancelled_asks_for_nothing_more(
+    journal: CaptureHarness,
+) -> None:
+    async with proved(journal) as copy:
+        following_now = copy.copy._following
+        assert following_now is not None
+        cancelled = asyncio.create_task(copy.copy.wait("t", time.monotonic() + 3600))
+        await asyncio.sleep(0)
+        assert len(following_now._tracker._waits) == 1
+        cancelled.cancel()
+        await asyncio.gather(cancelled, return_exceptions=True)
+        assert following_now._tracker._waits == set()
+        await copy.copy.wait("t", time.monotonic() - 1)
+        assert following_now._tracker._waits == set()
 
 
 async def test_another_server_empties_the_cache_until_a_barrier_was_passed(
