@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -43,6 +43,28 @@ def test_a_value_comes_out_as_it_went_in(value: Any) -> None:
 
 @given(rows_of_values())
 def test_rows_come_out_as_they_went_in(rows: list[tuple[Any, ...]]) -> None:
+    assert [exactly(row) for row in decoded_rows(encoded_rows(rows))] == [exactly(r) for r in rows]
+
+
+BERLIN, SOFIA = ZoneInfo("Europe/Berlin"), ZoneInfo("Europe/Sofia")
+AT_NIGHT = datetime(2026, 10, 25, 2, 30)  # noqa: DTZ001 - its zones are given below
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        [AT_NIGHT.replace(fold=1)] * 6,
+        [AT_NIGHT, AT_NIGHT.replace(fold=1)] * 3,
+        [AT_NIGHT.replace(tzinfo=BERLIN, fold=fold) for fold in (0, 1)] * 3,
+        [AT_NIGHT.replace(tzinfo=zone) for zone in (BERLIN, SOFIA)] * 3,
+        [AT_NIGHT.replace(tzinfo=zone) for zone in (None, UTC)] * 3,
+        [AT_NIGHT.replace(tzinfo=UTC)] * 6,
+        [AT_NIGHT.replace(tzinfo=BERLIN), None] * 3,
+        ["a\0b", "", "c"] * 2,
+    ],
+)
+def test_a_column_keeps_what_its_values_share_and_what_they_do_not(column: list[Any]) -> None:
+    rows = [(value,) for value in column]
     assert [exactly(row) for row in decoded_rows(encoded_rows(rows))] == [exactly(r) for r in rows]
 
 
