@@ -7,7 +7,7 @@ import json
 import pytest
 
 from bridge.connector import Ask, ColumnCondition, ColumnOrder, ReaderFeatures, refuse_unsupported
-from bridge.connector.ask import OPERATORS
+from bridge.connector.ask import OPERATORS, total_order
 from bridge.model.errors import Rejected
 
 BY_NO = (ColumnOrder("no"),)
@@ -76,3 +76,11 @@ def test_a_question_is_plain_values() -> None:
         *others[2:],
     )
     assert again == ask
+
+
+def test_an_order_ends_with_the_key_so_that_it_is_total() -> None:
+    ask = Ask("lines", ("no",), [("1",)], order=(ColumnOrder("pos", descending=True),))
+    assert total_order(ask, ("no", "pos")) == (*ask.order, ColumnOrder("no"))
+    in_key_order = (ColumnOrder("no"), ColumnOrder("pos"))
+    assert total_order(ask._replace(order=(), per_key=2), ("no", "pos")) == in_key_order
+    assert total_order(ask._replace(order=()), ("no", "pos")) == ()

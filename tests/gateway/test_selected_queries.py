@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge.agent.selected_rows import select_rows
-from bridge.connector import System, TableUse
+from bridge.connector import Ask, ReaderFeatures, Rows, System, TableUse
 from bridge.gateway import Gateway, live_reads
 from bridge.gateway.source_selection import source_selection
-from bridge.model.errors import Rejected
+from bridge.model.errors import Rejected, RetryLater
 from bridge.model.event import Unavailable
 from bridge.model.row_selection import RowSelection, row_selection
 from bridge.model.specs import EntitySpec, FieldSpec, SystemLimits
@@ -28,6 +28,7 @@ from connectors.sql.read.reader import SqlReader
 from connectors.sql.sqlite.dialect import SQLITE
 from tests.example_counts import examples
 from tests.gateway.memory_reader import MemoryReader, PaddedTable
+from tests.waiting import until
 
 FIELDS = ("id", "shop", "qty", "note")
 ROWS: list[dict[str, Any]] = [
@@ -64,7 +65,6 @@ class FileGateway:
         self.queries = 0
 
     async def __aenter__(self) -> Gateway:
-        from bridge.connector import Ask
 
         reader = SqlReader(self.system, SQLITE)
         shape = (await reader.fetch(Ask("items", limit=1))).shape
@@ -272,3 +272,53 @@ def test_a_range_of_a_column_of_another_type_is_refused() -> None:
         source_selection(table("json", "json"), {}, RowSelection(("x",)))
     for native, target in (("integer", "double"), ("string", "string"), ("date", "date")):
         assert table(native, target).ordered_column("x") == "x"
+
+
+class IgnoringReader(MemoryReader):
+    """Answers every row, whatever else is asked, once it may."""
+
+    async def fetch(self, ask: Ask) -> Rows:
+        plain = Ask(ask.table, ask.columns, ask.keys, limit=ask.limit)
+        return await super().fetch(plain)
+
+
+def ignoring(**more: Any) -> tuple[IgnoringReader, Gateway]:
+    reader = IgnoringReader({"T": [{"ID": "1", "SIZE": "m"}]}, **more)
+    table = PaddedTable("item", "T", ["ID", "SIZE"], ["id"])
+    return reader, Gateway("erp", reader, {"item": table}, SystemLimits())
+
+
+async def test_a_reader_that_would_ignore_a_part_is_not_asked() -> None:
+    reader, gateway = ignoring()
+    with pytest.raises(Rejected, match="conditions with '>'"):
+        await gateway.query("item", {"size": {">": "x"}}, 5)
+    assert reader.queries == []
+
+
+async def test_closing_ends_queries_whose_range_was_forgotten_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live_reads, "MAX_QUERY_SHAPES", 1)
+    features = ReaderFeatures(where=frozenset({">"}))
+    reader, gateway = ignoring(gate=asyncio.Event(), features=features)
+    reads = [asyncio.create_task(gateway.query("item", {"size": {">": text}}, 5)) for text in "abc"]
+    await until(lambda: len(reader.queries) == len(reads))
+    await gateway.close()
+    answers = await asyncio.gather(*reads, return_exceptions=True)
+    assert {type(answer) for answer in answers} == {RetryLater}
+
+
+async def test_a_projection_is_kept_for_nobody(
+    door: FileGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads the row later would have it without its other fields."""
+    async with door as gateway:
+
+        class Keeper:
+            def __getattr__(self, name: str) -> Any:
+                raise AssertionError(name)
+
+        monkeypatch.setattr(gateway, "peers", Keeper())
+        monkeypatch.setattr(gateway._reads, "fills", Keeper())
+        rows = await gateway.query("item", {"id": 5}, 1, selection=row_selection(fields=["note"]))
+        assert [row["note"] for row in rows] == ["c"]
