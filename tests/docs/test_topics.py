@@ -4,6 +4,7 @@ import re
 
 from bridge.model.names import (
     CONTROL,
+    GATEWAYS,
     POSITIONS,
     SCHEMA_IDS,
     SCHEMAS,
@@ -15,7 +16,7 @@ from bridge.model.names import (
 from tests.docs.pages import ROOT
 
 INTERNAL = {
-    internal_topic("BRIDGE", name) for name in (CONTROL, POSITIONS, SCHEMA_IDS, SCHEMAS, STATUS)
+    internal_topic("BRIDGE", name) for name in (CONTROL, GATEWAYS, POSITIONS, SCHEMA_IDS, SCHEMAS, STATUS)
 }
 OWN = (
     INTERNAL
