@@ -33,7 +33,7 @@ def held_context(form: ModuleType) -> Any:
     """A context whose rows are held, in one form of the module."""
     claim = EntityClaim()
     claim.claim = Freshness("erp", 1, format_position(1, 7, 0), time.monotonic() + 3_600)
-    source = HeldSource("erp", claim, 5.0, deque(maxlen=10))
+    source = HeldSource("erp", claim, 5.0, deque(maxlen=10), [])
     rows = form.HeldRows(lambda _: source)
     for key in range(KEYS):
         entry = RowEntry(b"%d" % key, bytes(100), None)

@@ -17,6 +17,7 @@ ONE_CALLER = {
     "bridge/capture/snapshot/background_reads.py:act": "one task a session",
     "bridge/capture/runner.py:_open_producer": "one task a capture",
     "bridge/wiring/raw_row_key.py:of": "one task a command line",
+    "bridge/gateway/remote/lease_holder.py:_opened": "one task an owner",
     "bridge/commands/receipts/index.py:catch_up": "one task an executor",
     "bridge/log/kafka/appender.py:_bulk_producer": "called under the lock of appends",
     "bridge/log/registry/remembered.py:_read_to_end": "runs in a CoalescedRun",

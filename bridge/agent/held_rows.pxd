@@ -34,7 +34,7 @@ cdef class HeldEntity:
     cdef readonly object hits, newest, met
     cdef readonly str system, position
     cdef readonly double as_of
-    cdef readonly Py_ssize_t answers
+    cdef readonly Py_ssize_t answers, served
     cdef readonly double max_staleness
     cdef readonly dict rows
 

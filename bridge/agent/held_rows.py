@@ -49,10 +49,12 @@ class HeldEntity:
     """Rows of one entity, by the key as it was asked for.
 
     answers: how many reads were answered with what isn't held.
+    served: how many were answered here.
     """
 
     __slots__ = (
-        "answers", "as_of", "claim", "hits", "max_staleness", "met", "newest", "position", "rows", "system",
+        "answers", "as_of", "claim", "hits", "max_staleness", "met", "newest", "position", "rows", "served",
+        "system",
     )  # fmt: skip
 
     def __init__(self, source: HeldSource) -> None:
@@ -60,9 +62,9 @@ class HeldEntity:
         self.claim = source.claim
         self.max_staleness = source.max_staleness
         self.hits = source.hits
-        self.answers = 0
+        self.answers = self.served = 0
         #: Of the last claim that was read.
-        self.newest: Any = None
+        self.newest: Any = ""
         self.as_of = 0.0
         self.position = ""
         #: The position of an event that this claim contains.
@@ -144,6 +146,7 @@ class HeldRows:
             if event_position > held.position:
                 return None
             held.met = event_position
+        held.served += 1
         return kept.row
 
     def answers(self, entity: str) -> int:
@@ -165,6 +168,7 @@ class HeldRows:
             if source is None:
                 return
             held = self._entities[entity] = HeldEntity(source)
+            source.counters.append(held)
         if not (type(key) is int or type(key) is str):
             return
         self._drop(held, key)

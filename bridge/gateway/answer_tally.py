@@ -8,6 +8,8 @@ from bisect import bisect_left
 from collections import Counter
 from typing import Final
 
+from bridge.ports.held_entry import SupportsServed
+
 AGES_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 """Upper bounds of the classes of ages, in seconds; the last class has none."""
 
@@ -15,17 +17,28 @@ AGES_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 
 class EntityAnswers:
     """The answers about one entity since the start of the process.
 
-    cache, view: given by the copy. legacy: rows and lists that a query brought for this read.
+    cache, view: given by the copy. held: who else answers from the cache, in other threads. legacy: rows and lists that a query brought for this read.
     peers: that a query had brought before for a row of the same answer.
     misses: why the legacy system was asked although there is a copy -> how often.
     ages: how many of the copy's answers were of each class of `AGES_S`, and older.
     age_sum, oldest: of those, in seconds.
     """
 
-    __slots__ = ("age_sum", "ages", "cache", "legacy", "misses", "oldest", "peers", "view")
+    __slots__ = (
+        "age_sum",
+        "ages",
+        "cache",
+        "held",
+        "legacy",
+        "misses",
+        "oldest",
+        "peers",
+        "view",
+    )
 
     def __init__(self) -> None:
         self.cache = self.view = self.legacy = self.peers = 0
+        self.held: list[SupportsServed] = []
         self.misses: Counter[str] = Counter()
         self.ages = [0] * (len(AGES_S) + 1)
         self.age_sum = self.oldest = 0.0
@@ -42,7 +55,7 @@ class EntityAnswers:
         """Source -> how many answers it gave."""
         return {
             "view": self.view,
-            "cache": self.cache,
+            "cache": self.cache + sum(each.served for each in self.held),
             "peers": self.peers,
             "legacy": self.legacy,
         }

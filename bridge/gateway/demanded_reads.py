@@ -86,7 +86,11 @@ class DemandedReads:
             return None
         name, copy = table.entity.name, copied.copy
         return HeldSource(
-            self._system, copy.entity_claim(name), table.spec.cache.max_staleness, copy.cache.hits
+            self._system,
+            copy.entity_claim(name),
+            table.spec.cache.max_staleness,
+            copy.cache.hits,
+            copied.answers.of(name).held,
         )
 
     @property

@@ -93,6 +93,10 @@ class ViewedReads:
                 keys += [(name, row.key) for row in rows]
             if copied.accepts(terms.cause, keys, claim, shown_position):
                 answers[at] = [TracedRow(row.row, origin, table.entity) for row in rows]
+        if answered := sum(rows is not None for rows in answers):
+            counted = copied.answers.of(name)
+            counted.view += answered
+            counted.note_age(claim.age(self._clock()), answered)
         return answers
 
     async def _claim(

@@ -58,6 +58,13 @@ class EntityClaim:
         self.doubtful: Collection[bytes] = frozenset()
 
 
+class SupportsServed(Protocol):
+    """Counts what it answers; any thread may read it."""
+
+    @property
+    def served(self) -> int: ...
+
+
 class HeldSource(NamedTuple):
     """Where rows of an entity are held.
 
@@ -65,12 +72,14 @@ class HeldSource(NamedTuple):
     claim: of the entity; always the same object.
     max_staleness: seconds; the entity's.
     hits: takes entries that were hit though nobody knew of a hit; whoever holds them takes them out.
+    counters: takes whoever answers from them; its `served` says how often it has.
     """
 
     system: str
     claim: EntityClaim
     max_staleness: float
     hits: deque[RowEntry]
+    counters: list[SupportsServed]
 
 
 @runtime_checkable

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bridge.agent.errors import NotFound
@@ -57,11 +57,16 @@ class Held:
     def __init__(self, form: ModuleType, claim: EntityClaim | None = None, **more: Any) -> None:
         self.claim = claim or claimed()
         self.hits: deque[RowEntry] = deque()
-        source = HeldSource("erp", self.claim, 5.0, self.hits)
+        self.counters: list[Any] = []
+        source = HeldSource("erp", self.claim, 5.0, self.hits, self.counters)
         self.now = NOW
         self.rows = form.HeldRows({NAME: source}.get, lambda: self.now, **more)
         self.entry = entry_of()
         self.rows.keep(NAME, 1, "row 1", self.entry, 0)
+
+    @property
+    def served(self) -> int:
+        return sum(each.served for each in self.counters)
 
     def row(self, key: Any = 1, staleness: Any = None, system: str = "", position: str = "") -> Any:
         return self.rows.row(NAME, key, staleness, system, position)
@@ -82,6 +87,7 @@ class Held:
     staleness=st.sampled_from([None, 0, 0.5, 5, 6.0, float("inf")]),
     event=st.sampled_from([("", ""), ("erp", "p1"), ("erp", "p5"), ("erp", "p6"), ("crm", "p6")]),
 )
+@example(claim=None, is_held=True, staleness=float("inf"), event=("", ""))
 def test_it_answers_where_the_order_of_reads_lets_the_copy_answer(
     form: ModuleType,
     claim: Freshness | None,
@@ -104,6 +110,7 @@ def test_it_answers_where_the_order_of_reads_lets_the_copy_answer(
         row = held.row(1, staleness, system, event_position)
         assert (row == "row 1") == (decision.answer == "copy")
         assert row in {None, "row 1"}
+    assert held.served == (2 if decision.answer == "copy" else 0)
 
 
 @by_form
@@ -210,7 +217,7 @@ def test_the_claim_is_read_before_the_entry() -> None:
     """
     entry = entry_of()
     claim: Any = ChangingClaim(entry, is_before=True)
-    rows = INTERPRETED.HeldRows({NAME: HeldSource("erp", claim, 5.0, deque())}.get, lambda: NOW)
+    rows = INTERPRETED.HeldRows({NAME: HeldSource("erp", claim, 5.0, deque(), [])}.get, lambda: NOW)
     rows.keep(NAME, 1, "before the change", entry, 0)
     assert rows.row(NAME, 1, None, "", "") is None
 
@@ -226,7 +233,7 @@ def test_no_row_is_older_than_a_claim_that_was_published_before_it_was_read(
         fill(state, key, b"0")
     claim = claimed("p0", NOW)
     published = dict.fromkeys(keys, 0)
-    rows = form.HeldRows({NAME: HeldSource("erp", claim, 5.0, state.hits)}.get, lambda: NOW)
+    rows = form.HeldRows({NAME: HeldSource("erp", claim, 5.0, state.hits, [])}.get, lambda: NOW)
     is_over = threading.Event()
 
     def write() -> None:

@@ -49,6 +49,8 @@ BRIDGE: dict[str, Any] = {
     "history": "30d",
     "max_record_bytes": 900000,
     "stalled_after": "15m",
+    "gateway": {"audit": 0.02},
+    "view_folder": "var/views",
     "budgets": {"credit-watch": {"reads": 10000, "per": "1h", "per_event": 500}},
 }
 DURATIONS = ("history", "stalled_after")
@@ -101,6 +103,14 @@ SYSTEM: dict[str, Any] = {
         "processes": 2,
     },
     "cache": {"bytes": 100000000},
+    "view_bytes": 1000000000,
+    "peers": True,
+    "gateway": {
+        "tcp": "reads:7070",
+        "tls": {"certificate": "me.pem", "key": "me.key", "ca": "ca.pem"},
+        "token": "${env:KEY}",
+        "lease": "10s",
+    },
     "entities": {
         "order": {
             "from": "vbak",
@@ -108,6 +118,7 @@ SYSTEM: dict[str, Any] = {
             "version": "etag",
             "max_deletes": "25%",
             "cache": {"max_staleness": "10s", "stale_if_error": "5m"},
+            "view": "auto",
             "fields": {"id": "vbeln", "etag": "stamp", "note": FIELD},
             "relations": {
                 "lines": {"entity": "line", "by": "id"},
@@ -133,6 +144,7 @@ JOURNAL = {
     "connector": "journal",
     "url": "sqlite:///erp.db",
     "capture": {"poll_ms": 30, "purge_batch_rows": 2000, "purge_after_ms": 500},
+    "gateway": {"socket": "reads.sock"},
 }
 #: What only that connector knows: its `capture:` and its `login:`.
 ODATA = {
@@ -365,6 +377,8 @@ INSTANCES: dict[type[BaseModel], list[Any]] = {
     models.SecurityModel: [KAFKA["security"]],
     models.RegistryModel: [KAFKA["registry"]],
     models.SystemModel: [SYSTEM, ODATA],
+    models.ReadsModel: [BRIDGE["gateway"]],
+    models.GatewayModel: [SYSTEM["gateway"], JOURNAL["gateway"]],
     models.TlsModel: [ODATA["tls"]],
     models.LimitsModel: [SYSTEM["limits"]],
     models.BudgetModel: list(BRIDGE["budgets"].values()),

@@ -16,7 +16,8 @@ from bridge.model.names import (
 from tests.docs.pages import ROOT
 
 INTERNAL = {
-    internal_topic("BRIDGE", name) for name in (CONTROL, GATEWAYS, POSITIONS, SCHEMA_IDS, SCHEMAS, STATUS)
+    internal_topic("BRIDGE", name)
+    for name in (CONTROL, GATEWAYS, POSITIONS, SCHEMA_IDS, SCHEMAS, STATUS)
 }
 OWN = (
     INTERNAL

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
@@ -110,8 +111,9 @@ async def last_offset(log: Log, partition: TopicPartition, key: bytes) -> int:
         upto, start = start, max(begin, end - size)
         size *= SEARCH_GROWTH
         last = -1
-        async for records in read_to_end(log, {partition: start}, {partition: upto}):
-            last = max([last, *(record.offset for record in records if record.key == key)])
+        async with aclosing(read_to_end(log, {partition: start}, {partition: upto})) as batches:
+            async for records in batches:
+                last = max([last, *(record.offset for record in records if record.key == key)])
         if last >= 0:
             return last
     return end

@@ -69,6 +69,7 @@ class Peers:
     ) -> None:
         self._system = system
         self._bounds = reads.bounds
+        self._answers = reads.answers
         self._most = min(reads.max_keys, MAX_PEER_KEYS) - 1
         self._observer = observer
         self._staleness = staleness
@@ -117,7 +118,9 @@ class Peers:
             await load.wait()
         answer = reads.answer(link.key, oldest)
         if answer is not None and self._may_serve(link, answer, demands):
-            self._observer(PeersRead(self._system, link.lookup.table.entity.qualified, 0, 1))
+            entity = link.lookup.table.entity
+            self._answers.of(entity.name).peers += 1
+            self._observer(PeersRead(self._system, entity.qualified, 0, 1))
             return answer.rows
         return await self._read_on(link, reads, demands)
 

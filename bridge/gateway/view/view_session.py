@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, Final, Literal, NamedTuple
 
 from bridge.gateway.copy.system_topics import CopyTopics
@@ -132,9 +133,12 @@ class ViewSession:
         """Before any change: a later row or delete ends the doubt of its key."""
         dead = {at: offset for at, offset in self._starts.items() if at.topic == self._topics.dead}
         ends = await self._parts.log.end_offsets(dead)
-        async for records in read_to_end(self._parts.log, dead, ends):
-            letters = [await self._letter(record) for record in records if record[5] is not None]
-            self._batch.letters += [letter for letter in letters if letter is not None]
+        async with aclosing(read_to_end(self._parts.log, dead, ends)) as batches:
+            async for records in batches:
+                letters = [
+                    await self._letter(record) for record in records if record[5] is not None
+                ]
+                self._batch.letters += [letter for letter in letters if letter is not None]
         self._starts.update(ends)
         self._offsets.update(ends)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
+
 from bridge.gateway.copy.system_topics import CopyTopics, last_offset
 from bridge.gateway.follower.followed_topics import partitions_to_follow
 from bridge.gateway.view.view_state import LastRecord, ViewState, last_record
@@ -51,10 +53,12 @@ async def check_log(log: Log, state: ViewState) -> None:
             )
     last = {each: record.offset for each, record in state.last.items() if each in state.offsets}
     records: dict[TopicPartition, LastRecord] = {}
-    async for batch in read_to_end(log, last, {each: at + 1 for each, at in last.items()}):
-        for record in batch:
-            at_partition = TopicPartition(record.topic, record.partition)
-            records[at_partition] = last_record(record)
+    ends = {each: at + 1 for each, at in last.items()}
+    async with aclosing(read_to_end(log, last, ends)) as batches:
+        async for batch in batches:
+            for record in batch:
+                at_partition = TopicPartition(record.topic, record.partition)
+                records[at_partition] = last_record(record)
     for each, at in last.items():
         if records.get(each) != state.last[each]:
             raise ViewRebuild(
