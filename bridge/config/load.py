@@ -103,12 +103,19 @@ def load(path: Path, environ: Mapping[str, str] | None = None, *, whole: bool = 
             name: BudgetSpec(each.reads, duration_ms(each.per) / 1000, each.per_event)
             for name, each in model.budgets.items()
         },
-        view_folder=folder / model.view_folder,
+        view_folder=_view_folder(model, target, folder),
         folder=folder,
         file=document.file,
         warnings=tuple(collector.warnings),
         audit_share=model.gateway.audit,
     )
+
+
+def _view_folder(model: BridgeModel, log: LogTarget, folder: Path) -> Path:
+    """Where the process may write: beside the embedded log, if there is one."""
+    if model.view_folder is not None:
+        return folder / model.view_folder
+    return folder / "var" / "views" if log.path is None else log.path.parent / "views"
 
 
 def _files(pattern: str, folder: Path, bridge_file: str) -> tuple[list[Path], str]:

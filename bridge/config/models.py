@@ -162,15 +162,25 @@ def _seconds(text: str) -> int:
     return int(text[:-1]) * SECONDS[text[-1]]
 
 
+MIN_CACHE_BYTES = 1_000_000
+
+
 class SystemCacheModel(StrictModel):
     """What a process holds of a system that it reads and captures."""
 
     bytes: int = Field(
         default=DEFAULT_CACHE_BYTES,
-        ge=1_000_000,
+        ge=0,
         le=1_000_000_000_000,
-        description="Bytes of rows and lists at most, with their indexes",
+        description="Bytes of rows and lists at most, with their indexes; 0: nothing is held, and "
+        "every read asks the system",
     )
+
+    @model_validator(mode="after")
+    def _holds_something(self) -> SystemCacheModel:
+        if 0 < self.bytes < MIN_CACHE_BYTES:
+            raise ValueError(f"bytes is 0 (nothing is held) or at least {MIN_CACHE_BYTES}")
+        return self
 
 
 class EntityModel(StrictModel):
@@ -525,8 +535,10 @@ class BridgeModel(StrictModel):
         le=100_000_000,
         description="Larger records go to the dead-letter topic",
     )
-    view_folder: Text = Field(
-        default="var/views", description="Folder of the files with local copies of entities"
+    view_folder: Text | None = Field(
+        default=None,
+        description="Folder of the files with local copies of entities; default: views beside the "
+        "embedded log, var/views beside this file on Kafka",
     )
     gateway: ReadsModel = Field(default_factory=ReadsModel)
     stalled_after: Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,5}(s|m|h|d)$")] = Field(

@@ -56,8 +56,9 @@ def audit_summary(auditor: AnswerAuditor) -> tuple[str, dict[str, int], str]:
     )
     by_verdict = {str(verdict): counts[verdict] for verdict in AuditVerdict}
     problem = (
-        f"{wrong} answers were wrong, last {auditor.last_fault}. Set `cache: no` for the entity "
-        "until that is explained, and report it with the log of its change topic"
+        f"{wrong} answers were wrong, last {auditor.last_fault}. Set "
+        "`cache: {bytes: 0}` for the system until that is explained, and report it with the records "
+        "of the row"
         if wrong
         else ""
     )

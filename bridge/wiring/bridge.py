@@ -173,11 +173,12 @@ class Bridge:
         return capture
 
     def copy(self, name: str) -> FollowedCopy | None:
-        """The copy of one system, the same at each call; None if its connector doesn't capture. Gateways
-        that are made later answer from it.
+        """The copy of one system, the same at each call; None if its connector doesn't capture, or
+        nothing of it is to be held. Gateways that are made later answer from it.
         """
         connector, _ = self.system(name)
-        if name not in self.copies and connector.capabilities().capture:
+        is_held = connector.capabilities().capture and self.systems[name].spec.cache_bytes > 0
+        if name not in self.copies and is_held:
             self.copies[name] = build_copy(
                 self.name,
                 name,

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from bridge.capture import control
+from bridge.capture.barriers.record import barrier_key
 from bridge.capture.checkpoint import store
 from bridge.capture.checkpoint.codec import dump, load
 from bridge.capture.checkpoint.record import CheckpointRecord, RereadKeys, SnapshotJob
@@ -65,6 +66,9 @@ class BridgeCheckpoints:
         if record.value is None or record.key is None:
             return Entry(record.key, record.value, list(record.headers), record.timestamp)
         system = record.key.decode()
+        if record.key == barrier_key(system.partition("/")[0]):
+            # It names positions, which are the same in the target.
+            return Entry(record.key, record.value, list(record.headers), record.timestamp)
         capture_progress = load(record.value, system)
         moved = replace(
             capture_progress,

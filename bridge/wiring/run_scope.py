@@ -88,7 +88,11 @@ def run_scope(config: Config, agents: Sequence[Agent], kinds: Collection[str]) -
             system.spec.name: tuple(entity.qualified for entity in system.spec.entities)
             for system in config.systems
         },
-        copied=tuple(name for name, can in capabilities.items() if can.capture and agents),
+        copied=tuple(
+            system.spec.name
+            for system in config.systems
+            if capabilities[system.spec.name].capture and system.spec.cache_bytes and agents
+        ),
         owned=tuple(
             system.spec.name
             for system in config.systems

@@ -499,7 +499,7 @@ MEANINGLESS: list[tuple[str, str, Any, str]] = [
     ("system", "entities.order.cache.max_staleness", -1, "max_staleness"),
     ("system", "entities.order.cache.stale_if_error", "3s", "not longer than max_staleness"),
     ("system", "entities.order.cache.nope", 1, "nope"),
-    ("system", "cache.bytes", 10, "greater than or equal to 1000000"),
+    ("system", "cache.bytes", 10, "at least 1000000"),
     ("system", "cache.bytes", "many", "cache"),
     ("system", "entities.order.max_deletes", -1, "greater than or equal to 0"),
     ("system", "entities.order.max_deletes", "many", "neither a number of rows"),

@@ -160,7 +160,7 @@ def test_check_runs_each_file_once_and_what_agents_print_is_not_in_its_json(
     done = bridge_folder.start("check", "--json", "--offline")
     out, err = done.communicate(timeout=WAIT_TIMEOUT_S)
     assert done.returncode == 0, err
-    assert [json.loads(line)["severity"] for line in out.splitlines()] == ["ok", "ok"]
+    assert {json.loads(line)["severity"] for line in out.splitlines()} == {"ok"}
     assert {"hello", "here", "there"} <= set(err.replace("here", "here\n", 1).split())
     assert (bridge_folder.folder / "agents" / "more.py.count").read_text() == "x"
 

@@ -83,7 +83,7 @@ def test_it_shows_what_a_view_holds_and_its_rows_by_key(built: Path) -> None:
 
 
 def test_a_damaged_file_is_named(built: Path) -> None:
-    path = built / "var" / "views" / "acme.a.view"
+    path = built / "views" / "acme.a.view"
     path.write_bytes(b"\0" * 10_000)
     result = call(built, "a")
     assert result.exit_code == 3
@@ -91,7 +91,7 @@ def test_a_damaged_file_is_named(built: Path) -> None:
 
 
 def test_a_view_is_dropped_unless_a_process_keeps_it_up(built: Path) -> None:
-    path = built / "var" / "views" / "acme.a.view"
+    path = built / "views" / "acme.a.view"
     lock = OwnerLock(path)
     result = call(built, "a", "--drop", "--yes")
     assert result.exit_code != 0
@@ -107,4 +107,4 @@ def test_a_view_is_dropped_unless_a_process_keeps_it_up(built: Path) -> None:
 
 def test_a_view_that_nobody_keeps_up_is_built_again_by_the_next_run(built: Path) -> None:
     assert call(built, "a", "--rebuild", "--yes").exit_code == 0
-    assert not (built / "var" / "views" / "acme.a.view").exists()
+    assert not (built / "views" / "acme.a.view").exists()

@@ -93,6 +93,8 @@ def test_the_defaults_in_the_table_of_the_bridge_file_are_those_of_the_code() ->
         if isinstance(default, BaseModel):
             keys = ", ".join(f"{key}: {value}" for key, value in default)
             default = f"{{{keys}}}"
+        if default is None:
+            continue  # It is made from others.
         default_text = {"required": "required", (): "none"}.get(
             tuple(default) if isinstance(default, (list, dict)) else default
         )

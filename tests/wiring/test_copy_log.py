@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from bridge.capture.barriers.record import BarrierRecord, barrier_key
+from bridge.capture.barriers.record import dump as dump_barrier
 from bridge.capture.checkpoint.codec import dump, load
 from bridge.capture.checkpoint.record import CheckpointRecord, RereadKeys, SnapshotJob
 from bridge.log.copying.schema_ids import SchemaIds
@@ -56,3 +58,14 @@ async def test_keys_in_jobs_under_way_become_the_targets(tmp_path: Path) -> None
     [moved_job] = load(moved.value or b"", "erp").jobs
     assert moved_job.spared == {new + b"\x02a"}
     assert moved_job.rereads == (RereadKeys(("x",), frozenset({new + b"\x02b"})),)
+
+
+async def test_a_barriers_record_is_copied_as_it_is(tmp_path: Path) -> None:
+    """It is beside the checkpoint, and was taken for one."""
+    async with side(tmp_path / "a.db") as (source, theirs), side(tmp_path / "b.db") as (log, ours):
+        value = dump_barrier(BarrierRecord(1, 1, "0001-0000000000000002-0000000000", ("b-1",)))
+        record = Record("_acme.positions", 0, 0, 7, barrier_key("erp"), value, ())
+        moved = await BridgeCheckpoints("acme", source, log).moved(
+            record, SchemaIds(theirs, ours, "acme")
+        )
+    assert (moved.key, moved.value) == (barrier_key("erp"), value)

@@ -68,7 +68,7 @@ async def test_a_view_is_built_beside_agents_and_follows_its_system(folder: Path
             assert report["facts"]["phase"] == "ready"
             assert report["facts"]["entities"] == ["thing"]
         assert "a" not in bridge.views
-    assert (folder / "var" / "views" / "acme.a.view.clean").exists()
+    assert (folder / "views" / "acme.a.view.clean").exists()
     phases = [notice.phase for notice in notices if isinstance(notice, ViewMoved)]
     assert "ready" in phases
 

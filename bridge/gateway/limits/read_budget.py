@@ -10,6 +10,7 @@ from bridge.model.specs import BudgetSpec
 
 MAX_EVENTS = 10_000
 """Attempts at events whose reads are counted at the same time; the oldest are forgotten."""
+ROUNDING_S = 1e-7
 GROUPS = 100
 """What was read within this part of the window leaves it together, with the last of it."""
 
@@ -57,7 +58,8 @@ class ReadBudget:
                 "over_budget",
                 f"agent {self._agent!r} wants {count} rows at once; its budget is {budget}",
             )
-        while self._used and self._used[0][1] <= now:
+        # Who has waited for exactly as long as it was said to comes in time, whatever was rounded.
+        while self._used and self._used[0][1] <= now + ROUNDING_S:
             self._sum -= self._used.popleft()[2]
         over = self._sum + count - limits.reads
         if over <= 0:

@@ -4,6 +4,8 @@ change told as text, a snapshot row and a row that was read are the same record.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bridge.connector import Ask, Shape
@@ -118,7 +120,10 @@ async def every_way(erp: PostgresErp, *, binary: bool) -> tuple[Shape, list[list
     reader = await connector.reader(system)
     read_rows = await reader.fetch(Ask("t", ("id",), [(1,), (2,), (3,)]))
     await reader.close()
-    assert changes[0].shape.columns == described.columns == chunk.shape.columns
+    # Only the catalogue knows collations.
+    columns = [replace(column, exact_text=False) for column in described.columns]
+    assert [*changes[0].shape.columns] == columns
+    assert [replace(column, exact_text=False) for column in chunk.shape.columns] == columns
     stream = executor(described, changes[0].shape)
     copied = executor(described, chunk.shape)
     looked_up = executor(described, read_rows.shape)

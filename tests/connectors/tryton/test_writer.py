@@ -17,6 +17,7 @@ from bridge.model.errors import (
     OutcomeUnknown,
     Rejected,
     RetryLater,
+    SystemBusy,
 )
 from connectors.tryton.commands.writer import TrytonWriter
 from tests.connectors.tryton.erp import ErpUser, system
@@ -292,11 +293,11 @@ BUSY = "<h1>Service Unavailable</h1>\n<p>{}</p>"
 @pytest.mark.parametrize(
     ("text", "error_type"),
     [
-        ("could not serialize access due to concurrent update", RetryLater),
-        ("could not obtain lock on relation &quot;ir_sequence_strict&quot;", RetryLater),
-        ("deadlock detected", RetryLater),
-        ("database is locked", RetryLater),
-        ("couldn&#39;t get a connection after 30.00 sec", RetryLater),
+        ("could not serialize access due to concurrent update", SystemBusy),
+        ("could not obtain lock on relation &quot;ir_sequence_strict&quot;", SystemBusy),
+        ("deadlock detected", SystemBusy),
+        ("database is locked", SystemBusy),
+        ("couldn&#39;t get a connection after 30.00 sec", SystemBusy),
         ("the connection is lost", OutcomeUnknown),
         ("", OutcomeUnknown),
     ],
