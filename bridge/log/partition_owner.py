@@ -163,16 +163,23 @@ class PartitionOwner:
 
     async def _fence(self, partitions: Iterable[TopicPartition]) -> None:
         wanted = [partition for partition in partitions if partition not in self._owned]
-        opened = await asyncio.gather(
-            *(self._log.producer(self._identity(partition)) for partition in wanted),
-            return_exceptions=True,
-        )
-        for partition, producer in zip(wanted, opened, strict=True):
-            if not isinstance(producer, BaseException):
-                self._owned[partition] = _Owner(producer)
-        for failed in opened:
-            if isinstance(failed, BaseException):
-                raise failed
+        opening = {
+            partition: asyncio.ensure_future(self._log.producer(self._identity(partition)))
+            for partition in wanted
+        }
+        try:
+            if opening:
+                await asyncio.wait(opening.values())
+        finally:
+            for task in opening.values():
+                task.cancel()
+            await asyncio.gather(*opening.values(), return_exceptions=True)
+            # What was opened is closed by `close`, also if the caller was cancelled before the others.
+            for partition, task in opening.items():
+                if not task.cancelled() and task.exception() is None:
+                    self._owned[partition] = _Owner(task.result())
+        for task in opening.values():
+            task.result()
 
     async def _close(self, partitions: Iterable[TopicPartition]) -> None:
         await close_all(*(partial(self._close_one, partition) for partition in partitions))
