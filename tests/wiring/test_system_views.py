@@ -67,10 +67,13 @@ async def test_a_view_is_built_beside_agents_and_follows_its_system(folder: Path
             [report] = sections(bridge)
             assert report["facts"]["phase"] == "ready"
             assert report["facts"]["entities"] == ["thing"]
+            await until(lambda: "ready" in phases(notices))
         assert "a" not in bridge.views
     assert (folder / "views" / "acme.a.view.clean").exists()
-    phases = [notice.phase for notice in notices if isinstance(notice, ViewMoved)]
-    assert "ready" in phases
+
+
+def phases(notices: list[Notice]) -> list[str]:
+    return [notice.phase for notice in notices if isinstance(notice, ViewMoved)]
 
 
 async def test_a_view_that_is_not_wanted_is_off_and_says_why(folder: Path) -> None:
@@ -81,7 +84,7 @@ async def test_a_view_that_is_not_wanted_is_off_and_says_why(folder: Path) -> No
         async with running(parts, []):
             await until(lambda: any("view: no" in each["summary"] for each in sections(bridge)))
             assert bridge.views == {}
-    assert not (folder / "var").exists()
+    assert not (folder / "views").exists()
 
 
 async def test_a_defect_of_a_view_is_reported_and_harms_nobody(
