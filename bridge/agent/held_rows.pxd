@@ -29,12 +29,18 @@ cdef extern from *:
 
 
 @c_.final
+cdef class HitCounter:
+    cdef readonly Py_ssize_t served
+
+
+@c_.final
 cdef class HeldEntity:
     cdef readonly EntityClaim claim
     cdef readonly object hits, newest, met
     cdef readonly str system, position
     cdef readonly double as_of
-    cdef readonly Py_ssize_t answers, served
+    cdef readonly Py_ssize_t answers
+    cdef readonly HitCounter counter
     cdef readonly double max_staleness
     cdef readonly dict rows
 

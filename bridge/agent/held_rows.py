@@ -45,16 +45,25 @@ ROW_BYTES: Final = 900
 and its fields' offsets are decoded."""
 
 
+class HitCounter:
+    """How many reads were answered; kept by who counts them when the agent and its rows are gone."""
+
+    __slots__ = ("served",)
+
+    def __init__(self) -> None:
+        self.served = 0
+
+
 class HeldEntity:
     """Rows of one entity, by the key as it was asked for.
 
     answers: how many reads were answered with what isn't held.
-    served: how many were answered here.
+    counter: how many were answered here.
     """
 
     __slots__ = (
-        "answers", "as_of", "claim", "hits", "max_staleness", "met", "newest", "position", "rows", "served",
-        "system",
+        "answers", "as_of", "claim", "counter", "hits", "max_staleness", "met", "newest", "position",
+        "rows", "system",
     )  # fmt: skip
 
     def __init__(self, source: HeldSource) -> None:
@@ -62,7 +71,8 @@ class HeldEntity:
         self.claim = source.claim
         self.max_staleness = source.max_staleness
         self.hits = source.hits
-        self.answers = self.served = 0
+        self.answers = 0
+        self.counter = HitCounter()
         #: Of the last claim that was read.
         self.newest: Any = ""
         self.as_of = 0.0
@@ -146,7 +156,7 @@ class HeldRows:
             if event_position > held.position:
                 return None
             held.met = event_position
-        held.served += 1
+        held.counter.served += 1
         return kept.row
 
     def answers(self, entity: str) -> int:
@@ -168,7 +178,7 @@ class HeldRows:
             if source is None:
                 return
             held = self._entities[entity] = HeldEntity(source)
-            source.counters.append(held)
+            source.counters.append(held.counter)
         if not (type(key) is int or type(key) is str):
             return
         self._drop(held, key)

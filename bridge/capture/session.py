@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from bridge.capture.barriers import record as barrier_record
 from bridge.capture.barriers.record import barrier_key
@@ -33,6 +31,7 @@ from bridge.capture.snapshot.chunks import ChunkReader
 from bridge.capture.snapshot.runner import SnapshotRunner
 from bridge.capture.state import CaptureState
 from bridge.capture.stream import ChangeStream
+from bridge.concurrent_works import first_to_raise
 from bridge.connector import Source
 from bridge.log.port import Entry, Producer
 from bridge.observe import Captured, WorkReported
@@ -256,17 +255,3 @@ class CaptureSession:
                     group.entities,
                 )
             )
-
-
-async def first_to_raise(*tasks: Coroutine[Any, Any, None]) -> None:
-    """Run all until one raises, cancel the others in order, and raise that error."""
-    running = [asyncio.create_task(task) for task in tasks]
-    try:
-        done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_EXCEPTION)
-        for task in running:
-            if task in done:
-                task.result()
-    finally:
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from math import inf
 from time import monotonic
 
@@ -177,12 +176,12 @@ class Limiter:
         now = self._clock()
         ended = query.admission
         connections = ended.cost.connections
-        query.admission = Admission(replace(ended.cost, requests=0, seconds=0.0), now)
-        ended.cost = replace(ended.cost, connections=0)
+        query.admission = Admission(ended.cost._replace(requests=0, seconds=0.0), now)
+        ended.cost = ended.cost._replace(connections=0)
         self._end(now, query, ended)
         cost = self._cost(NEXT_QUERY)
         admission = await self._admit(query.work, query.deadline, cost, sheddable=False)
-        admission.cost = replace(admission.cost, connections=connections)
+        admission.cost = admission.cost._replace(connections=connections)
         query.admission = admission
 
     def release(self, query: RunningQuery | None = None) -> None:
@@ -195,7 +194,7 @@ class Limiter:
     def _end(self, now: float, query: RunningQuery, admission: Admission) -> None:
         """Charge for what the query has used, unless it hadn't started."""
         if admission.cost.requests and query.requests:
-            admission.cost = replace(admission.cost, requests=query.requests)
+            admission.cost = admission.cost._replace(requests=query.requests)
         seconds = 0.0
         if admission.cost.requests:
             seconds = now - admission.started
@@ -211,7 +210,7 @@ class Limiter:
         if not low <= seconds <= high:
             # Not for each query: a little too much is as good.
             self._estimated = low, high = 0.8 * seconds, 1.1 * seconds
-            self._costs = {each: replace(each, seconds=high) for each in (QUERY, NEXT_QUERY)}
+            self._costs = {each: each._replace(seconds=high) for each in (QUERY, NEXT_QUERY)}
         return self._costs[query]
 
     async def _admit(

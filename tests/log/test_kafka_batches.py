@@ -1,9 +1,7 @@
 """Record batches as they go to the broker: what aiokafka itself would have built and reads back."""
 
-import importlib.util
 import inspect
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -20,22 +18,14 @@ from bridge.log.port import Entry, RecordTooLarge
 from bridge.model.errors import Rejected
 from bridge.plan.murmur2 import partition
 from tests.example_counts import examples
+from tests.module_forms import load_module
 
 ROOT = Path(__file__).parents[2]
 NOW = 1_767_225_600_000
 
 
-def interpreted() -> ModuleType:
-    """bridge.log.kafka.pack as the plain Python that it also is."""
-    spec = importlib.util.spec_from_file_location("pack_py", ROOT / "bridge/log/kafka/pack.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-FORMS = [installed, interpreted()]
+#: And as the plain Python that it also is.
+FORMS = [installed, load_module("pack_py", ROOT / "bridge/log/kafka/pack.py")]
 ENTRIES = st.lists(
     st.builds(
         Entry,

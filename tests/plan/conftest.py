@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.module_forms import load_module
 from tests.services import permission
 
 ROOT = Path(__file__).parents[2]
@@ -19,16 +20,6 @@ SOURCES = ("bridge", "connectors", "setup.py", "pyproject.toml", "README.md", "L
 #: What `make build` compiled: the sum and the path of each file.
 BUILT = ROOT / ".make" / "build"
 TESTED = ("bridge/plan/execute", "connectors/postgres/protocol/frames")
-
-
-def load(name: str, path: Path) -> ModuleType:
-    """A module from a file, beside the one that is imported under that name."""
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def made_already() -> list[Path]:
@@ -94,13 +85,13 @@ def only(folder: Path, pattern: str) -> Path:
 @pytest.fixture(scope="session")
 def compiled(built: Path) -> ModuleType:
     """bridge.plan.execute, compiled."""
-    return load("bridge.plan.execute", only(built, "bridge/plan/execute*.so"))
+    return load_module("bridge.plan.execute", only(built, "bridge/plan/execute*.so"))
 
 
 @pytest.fixture(scope="session")
 def compiled_frames(built: Path) -> ModuleType:
     """connectors.postgres.protocol.frames, compiled."""
-    return load(
+    return load_module(
         "connectors.postgres.protocol.frames",
         only(built, "connectors/postgres/protocol/frames*.so"),
     )
@@ -109,13 +100,13 @@ def compiled_frames(built: Path) -> ModuleType:
 @pytest.fixture(scope="session")
 def interpreted() -> ModuleType:
     """bridge.plan.execute as the plain Python that it also is."""
-    return load("bridge_plan_execute_interpreted", ROOT / "bridge/plan/execute.py")
+    return load_module("bridge_plan_execute_interpreted", ROOT / "bridge/plan/execute.py")
 
 
 @pytest.fixture(scope="session")
 def interpreted_frames() -> ModuleType:
     """connectors.postgres.protocol.frames as the plain Python that it also is."""
-    return load(
+    return load_module(
         "connectors_postgres_frames_interpreted", ROOT / "connectors/postgres/protocol/frames.py"
     )
 

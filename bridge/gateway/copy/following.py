@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
+from bridge.concurrent_works import first_to_end
 from bridge.gateway.copy.applied_log import AppliedLog
 from bridge.gateway.copy.barrier_waits import BarrierWaits
 from bridge.gateway.copy.change_records import ChangeRecords
@@ -152,7 +153,7 @@ class Following:
 
     async def run(self) -> None:
         """Until it has to begin with other partitions, or is cancelled."""
-        await _first_to_end(
+        await first_to_end(
             self._follower.run(),
             self._take_watermarks(),
             self._begin_barriers(),
@@ -242,16 +243,3 @@ class Following:
                     self._report(1, str(error))
             if fences.room < transactions:
                 await asyncio.sleep(ROOM_CHECK_S)
-
-
-async def _first_to_end(*works: Coroutine[Any, Any, Any]) -> None:
-    """Run all until one ends or raises; the others are cancelled."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -7,11 +7,10 @@ go back, by one task at a time.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(NamedTuple):
     """What one query uses of its system, or what it has used.
 
     connections: held until the query ends; sessions: held until then as well (0: it runs in a

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import inf
 
 from bridge.gateway.limits.ceiling import QUERY, Admission, Ceiling, Cost, Refusal, Wait
@@ -61,7 +60,7 @@ class Ceilings:
         of the answer.
         """
         elapsed = now - admission.started
-        used = replace(admission.cost, seconds=elapsed if seconds < 0 else seconds, rows=rows)
+        used = admission.cost._replace(seconds=elapsed if seconds < 0 else seconds, rows=rows)
         for ceiling in self._all:
             ceiling.end(now, admission, used)
 

@@ -7,11 +7,12 @@ frame does.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 
 from bridge.gateway.remote.frames import FrameBuffer
 
 
-class FrameProtocol(asyncio.BufferedProtocol):
+class FrameProtocol(asyncio.BufferedProtocol, ABC):
     """Calls `received` with what came; `frames` cuts it.
 
     receive_bytes: of the buffer. max_payload_bytes: of the frames that are taken.
@@ -30,6 +31,6 @@ class FrameProtocol(asyncio.BufferedProtocol):
         """So many bytes came."""
         self.received(bytes(self._buffer[:nbytes]))
 
+    @abstractmethod
     def received(self, data: bytes) -> None:
         """Bytes of the other end."""
-        raise NotImplementedError

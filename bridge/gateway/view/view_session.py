@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Final, Literal, NamedTuple
 
+from bridge.concurrent_works import first_to_end
 from bridge.gateway.copy.system_topics import CopyTopics
 from bridge.gateway.follower import TopicFollower, TransactionGrouping
 from bridge.gateway.freshness.capture_doubts import SupportsCheckpoint
@@ -120,7 +121,7 @@ class ViewSession:
             parts.log, self._topics.names, self, report=parts.report, starts=self._starts
         )
         try:
-            await _first_to_end(
+            await first_to_end(
                 follower.run(), self._go_live(follower), self._pass_checkpoints(follower)
             )
         finally:
@@ -341,17 +342,3 @@ class ViewSession:
         """Not interrupted by a cancellation: the file is in use until it ends."""
         self._thread_work = asyncio.get_running_loop().run_in_executor(None, work)
         await asyncio.shield(self._thread_work)
-
-
-async def _first_to_end(*works: Any) -> None:
-    """Run all until one ends or raises; the others are cancelled."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            if task in done:
-                task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
