@@ -507,8 +507,8 @@ class ReadsModel(StrictModel):
         default=DEFAULT_AUDIT_SHARE,
         ge=0,
         le=1,
-        description="Share of the answers from a copy that are compared with the system itself; at "
-        "most one in a second; 0: none",
+        description="Share of the rows answered by the cache that are compared with the system "
+        "itself; at most one in a second; 0: none",
     )
 
 
