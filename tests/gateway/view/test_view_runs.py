@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ class ViewRun:
         if self.running is not None:
             await asyncio.sleep(self.dice.choice([0, 0.001, 0.02, 0.1]))
             for each in list(path.parent.glob(f"{path.name}*")):
-                shutil.copyfile(each, left / each.name)
+                with suppress(FileNotFoundError):  # The view has removed it since.
+                    shutil.copyfile(each, left / each.name)
             await self.stop()
             for suffix in COMPANIONS:
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
